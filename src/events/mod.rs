@@ -1,0 +1,3 @@
+//! Facts: what can be recorded, and its bytes.
+
+pub mod frame;

@@ -1,0 +1,4 @@
+//! qtrail: an event-sourced experiment database for reinforcement-learning architecture search.
+
+pub mod events;
+pub mod log;
