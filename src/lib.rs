@@ -1,5 +1,7 @@
 //! qtrail: an event-sourced experiment database for reinforcement-learning architecture search.
 
+pub mod arch;
 pub mod chance;
 pub mod events;
 pub mod log;
+pub mod trainer;
