@@ -1,5 +1,6 @@
 //! qtrail: an event-sourced experiment database for reinforcement-learning architecture search.
 
+pub mod agent;
 pub mod arch;
 pub mod chance;
 pub mod events;
