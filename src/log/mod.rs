@@ -1,8 +1,48 @@
 //! Where events live: the trait [`EventLog`], its sled implementation and its in-memory twin.
 //!
 //! This module moves frames. It does not know what an event means.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `store` | the folder: creating it whole, recognising it, the names inside |
+//! | `head` | `HEAD`: how far the log was acknowledged, readable without a lock |
+//! | `lease` | who may work in the log now, and named locks |
+//! | `sled` | the engine; the only file that names the crate |
+//! | `entry` | coming in: rehearsal on a copy after an unclean end, comparison with `HEAD` |
+//! | `sled_log` | [`SledLog`]: the order of operations of append, yield, seal and close |
+//! | `memory` | [`MemoryLog`]: the twin for tests, with faults to inject |
+//! | `verify` | checking every event against checksum, chain and `HEAD` |
+//! | `artifacts` | large immutable blobs, named by their hash |
+//!
+//! The order of operations, and why each crash point is harmless, is in `schema/README.md`.
+
+pub mod artifacts;
+mod aside;
+mod entry;
+mod error;
+mod files;
+pub mod head;
+pub mod lease;
+mod memory;
+mod probe;
+mod sled;
+mod sled_log;
+pub mod store;
+pub mod verify;
+
+use self::sled::Database;
+pub use error::{Damage, Kind, LogError};
+pub use lease::{Busy, Holder, Locks, NamedLock};
+pub use memory::{Fault, MemoryLog};
+pub use probe::{PROBE_ARGUMENT, probe_main};
+pub use sled_log::{Options, SledLog};
+pub use store::Store;
+pub use verify::read_on;
 
 use crate::events::frame::{Frame, Head, Position};
+
+/// Most frames in one batch.
+pub const BATCH_MAX: usize = 100;
 
 /// An append-only sequence of frames.
 ///
@@ -21,23 +61,26 @@ pub trait EventLog {
     /// [`LogError`] if the log cannot be read.
     fn read(&mut self, after: Position, max: usize) -> Result<Vec<Frame>, LogError>;
 
-    /// Appends a batch (1 to 100 frames) atomically and durably after `expected`.
+    /// Appends a batch (1 to [`BATCH_MAX`] frames) atomically and durably after `expected`.
     ///
     /// # Errors
     /// [`LogError::Conflict`] if the log ends elsewhere by now: nothing was written. Read on from
-    /// the expected head, seal again, try again. Any other error leaves the log unusable until it
-    /// is reopened.
+    /// the expected head, seal again, try again. [`LogError::Batch`] and [`LogError::Frame`] if
+    /// the batch itself is wrong: nothing was written. Any other error leaves the log unusable
+    /// until it is reopened, and whether the batch is in it is known only then.
     fn append(&mut self, expected: Head, frames: &[Frame]) -> Result<Head, LogError>;
 }
 
-/// What can go wrong with a log.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LogError {
-    /// Somebody else appended in the meantime.
-    #[error("the log moved on to position {}", .actual.position)]
-    Conflict {
-        /// Where the log ends now.
-        actual: Head,
-    },
+/// Checks that a batch has a legal size and continues `expected`; returns the head after it.
+///
+/// Every implementation calls this first: what is in a log can be read back, always.
+fn check_batch(expected: Head, frames: &[Frame]) -> Result<Head, LogError> {
+    if frames.is_empty() || frames.len() > BATCH_MAX {
+        return Err(LogError::Batch { found: frames.len() });
+    }
+    frames.iter().try_fold(expected, |head, frame| {
+        let position = head.position.next();
+        let next = frame.view(position).and_then(|view| view.follows(head));
+        next.map_err(|source| LogError::Frame { position, source })
+    })
 }

@@ -1,0 +1,310 @@
+//! `HEAD`: how far the log was acknowledged, kept outside sled.
+//!
+//! sled's recovery drops what it cannot read, without a word. This file is how a missing end is
+//! noticed. It has two slots, written in turn, so that a write cut short leaves the other one:
+//! the state one acknowledgement earlier. Anybody may read it at any time, without a lock.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use super::error::Damage;
+use super::files::{failed, from_hex};
+use super::{Kind, LogError};
+use crate::events::frame::{Chain, Head, Position};
+
+/// Offsets of the slots: a page apart, so that no write touches both.
+const SLOTS: [u64; 2] = [0, 4096];
+/// Length of the file: allocated whole at creation, so that no later write needs space.
+const FILE_LEN: usize = 8192;
+/// Length of a slot, checksum included.
+const SLOT_LEN: usize = 80;
+/// First bytes of a slot: name and layout version.
+const MAGIC: [u8; 8] = *b"qtHEAD\0\x01";
+
+/// One start of the machine; zeros where it cannot be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BootId(pub [u8; 16]);
+
+impl BootId {
+    /// The id of the running start of this machine.
+    #[must_use]
+    pub fn current() -> Self {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let digits: String = text.trim().chars().filter(|&c| c != '-').collect();
+        Self(from_hex(&digits).unwrap_or_default())
+    }
+
+    /// Whether it is surely the running one. Where boots cannot be told apart it never is, and
+    /// every opening is treated as one after a crash: slower, but safe.
+    #[must_use]
+    pub fn is_current(self) -> bool {
+        self.0 != [0; 16] && self == Self::current()
+    }
+}
+
+/// Whether a process has the log open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Closed properly: everything was on disk before this was written.
+    Closed,
+    /// In use by this process, or it ended without closing.
+    Open {
+        /// Process id.
+        pid: u32,
+    },
+}
+
+/// What a slot says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// Counts writes; the higher of two valid slots holds.
+    pub serial: u64,
+    /// The last acknowledged event.
+    pub head: Head,
+    /// Open or closed.
+    pub state: State,
+    /// When: under which start of the machine.
+    pub boot: BootId,
+}
+
+/// What reading `HEAD` gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// The newest valid slot.
+    pub record: Record,
+    /// Whether the other slot is valid too. If not, a write was cut short, or a byte decayed.
+    pub both_valid: bool,
+}
+
+impl Reading {
+    /// Whether the log was closed properly, under this start of the machine: only then is what
+    /// the kernel shows also what the disk has.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.both_valid && self.record.state == State::Closed && self.record.boot.is_current()
+    }
+}
+
+/// Reads `HEAD` without a lock. A slot is written with one system call, but nothing promises that
+/// it is also seen whole; a reading with an invalid slot is therefore repeated.
+///
+/// # Errors
+/// [`LogError::Damaged`] if the file is missing or no slot is valid.
+pub fn read(path: &Path) -> Result<Reading, LogError> {
+    let file = File::open(path).map_err(|error| unopened(path, error))?;
+    match slots(&file, path).and_then(|slots| newest(slots, path)) {
+        Ok((reading, _)) if reading.both_valid => Ok(reading),
+        Err(error) if error.kind() != Kind::Damaged => Err(error),
+        Ok(_) | Err(_) => {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            newest(slots(&file, path)?, path).map(|(reading, _)| reading)
+        }
+    }
+}
+
+/// `HEAD`, open for writing. Only whoever holds the log does this.
+#[derive(Debug)]
+pub(super) struct HeadFile {
+    file: File,
+    path: PathBuf,
+    /// The slot that holds; the other one is written next.
+    slot: usize,
+    serial: u64,
+}
+
+impl HeadFile {
+    /// Writes the file of an empty, closed log, and makes its bytes (not its name) durable.
+    pub(super) fn create(path: &Path) -> Result<(), LogError> {
+        let mut bytes = vec![0; FILE_LEN];
+        for (serial, at) in [(0, 0), (1, 4096)] {
+            let boot = BootId::current();
+            let record = Record { serial, head: Head::default(), state: State::Closed, boot };
+            bytes[at..at + SLOT_LEN].copy_from_slice(&encode(&record));
+        }
+        super::files::write_new(path, &bytes)
+    }
+
+    /// Opens and reads the file.
+    pub(super) fn open(path: &Path) -> Result<(Self, Reading), LogError> {
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        let file = file.map_err(|error| unopened(path, error))?;
+        let (reading, slot) = newest(slots(&file, path)?, path)?;
+        let serial = reading.record.serial;
+        Ok((Self { file, path: path.to_path_buf(), slot, serial }, reading))
+    }
+
+    /// Writes the other slot and makes it durable. After an error the old one still holds.
+    pub(super) fn write(&mut self, head: Head, state: State) -> Result<(), LogError> {
+        let (slot, serial) = (1 - self.slot, self.serial + 1);
+        let bytes = encode(&Record { serial, head, state, boot: BootId::current() });
+        self.file
+            .write_all_at(&bytes, SLOTS[slot])
+            .and_then(|()| self.file.sync_data())
+            .map_err(failed("write", &self.path))?;
+        (self.slot, self.serial) = (slot, serial);
+        Ok(())
+    }
+}
+
+fn unopened(path: &Path, error: io::Error) -> LogError {
+    if error.kind() == io::ErrorKind::NotFound {
+        return Damage::of_file(path.to_path_buf(), "HEAD is missing").into();
+    }
+    failed("open", path)(error)
+}
+
+/// What the two slots say; `None` where a slot is not valid.
+fn slots(file: &File, path: &Path) -> Result<[Option<Record>; 2], LogError> {
+    let mut records = [None; 2];
+    for (record, offset) in records.iter_mut().zip(SLOTS) {
+        let mut bytes = [0; SLOT_LEN];
+        match file.read_exact_at(&mut bytes, offset) {
+            Ok(()) => *record = decode(&bytes),
+            // A file cut short: that slot is gone.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            Err(error) => return Err(failed("read", path)(error)),
+        }
+    }
+    Ok(records)
+}
+
+/// The newest valid slot and its number.
+fn newest(slots: [Option<Record>; 2], path: &Path) -> Result<(Reading, usize), LogError> {
+    let (record, slot) = match slots {
+        [Some(first), Some(second)] if second.serial > first.serial => (second, 1),
+        [Some(first), _] => (first, 0),
+        [None, Some(second)] => (second, 1),
+        [None, None] => {
+            let found = "neither slot of HEAD has a valid checksum";
+            return Err(Damage::of_file(path.to_path_buf(), found).into());
+        }
+    };
+    Ok((Reading { record, both_valid: slots.iter().all(Option::is_some) }, slot))
+}
+
+/// Layout: magic 8, serial 8, position 8, chain 32, boot id 16, state and pid 4, CRC32 4.
+/// Numbers are little-endian. `state and pid` is 0 when closed: no process has id 0.
+fn encode(record: &Record) -> [u8; SLOT_LEN] {
+    let pid = match record.state {
+        State::Closed => 0,
+        State::Open { pid } => pid,
+    };
+    let mut bytes = Vec::with_capacity(SLOT_LEN);
+    bytes.extend(MAGIC);
+    bytes.extend(record.serial.to_le_bytes());
+    bytes.extend(record.head.position.0.to_le_bytes());
+    bytes.extend(record.head.chain.0);
+    bytes.extend(record.boot.0);
+    bytes.extend(pid.to_le_bytes());
+    bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+    let mut slot = [0; SLOT_LEN];
+    slot.copy_from_slice(&bytes);
+    slot
+}
+
+fn decode(bytes: &[u8; SLOT_LEN]) -> Option<Record> {
+    let (checked, stored) = bytes.split_last_chunk::<4>()?;
+    if crc32fast::hash(checked) != u32::from_le_bytes(*stored) {
+        return None;
+    }
+    let (magic, rest) = checked.split_first_chunk::<8>()?;
+    let (serial, rest) = rest.split_first_chunk::<8>()?;
+    let (position, rest) = rest.split_first_chunk::<8>()?;
+    let (chain, rest) = rest.split_first_chunk::<32>()?;
+    let (boot, pid) = rest.split_first_chunk::<16>()?;
+    let pid = u32::from_le_bytes(*pid.first_chunk()?);
+    (*magic == MAGIC).then_some(Record {
+        serial: u64::from_le_bytes(*serial),
+        head: Head { position: Position(u64::from_le_bytes(*position)), chain: Chain(*chain) },
+        state: if pid == 0 { State::Closed } else { State::Open { pid } },
+        boot: BootId(*boot),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(position: u64) -> Head {
+        Head { position: Position(position), chain: Chain([7; 32]) }
+    }
+
+    fn created() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("HEAD");
+        HeadFile::create(&path).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn a_new_head_is_closed_and_empty() {
+        let (_folder, path) = created();
+        let reading = read(&path).unwrap();
+        assert_eq!((reading.record.head, reading.record.state), (Head::default(), State::Closed));
+        assert_eq!(reading.is_clean(), BootId::current().0 != [0; 16]);
+    }
+
+    #[test]
+    fn the_newest_slot_holds() {
+        let (_folder, path) = created();
+        for position in 1..=5 {
+            let (mut file, _) = HeadFile::open(&path).unwrap();
+            file.write(head(position), State::Open { pid: 9 }).unwrap();
+            file.write(head(position + 1), State::Open { pid: 9 }).unwrap();
+            file.write(head(position), State::Open { pid: 9 }).unwrap();
+            let record = read(&path).unwrap().record;
+            assert_eq!((record.head, record.state), (head(position), State::Open { pid: 9 }));
+        }
+    }
+
+    #[test]
+    fn a_torn_write_leaves_the_state_before_it_and_the_next_write_heals() {
+        let (_folder, path) = created();
+        let (mut file, _) = HeadFile::open(&path).unwrap();
+        file.write(head(1), State::Closed).unwrap();
+        file.write(head(2), State::Closed).unwrap();
+        let torn = SLOTS[file.slot];
+        file.file.write_all_at(b"torn", torn + 30).unwrap();
+        let reading = read(&path).unwrap();
+        assert_eq!((reading.record.head, reading.both_valid), (head(1), false));
+        assert!(!reading.is_clean(), "a damaged slot is no clean end");
+        let (mut file, _) = HeadFile::open(&path).unwrap();
+        file.write(head(3), State::Closed).unwrap();
+        let reading = read(&path).unwrap();
+        assert_eq!((reading.record.head, reading.both_valid), (head(3), true));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_slot_is_noticed() {
+        let boot = BootId([3; 16]);
+        let bytes = encode(&Record { serial: 4, head: head(5), state: State::Closed, boot });
+        assert!(decode(&bytes).is_some());
+        for bit in 0..SLOT_LEN * 8 {
+            let mut damaged = bytes;
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode(&damaged), None, "bit {bit} went unnoticed");
+        }
+    }
+
+    #[test]
+    fn every_cut_leaves_a_slot_or_is_reported() {
+        let (_folder, path) = created();
+        let whole = std::fs::read(&path).unwrap();
+        for length in (0..whole.len()).step_by(16) {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            match read(&path) {
+                Ok(reading) => assert!(length >= SLOT_LEN, "{reading:?}"),
+                Err(error) => assert_eq!(error.kind(), Kind::Damaged),
+            }
+        }
+    }
+
+    #[test]
+    fn another_boot_is_not_clean() {
+        let record =
+            Record { serial: 1, head: head(1), state: State::Closed, boot: BootId([1; 16]) };
+        assert!(!Reading { record, both_valid: true }.is_clean());
+    }
+}

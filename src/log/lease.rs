@@ -1,0 +1,294 @@
+//! Who may work in the log now, and named locks for searches and devices.
+//!
+//! The log's lock is a turnstile of two: lock `turn`, lock `log`, unlock `turn`. Whoever waits for
+//! the log holds `turn`, so the holder of the log can see, at the price of one system call, that
+//! somebody waits, and a holder that leaves and comes back cannot overtake the one waiting.
+//! With a single lock it does, nearly always, and the other starves.
+//!
+//! Lock files are never unlinked: two processes could then hold "the same" lock on two files.
+//! The text inside them serves messages only; the lock is the kernel's, and goes with its process.
+
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::LogError;
+use super::files::failed;
+
+/// How long to wait for a lock unless told otherwise.
+pub const WAIT: Duration = Duration::from_secs(10);
+/// Pause between two looks at a lock: a lock cannot be waited for with a limit.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Who holds a lock, as far as its file tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Process id.
+    pub pid: u32,
+    /// The command it runs.
+    pub command: String,
+}
+
+/// A lock was not to be had within the wait.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Busy {
+    /// Name of the lock: `log`, `search-s1`, `device-cpu`.
+    pub lock: String,
+    /// Who holds it, if that is known.
+    pub holder: Option<Holder>,
+    /// How long this process waited.
+    pub waited: Duration,
+}
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (lock, seconds) = (&self.lock, self.waited.as_secs_f64());
+        match &self.holder {
+            Some(Holder { pid, command }) => {
+                write!(f, "{lock} is held by process {pid} ({command}); waited {seconds:.1} s")
+            }
+            None => write!(f, "{lock} is held by another process; waited {seconds:.1} s"),
+        }
+    }
+}
+
+/// The lock folder of a store, as seen by this process.
+#[derive(Debug, Clone)]
+pub struct Locks {
+    folder: PathBuf,
+    command: String,
+    wait: Duration,
+}
+
+impl Locks {
+    /// Locks in `folder`; `command` is what others are told about this process.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>, command: impl Into<String>, wait: Duration) -> Self {
+        Self { folder: folder.into(), command: command.into(), wait }
+    }
+
+    /// Takes the lock `name` (`search-s1`, `device-cuda0`), waiting as long as these locks wait.
+    ///
+    /// # Errors
+    /// [`LogError::Busy`] when the wait is over; [`LogError::Io`] if the file cannot be opened.
+    pub fn named(&self, name: &str) -> Result<NamedLock, LogError> {
+        let started = Instant::now();
+        let file = self.file(name)?;
+        self.take(name, &file, started)?;
+        self.sign(&file);
+        Ok(NamedLock { name: name.to_owned(), file })
+    }
+
+    /// Whether somebody, in this process or another, holds the lock `name`, and who.
+    ///
+    /// # Errors
+    /// [`LogError::Io`] if the file cannot be opened.
+    pub fn holder(&self, name: &str) -> Result<Option<Busy>, LogError> {
+        let look = Self { wait: Duration::ZERO, ..self.clone() };
+        let file = look.file(name)?;
+        match look.take(name, &file, Instant::now()) {
+            Ok(()) => Ok(None),
+            Err(LogError::Busy(busy)) => Ok(Some(busy)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn file(&self, name: &str) -> Result<File, LogError> {
+        let path = self.folder.join(name);
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed("open", &path))
+    }
+
+    /// Locks `file` before `started` + wait, or says who holds it.
+    fn take(&self, name: &str, file: &File, started: Instant) -> Result<(), LogError> {
+        while !try_lock(file).map_err(failed("lock", &self.folder.join(name)))? {
+            let waited = started.elapsed();
+            if waited >= self.wait {
+                // Whoever waits for `turn` wants to hear who holds the log.
+                let lock = if name == "turn" { "log" } else { name };
+                let holder = read_holder(&self.folder.join(lock));
+                return Err(Busy { lock: lock.to_owned(), holder, waited }.into());
+            }
+            sleep(PAUSE.min(self.wait - waited));
+        }
+        Ok(())
+    }
+
+    /// Writes who holds the lock. It serves messages only, so failing to do so is no failure.
+    fn sign(&self, file: &File) {
+        let text = format!("{}\n{}\n", std::process::id(), self.command);
+        let _ = file.set_len(0).and_then(|()| file.write_all_at(text.as_bytes(), 0));
+    }
+}
+
+/// `true` if the lock is ours now, `false` if another holds it.
+fn try_lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn read_holder(path: &Path) -> Option<Holder> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let (pid, command) = text.split_once('\n')?;
+    Some(Holder { pid: pid.parse().ok()?, command: command.trim_end().to_owned() })
+}
+
+/// Waits up to `limit` for a lock that only a dying user may still hold; `None` when it is over.
+pub(super) fn wait_for(file: &File, limit: Duration) -> io::Result<Option<()>> {
+    let started = Instant::now();
+    while !try_lock(file)? {
+        if started.elapsed() >= limit {
+            return Ok(None);
+        }
+        sleep(PAUSE);
+    }
+    Ok(Some(()))
+}
+
+/// A named lock, held until this value and every inherited descriptor of it are gone.
+#[derive(Debug)]
+pub struct NamedLock {
+    name: String,
+    // Closed, never unlocked: unlocking would also take it from a child that inherited it.
+    file: File,
+}
+
+impl NamedLock {
+    /// The lock's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A descriptor of this lock that child processes inherit. Start the one child that is to
+    /// share the lock, then drop the descriptor: the lock is free only when that child has ended
+    /// too, so a trainer that outlives its parent keeps its device.
+    ///
+    /// # Errors
+    /// [`LogError::Io`] if the descriptor cannot be duplicated.
+    pub fn inheritable(&self) -> Result<OwnedFd, LogError> {
+        let path = Path::new(&self.name);
+        let duplicate = OwnedFd::from(self.file.try_clone().map_err(failed("share", path))?);
+        rustix::io::fcntl_setfd(&duplicate, rustix::io::FdFlags::empty())
+            .map_err(|errno| failed("share", path)(errno.into()))?;
+        Ok(duplicate)
+    }
+}
+
+/// The right to work in the log, until dropped.
+#[derive(Debug)]
+pub(super) struct Lease {
+    turn: File,
+    log: File,
+    folder: PathBuf,
+}
+
+impl Lease {
+    /// Goes through the turnstile: one limit for both locks.
+    pub(super) fn enter(locks: &Locks) -> Result<Self, LogError> {
+        let started = Instant::now();
+        let (turn, log) = (locks.file("turn")?, locks.file("log")?);
+        locks.take("turn", &turn, started)?;
+        locks.take("log", &log, started)?;
+        turn.unlock().map_err(failed("unlock", &locks.folder))?;
+        locks.sign(&log);
+        Ok(Self { turn, log, folder: locks.folder.clone() })
+    }
+
+    /// Whether somebody waits. Cheap: two system calls.
+    pub(super) fn is_wanted(&self) -> Result<bool, LogError> {
+        let free = try_lock(&self.turn).map_err(failed("lock", &self.folder))?;
+        if free {
+            self.turn.unlock().map_err(failed("unlock", &self.folder))?;
+        }
+        Ok(!free)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // Explicitly: a child between fork and exec has a copy of the descriptor for a moment.
+        // If it fails, closing the file does the same a moment later.
+        let _ = self.log.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn locks(folder: &Path, milliseconds: u64) -> Locks {
+        Locks::new(folder, "qtrail test", Duration::from_millis(milliseconds))
+    }
+
+    #[test]
+    fn a_named_lock_excludes_and_names_its_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = locks(folder.path(), 0).named("search-s1").unwrap();
+        let error = locks(folder.path(), 20).named("search-s1").unwrap_err();
+        let LogError::Busy(busy) = error else { panic!("{error}") };
+        let holder = Holder { pid: std::process::id(), command: "qtrail test".to_owned() };
+        assert_eq!((busy.lock.as_str(), &busy.holder), ("search-s1", &Some(holder)));
+        assert!(busy.waited >= Duration::from_millis(20));
+        assert!(locks(folder.path(), 0).holder("search-s1").unwrap().is_some());
+        drop(held);
+        assert_eq!(locks(folder.path(), 0).holder("search-s1").unwrap(), None);
+        locks(folder.path(), 0).named("search-s1").unwrap();
+    }
+
+    #[test]
+    fn a_child_keeps_an_inherited_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = locks(folder.path(), 0).named("device-cpu").unwrap();
+        let shared = lock.inheritable().unwrap();
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        drop((lock, shared));
+        assert!(locks(folder.path(), 0).holder("device-cpu").unwrap().is_some());
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        locks(folder.path(), 2_000).named("device-cpu").unwrap();
+    }
+
+    #[test]
+    fn the_holder_of_the_log_sees_who_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let lease = Lease::enter(&locks(folder.path(), 0)).unwrap();
+        assert!(!lease.is_wanted().unwrap());
+        let path = folder.path().to_path_buf();
+        let waiter = std::thread::spawn(move || Lease::enter(&locks(&path, 10_000)).map(drop));
+        while !lease.is_wanted().unwrap() {
+            sleep(PAUSE);
+        }
+        drop(lease);
+        waiter.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn waiting_for_the_log_is_bounded_and_names_the_holder_of_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let _lease = Lease::enter(&locks(folder.path(), 0)).unwrap();
+        let path = folder.path().to_path_buf();
+        let first = std::thread::spawn(move || Lease::enter(&locks(&path, 60)).map(drop));
+        for error in [Lease::enter(&locks(folder.path(), 30)).map(drop), first.join().unwrap()] {
+            let Err(LogError::Busy(busy)) = error else { panic!("got in") };
+            assert_eq!((busy.lock.as_str(), busy.holder.is_some()), ("log", true));
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The engine: the only file that names the crate `sled`.
+//!
+//! A thin cover with the few operations that the log needs. What it adds: errors and panics of the
+//! crate become [`Trouble`], and a flush is followed by fdatasync, because the crate's own flush
+//! does not reach the disk (`schema/README.md`).
+
+use std::fs::{self, File};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::LogError;
+use super::files::{failed, names, sync_folder};
+use super::lease::wait_for;
+use crate::events::frame::{Frame, Position};
+
+/// The one tree. Named, because exports of the default tree differ between releases.
+const TREE: &str = "events";
+/// Pages kept in memory, in bytes. The crate's default is 1 GiB.
+const CACHE: u64 = 64 << 20;
+/// How often the crate's own thread writes and collects garbage.
+const FLUSH_EVERY_MS: u64 = 500;
+/// How long a dropped instance, or one in a dying process, may go on holding the crate's lock.
+const FREE_WITHIN: Duration = Duration::from_secs(2);
+
+/// What the crate said, or did.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The system refused: nothing about the bytes is known.
+    Io(io::Error),
+    /// The bytes cannot be what was written.
+    Broken(String),
+}
+
+impl From<sled::Error> for Trouble {
+    fn from(error: sled::Error) -> Self {
+        match error {
+            sled::Error::Io(error) => match error.kind() {
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
+                    Self::Broken(error.to_string())
+                }
+                _ => Self::Io(error),
+            },
+            sled::Error::Corruption { at: Some(at), .. } => {
+                Self::Broken(format!("damage at {at:?}"))
+            }
+            sled::Error::Corruption { .. } => Self::Broken("damage in a snapshot".to_owned()),
+            other => Self::Broken(other.to_string()),
+        }
+    }
+}
+
+/// Runs a call into the crate. Damaged files make it panic here and there; that is an answer too.
+fn guarded<T>(call: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+        Err(Trouble::Broken(format!("the engine gave up: {text}")))
+    })
+}
+
+/// An open database.
+pub(super) struct Database {
+    db: sled::Db,
+    events: sled::Tree,
+    /// A second descriptor of the data file, for fdatasync. Closing it leaves the lock alone.
+    file: File,
+    folder: PathBuf,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// Makes an empty database in an existing folder, and closes it.
+    pub(super) fn create(folder: &Path) -> Result<(), LogError> {
+        let make = || {
+            let db = config(folder).open()?;
+            db.open_tree(TREE)?;
+            db.flush()?;
+            Ok(())
+        };
+        guarded(make).map_err(|trouble| match trouble {
+            Trouble::Io(error) => failed("create", folder)(error),
+            Trouble::Broken(found) => failed("create", folder)(io::Error::other(found)),
+        })?;
+        Self::wait_until_free(folder).map(drop).map_err(failed("create", folder))
+    }
+
+    /// Opens an existing database. What sled would quietly replace by something empty (a missing
+    /// file, a missing tree) is refused.
+    pub(super) fn open(folder: &Path) -> Result<Self, Trouble> {
+        for name in ["db", "conf"] {
+            if !folder.join(name).is_file() {
+                return Err(Trouble::Broken(format!("sled/{name} is missing")));
+            }
+        }
+        let database = guarded(|| {
+            let db = config(folder).open()?;
+            if !db.tree_names().iter().any(|name| name == TREE.as_bytes()) {
+                return Err(Trouble::Broken("the tree of events is missing".to_owned()));
+            }
+            let events = db.open_tree(TREE)?;
+            let file = File::open(folder.join("db")).map_err(Trouble::Io)?;
+            Ok(Self { db, events, file, folder: folder.to_path_buf() })
+        })?;
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Trouble::Io)?;
+        Ok(database)
+    }
+
+    /// The last position, 0 if there is none.
+    pub(super) fn last(&self) -> Result<Position, Trouble> {
+        guarded(|| match self.events.last()? {
+            Some((key, _)) => position(&key),
+            None => Ok(Position(0)),
+        })
+    }
+
+    /// Up to `max` frames after `after`, with their positions.
+    pub(super) fn read(
+        &self,
+        after: Position,
+        max: usize,
+    ) -> Result<Vec<(Position, Frame)>, Trouble> {
+        guarded(|| {
+            let from = after.next().key();
+            let mut frames = Vec::new();
+            for pair in self.events.range(from..).take(max) {
+                let (key, value) = pair?;
+                frames.push((position(&key)?, Frame(value.to_vec())));
+            }
+            Ok(frames)
+        })
+    }
+
+    /// Writes frames from position `first` on, all or none; not durable before [`Self::sync`].
+    pub(super) fn apply(&self, first: Position, frames: &[Frame]) -> Result<(), Trouble> {
+        guarded(|| {
+            let mut batch = sled::Batch::default();
+            for (frame, position) in frames.iter().zip(first.0..) {
+                batch.insert(&Position(position).key(), frame.0.as_slice());
+            }
+            Ok(self.events.apply_batch(batch)?)
+        })
+    }
+
+    /// Makes everything written durable.
+    pub(super) fn sync(&self) -> Result<(), Trouble> {
+        guarded(|| {
+            self.events.flush()?;
+            self.file.sync_data().map_err(Trouble::Io)
+        })
+    }
+
+    /// Syncs, closes, and waits until the files are free. Dropping would ignore errors, and a
+    /// thread of the crate may hold the files a moment longer than that.
+    pub(super) fn close(self) -> Result<(), Trouble> {
+        self.sync()?;
+        let Self { db, events, file, folder } = self;
+        guarded(|| {
+            drop((events, db));
+            Ok(())
+        })?;
+        // Dropping may have written; what it wrote is not needed, but it is to be there.
+        file.sync_data().map_err(Trouble::Io)?;
+        Self::wait_until_free(&folder).map(drop).map_err(Trouble::Io)
+    }
+
+    /// Waits until no instance holds the files, and returns a hold on them.
+    pub(super) fn wait_until_free(folder: &Path) -> io::Result<Hold> {
+        let file = File::open(folder.join("db"))?;
+        match wait_for(&file, FREE_WITHIN)? {
+            Some(()) => Ok(Hold(file)),
+            None => Err(io::Error::new(io::ErrorKind::ResourceBusy, "another program has it open")),
+        }
+    }
+
+    /// Number of keys, and what should not be there: other trees, files outside the log.
+    pub(super) fn census(&self) -> Result<Census, Trouble> {
+        let default: &[u8] = b"__sled__default";
+        let keys = guarded(|| Ok(self.events.len() as u64))?;
+        let trees = guarded(|| Ok(self.db.tree_names()))?;
+        let other_trees = trees.iter().filter(|name| *name != TREE.as_bytes() && *name != default);
+        let blobs = fs::read_dir(self.folder.join("blobs")).map_err(Trouble::Io)?;
+        Ok(Census { keys, other_trees: other_trees.count(), blobs: blobs.count() })
+    }
+}
+
+/// What is in a database besides the events one reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Census {
+    /// Keys in the tree of events.
+    pub(super) keys: u64,
+    /// Trees besides it.
+    pub(super) other_trees: usize,
+    /// Values that sled moved to files of their own, which it never makes durable.
+    pub(super) blobs: usize,
+}
+
+/// Keeps every instance of the engine out while it lives.
+#[derive(Debug)]
+pub(super) struct Hold(File);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // Explicitly, see `Lease`; closing does the same a moment later.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Whether this is the file of a snapshot that was not finished. sled would take it for the newest
+/// one and refuse to open; a snapshot counts from its rename on, so deleting it is safe.
+pub(super) fn is_unfinished_snapshot(name: &str) -> bool {
+    name.starts_with("snap.") && name.ends_with(".generating")
+}
+
+/// Deletes unfinished snapshots. The caller holds the files: see [`Database::wait_until_free`].
+pub(super) fn delete_unfinished_snapshots(folder: &Path) -> Result<(), LogError> {
+    let unfinished: Vec<_> =
+        names(folder)?.into_iter().filter(|n| is_unfinished_snapshot(n)).collect();
+    for name in &unfinished {
+        let path = folder.join(name);
+        fs::remove_file(&path).map_err(failed("remove", &path))?;
+    }
+    if unfinished.is_empty() { Ok(()) } else { sync_folder(folder) }
+}
+
+fn config(folder: &Path) -> sled::Config {
+    sled::Config::new().path(folder).cache_capacity(CACHE).flush_every_ms(Some(FLUSH_EVERY_MS))
+}
+
+fn position(key: &[u8]) -> Result<Position, Trouble> {
+    let bytes =
+        key.try_into().map_err(|_| Trouble::Broken(format!("key {key:?} is no position")))?;
+    Ok(Position(u64::from_be_bytes(bytes)))
+}
