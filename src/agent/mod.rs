@@ -28,7 +28,7 @@ pub enum Decision {
 }
 
 /// Something the engine carries out, event by event.
-pub trait Job {
+pub trait Job: std::fmt::Debug {
     /// What happens next; `idle` says whether a trainer is free.
     fn decide(&self, idle: bool) -> Decision;
 

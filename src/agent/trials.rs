@@ -131,6 +131,14 @@ impl Trials {
                 self.expect(lost.trial, &Status::Planned, event)?.status = Status::Lost;
                 self.lost_in_a_row += 1;
             }
+            Event::ArtifactReleased(released) => {
+                let index = (released.trial as usize).wrapping_sub(1);
+                let status = self.list.get_mut(index).map(|trial| &mut trial.status);
+                match status {
+                    Some(Status::Finished(Outcome::Trained { kept, .. })) if *kept => *kept = false,
+                    _ => return Err(Impossible::of(event, "no weights of this trial are kept")),
+                }
+            }
             Event::Resumed(_) => self.lost_in_a_row = 0,
             _ => {}
         }

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::Talk;
 use super::protocol::{Answer, Hello, LINE_MAX, PROTOCOL, Request};
 
 /// How long a trainer may take to say who it is: loading libtorch and waking a GPU takes a while.
@@ -135,46 +136,13 @@ impl Trainer {
         }
     }
 
-    /// Who it is.
-    #[must_use]
-    pub fn hello(&self) -> &Hello {
-        &self.hello
-    }
-
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends a request.
-    ///
-    /// # Errors
-    /// If its stdin is closed: it has ended, or will be heard to have ended.
-    pub fn send(&mut self, request: &Request) -> std::io::Result<()> {
-        let mut line = serde_json::to_vec(request)?;
-        line.push(b'\n');
-        self.silence = Silence::new();
-        let closed = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-        let stdin = self.stdin.as_mut().ok_or_else(closed)?;
-        stdin.write_all(&line)?;
-        stdin.flush()
-    }
-
-    /// What it said next, waiting at most `patience`.
-    pub fn listen(&mut self, patience: Duration) -> Option<Said> {
-        let (heard_at, said) = self.lines.recv_timeout(patience).ok()?;
-        self.silence.broken(heard_at);
-        Some(said)
-    }
-
-    /// How long it has been silent, if that is long enough to call it a hang.
-    #[must_use]
-    pub fn hangs(&self) -> Option<Duration> {
-        self.silence.too_long()
-    }
-
-    /// How it ended and the end of what it wrote to stderr, for people.
+    /// The end of what it wrote to stderr, for people.
     #[must_use]
     pub fn last_words(&self) -> String {
         let bytes: Vec<u8> = match self.stderr.lock() {
@@ -187,14 +155,51 @@ impl Trainer {
             text => format!("; its last words: {text}"),
         }
     }
+}
 
-    /// Ends it at once.
-    pub fn kill(mut self) -> String {
-        let ended = self.child.try_wait().ok().flatten();
-        let _ = self.child.kill();
-        let status = ended.or_else(|| self.child.wait().ok());
+impl Talk for Trainer {
+    fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    fn send(&mut self, request: &Request) -> std::io::Result<()> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        self.silence = Silence::new();
+        let closed = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        let stdin = self.stdin.as_mut().ok_or_else(closed)?;
+        stdin.write_all(&line)?;
+        stdin.flush()
+    }
+
+    fn listen(&mut self, patience: Duration) -> Option<Said> {
+        let (heard_at, said) = self.lines.recv_timeout(patience).ok()?;
+        self.silence.broken(heard_at);
+        Some(said)
+    }
+
+    fn hangs(&self) -> Option<Duration> {
+        self.silence.too_long()
+    }
+
+    fn end(mut self: Box<Self>) -> String {
+        // One that is ending by itself is given a moment, so that it is known how it ended.
+        let deadline = Instant::now() + Duration::from_millis(100);
+        let mut ended = None;
+        while ended.is_none() && Instant::now() < deadline {
+            ended = self.child.try_wait().ok().flatten();
+            thread::sleep(Duration::from_millis(5));
+        }
+        let how = match ended {
+            Some(status) => format!("the trainer ended ({status})"),
+            None => {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                "the trainer was ended".to_owned()
+            }
+        };
         thread::sleep(Duration::from_millis(20)); // let the last words arrive
-        status.map(|status| status.to_string()).unwrap_or_default()
+        how + &self.last_words()
     }
 }
 
