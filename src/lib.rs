@@ -4,6 +4,7 @@ pub mod agent;
 pub mod arch;
 pub mod chance;
 pub mod config;
+pub mod data;
 pub mod engine;
 pub mod events;
 pub mod log;

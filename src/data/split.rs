@@ -1,0 +1,116 @@
+//! Splits: which images of the training part are trained on, and which are validated on.
+//!
+//! Stratified: each class gives its share. Decided by a data seed, never by the seed of a search.
+//! The bytes of a split (an artifact, and a file for the trainer) are little-endian u32: count of
+//! training images, count of validation images, then the indices of both, each ascending.
+
+use super::DataError;
+use crate::chance::Stream;
+
+/// Indices into the training part of a data set, ascending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// Images to train on.
+    pub train: Vec<u32>,
+    /// Images to validate on.
+    pub validation: Vec<u32>,
+}
+
+impl Split {
+    /// Draws `validation` images for validation and then `train` of the others (all if unset),
+    /// each with every class in its share of `labels`.
+    ///
+    /// # Errors
+    /// [`DataError::Split`] if there are too few images.
+    pub fn draw(
+        labels: &[u8],
+        validation: u32,
+        train: Option<u32>,
+        data_seed: u64,
+    ) -> Result<Self, DataError> {
+        let mut classes: Vec<Vec<u32>> = vec![Vec::new(); 256];
+        for (&label, index) in labels.iter().zip(0..) {
+            classes[usize::from(label)].push(index);
+        }
+        for (class, members) in classes.iter_mut().enumerate() {
+            Stream::new(data_seed, "split", class as u64).shuffle(members);
+        }
+        let validation = take(&mut classes, validation, "validation")?;
+        let left = classes.iter().map(Vec::len).sum::<usize>();
+        let train = train.unwrap_or(u32::try_from(left).unwrap_or(u32::MAX));
+        let train = take(&mut classes, train, "training")?;
+        if train.is_empty() {
+            return Err(DataError::Split("no image is left to train on".to_owned()));
+        }
+        Ok(Self { train, validation })
+    }
+
+    /// The bytes of the split; their BLAKE3 hash is its digest.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let count = |list: &[u32]| u32::try_from(list.len()).unwrap_or(u32::MAX);
+        let counts = [count(&self.train), count(&self.validation)];
+        let numbers = counts.iter().chain(&self.train).chain(&self.validation);
+        numbers.flat_map(|number| number.to_le_bytes()).collect()
+    }
+
+    /// Reads the bytes of a split for a data set of `images` images.
+    ///
+    /// # Errors
+    /// [`DataError::Split`] if they are none.
+    pub fn from_bytes(bytes: &[u8], images: u32) -> Result<Self, DataError> {
+        let wrong = |reason: &str| Err(DataError::Split(format!("the split {reason}")));
+        let (words, rest) = bytes.as_chunks::<4>();
+        let mut numbers = words.iter().map(|word| u32::from_le_bytes(*word));
+        let (Some(train), Some(validation)) = (numbers.next(), numbers.next()) else {
+            return wrong("is cut short");
+        };
+        let numbers: Vec<u32> = numbers.collect();
+        let total = u64::from(train) + u64::from(validation);
+        if !rest.is_empty() || numbers.len() as u64 != total {
+            return wrong("does not have the length it announces");
+        }
+        let (train, validation) = numbers.split_at(train as usize);
+        let ascending = |list: &[u32]| list.windows(2).all(|pair| pair[0] < pair[1]);
+        if !ascending(train) || !ascending(validation) {
+            return wrong("is not in ascending order");
+        }
+        if numbers.iter().any(|&index| index >= images) {
+            return wrong("names an image that does not exist");
+        }
+        if train.iter().any(|index| validation.binary_search(index).is_ok()) {
+            return wrong("has an image in both parts");
+        }
+        Ok(Self { train: train.to_vec(), validation: validation.to_vec() })
+    }
+}
+
+/// Takes `wanted` images off the ends of the classes, in proportion to what is left of each.
+fn take(classes: &mut [Vec<u32>], wanted: u32, what: &str) -> Result<Vec<u32>, DataError> {
+    let sizes: Vec<u64> = classes.iter().map(|members| members.len() as u64).collect();
+    let left: u64 = sizes.iter().sum();
+    if u64::from(wanted) > left {
+        return Err(DataError::Split(format!("{wanted} {what} images wanted, {left} are left")));
+    }
+    let mut taken = Vec::with_capacity(wanted as usize);
+    for (members, share) in classes.iter_mut().zip(shares(&sizes, wanted.into())) {
+        let keep = members.len() - usize::try_from(share).unwrap_or(members.len());
+        taken.extend(members.drain(keep..));
+    }
+    taken.sort_unstable();
+    Ok(taken)
+}
+
+/// Largest remainder: whole shares first, then one more where the remainder is largest, the lower
+/// class of equals.
+fn shares(sizes: &[u64], wanted: u64) -> Vec<u64> {
+    let total = sizes.iter().sum::<u64>().max(1);
+    let mut shares: Vec<u64> = sizes.iter().map(|size| size * wanted / total).collect();
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    order.sort_by_key(|&class| (std::cmp::Reverse(sizes[class] * wanted % total), class));
+    let missing = wanted - shares.iter().sum::<u64>();
+    for &class in order.iter().take(usize::try_from(missing).unwrap_or(0)) {
+        shares[class] += 1;
+    }
+    shares
+}
