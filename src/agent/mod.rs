@@ -52,6 +52,14 @@ pub trait Job: std::fmt::Debug {
 
     /// Whether nothing is left to do.
     fn is_finished(&self) -> bool;
+
+    /// The search, if it is one.
+    fn as_search(&self) -> Option<&search::Search> {
+        None
+    }
+
+    /// Trials to be trained in all, as far as that is known.
+    fn planned_models(&self) -> u32;
 }
 
 /// A history that cannot have happened.

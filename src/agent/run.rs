@@ -1,6 +1,6 @@
 //! A run: a given architecture trained outside any search, some number of times.
 
-use super::trials::{Status, Trials, training_seed};
+use super::trials::{Trials, training_seed};
 use super::{Decision, Impossible, Job};
 use crate::arch::shape::{Map, ShapeError};
 use crate::arch::{PoolRule, Shapes};
@@ -72,6 +72,10 @@ impl Job for Run {
         self.finished
     }
 
+    fn planned_models(&self) -> u32 {
+        self.started.repeats
+    }
+
     fn decide(&self, idle: bool) -> Decision {
         if self.finished {
             return Decision::Done;
@@ -96,14 +100,5 @@ impl Job for Run {
         self.trials.apply(event)?;
         self.finished |= matches!(event, Event::RunFinished(_));
         Ok(())
-    }
-}
-
-impl Run {
-    /// Trials that ended with a result.
-    #[must_use]
-    pub fn done(&self) -> usize {
-        let ended = |trial: &&super::trials::Trial| matches!(trial.status, Status::Finished(_));
-        self.trials.all().iter().filter(ended).count()
     }
 }

@@ -363,6 +363,14 @@ impl Job for Search {
         self.finished
     }
 
+    fn as_search(&self) -> Option<&Search> {
+        Some(self)
+    }
+
+    fn planned_models(&self) -> u32 {
+        self.config.schedule.models()
+    }
+
     fn decide(&self, idle: bool) -> Decision {
         if self.finished {
             return Decision::Done;

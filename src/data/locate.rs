@@ -24,7 +24,7 @@ pub struct Known {
 
 /// All known data sets.
 pub const KNOWN: &[Known] = &[
-    Known { name: "fashion-mnist", system: Some("/usr/share/dataset-fashion-mnist") },
+    Known { name: "fashion-mnist", system: Some("/usr/share/datasets/fashion-mnist") },
     Known { name: "mnist", system: None },
 ];
 
