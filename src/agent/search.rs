@@ -355,6 +355,10 @@ impl Job for Search {
         &self.started.data
     }
 
+    fn folder(&self) -> &str {
+        &self.started.folder
+    }
+
     fn threads(&self) -> u32 {
         self.started.threads
     }
