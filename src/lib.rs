@@ -10,3 +10,4 @@ pub mod engine;
 pub mod events;
 pub mod log;
 pub mod trainer;
+pub mod views;
