@@ -349,7 +349,7 @@ impl Session {
         let program = self.surroundings.trainer.clone();
         let wanted = self.surroundings.device.as_str();
         // Only the trainer knows which devices it can use; it is asked before one is locked.
-        let asked = Trainer::start(&program, None)?;
+        let asked = patiently(|| Trainer::start(&program, None))?;
         let hello: &Hello = asked.hello();
         let offered = &hello.devices;
         let device = match (wanted, offered.first()) {
@@ -412,10 +412,26 @@ impl Start for TrainerStart {
     fn start(&mut self) -> Result<Box<dyn Talk>, StartError> {
         // The one that was asked for its devices does not hold the lock; it leaves first.
         drop(self.first.take());
-        let shared = self.lock.inheritable().ok();
-        Ok(Box::new(Trainer::start(&self.program, shared)?))
+        let trainer = patiently(|| Trainer::start(&self.program, self.lock.inheritable().ok()))?;
+        Ok(Box::new(trainer))
     }
 }
+
+/// A trainer that ends before its hello may have been killed; a broken one ends every time.
+fn patiently(
+    mut start: impl FnMut() -> Result<Trainer, StartError>,
+) -> Result<Trainer, StartError> {
+    for _ in 1..START_TRIES {
+        match start() {
+            Err(StartError::Hello { .. }) => std::thread::sleep(Duration::from_millis(100)),
+            result => return result,
+        }
+    }
+    start()
+}
+
+/// How often a trainer is started before that is an error.
+const START_TRIES: u32 = 3;
 
 /// Reads a file of at most `limit` bytes.
 ///
