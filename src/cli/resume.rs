@@ -40,12 +40,12 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         note(&format!("nothing is left to do: {scope} is finished"));
         return Ok(());
     }
-    let folder = match &args.work.data {
-        Some(data) => context.data.locate(data)?.folder,
-        None if std::path::Path::new(job.folder()).is_dir() => job.folder().into(),
-        None => context.data.locate(&job.data().name)?.folder,
+    let data = match &args.work.data {
+        Some(data) => context.data.locate(data)?,
+        None if std::path::Path::new(job.folder()).is_dir() => context.data.locate(job.folder())?,
+        None => context.data.locate(&job.data().name)?,
     };
-    session.check_data(scope, &*job, &folder)?;
+    session.check_data(scope, &*job, &data)?;
     work::announce(scope, &*job);
-    work::carry_on(session, scope, lock, job, &folder)
+    work::carry_on(session, scope, lock, job, &data.folder)
 }
