@@ -139,6 +139,19 @@ fn two_processes_cannot_run_the_same_search() {
 }
 
 #[test]
+fn a_named_search_is_begun_once() {
+    let world = World::new();
+    let mut named = World::tiny("1");
+    named.extend(["--name", "mine", "--or-resume"]);
+    world.run("a", &named).code(0).says("s1 is finished");
+    world.run("a", &named).code(0).says("nothing is left to do: s1 is finished");
+    named.pop();
+    world.run("a", &named).code(2).says("a search called mine is in the store already");
+    world.run("a", &World::tiny("1")).code(0).says("s2 is finished");
+    world.run("a", &["resume", "mine"]).code(0).says("s1 is finished");
+}
+
+#[test]
 fn one_architecture_can_be_trained_alone() {
     let world = World::new();
     let train =
