@@ -1,1 +1,2 @@
+//! Nothing to do without the trainer.
 fn main() {}

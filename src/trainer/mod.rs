@@ -4,5 +4,43 @@
 //! lines over pipes ([`protocol`], `schema/trainer.md`). Nothing a trainer says is trusted, and
 //! nothing here touches the log: answers are handed to the engine, which records them.
 
+pub mod fake;
+pub mod locate;
+pub mod process;
 pub mod protocol;
 pub mod recipe;
+
+use std::time::Duration;
+
+use process::{Said, StartError};
+use protocol::{Hello, Request};
+
+/// Somebody to talk to: a trainer process, or a fake one in tests.
+pub trait Talk {
+    /// Who it is.
+    fn hello(&self) -> &Hello;
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// If it can no longer hear.
+    fn send(&mut self, request: &Request) -> std::io::Result<()>;
+
+    /// What it said next, waiting at most `patience`.
+    fn listen(&mut self, patience: Duration) -> Option<Said>;
+
+    /// How long it has been silent, if that is long enough to call it a hang.
+    fn hangs(&self) -> Option<Duration>;
+
+    /// Ends it at once; says how it ended, with its last words.
+    fn end(self: Box<Self>) -> String;
+}
+
+/// Somebody who can start trainers.
+pub trait Start {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// [`StartError`] if that fails.
+    fn start(&mut self) -> Result<Box<dyn Talk>, StartError>;
+}

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::recipe::Recipe;
 use crate::arch::Architecture;
+pub use crate::events::FailedReason;
 
 /// Version of the protocol. A trainer that speaks another one is refused.
 pub const PROTOCOL: u32 = 1;
@@ -179,16 +180,4 @@ pub struct FinishedAnswer {
     /// Peak memory in bytes, 0 if unknown.
     #[serde(default)]
     pub peak_memory: u64,
-}
-
-/// Why an architecture failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FailedReason {
-    /// No better than chance after the first epoch, at every learning rate.
-    Chance,
-    /// The loss was infinite or not a number.
-    NonFinite,
-    /// Memory for it could not be allocated.
-    TooLarge,
 }

@@ -1,0 +1,117 @@
+//! The Q-table and its update (Baker et al. 2017, section 3 and Algorithm 1).
+
+use super::space::{PairId, Space, StateId};
+use serde::{Deserialize, Serialize};
+
+/// Constants of Q-learning.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Learning {
+    /// Learning rate.
+    pub alpha: f64,
+    /// Discount factor.
+    pub gamma: f64,
+    /// Q-value of a pair before its first update.
+    pub init: f64,
+}
+
+impl Default for Learning {
+    /// Appendix D.1 of the paper.
+    fn default() -> Self {
+        Self { alpha: 0.01, gamma: 1.0, init: 0.5 }
+    }
+}
+
+/// Q-values and update counts of all pairs of a space, in the order of pair ids.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QTable {
+    values: Vec<f64>,
+    updates: Vec<u32>,
+}
+
+impl QTable {
+    /// A table of `pairs` untouched values.
+    #[must_use]
+    pub fn new(pairs: usize, init: f64) -> Self {
+        Self { values: vec![init; pairs], updates: vec![0; pairs] }
+    }
+
+    /// Q-values by pair id.
+    #[must_use]
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// Number of updates by pair id.
+    #[must_use]
+    pub fn updates(&self) -> &[u32] {
+        &self.updates
+    }
+
+    /// The value of the best action of a state; untried actions count with their initial value.
+    #[must_use]
+    pub fn best(&self, space: &Space, state: StateId) -> f64 {
+        self.values[space.pairs(state)].iter().copied().fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    /// Learns from one experience: backwards and in place, so that the maximum of a state already
+    /// contains the update just made. The reward is that of the last transition, the others have 0.
+    ///
+    /// The order of operations is part of the format: `q + alpha * ((r + gamma * m) - q)`, without
+    /// fused multiply-add. Any other order gives other bits.
+    pub fn learn(&mut self, space: &Space, trajectory: &[PairId], reward: f64, with: Learning) {
+        let (mut reward, mut maximum) = (reward, 0.0);
+        for &pair in trajectory.iter().rev() {
+            let index = pair as usize;
+            let q = self.values[index];
+            self.values[index] = q + with.alpha * ((reward + with.gamma * maximum) - q);
+            self.updates[index] = self.updates[index].saturating_add(1);
+            maximum = self.best(space, space.owner(pair));
+            reward = 0.0;
+        }
+    }
+
+    /// BLAKE3 over the bits of all values (little-endian, in the order of pair ids).
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        let mut bytes = Vec::with_capacity(self.values.len() * 8);
+        for value in &self.values {
+            bytes.extend(value.to_bits().to_le_bytes());
+        }
+        *blake3::hash(&bytes).as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::space::SpaceConfig;
+    use super::*;
+
+    /// The toy example: A = [C(64,3,1), P(2,2), SM(10)] 0.9, B = [C(64,3,1), SM(10)] 0.4, A again.
+    #[test]
+    fn toy_example() {
+        let space = Space::new(&SpaceConfig::paper(12), 32, 10).unwrap();
+        let mut q = QTable::new(space.pair_count(), 0.5);
+        let path = |text: &str| space.trajectory(&text.parse().unwrap()).unwrap();
+        let (a, b) = (path("[C(64,3,1), P(2,2), SM(10)]"), path("[C(64,3,1), SM(10)]"));
+        let at = |q: &QTable, pair: PairId| q.values()[pair as usize];
+
+        q.learn(&space, &a, 0.9, Learning::default());
+        assert_eq!([at(&q, a[2]), at(&q, a[1]), at(&q, a[0])], [0.504, 0.50004, 0.500_000_4]);
+        q.learn(&space, &b, 0.4, Learning::default());
+        assert_eq!([at(&q, b[1]), at(&q, b[0])], [0.499, 0.500_000_796]);
+        q.learn(&space, &a, 0.9, Learning::default());
+        assert_eq!(at(&q, a[2]), 0.50796);
+        assert_eq!(at(&q, a[1]).to_bits(), 0x3fe0_00f9_fb03_40fd);
+        assert_eq!(at(&q, a[0]).to_bits(), 0x3fe0_0004_2706_a01d);
+        assert_eq!(q.updates().iter().sum::<u32>(), 8);
+    }
+
+    #[test]
+    fn the_digest_sees_every_bit() {
+        let mut q = QTable::new(3, 0.5);
+        let before = q.digest();
+        q.values[2] = f64::from_bits(q.values[2].to_bits() + 1);
+        assert_ne!(q.digest(), before);
+    }
+}

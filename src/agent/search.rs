@@ -1,0 +1,421 @@
+//! A search: the pure state machine that samples, plans trials, and learns.
+//!
+//! [`Search::decide`] says what happens next, [`Search::apply`] takes in what was recorded. State
+//! comes from events alone, so a search that was killed anywhere decides the same again
+//! (Baker et al. 2017, Algorithm 1; the schedule of Table 2).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::memory::{Memory, draw_uniform};
+use super::policy::{Epsilon, sample};
+use super::qtable::QTable;
+use super::space::{Space, SpaceError, Trajectory};
+use super::trials::{Status, Trials, training_seed};
+use super::{Decision, Impossible, Job};
+use crate::arch::shape::Map;
+use crate::arch::{Architecture, PoolRule, Shapes};
+use crate::chance::Stream;
+use crate::config::{ReplayPolicy, SearchConfig};
+use crate::events::{
+    EpisodeSampled, Event, ExperienceRecorded, Hash, Outcome, PhaseEnd, PhaseEnded, ReplayUpdated,
+    SearchFinished, SearchStarted, TrialLost, TrialPlanned,
+};
+use crate::trainer::protocol::WeightsOf;
+
+/// The state of a search, folded from its events.
+#[derive(Debug, Clone)]
+pub struct Search {
+    started: SearchStarted,
+    config: SearchConfig,
+    space: Arc<Space>,
+    q: QTable,
+    memory: Memory,
+    trials: Trials,
+    /// The trial of every architecture sampled so far.
+    known: HashMap<Architecture, u32>,
+    episodes: Vec<Episode>,
+    /// Episodes whose reward is known and whose experience is not yet recorded, oldest first.
+    due: VecDeque<u32>,
+    /// An experience was recorded and its replay was not.
+    unreplayed: Option<u32>,
+    phases: PhaseState,
+    finished: bool,
+}
+
+/// One sampled architecture.
+#[derive(Debug, Clone)]
+struct Episode {
+    trial: u32,
+    trajectory: Trajectory,
+}
+
+#[derive(Debug, Clone, Default)]
+struct PhaseState {
+    /// The current phase, from 0; the number of phases once all have ended.
+    current: usize,
+    /// Phase in which each trial was planned, by ordinal - 1.
+    of_trial: Vec<usize>,
+    duplicates_in_a_row: u32,
+}
+
+impl Search {
+    /// The state of a search that has just begun.
+    ///
+    /// # Errors
+    /// [`SpaceError`] if the configured space cannot be built for the data.
+    pub fn new(started: SearchStarted, config: SearchConfig) -> Result<Self, SpaceError> {
+        let space = Space::new(&config.space, started.data.side, started.data.classes)?;
+        let q = QTable::new(space.pair_count(), config.learning.init);
+        Ok(Self {
+            started,
+            config,
+            space: Arc::new(space),
+            q,
+            memory: Memory::default(),
+            trials: Trials::default(),
+            known: HashMap::new(),
+            episodes: Vec::new(),
+            due: VecDeque::new(),
+            unreplayed: None,
+            phases: PhaseState::default(),
+            finished: false,
+        })
+    }
+
+    /// How it began.
+    #[must_use]
+    pub fn started(&self) -> &SearchStarted {
+        &self.started
+    }
+
+    /// What it was told.
+    #[must_use]
+    pub fn config(&self) -> &SearchConfig {
+        &self.config
+    }
+
+    /// Its state space.
+    #[must_use]
+    pub fn space(&self) -> &Arc<Space> {
+        &self.space
+    }
+
+    /// Its Q-table.
+    #[must_use]
+    pub fn q(&self) -> &QTable {
+        &self.q
+    }
+
+    /// Its replay memory.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Number of episodes.
+    #[must_use]
+    pub fn episode_count(&self) -> u32 {
+        u32::try_from(self.episodes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The current phase from 0, or `None` once all have ended.
+    #[must_use]
+    pub fn phase(&self) -> Option<usize> {
+        (self.phases.current < self.config.schedule.phases.len()).then_some(self.phases.current)
+    }
+
+    /// Trials that ended with a result in a phase.
+    #[must_use]
+    pub fn models_in(&self, phase: usize) -> u32 {
+        let ended = self
+            .trials
+            .all()
+            .iter()
+            .zip(&self.phases.of_trial)
+            .filter(|(trial, of)| **of == phase && matches!(trial.status, Status::Finished(_)));
+        u32::try_from(ended.count()).unwrap_or(u32::MAX)
+    }
+
+    /// The reward of a trial that ended: its validation accuracy, or what a failure is worth.
+    #[must_use]
+    pub fn reward(&self, outcome: &Outcome) -> f64 {
+        match *outcome {
+            Outcome::Trained { best_correct, last_correct, total, .. } => {
+                let correct = match self.config.reward.accuracy {
+                    WeightsOf::Best => best_correct,
+                    WeightsOf::Last => last_correct,
+                };
+                f64::from(correct) / f64::from(total)
+            }
+            Outcome::Failed { reason, .. } => {
+                self.config.reward.failed(reason, self.started.data.classes)
+            }
+        }
+    }
+
+    fn reward_of_episode(&self, episode: u32) -> Option<f64> {
+        let episode = self.episode(episode)?;
+        match &self.trials.get(episode.trial)?.status {
+            Status::Finished(outcome) => Some(self.reward(outcome)),
+            _ => None,
+        }
+    }
+
+    fn episode(&self, number: u32) -> Option<&Episode> {
+        self.episodes.get((number as usize).checked_sub(1)?)
+    }
+
+    /// Records the experience of an episode whose reward is known, and learns.
+    fn settle(&self, episode: u32) -> Vec<Event> {
+        let (Some(reward), Some(trajectory)) =
+            (self.reward_of_episode(episode), self.episode(episode).map(|e| &e.trajectory))
+        else {
+            return Vec::new(); // only episodes with a reward are ever due
+        };
+        let mut memory = self.memory.clone();
+        memory.push(trajectory, reward);
+        vec![ExperienceRecorded { episode, reward }.into(), self.replay(episode, &memory).into()]
+    }
+
+    fn replay(&self, episode: u32, memory: &Memory) -> ReplayUpdated {
+        let mut chance = Stream::new(self.started.seed, "replay", episode.into());
+        let draws = match self.config.replay.policy {
+            ReplayPolicy::Uniform => {
+                draw_uniform(memory.len(), self.config.replay.draws, &mut chance)
+            }
+        };
+        let mut q = self.q.clone();
+        memory.replay(&self.space, &mut q, &draws, self.config.learning);
+        let learning = self.config.learning;
+        let (alpha, gamma, q) = (learning.alpha, learning.gamma, Hash(q.digest()));
+        ReplayUpdated { episode, alpha, gamma, draws, q }
+    }
+
+    /// Why the current phase is over, if it is.
+    fn phase_end(&self, models: u32) -> Option<PhaseEnd> {
+        let phase = self.config.schedule.phases.get(self.phases.current)?;
+        let schedule = &self.config.schedule;
+        if models >= phase.models {
+            Some(PhaseEnd::Quota)
+        } else if self.known.len() as u128 >= self.space.architectures() {
+            Some(PhaseEnd::Exhausted)
+        } else if self.phases.duplicates_in_a_row >= schedule.max_duplicates_in_a_row {
+            Some(PhaseEnd::Duplicates)
+        } else {
+            None
+        }
+    }
+
+    /// Samples the next episode, or ends the phase, or waits for what would decide that.
+    fn advance(&self, idle: bool) -> Decision {
+        let Some(phase) = self.config.schedule.phases.get(self.phases.current) else {
+            let (episodes, trials) = (self.episode_count(), self.trials.next_ordinal() - 1);
+            return Decision::Record(vec![SearchFinished { episodes, trials }.into()]);
+        };
+        let models = self.models_in(self.phases.current);
+        let open = u32::try_from(self.trials.open()).unwrap_or(u32::MAX);
+        if let Some(reason) = self.phase_end(models) {
+            // Trials in flight belong to this phase and its count.
+            if open > 0 {
+                return Decision::Wait;
+            }
+            let (epsilon, episode) = (phase.epsilon.share(), self.episode_count());
+            let phase = u16::try_from(self.phases.current).unwrap_or(u16::MAX);
+            let ended = PhaseEnded { phase, epsilon, reason, models, episode };
+            return Decision::Record(vec![ended.into()]);
+        }
+        if idle && models + open < phase.models {
+            Decision::Record(self.sample(phase.epsilon))
+        } else {
+            Decision::Wait
+        }
+    }
+
+    fn sample(&self, epsilon: Epsilon) -> Vec<Event> {
+        let episode = self.episode_count() + 1;
+        let mut chance = Stream::new(self.started.seed, "sample", episode.into());
+        let trajectory = sample(&self.space, &self.q, epsilon, &mut chance);
+        let architecture = self.space.architecture(&trajectory);
+        let known = self.known.get(&architecture).copied();
+        let trial = known.unwrap_or_else(|| self.trials.next_ordinal());
+        let phase = u16::try_from(self.phases.current).unwrap_or(u16::MAX);
+        let sampled = EpisodeSampled {
+            episode,
+            phase,
+            epsilon: epsilon.share(),
+            architecture: architecture.clone(),
+            trial,
+            duplicate: known.is_some(),
+        };
+        let mut events = vec![sampled.into()];
+        if known.is_none() {
+            events.push(self.plan(trial, episode, architecture).into());
+        }
+        events
+    }
+
+    fn plan(&self, trial: u32, episode: u32, architecture: Architecture) -> TrialPlanned {
+        let seed = training_seed(self.started.seed, &architecture, 0);
+        let data = &self.started.data;
+        let input = Map { channels: data.channels, side: data.side };
+        let gap = self.config.recipe.gap;
+        // The rules of the space are stricter than those of shapes.
+        let shapes = Shapes::of(&architecture, input, gap, PoolRule::True).ok();
+        let (parameters, multiply_adds) =
+            shapes.map_or((0, 0), |shapes| (shapes.parameters(), shapes.multiply_adds()));
+        TrialPlanned { trial, episode, architecture, seed, repeat: 0, parameters, multiply_adds }
+    }
+
+    fn apply_episode(&mut self, event: &Event, sampled: &EpisodeSampled) -> Result<(), Impossible> {
+        let impossible = |why| Err(Impossible::of(event, why));
+        if sampled.episode != self.episode_count() + 1 {
+            return impossible("episodes are numbered without gaps");
+        }
+        let Some(trajectory) = self.space.trajectory(&sampled.architecture) else {
+            return impossible("the architecture is not in the state space");
+        };
+        let known = self.known.get(&sampled.architecture).copied();
+        let expected = known.unwrap_or_else(|| self.trials.next_ordinal());
+        if (expected, known.is_some()) != (sampled.trial, sampled.duplicate) {
+            return impossible("the trial is not the one that answers the architecture");
+        }
+        self.known.insert(sampled.architecture.clone(), sampled.trial);
+        self.episodes.push(Episode { trial: sampled.trial, trajectory });
+        let row = &mut self.phases.duplicates_in_a_row;
+        *row = if sampled.duplicate { *row + 1 } else { 0 };
+        if self.reward_of_episode(sampled.episode).is_some() {
+            self.due.push_back(sampled.episode);
+        }
+        Ok(())
+    }
+
+    fn apply_finished(&mut self, trial: u32) {
+        let episodes = self.episodes.iter().zip(1..);
+        let waiting = episodes.filter(|(episode, _)| episode.trial == trial);
+        self.due.extend(waiting.map(|(_, number)| number));
+    }
+
+    fn apply_experience(
+        &mut self,
+        event: &Event,
+        experience: &ExperienceRecorded,
+    ) -> Result<(), Impossible> {
+        if self.due.front() != Some(&experience.episode) || self.unreplayed.is_some() {
+            return Err(Impossible::of(event, "this episode is not the next to be learned from"));
+        }
+        self.due.pop_front();
+        self.unreplayed = Some(experience.episode);
+        let trajectory = self.episodes[experience.episode as usize - 1].trajectory.clone();
+        self.memory.push(&trajectory, experience.reward);
+        Ok(())
+    }
+
+    fn apply_replay(&mut self, event: &Event, update: &ReplayUpdated) -> Result<(), Impossible> {
+        if self.unreplayed.take() != Some(update.episode) {
+            return Err(Impossible::of(event, "it does not follow its experience"));
+        }
+        if update.draws.iter().any(|&draw| draw as usize >= self.memory.len()) {
+            return Err(Impossible::of(event, "a draw is outside the memory"));
+        }
+        let with = super::qtable::Learning {
+            alpha: update.alpha,
+            gamma: update.gamma,
+            init: self.config.learning.init,
+        };
+        self.memory.replay(&self.space, &mut self.q, &update.draws, with);
+        let found = Hash(self.q.digest());
+        if found == update.q {
+            Ok(())
+        } else {
+            Err(Impossible::Digest { episode: update.episode, recorded: update.q, found })
+        }
+    }
+
+    fn apply_phase_end(&mut self, event: &Event, ended: &PhaseEnded) -> Result<(), Impossible> {
+        if usize::from(ended.phase) != self.phases.current {
+            return Err(Impossible::of(event, "another phase is running"));
+        }
+        self.phases.current += 1;
+        self.phases.duplicates_in_a_row = 0;
+        Ok(())
+    }
+}
+
+impl Job for Search {
+    fn trials(&self) -> &Trials {
+        &self.trials
+    }
+
+    fn config(&self) -> &SearchConfig {
+        &self.config
+    }
+
+    fn data(&self) -> &crate::events::DataFacts {
+        &self.started.data
+    }
+
+    fn folder(&self) -> &str {
+        &self.started.folder
+    }
+
+    fn threads(&self) -> u32 {
+        self.started.threads
+    }
+
+    fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    fn as_search(&self) -> Option<&Search> {
+        Some(self)
+    }
+
+    fn planned_models(&self) -> u32 {
+        self.config.schedule.models()
+    }
+
+    fn decide(&self, idle: bool) -> Decision {
+        if self.finished {
+            return Decision::Done;
+        }
+        if let Some(&episode) = self.due.front() {
+            return Decision::Record(self.settle(episode));
+        }
+        if let Some(trial) = self.trials.hopeless() {
+            return Decision::Record(vec![TrialLost { trial: trial.planned.trial }.into()]);
+        }
+        match self.trials.next_waiting() {
+            Some(trial) if idle => Decision::Train(trial.planned.trial),
+            _ => self.advance(idle),
+        }
+    }
+
+    fn apply(&mut self, event: &Event) -> Result<(), Impossible> {
+        if self.finished && !matches!(event, Event::Resumed(_) | Event::ArtifactReleased(_)) {
+            return Err(Impossible::of(event, "the search is finished"));
+        }
+        let moves_on = matches!(
+            event,
+            Event::EpisodeSampled(_) | Event::PhaseEnded(_) | Event::SearchFinished(_)
+        );
+        if moves_on && (!self.due.is_empty() || self.unreplayed.is_some()) {
+            return Err(Impossible::of(event, "an episode has not been learned from"));
+        }
+        self.trials.apply(event)?;
+        match event {
+            Event::EpisodeSampled(sampled) => self.apply_episode(event, sampled)?,
+            Event::TrialPlanned(_) => self.phases.of_trial.push(self.phases.current),
+            Event::TrialFinished(finished) => self.apply_finished(finished.trial),
+            Event::ExperienceRecorded(experience) => self.apply_experience(event, experience)?,
+            Event::ReplayUpdated(update) => self.apply_replay(event, update)?,
+            Event::PhaseEnded(ended) => self.apply_phase_end(event, ended)?,
+            Event::SearchFinished(_) if self.phase().is_some() => {
+                return Err(Impossible::of(event, "a phase has not ended"));
+            }
+            Event::SearchFinished(_) => self.finished = true,
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,216 @@
+//! A search driven by hand: what is decided, and what is refused.
+
+use super::search::Search;
+use super::trials::Status;
+use super::*;
+use crate::config::{SearchConfig, presets};
+use crate::events::*;
+
+/// A search over a small space, with settings laid over the preset `tiny`.
+fn search(settings: &[&str]) -> Search {
+    let settings: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
+    let config = SearchConfig::read(presets::text("tiny").unwrap(), None, &settings).unwrap();
+    let data = DataFacts {
+        name: "test".into(),
+        content: Hash::default(),
+        channels: 1,
+        side: 28,
+        classes: 10,
+        train: 200,
+        validation: 100,
+        split: Hash::default(),
+    };
+    let started = SearchStarted {
+        name: String::new(),
+        seed: 7,
+        chance: crate::chance::SCHEME.into(),
+        data,
+        folder: String::new(),
+        config: Hash::of(config.to_toml().as_bytes()),
+        config_parts: 0,
+        threads: 1,
+        program: "test".into(),
+    };
+    Search::new(started, config).unwrap()
+}
+
+fn started(trial: u32, attempt: u32) -> Event {
+    let text = String::new;
+    let (device, trainer, library, isa, host) = (text(), text(), text(), text(), text());
+    AttemptStarted { trial, attempt, device, threads: 1, trainer, library, isa, host }.into()
+}
+
+fn trained(trial: u32, attempt: u32, correct: u32) -> Event {
+    let outcome = Outcome::Trained {
+        best_epoch: 1,
+        best_correct: correct,
+        last_correct: correct / 2,
+        total: 100,
+        weights: None,
+        kept: false,
+    };
+    let (seconds, peak_memory) = (0.0, 0);
+    TrialFinished { trial, attempt, outcome, epochs: 1, restarts: 0, seconds, peak_memory }.into()
+}
+
+fn lost(trial: u32, attempt: u32) -> Event {
+    AttemptLost { trial, attempt, counts: true, reason: "killed".into() }.into()
+}
+
+/// Runs to the end; `answer` says what comes of each attempt. Returns all events.
+fn run(search: &mut Search, answer: impl Fn(&trials::Trial) -> Event) -> Vec<Event> {
+    let mut history = Vec::new();
+    loop {
+        let batch = match search.decide(true) {
+            Decision::Record(batch) => batch,
+            Decision::Train(ordinal) => {
+                let trial = search.trials().get(ordinal).unwrap();
+                vec![started(ordinal, trial.attempts + 1), answer(trial)]
+            }
+            Decision::Wait => panic!("nothing runs, so nothing can be waited for"),
+            Decision::Done => return history,
+        };
+        for event in &batch {
+            search.apply(event).unwrap();
+        }
+        history.extend(batch);
+    }
+}
+
+/// A deterministic accuracy: by the seed of the training.
+fn by_seed(trial: &trials::Trial) -> Event {
+    trained(trial.planned.trial, trial.attempts + 1, (trial.planned.seed % 100) as u32)
+}
+
+fn phase_ends(history: &[Event]) -> Vec<(PhaseEnd, u32)> {
+    let end = |event: &Event| match event {
+        Event::PhaseEnded(ended) => Some((ended.reason, ended.models)),
+        _ => None,
+    };
+    history.iter().filter_map(end).collect()
+}
+
+#[test]
+fn phases_end_with_their_quota() {
+    let mut search = search(&[]);
+    let history = run(&mut search, by_seed);
+    let quota = PhaseEnd::Quota;
+    assert_eq!(phase_ends(&history), [(quota, 6), (quota, 3), (quota, 3)]);
+    assert_eq!(search.trials().all().len(), 12);
+    assert_eq!(search.memory().len(), search.episode_count() as usize);
+    assert!(search.is_finished());
+}
+
+#[test]
+fn every_episode_has_its_own_draws_and_duplicates_their_first_reward() {
+    let mut search = search(&[]);
+    let history = run(&mut search, by_seed);
+    let mut rewards = std::collections::HashMap::new();
+    let mut episodes = Vec::new();
+    for event in &history {
+        match event {
+            Event::EpisodeSampled(sampled) => episodes.push(sampled.trial),
+            Event::ExperienceRecorded(experience) => {
+                let trial = episodes[experience.episode as usize - 1];
+                assert_eq!(*rewards.entry(trial).or_insert(experience.reward), experience.reward);
+            }
+            Event::ReplayUpdated(update) => {
+                assert_eq!(update.draws.len(), 20);
+                assert!(update.draws.iter().all(|&draw| draw < update.episode));
+            }
+            _ => {}
+        }
+    }
+    assert!(episodes.len() > rewards.len(), "no duplicate in this search: change its seed");
+}
+
+#[test]
+fn a_phase_ends_after_too_many_duplicates_in_a_row() {
+    // Always greedy: with the first reward below 0.5 the agent tries others; so reward is high.
+    let settings = ["schedule.phases=[{epsilon=0.0, models=50}]", "learning.alpha=0.9"];
+    let mut search = search(&settings);
+    let history = run(&mut search, |trial| trained(trial.planned.trial, trial.attempts + 1, 99));
+    let [(PhaseEnd::Duplicates, models)] = phase_ends(&history)[..] else {
+        panic!("{:?}", phase_ends(&history))
+    };
+    assert!(models < 50);
+}
+
+#[test]
+fn phases_end_when_the_space_is_exhausted() {
+    let settings = [
+        "space.layer-limit=1",
+        "space.filters=[4]",
+        "space.fields=[1]",
+        "schedule.phases=[{epsilon=1.0, models=9}, {epsilon=0.5, models=2}]",
+    ];
+    let mut search = search(&settings);
+    let history = run(&mut search, by_seed);
+    assert_eq!(search.space().architectures(), 3); // [SM], [C, SM], [GAP, SM]
+    assert_eq!(phase_ends(&history), [(PhaseEnd::Exhausted, 3), (PhaseEnd::Exhausted, 0)]);
+}
+
+#[test]
+fn a_lost_trial_is_no_experience_and_does_not_count() {
+    let mut search = search(&[]);
+    let history = run(&mut search, |trial| match trial.planned.trial {
+        2 => lost(2, trial.attempts + 1),
+        _ => by_seed(trial),
+    });
+    let attempts = |event: &&Event| matches!(event, Event::AttemptStarted(a) if a.trial == 2);
+    assert_eq!(history.iter().filter(attempts).count(), 3);
+    assert_eq!(search.trials().get(2).unwrap().status, Status::Lost);
+    assert_eq!(phase_ends(&history)[0], (PhaseEnd::Quota, 6));
+    assert_eq!(search.trials().all().len(), 13);
+    assert!(search.memory().len() < search.episode_count() as usize);
+}
+
+#[test]
+fn a_failed_trial_has_the_failure_reward() {
+    let search = search(&["reward.too-large=-0.5"]);
+    let failed = |reason| Outcome::Failed { reason, message: String::new() };
+    assert_eq!(search.reward(&failed(FailedReason::Chance)), 0.1);
+    assert_eq!(search.reward(&failed(FailedReason::TooLarge)), -0.5);
+}
+
+#[test]
+fn the_reward_is_that_of_the_best_or_the_last_epoch() {
+    let Event::TrialFinished(finished) = trained(1, 1, 80) else { unreachable!() };
+    assert_eq!(search(&[]).reward(&finished.outcome), 0.8);
+    assert_eq!(search(&["reward.accuracy=last"]).reward(&finished.outcome), 0.4);
+}
+
+#[test]
+fn the_same_events_give_the_same_decisions() {
+    let mut unbroken = search(&[]);
+    let history = run(&mut unbroken, by_seed);
+    let mut resumed = search(&[]);
+    for event in &history {
+        resumed.apply(event).unwrap();
+    }
+    assert_eq!(resumed.q(), unbroken.q());
+    assert_eq!(resumed.decide(true), Decision::Done);
+}
+
+#[test]
+fn impossible_histories_are_refused() {
+    let mut whole = search(&[]);
+    let history = run(&mut whole, by_seed);
+    // Leaving out any logical event makes some later one impossible, or the end is not reached.
+    for left_out in 0..history.len() {
+        let mut search = search(&[]);
+        let rest = history.iter().enumerate().filter(|(index, _)| *index != left_out);
+        let refused = rest.map(|(_, event)| search.apply(event)).any(|result| result.is_err());
+        assert!(refused || !search.is_finished(), "without {:?}", history[left_out]);
+    }
+    // A changed draw is noticed by the digest.
+    let mut changed = history;
+    let update = changed.iter_mut().find_map(|event| match event {
+        Event::ReplayUpdated(update) if update.episode == 4 => Some(update),
+        _ => None,
+    });
+    update.unwrap().draws.fill(0);
+    let mut search = search(&[]);
+    let first_error = changed.iter().find_map(|event| search.apply(event).err());
+    assert!(matches!(first_error, Some(Impossible::Digest { episode: 4, .. })), "{first_error:?}");
+}

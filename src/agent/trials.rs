@@ -1,0 +1,181 @@
+//! The trials of a search or a run: planned, running, finished, failed, lost.
+
+use super::Impossible;
+use crate::arch::Architecture;
+use crate::events::{Event, Outcome, TrialPlanned};
+
+/// Attempts that may be lost before a trial is given up.
+pub const ATTEMPTS_MAX: u32 = 3;
+
+/// One training of one architecture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    /// What was planned.
+    pub planned: TrialPlanned,
+    /// How far it is.
+    pub status: Status,
+    /// Attempts so far, whatever came of them.
+    pub attempts: u32,
+    /// Attempts lost on the machine's account.
+    pub lost: u32,
+}
+
+/// How far a trial is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Status {
+    /// Waits for a trainer.
+    Planned,
+    /// A trainer has it.
+    Running,
+    /// It ended.
+    Finished(Outcome),
+    /// It was given up.
+    Lost,
+}
+
+/// All trials of one search or run, by ordinal from 1.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Trials {
+    list: Vec<Trial>,
+    lost_in_a_row: u32,
+}
+
+impl Trials {
+    /// All of them, in order.
+    #[must_use]
+    pub fn all(&self) -> &[Trial] {
+        &self.list
+    }
+
+    /// The trial of this ordinal.
+    #[must_use]
+    pub fn get(&self, ordinal: u32) -> Option<&Trial> {
+        self.list.get((ordinal as usize).checked_sub(1)?)
+    }
+
+    /// The ordinal of the next trial.
+    #[must_use]
+    pub fn next_ordinal(&self) -> u32 {
+        u32::try_from(self.list.len()).unwrap_or(u32::MAX) + 1
+    }
+
+    /// Trials lost in a row since the last one that ended or the last resumption.
+    #[must_use]
+    pub fn lost_in_a_row(&self) -> u32 {
+        self.lost_in_a_row
+    }
+
+    /// The first trial that must be given up.
+    #[must_use]
+    pub fn hopeless(&self) -> Option<&Trial> {
+        self.waiting().find(|trial| trial.lost >= ATTEMPTS_MAX)
+    }
+
+    /// The first trial that waits for a trainer.
+    #[must_use]
+    pub fn next_waiting(&self) -> Option<&Trial> {
+        self.waiting().find(|trial| trial.lost < ATTEMPTS_MAX)
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = &Trial> {
+        self.list.iter().filter(|trial| trial.status == Status::Planned)
+    }
+
+    /// Trials that a trainer has.
+    pub fn running(&self) -> impl Iterator<Item = &Trial> {
+        self.list.iter().filter(|trial| trial.status == Status::Running)
+    }
+
+    /// Trials that have not ended.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        let open = |trial: &&Trial| matches!(trial.status, Status::Planned | Status::Running);
+        self.list.iter().filter(open).count()
+    }
+
+    /// Takes in an event that concerns trials; others are ignored.
+    ///
+    /// # Errors
+    /// [`Impossible`] if the event cannot follow what came before.
+    pub(super) fn apply(&mut self, event: &Event) -> Result<(), Impossible> {
+        match event {
+            Event::TrialPlanned(planned) => {
+                if planned.trial != self.next_ordinal() {
+                    return Err(Impossible::of(event, "trials are numbered without gaps"));
+                }
+                let planned = planned.clone();
+                self.list.push(Trial { planned, status: Status::Planned, attempts: 0, lost: 0 });
+            }
+            Event::AttemptStarted(started) => {
+                let trial = self.expect(started.trial, &Status::Planned, event)?;
+                trial.attempts += 1;
+                trial.status = Status::Running;
+                if started.attempt != trial.attempts {
+                    return Err(Impossible::of(event, "attempts are numbered without gaps"));
+                }
+            }
+            Event::EpochFinished(epoch) => {
+                self.expect_attempt(epoch.trial, epoch.attempt, event)?;
+            }
+            Event::AttemptLost(lost) => {
+                let trial = self.expect_attempt(lost.trial, lost.attempt, event)?;
+                trial.status = Status::Planned;
+                trial.lost += u32::from(lost.counts);
+            }
+            Event::TrialFinished(finished) => {
+                let trial = self.expect_attempt(finished.trial, finished.attempt, event)?;
+                trial.status = Status::Finished(finished.outcome.clone());
+                self.lost_in_a_row = 0;
+            }
+            Event::TrialLost(lost) => {
+                self.expect(lost.trial, &Status::Planned, event)?.status = Status::Lost;
+                self.lost_in_a_row += 1;
+            }
+            Event::ArtifactReleased(released) => {
+                let index = (released.trial as usize).wrapping_sub(1);
+                let status = self.list.get_mut(index).map(|trial| &mut trial.status);
+                match status {
+                    Some(Status::Finished(Outcome::Trained { kept, .. })) if *kept => *kept = false,
+                    _ => return Err(Impossible::of(event, "no weights of this trial are kept")),
+                }
+            }
+            Event::Resumed(_) => self.lost_in_a_row = 0,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn expect(
+        &mut self,
+        ordinal: u32,
+        status: &Status,
+        event: &Event,
+    ) -> Result<&mut Trial, Impossible> {
+        (ordinal as usize)
+            .checked_sub(1)
+            .and_then(|index| self.list.get_mut(index))
+            .filter(|trial| trial.status == *status)
+            .ok_or_else(|| Impossible::of(event, "the trial is not in that state"))
+    }
+
+    fn expect_attempt(
+        &mut self,
+        ordinal: u32,
+        attempt: u32,
+        event: &Event,
+    ) -> Result<&mut Trial, Impossible> {
+        let trial = self.expect(ordinal, &Status::Running, event)?;
+        if trial.attempts == attempt {
+            Ok(trial)
+        } else {
+            Err(Impossible::of(event, "another attempt is running"))
+        }
+    }
+}
+
+/// Seed of a training: by search seed, topology and repetition, not by order.
+#[must_use]
+pub fn training_seed(seed: u64, architecture: &Architecture, repeat: u32) -> u64 {
+    let purpose = format!("train {architecture}");
+    crate::chance::Stream::new(seed, &purpose, repeat.into()).bits()
+}

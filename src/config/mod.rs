@@ -1,0 +1,387 @@
+//! Settings as data: what a search is told, in TOML.
+//!
+//! A configuration is a *flavour* (`paper` or `code`: what the paper says and what its authors'
+//! program does where they differ), a preset or a file laid over it, and single keys laid over
+//! that. The complete result is recorded with the search; [`SearchConfig::to_toml`] is its
+//! canonical text.
+
+pub mod presets;
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::agent::policy::Epsilon;
+use crate::agent::qtable::Learning;
+use crate::agent::space::SpaceConfig;
+use crate::events::FailedReason;
+use crate::trainer::protocol::WeightsOf;
+use crate::trainer::recipe::{Recipe, RecipeError};
+
+/// Everything a search is told, except its seed, its name and where things lie.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SearchConfig {
+    /// What holds where paper and code differ and nothing else is said.
+    pub flavour: Flavour,
+    /// Which weights are kept as artifacts.
+    pub keep_weights: KeepWeights,
+    /// The images and their split.
+    pub data: DataConfig,
+    /// What may be sampled.
+    pub space: SpaceConfig,
+    /// Which share of random actions, for how many models.
+    pub schedule: Schedule,
+    /// Constants of Q-learning.
+    pub learning: Learning,
+    /// What is learned from after each episode.
+    pub replay: ReplayConfig,
+    /// What an experience is worth.
+    pub reward: RewardConfig,
+    /// How a network is trained.
+    pub recipe: Recipe,
+}
+
+/// What holds where the paper and its authors' code differ (fact by fact in the README).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Flavour {
+    /// What the paper says.
+    #[default]
+    Paper,
+    /// What the authors' program does.
+    Code,
+}
+
+impl std::str::FromStr for Flavour {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "paper" => Ok(Self::Paper),
+            "code" => Ok(Self::Code),
+            _ => Err(format!("`{text}` is neither `paper` nor `code`")),
+        }
+    }
+}
+
+/// Which weights are kept: `top:10`, `all` or `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeepWeights {
+    /// Those of the N best trials of the search so far.
+    Top(u32),
+    /// Those of every trial.
+    All,
+    /// None.
+    None,
+}
+
+impl std::fmt::Display for KeepWeights {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Top(n) => write!(f, "top:{n}"),
+            Self::All => f.write_str("all"),
+            Self::None => f.write_str("none"),
+        }
+    }
+}
+
+impl std::str::FromStr for KeepWeights {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.strip_prefix("top:").map(str::parse)) {
+            ("all", _) => Ok(Self::All),
+            ("none", _) => Ok(Self::None),
+            (_, Some(Ok(n))) if n > 0 => Ok(Self::Top(n)),
+            _ => Err(format!("`{text}` is none of `top:N`, `all`, `none`")),
+        }
+    }
+}
+
+impl Serialize for KeepWeights {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeepWeights {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The images and their split.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DataConfig {
+    /// Name of a known data set.
+    pub name: String,
+    /// Images set aside for validation, equally many of each class.
+    pub validation: u32,
+    /// Images trained on; unset: all that are left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<u32>,
+    /// Seed of the split; independent of the seed of the search.
+    pub seed: u64,
+}
+
+/// Which share of random actions, for how many models.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Schedule {
+    /// A phase also ends after this many architectures in a row that were known already.
+    pub max_duplicates_in_a_row: u32,
+    /// In order.
+    pub phases: Vec<Phase>,
+}
+
+/// One phase of the schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// Share of random actions.
+    pub epsilon: Epsilon,
+    /// New architectures to train.
+    pub models: u32,
+}
+
+impl Schedule {
+    /// New architectures over all phases.
+    #[must_use]
+    pub fn models(&self) -> u32 {
+        self.phases.iter().map(|phase| phase.models).sum()
+    }
+}
+
+/// What is learned from after each episode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayConfig {
+    /// `uniform`: every experience equally likely, with replacement.
+    pub policy: ReplayPolicy,
+    /// Draws after each episode, the paper's K.
+    pub draws: u32,
+}
+
+/// How experiences are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplayPolicy {
+    /// Every experience equally likely, with replacement (Baker et al. 2017, Algorithm 1).
+    #[default]
+    Uniform,
+}
+
+/// What an experience is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RewardConfig {
+    /// The epoch whose validation accuracy is the reward, and whose weights are kept.
+    pub accuracy: WeightsOf,
+    /// Reward of a network no better than chance; unset: 1 / classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chance: Option<f64>,
+    /// Reward of a network whose loss was not finite; unset: 1 / classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub non_finite: Option<f64>,
+    /// Reward of a network too large for the device; unset: 1 / classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub too_large: Option<f64>,
+}
+
+impl RewardConfig {
+    /// Reward of a failed trial.
+    #[must_use]
+    pub fn failed(&self, reason: FailedReason, classes: u32) -> f64 {
+        let set = match reason {
+            FailedReason::Chance => self.chance,
+            FailedReason::NonFinite => self.non_finite,
+            FailedReason::TooLarge => self.too_large,
+        };
+        set.unwrap_or(1.0 / f64::from(classes))
+    }
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The text is no configuration.
+    #[error("{0}")]
+    Toml(#[from] toml::de::Error),
+    /// A preset that does not exist.
+    #[error("no preset is called `{name}`; there are {}", presets::names())]
+    Preset {
+        /// The name given.
+        name: String,
+    },
+    /// A value outside its range.
+    #[error("{key} = {value}: {rule}")]
+    Range {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What is allowed.
+        rule: &'static str,
+    },
+    /// A recipe that cannot be followed.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// A `KEY=VALUE` that is none.
+    #[error("`{0}` is not KEY=VALUE, for example replay.draws=128")]
+    Setting(String),
+}
+
+impl SearchConfig {
+    /// Reads a text, over the flavour it names (or `flavour`), and checks every value.
+    ///
+    /// `settings` are single `KEY=VALUE` pairs laid over the text: `replay.draws=128`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the first thing that is wrong.
+    pub fn read(
+        text: &str,
+        flavour: Option<Flavour>,
+        settings: &[String],
+    ) -> Result<Self, ConfigError> {
+        let mut over: Table = toml::from_str(text)?;
+        for setting in settings {
+            lay_over(&mut over, parse_setting(setting)?);
+        }
+        if let Some(flavour) = flavour {
+            over.insert(
+                "flavour".into(),
+                Value::try_from(flavour).unwrap_or(Value::Boolean(false)),
+            );
+        }
+        let flavour = over.get("flavour").cloned().unwrap_or_else(|| "paper".into());
+        let mut table = base(flavour.clone().try_into()?);
+        lay_over(&mut table, over);
+        let config: Self = toml::from_str(&toml::to_string(&table).unwrap_or_default())?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The canonical text: complete, in a fixed order.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        // Every type in it is one TOML can hold.
+        toml::to_string(self).unwrap_or_default()
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.recipe.check()?;
+        let range = |key, value: String, rule| ConfigError::Range { key, value, rule };
+        let unit = |x: f64| (0.0..=1.0).contains(&x);
+        let Learning { alpha, gamma, init } = self.learning;
+        let draws_max = crate::events::ReplayUpdated::DRAWS;
+        let rewards = [self.reward.chance, self.reward.non_finite, self.reward.too_large];
+        let (phases, replay) = (&self.schedule.phases, &self.replay);
+        let rules = [
+            ("learning.alpha", alpha.to_string(), alpha > 0.0 && alpha <= 1.0, "above 0 to 1"),
+            ("learning.gamma", gamma.to_string(), unit(gamma), "0 to 1"),
+            ("learning.init", init.to_string(), init.is_finite(), "a finite number"),
+            (
+                "replay.draws",
+                replay.draws.to_string(),
+                (1..=draws_max).contains(&replay.draws),
+                "1 to 700",
+            ),
+            (
+                "reward",
+                format!("{rewards:?}"),
+                rewards.iter().flatten().all(|reward| reward.is_finite()),
+                "finite numbers",
+            ),
+            (
+                "schedule.phases",
+                format!("{} phases", phases.len()),
+                (1..=1000).contains(&phases.len()),
+                "1 to 1000 phases",
+            ),
+            (
+                "schedule.phases.models",
+                self.schedule.models().to_string(),
+                phases.iter().all(|phase| (1..=1_000_000).contains(&phase.models)),
+                "1 to 1000000 models a phase",
+            ),
+            (
+                "schedule.max-duplicates-in-a-row",
+                self.schedule.max_duplicates_in_a_row.to_string(),
+                self.schedule.max_duplicates_in_a_row > 0,
+                "1 or more",
+            ),
+            (
+                "data.validation",
+                self.data.validation.to_string(),
+                self.data.validation > 0,
+                "above 0",
+            ),
+            ("data.train", format!("{:?}", self.data.train), self.data.train != Some(0), "above 0"),
+        ];
+        match rules.into_iter().find(|(_, _, holds, _)| !holds) {
+            Some((key, value, _, rule)) => Err(range(key, value, rule)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A flavour's complete settings: what holds if nothing else is said.
+fn base(flavour: Flavour) -> Table {
+    let paper = Recipe::default();
+    let (recipe, draws) = match flavour {
+        Flavour::Paper => (paper, 100),
+        Flavour::Code => (
+            Recipe {
+                restarts: 4,
+                chance: Some(0.15),
+                weight_decay: 0.0005,
+                dropout: crate::arch::dropout::DropoutRule::Slots,
+                init: crate::trainer::recipe::Init::FanIn,
+                gap: crate::arch::GapHead::ReluAndFull,
+                ..paper
+            },
+            128,
+        ),
+    };
+    let config = SearchConfig {
+        flavour,
+        keep_weights: KeepWeights::Top(10),
+        data: DataConfig { name: String::new(), validation: 5_000, train: None, seed: 0 },
+        space: SpaceConfig::paper(12),
+        schedule: Schedule { max_duplicates_in_a_row: 1_000, phases: Vec::new() },
+        learning: Learning::default(),
+        replay: ReplayConfig { policy: ReplayPolicy::Uniform, draws },
+        reward: RewardConfig {
+            accuracy: WeightsOf::Best,
+            chance: None,
+            non_finite: None,
+            too_large: None,
+        },
+        recipe,
+    };
+    Table::try_from(config).unwrap_or_default()
+}
+
+/// Lays one table over another, key by key; lists are replaced as a whole.
+fn lay_over(below: &mut Table, above: Table) {
+    for (key, value) in above {
+        match (below.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => lay_over(below, above),
+            (_, value) => {
+                below.insert(key, value);
+            }
+        }
+    }
+}
+
+/// `a.b=1` as a table; a value that is no TOML is taken as a text.
+fn parse_setting(setting: &str) -> Result<Table, ConfigError> {
+    let wrong = || ConfigError::Setting(setting.to_owned());
+    let (key, value) = setting.split_once('=').ok_or_else(wrong)?;
+    let quoted = || toml::from_str(&format!("{key} = {:?}", value.trim()));
+    toml::from_str(&format!("{key} = {value}")).or_else(|_| quoted()).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+use super::*;
+use crate::agent::space::Space;
+use crate::arch::GapHead;
+use crate::arch::dropout::DropoutRule;
+use crate::trainer::recipe::Init;
+
+fn preset(name: &str, flavour: Option<Flavour>, settings: &[&str]) -> SearchConfig {
+    let settings: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
+    SearchConfig::read(presets::text(name).unwrap(), flavour, &settings).unwrap()
+}
+
+#[test]
+fn every_preset_is_legal_and_its_text_reads_back() {
+    for (name, ..) in presets::PRESETS {
+        let config = preset(name, None, &[]);
+        assert_eq!(SearchConfig::read(&config.to_toml(), None, &[]).unwrap(), config, "{name}");
+    }
+}
+
+#[test]
+fn the_paper_flavour() {
+    let config = preset("svhn", Some(Flavour::Paper), &[]);
+    let recipe = &config.recipe;
+    assert_eq!((config.replay.draws, recipe.restarts, recipe.chance), (100, 5, None));
+    assert_eq!((recipe.weight_decay, recipe.dropout), (0.0, DropoutRule::Placed));
+    assert_eq!((recipe.init, recipe.gap), (Init::Glorot, GapHead::Direct));
+    assert_eq!(config.learning, Learning { alpha: 0.01, gamma: 1.0, init: 0.5 });
+}
+
+#[test]
+fn the_code_flavour() {
+    let config = preset("svhn", Some(Flavour::Code), &[]);
+    let recipe = &config.recipe;
+    assert_eq!((config.replay.draws, recipe.restarts, recipe.chance), (128, 4, Some(0.15)));
+    assert_eq!((recipe.weight_decay, recipe.dropout), (0.0005, DropoutRule::Slots));
+    assert_eq!((recipe.init, recipe.gap), (Init::FanIn, GapHead::ReluAndFull));
+    assert_eq!(config.learning, Learning { alpha: 0.01, gamma: 1.0, init: 0.5 });
+}
+
+#[test]
+fn single_keys_lie_over_the_flavour() {
+    let config = preset("svhn", Some(Flavour::Code), &["replay.draws=7", "keep-weights=top:3"]);
+    assert_eq!((config.replay.draws, config.keep_weights), (7, KeepWeights::Top(3)));
+    assert_eq!(config.recipe.restarts, 4);
+}
+
+#[test]
+fn the_papers_schedules_and_spaces() {
+    for (name, models, limit) in [
+        ("mnist", 2_700, 12),
+        ("cifar10", 2_700, 18),
+        ("svhn", 2_700, 12),
+        ("svhn-small", 2_200, 12),
+        ("fashion-mnist", 2_700, 12),
+    ] {
+        let config = preset(name, None, &[]);
+        assert_eq!(config.schedule.models(), models, "{name}");
+        assert_eq!(config.space, SpaceConfig::paper(limit), "{name}");
+        let epsilons: Vec<f64> =
+            config.schedule.phases.iter().map(|phase| phase.epsilon.share()).collect();
+        assert_eq!(epsilons, [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1], "{name}");
+    }
+}
+
+#[test]
+fn the_demo_space_holds_1042_architectures() {
+    let space = Space::new(&preset("demo", None, &[]).space, 28, 10).unwrap();
+    assert_eq!(space.architectures(), 1_042);
+}
+
+#[test]
+fn mistakes_are_named() {
+    let error = |text: &str, settings: &[&str]| {
+        let settings: Vec<String> = settings.iter().map(|&s| s.to_owned()).collect();
+        SearchConfig::read(text, None, &settings).unwrap_err().to_string()
+    };
+    let tiny = presets::text("tiny").unwrap();
+    assert!(error(tiny, &["replay.darws=1"]).contains("darws"));
+    assert_eq!(error(tiny, &["replay.draws=0"]), "replay.draws = 0: 1 to 700");
+    assert_eq!(error(tiny, &["learning.alpha=0"]), "learning.alpha = 0: above 0 to 1");
+    assert_eq!(
+        error(tiny, &["nonsense"]),
+        "`nonsense` is not KEY=VALUE, for example replay.draws=128"
+    );
+    assert!(error(tiny, &["flavour=sweet"]).contains("sweet"));
+    assert!(error("schedule = 3", &[]).contains("schedule"));
+    assert!(presets::text("nope").unwrap_err().to_string().contains("there are demo, tiny"));
+}

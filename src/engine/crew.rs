@@ -1,0 +1,266 @@
+//! The crew: one worker per device, each with a trainer and at most one task.
+//!
+//! A worker turns what its trainer says into facts, and checks all of it: an answer that does not
+//! fit the request is nonsense, and a trainer that talks nonsense is replaced.
+
+use std::time::{Duration, Instant};
+
+use crate::events::{EpochFinished, FailedReason};
+use crate::trainer::process::{Said, StartError};
+use crate::trainer::protocol::{Answer, EpochAnswer, Hello, Request, TrainRequest};
+use crate::trainer::{Start, Talk};
+
+/// All workers.
+pub struct Crew {
+    workers: Vec<Worker>,
+    next_id: u64,
+}
+
+/// One device, its trainer, its task.
+struct Worker {
+    start: Box<dyn Start>,
+    trainer: Option<Box<dyn Talk>>,
+    task: Option<Task>,
+}
+
+/// What a worker is at.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Ordinal of the trial.
+    pub trial: u32,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// The request.
+    pub request: TrainRequest,
+    started: Instant,
+    /// Epochs of the current restart.
+    epochs: Vec<EpochAnswer>,
+}
+
+/// What came of listening.
+#[derive(Debug, Clone)]
+pub enum Heard {
+    /// Nothing new.
+    Nothing,
+    /// Still at work.
+    Progress {
+        /// Ordinal of the trial.
+        trial: u32,
+        /// Epoch, from 1.
+        epoch: u32,
+        /// Share of the epoch that is done.
+        share: f64,
+    },
+    /// An epoch ended.
+    Epoch(EpochFinished),
+    /// The task ended with a result.
+    Ended(Box<Ended>),
+    /// The task was lost, and its trainer with it.
+    Lost {
+        /// Ordinal of the trial.
+        trial: u32,
+        /// The attempt.
+        attempt: u32,
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// A task that ended with a result.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// The task.
+    pub task: Task,
+    /// What came of it.
+    pub result: TaskResult,
+    /// Duration in seconds.
+    pub seconds: f64,
+    /// Peak memory in bytes, 0 if unknown.
+    pub peak_memory: u64,
+}
+
+/// What came of a task.
+#[derive(Debug, Clone)]
+pub enum TaskResult {
+    /// Trained; perhaps with a weights file of this name in the staging folder.
+    Trained(Option<String>),
+    /// Failed.
+    Failed(FailedReason, String),
+}
+
+impl Task {
+    /// The epoch with the most right validation images, the earliest of equals.
+    #[must_use]
+    pub fn best(&self) -> Option<&EpochAnswer> {
+        self.epochs.iter().rev().max_by_key(|epoch| epoch.validation_correct)
+    }
+
+    /// The last epoch.
+    #[must_use]
+    pub fn last(&self) -> Option<&EpochAnswer> {
+        self.epochs.last()
+    }
+
+    /// Takes in an epoch, if it can be the next one.
+    fn push(&mut self, epoch: EpochAnswer) -> Result<EpochFinished, String> {
+        let before = self.epochs.last().map_or((0, 0), |last| (last.restart, last.epoch));
+        let continues = (epoch.restart, epoch.epoch) == (before.0, before.1 + 1);
+        let restarts = (epoch.restart, epoch.epoch) == (before.0 + 1, 1) && before.1 == 1;
+        let recipe = &self.request.recipe;
+        let in_range = epoch.epoch <= recipe.epochs && epoch.restart <= recipe.restarts;
+        if !in_range || !(continues || restarts) {
+            let (restart, epoch) = (epoch.restart, epoch.epoch);
+            return Err(format!("reported epoch {epoch} of restart {restart} out of order"));
+        }
+        let counts = [
+            (epoch.train_correct, epoch.train_total),
+            (epoch.validation_correct, epoch.validation_total),
+        ];
+        let numbers = [epoch.train_loss, epoch.validation_loss, epoch.learning_rate, epoch.seconds];
+        let counted = counts.iter().all(|&(correct, total)| correct <= total && total > 0);
+        if !counted || !numbers.iter().all(|number| number.is_finite()) {
+            return Err("reported counts or losses that cannot be".to_owned());
+        }
+        if restarts {
+            self.epochs.clear();
+        }
+        self.epochs.push(epoch);
+        Ok(EpochFinished {
+            trial: self.trial,
+            attempt: self.attempt,
+            restart: epoch.restart,
+            epoch: epoch.epoch,
+            learning_rate: epoch.learning_rate,
+            train_loss: epoch.train_loss,
+            train_correct: epoch.train_correct,
+            train_total: epoch.train_total,
+            validation_loss: epoch.validation_loss,
+            validation_correct: epoch.validation_correct,
+            validation_total: epoch.validation_total,
+            seconds: epoch.seconds,
+        })
+    }
+
+    fn is_complete(&self) -> bool {
+        self.epochs.last().is_some_and(|last| last.epoch == self.request.recipe.epochs)
+    }
+}
+
+impl Crew {
+    /// A crew with one worker for each way to start a trainer.
+    #[must_use]
+    pub fn new(starts: Vec<Box<dyn Start>>) -> Self {
+        let worker = |start| Worker { start, trainer: None, task: None };
+        Self { workers: starts.into_iter().map(worker).collect(), next_id: 1 }
+    }
+
+    /// Whether a worker is free.
+    #[must_use]
+    pub fn has_idle(&self) -> bool {
+        self.workers.iter().any(|worker| worker.task.is_none())
+    }
+
+    /// Whether a worker has a task.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.workers.iter().any(|worker| worker.task.is_some())
+    }
+
+    /// Makes sure that a free worker has a trainer, and says who that is.
+    ///
+    /// # Errors
+    /// [`StartError`] if a trainer cannot be started.
+    pub fn muster(&mut self) -> Result<Option<Hello>, StartError> {
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.task.is_none()) else {
+            return Ok(None);
+        };
+        let trainer = match worker.trainer.take() {
+            Some(trainer) => trainer,
+            None => worker.start.start()?,
+        };
+        let hello = trainer.hello().clone();
+        worker.trainer = Some(trainer);
+        Ok(Some(hello))
+    }
+
+    /// Gives a task to the worker that [`Crew::muster`] found. One that cannot hear it any more
+    /// will be heard to have ended.
+    pub fn assign(&mut self, trial: u32, attempt: u32, mut request: TrainRequest) {
+        request.id = self.next_id;
+        self.next_id += 1;
+        let free = |worker: &&mut Worker| worker.task.is_none() && worker.trainer.is_some();
+        let Some(worker) = self.workers.iter_mut().find(free) else { return };
+        if let Some(trainer) = &mut worker.trainer {
+            let _ = trainer.send(&Request::Train(Box::new(request.clone())));
+        }
+        let started = Instant::now();
+        worker.task = Some(Task { trial, attempt, request, started, epochs: Vec::new() });
+    }
+
+    /// What one of the busy workers has to say, waiting at most `patience` in all.
+    pub fn listen(&mut self, patience: Duration) -> Heard {
+        let busy = self.workers.iter().filter(|worker| worker.task.is_some()).count();
+        let share = patience / u32::try_from(busy.max(1)).unwrap_or(1);
+        for worker in &mut self.workers {
+            match worker.listen(share) {
+                Heard::Nothing => {}
+                heard => return heard,
+            }
+        }
+        Heard::Nothing
+    }
+}
+
+impl Worker {
+    fn listen(&mut self, patience: Duration) -> Heard {
+        let (Some(task), Some(trainer)) = (&mut self.task, &mut self.trainer) else {
+            return Heard::Nothing;
+        };
+        let id = task.request.id;
+        let complaint = match trainer.listen(patience) {
+            None => match trainer.hangs() {
+                None => return Heard::Nothing,
+                Some(silent) => format!("it said nothing for {} s", silent.as_secs()),
+            },
+            Some(Said::Ended) => String::new(),
+            Some(Said::Nonsense(line)) => format!("it said {line:?}"),
+            Some(Said::Answer(answer)) => match answer {
+                Answer::Progress { id: of, epoch, batch, batches } if of == id => {
+                    let share = f64::from(batch) / f64::from(batches.max(1));
+                    return Heard::Progress { trial: task.trial, epoch, share };
+                }
+                Answer::Epoch(epoch) if epoch.id == id => match task.push(epoch) {
+                    Ok(finished) => return Heard::Epoch(finished),
+                    Err(complaint) => complaint,
+                },
+                Answer::Finished(finished) if finished.id == id && task.is_complete() => {
+                    let result = TaskResult::Trained(finished.weights);
+                    return self.ended(result, finished.peak_memory);
+                }
+                Answer::Failed { id: of, reason, message } if of == id => {
+                    return self.ended(TaskResult::Failed(reason, message), 0);
+                }
+                Answer::Error { id: of, message } if of == id => message,
+                other => format!("it said {other:?}, which is no answer to the request"),
+            },
+        };
+        self.lose(&complaint)
+    }
+
+    fn ended(&mut self, result: TaskResult, peak_memory: u64) -> Heard {
+        let Some(task) = self.task.take() else { return Heard::Nothing };
+        let seconds = task.started.elapsed().as_secs_f64();
+        Heard::Ended(Box::new(Ended { task, result, seconds, peak_memory }))
+    }
+
+    /// The trainer goes with the task: what state it is in is not known.
+    fn lose(&mut self, complaint: &str) -> Heard {
+        let end = self.trainer.take().map(Talk::end).unwrap_or_default();
+        let separator = if complaint.is_empty() { "" } else { "; " };
+        let reason = format!("{complaint}{separator}{end}");
+        match self.task.take() {
+            Some(task) => Heard::Lost { trial: task.trial, attempt: task.attempt, reason },
+            None => Heard::Nothing,
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Which searches and runs a log holds, and the state of one of them.
+
+use std::collections::BTreeMap;
+
+use crate::agent::run::Run;
+use crate::agent::search::Search;
+use crate::agent::{Impossible, Job};
+use crate::config::{ConfigError, SearchConfig};
+use crate::events::frame::Position;
+use crate::events::{ConfigPart, Event, Hash, Outcome, Recorded, Scope};
+
+/// One search or run, as far as choosing it needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name; may be empty.
+    pub name: String,
+    /// Whether nothing is left to do.
+    pub finished: bool,
+    /// Position of its last event.
+    pub last: Position,
+}
+
+/// All searches and runs of a log, and how often each artifact is referred to.
+#[derive(Debug, Clone, Default)]
+pub struct Index {
+    entries: BTreeMap<Scope, Entry>,
+    references: BTreeMap<Hash, u32>,
+}
+
+impl Index {
+    /// Takes in one event, in the order of the log.
+    pub fn push(&mut self, recorded: &Recorded) {
+        if recorded.scope != Scope::Store {
+            let entry = self.entries.entry(recorded.scope).or_default();
+            entry.last = recorded.position;
+            match &recorded.event {
+                Event::SearchStarted(started) => entry.name.clone_from(&started.name),
+                Event::SearchFinished(_) | Event::RunFinished(_) => entry.finished = true,
+                _ => {}
+            }
+        }
+        self.note(&recorded.event);
+    }
+
+    /// Takes in what an event says of artifacts.
+    pub(super) fn note(&mut self, event: &Event) {
+        match event {
+            Event::TrialFinished(finished) => {
+                if let Outcome::Trained { weights: Some(hash), kept: true, .. } = finished.outcome {
+                    *self.references.entry(hash).or_default() += 1;
+                }
+            }
+            Event::ArtifactReleased(released) => {
+                let count = self.references.entry(released.artifact).or_default();
+                *count = count.saturating_sub(1);
+            }
+            _ => {}
+        }
+    }
+
+    /// The searches and runs, by scope.
+    #[must_use]
+    pub fn entries(&self) -> &BTreeMap<Scope, Entry> {
+        &self.entries
+    }
+
+    /// How many trials refer to an artifact.
+    #[must_use]
+    pub fn references(&self, artifact: Hash) -> u32 {
+        self.references.get(&artifact).copied().unwrap_or(0)
+    }
+
+    /// The scope of the next search.
+    #[must_use]
+    pub fn next_search(&self) -> Scope {
+        let numbers = self.entries.keys().map(|scope| match scope {
+            Scope::Search(number) => *number,
+            _ => 0,
+        });
+        Scope::Search(numbers.max().unwrap_or(0) + 1)
+    }
+
+    /// The scope of the next run.
+    #[must_use]
+    pub fn next_run(&self) -> Scope {
+        let numbers = self.entries.keys().map(|scope| match scope {
+            Scope::Run(number) => *number,
+            _ => 0,
+        });
+        Scope::Run(numbers.max().unwrap_or(0) + 1)
+    }
+
+    /// The search or run called `name`: `s1`, `r1`, or the name it was given.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Scope> {
+        let scope = name.parse().ok().filter(|scope| self.entries.contains_key(scope));
+        scope.or_else(|| {
+            let named = |(_, entry): &(&Scope, &Entry)| entry.name == name && !name.is_empty();
+            self.entries.iter().rev().find(named).map(|(scope, _)| *scope)
+        })
+    }
+
+    /// The unfinished search or run that was worked on last.
+    #[must_use]
+    pub fn newest_unfinished(&self) -> Option<Scope> {
+        let open = self.entries.iter().filter(|(_, entry)| !entry.finished);
+        open.max_by_key(|(_, entry)| entry.last).map(|(scope, _)| *scope)
+    }
+}
+
+/// Why the state of a search or run cannot be had from its events.
+#[derive(Debug, thiserror::Error)]
+pub enum FoldError {
+    /// Its configuration is not what its first event says.
+    #[error("{scope}: the recorded configuration {reason}")]
+    Config {
+        /// The search or run.
+        scope: Scope,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Its history cannot have happened.
+    #[error("{scope}, event {position}: {source}")]
+    Impossible {
+        /// The search or run.
+        scope: Scope,
+        /// The event that cannot be.
+        position: Position,
+        /// Why.
+        source: Impossible,
+    },
+}
+
+/// Splits a configuration's text into events.
+#[must_use]
+pub fn config_parts(text: &str) -> Vec<ConfigPart> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let mut end = rest.len().min(ConfigPart::BYTES);
+        while !rest.is_char_boundary(end) {
+            end -= 1;
+        }
+        let (part, after) = rest.split_at(end);
+        let index = u16::try_from(parts.len()).unwrap_or(u16::MAX);
+        parts.push(ConfigPart { index, text: part.to_owned() });
+        rest = after;
+    }
+    parts
+}
+
+/// The state of one search or run, folded from its events.
+#[derive(Debug, Default)]
+pub enum State {
+    /// Nothing was seen of it yet.
+    #[default]
+    Unseen,
+    /// It began; its configuration is being put together.
+    Opening {
+        /// The first event: `search-started` or `run-started`.
+        first: Box<Event>,
+        /// Configuration text so far.
+        text: String,
+    },
+    /// It runs, or is finished.
+    Open(Box<dyn Job>),
+}
+
+impl State {
+    /// Takes in an event of this scope; others must be left out.
+    ///
+    /// # Errors
+    /// [`FoldError`] naming the event that cannot be.
+    pub fn push(&mut self, recorded: &Recorded) -> Result<(), FoldError> {
+        let (scope, position) = (recorded.scope, recorded.position);
+        match (&mut *self, &recorded.event) {
+            (Self::Unseen, first @ (Event::SearchStarted(_) | Event::RunStarted(_))) => {
+                *self = Self::Opening { first: Box::new(first.clone()), text: String::new() };
+                self.open_when_complete(scope)
+            }
+            (Self::Opening { text, .. }, Event::ConfigPart(part)) => {
+                text.push_str(&part.text);
+                self.open_when_complete(scope)
+            }
+            (Self::Open(job), event) => {
+                job.apply(event).map_err(|source| FoldError::Impossible { scope, position, source })
+            }
+            (_, event) => {
+                let why = "the search or run has not begun";
+                let source = Impossible::Event { event: event.kind().name, why };
+                Err(FoldError::Impossible { scope, position, source })
+            }
+        }
+    }
+
+    fn open_when_complete(&mut self, scope: Scope) -> Result<(), FoldError> {
+        let Self::Opening { first, text } = self else { return Ok(()) };
+        let config = match &**first {
+            Event::SearchStarted(started) => started.config,
+            Event::RunStarted(started) => started.config,
+            _ => return Ok(()),
+        };
+        if Hash::of(text.as_bytes()) != config {
+            return Ok(()); // a part is still to come
+        }
+        let wrong = |reason: String| FoldError::Config { scope, reason };
+        let read = |text: &str| {
+            SearchConfig::read(text, None, &[])
+                .map_err(|error: ConfigError| wrong(format!("is not one: {error}")))
+        };
+        let config = read(text)?;
+        let cannot = |error: &dyn std::fmt::Display| wrong(format!("cannot be followed: {error}"));
+        let job: Box<dyn Job> = match (**first).clone() {
+            Event::RunStarted(started) => {
+                Box::new(Run::new(started, config).map_err(|error| cannot(&error))?)
+            }
+            Event::SearchStarted(started) => {
+                Box::new(Search::new(started, config).map_err(|error| cannot(&error))?)
+            }
+            _ => return Ok(()),
+        };
+        *self = Self::Open(job);
+        Ok(())
+    }
+}

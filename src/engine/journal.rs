@@ -1,0 +1,196 @@
+//! The journal: events in, events out, over any log.
+//!
+//! It stamps, encodes and seals what is to be recorded, follows what others recorded in the
+//! meantime, and hands everything new to an observer (the read model) once it is durable.
+
+use crate::events::codec::{CodecError, decode, encode};
+use crate::events::frame::{Frame, FrameError, Head, Position, seal};
+use crate::events::{Event, Recorded, Scope};
+use crate::log::{EventLog, LogError};
+
+/// Frames read at a time.
+const CHUNK: usize = 1_000;
+
+/// A log that others may want to use in between.
+pub trait SharedLog: EventLog {
+    /// Lets another process in if one is waiting. Called often, so it must be cheap.
+    ///
+    /// # Errors
+    /// [`LogError`] if giving up the log fails.
+    fn make_way(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
+}
+
+/// Sees every event once it is durable, in the order of the log.
+pub trait Observer {
+    /// New events, and the head after them.
+    fn recorded(&mut self, events: &[Recorded], head: Head);
+}
+
+impl Observer for () {
+    fn recorded(&mut self, _: &[Recorded], _: Head) {}
+}
+
+/// What can go wrong with a journal.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The log refused.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// An event that cannot be encoded: a mistake in this program.
+    #[error(transparent)]
+    Encode(CodecError),
+    /// An event in the log that cannot be read.
+    #[error("event {position}: {source}")]
+    Decode {
+        /// Where it stands.
+        position: Position,
+        /// What is wrong with it.
+        source: CodecError,
+    },
+}
+
+/// The way into a log.
+pub struct Journal<L> {
+    log: L,
+    head: Head,
+    clock: fn() -> i64,
+    observer: Box<dyn Observer>,
+}
+
+impl<L> std::fmt::Debug for Journal<L> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").field("head", &self.head).finish_non_exhaustive()
+    }
+}
+
+impl<L: SharedLog> Journal<L> {
+    /// A journal over `log`, before its first event. `clock` tells milliseconds since 1970.
+    pub fn new(log: L, clock: fn() -> i64, observer: Box<dyn Observer>) -> Self {
+        Self { log, head: Head::default(), clock, observer }
+    }
+
+    /// Reads on to the end of the log, handing each new event to `fold`. Checks the chain.
+    ///
+    /// # Errors
+    /// [`JournalError`] if the log cannot be read, or holds what is no event.
+    pub fn catch_up(&mut self, mut fold: impl FnMut(&Recorded)) -> Result<(), JournalError> {
+        loop {
+            let frames = self.log.read(self.head.position, CHUNK)?;
+            if frames.is_empty() {
+                return Ok(());
+            }
+            let mut events = Vec::with_capacity(frames.len());
+            for frame in &frames {
+                let recorded = self.follow(frame)?;
+                fold(&recorded);
+                events.push(recorded);
+            }
+            self.observer.recorded(&events, self.head);
+        }
+    }
+
+    /// Reads what is known of the log again, from its first event.
+    ///
+    /// # Errors
+    /// [`JournalError`] if the log cannot be read, or holds what is no event.
+    pub fn reread(&mut self, mut fold: impl FnMut(&Recorded)) -> Result<(), JournalError> {
+        let mut position = Position::default();
+        while position < self.head.position {
+            let frames = self.log.read(position, CHUNK)?;
+            if frames.is_empty() {
+                return Ok(());
+            }
+            for frame in &frames {
+                position = position.next();
+                let wrong = |source| JournalError::Decode { position, source };
+                fold(&decode(position, frame).map_err(wrong)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, frame: &Frame) -> Result<Recorded, JournalError> {
+        let position = self.head.position.next();
+        let wrong = |source| JournalError::Decode { position, source };
+        let follows = frame.view(position).and_then(|view| view.follows(self.head));
+        let head = follows.map_err(|error: FrameError| wrong(error.into()))?;
+        let recorded = decode(position, frame).map_err(wrong)?;
+        self.head = head;
+        Ok(recorded)
+    }
+
+    /// Records a batch, durably, wherever the log ends by now. What others recorded in between is
+    /// followed and handed to `fold` first; the batch itself is not.
+    ///
+    /// # Errors
+    /// [`JournalError`]; the batch is then not recorded, or the log must be reopened.
+    pub fn record(
+        &mut self,
+        scope: Scope,
+        events: &[Event],
+        mut fold: impl FnMut(&Recorded),
+    ) -> Result<(), JournalError> {
+        let at = (self.clock)();
+        let payloads: Result<Vec<_>, _> =
+            events.iter().map(|event| encode(at, scope, event)).collect();
+        let payloads = payloads.map_err(JournalError::Encode)?;
+        loop {
+            let (mut head, mut frames) = (self.head, Vec::with_capacity(payloads.len()));
+            for payload in &payloads {
+                let (frame, next) =
+                    seal(head, payload).map_err(|e| JournalError::Encode(e.into()))?;
+                frames.push(frame);
+                head = next;
+            }
+            match self.log.append(self.head, &frames) {
+                Ok(appended) => {
+                    let positions = self.head.position.0 + 1..;
+                    let recorded: Vec<Recorded> = events
+                        .iter()
+                        .zip(positions)
+                        .map(|(event, position)| Recorded {
+                            position: Position(position),
+                            at,
+                            scope,
+                            event: event.clone(),
+                        })
+                        .collect();
+                    self.head = appended;
+                    self.observer.recorded(&recorded, appended);
+                    return Ok(());
+                }
+                Err(LogError::Conflict { .. }) => self.catch_up(&mut fold)?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Lets another process in if one is waiting.
+    ///
+    /// # Errors
+    /// [`JournalError::Log`] if giving up the log fails.
+    pub fn make_way(&mut self) -> Result<(), JournalError> {
+        Ok(self.log.make_way()?)
+    }
+
+    /// The last position read or recorded.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.head.position
+    }
+
+    /// Gives the log back, for example to close it.
+    pub fn into_log(self) -> L {
+        self.log
+    }
+}
+
+impl SharedLog for crate::log::MemoryLog {}
+
+impl SharedLog for crate::log::SledLog {
+    fn make_way(&mut self) -> Result<(), LogError> {
+        self.yield_if_wanted().map(drop)
+    }
+}

@@ -1,0 +1,128 @@
+//! The keeper of weights: which become artifacts, and which are released again.
+
+use std::fs::{self, File};
+
+use crate::agent::Job;
+use crate::agent::trials::{Status, Trial};
+use crate::config::KeepWeights;
+use crate::events::{Hash, Outcome};
+use crate::log::LogError;
+use crate::log::artifacts::{Artifacts, Staging};
+
+/// Keeps weights in a store, or nowhere.
+#[derive(Debug)]
+pub struct Keeper {
+    place: Option<(Artifacts, Staging)>,
+}
+
+/// Weights that are to be released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Surplus {
+    /// Ordinal of the trial.
+    pub trial: u32,
+    /// The artifact.
+    pub artifact: Hash,
+}
+
+impl Keeper {
+    /// Keeps weights among `artifacts`; trainers leave them in `staging`.
+    #[must_use]
+    pub fn new(artifacts: Artifacts, staging: Staging) -> Self {
+        Self { place: Some((artifacts, staging)) }
+    }
+
+    /// Keeps nothing: for logs in memory.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        Self { place: None }
+    }
+
+    /// The folder in which trainers leave files.
+    #[must_use]
+    pub fn staging(&self) -> std::path::PathBuf {
+        self.place.as_ref().map(|(_, staging)| staging.folder().to_owned()).unwrap_or_default()
+    }
+
+    /// Takes in the weights file `name` of a trial that scored `correct`: its hash, and whether it
+    /// was kept.
+    ///
+    /// # Errors
+    /// [`LogError`] if the file is none, or cannot be moved.
+    pub fn take(
+        &self,
+        job: &dyn Job,
+        name: &str,
+        correct: u32,
+    ) -> Result<Option<(Hash, bool)>, LogError> {
+        let Some((artifacts, staging)) = &self.place else { return Ok(None) };
+        let keep = match job.config().keep_weights {
+            KeepWeights::All => true,
+            KeepWeights::None => false,
+            KeepWeights::Top(n) => {
+                let kept = kept(job);
+                kept.len() < n as usize || kept.iter().any(|(_, _, worst)| correct > *worst)
+            }
+        };
+        if keep {
+            let (hash, _) = artifacts.adopt(staging, name)?;
+            return Ok(Some((Hash(hash.0), true)));
+        }
+        let path = staging.folder().join(name);
+        let plain = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
+        if !plain || name.contains('/') {
+            return Err(LogError::NotStaged { name: name.to_owned() });
+        }
+        let mut hasher = blake3::Hasher::new();
+        let read = File::open(&path).and_then(|file| hasher.update_reader(file).map(drop));
+        let refused = |source| LogError::Io { action: "read", path: path.clone(), source };
+        read.map_err(refused)?;
+        let _ = fs::remove_file(&path); // the next task empties the folder anyway
+        Ok(Some((Hash(*hasher.finalize().as_bytes()), false)))
+    }
+
+    /// Weights kept beyond the configured number: the worst, the newest of equals.
+    #[must_use]
+    pub fn surplus(&self, job: &dyn Job) -> Option<Surplus> {
+        let KeepWeights::Top(n) = job.config().keep_weights else { return None };
+        let mut kept = kept(job);
+        if kept.len() <= n as usize {
+            return None;
+        }
+        kept.sort_by_key(|&(trial, _, correct)| (correct, std::cmp::Reverse(trial)));
+        kept.first().map(|&(trial, artifact, _)| Surplus { trial, artifact })
+    }
+
+    /// Removes an artifact. Only after its release was recorded, and only if nothing refers to it.
+    ///
+    /// # Errors
+    /// [`LogError`] if the file system refuses.
+    pub fn remove(&self, artifact: Hash) -> Result<(), LogError> {
+        match &self.place {
+            Some((artifacts, _)) => {
+                artifacts.remove(crate::log::artifacts::ArtifactHash(artifact.0)).map(drop)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Trials whose weights are kept: ordinal, artifact, right validation images.
+fn kept(job: &dyn Job) -> Vec<(u32, Hash, u32)> {
+    let entry = |trial: &Trial| match trial.status {
+        Status::Finished(Outcome::Trained {
+            weights: Some(hash),
+            kept: true,
+            best_correct,
+            last_correct,
+            ..
+        }) => {
+            let correct = match job.config().reward.accuracy {
+                crate::trainer::protocol::WeightsOf::Best => best_correct,
+                crate::trainer::protocol::WeightsOf::Last => last_correct,
+            };
+            Some((trial.planned.trial, hash, correct))
+        }
+        _ => None,
+    };
+    job.trials().all().iter().filter_map(entry).collect()
+}

@@ -1,0 +1,309 @@
+//! The engine: carries out a search or a run, event by event.
+//!
+//! One thread owns the state. It asks the job what happens next, records it, gives tasks to
+//! trainers and listens to them. Whatever it knows it knows from the log, so it can be killed
+//! anywhere and taken up again.
+
+pub mod crew;
+pub mod estimate;
+pub mod jobs;
+pub mod journal;
+pub mod keeper;
+pub mod session;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::agent::{Decision, Impossible, Job};
+use crate::events::{
+    ArtifactReleased, AttemptLost, AttemptStarted, Event, Outcome, Scope, TrialFinished,
+};
+use crate::log::LogError;
+use crate::trainer::process::StartError;
+use crate::trainer::protocol::{DataRequest, Hello, TrainRequest};
+use crew::{Crew, Ended, Heard, TaskResult};
+use jobs::Index;
+use journal::{Journal, JournalError, SharedLog};
+use keeper::Keeper;
+
+/// How long to listen to trainers before looking whether somebody waits for the log.
+const TICK: Duration = Duration::from_millis(10);
+/// Lost trials in a row that end a search: something is wrong with the machine.
+pub const LOST_IN_A_ROW_MAX: u32 = 3;
+
+/// How a search or run came to an end, for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Nothing is left to do.
+    Finished,
+    /// It was asked to stop; it can be resumed.
+    Interrupted,
+    /// Too many trials were lost in a row; it can be resumed. The reason of the last loss.
+    Lost(String),
+}
+
+/// What can go wrong while a search or run is carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The log refused.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// An artifact could not be kept.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// No trainer could be started.
+    #[error(transparent)]
+    Trainer(#[from] StartError),
+    /// The engine recorded what cannot be: a mistake in this program.
+    #[error("{0}")]
+    Impossible(#[from] Impossible),
+}
+
+/// Where things lie on this machine, and how it computes. Recorded, but never decisive.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Folder of the data set.
+    pub data: PathBuf,
+    /// File with the split.
+    pub split: PathBuf,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Host name.
+    pub host: String,
+}
+
+/// What a person may want to see.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// An event was recorded and is part of the state.
+    Recorded(&'a Event),
+    /// A trainer was started.
+    Trainer(&'a Hello),
+    /// A trial is being trained.
+    Progress {
+        /// Its ordinal.
+        trial: u32,
+        /// Epoch, from 1.
+        epoch: u32,
+        /// Share of the epoch that is done.
+        share: f64,
+    },
+    /// Asked to stop: the running trial is the last.
+    Stopping,
+}
+
+/// Sees what happens.
+pub trait Report {
+    /// Something happened; `job` is the state after it.
+    fn news(&mut self, job: &dyn Job, news: &News<'_>);
+}
+
+impl Report for () {
+    fn news(&mut self, _: &dyn Job, _: &News<'_>) {}
+}
+
+/// Everything needed to carry out one job.
+pub struct Engine<'a, L> {
+    /// Whose events they are.
+    pub scope: Scope,
+    /// The state.
+    pub job: &'a mut dyn Job,
+    /// The way into the log.
+    pub journal: &'a mut Journal<L>,
+    /// What else the log holds.
+    pub index: &'a mut Index,
+    /// Who trains.
+    pub crew: Crew,
+    /// Who keeps weights.
+    pub keeper: Keeper,
+    /// Where things lie.
+    pub machine: Machine,
+    /// Whether it was asked to stop.
+    pub stop: &'a dyn Fn() -> bool,
+    /// Who watches.
+    pub report: &'a mut dyn Report,
+}
+
+impl<L: SharedLog> Engine<'_, L> {
+    /// Carries on until nothing is left to do, or it is asked to stop.
+    ///
+    /// # Errors
+    /// [`EngineError`]. What is recorded by then is whole, and can be resumed.
+    pub fn run(&mut self) -> Result<Ending, EngineError> {
+        self.abandon_attempts()?;
+        let (mut told, mut last_loss) = (false, String::new());
+        loop {
+            self.journal.make_way()?;
+            self.release_surplus()?;
+            if self.job.trials().lost_in_a_row() >= LOST_IN_A_ROW_MAX {
+                return Ok(Ending::Lost(last_loss));
+            }
+            let stopping = (self.stop)();
+            if stopping && !told {
+                told = true;
+                self.report.news(self.job, &News::Stopping);
+            }
+            match self.job.decide(self.crew.has_idle() && !stopping) {
+                Decision::Record(batch) => self.record(batch)?,
+                Decision::Train(trial) => self.assign(trial)?,
+                Decision::Wait if !self.crew.is_busy() => return Ok(Ending::Interrupted),
+                Decision::Wait => {
+                    if let Heard::Lost { reason, .. } = self.listen()? {
+                        last_loss = reason;
+                    }
+                }
+                Decision::Done => return Ok(Ending::Finished),
+            }
+        }
+    }
+
+    fn record(&mut self, batch: Vec<Event>) -> Result<(), EngineError> {
+        let index = &mut *self.index;
+        self.journal.record(self.scope, &batch, |foreign| index.push(foreign))?;
+        for event in batch {
+            self.index.note(&event);
+            self.job.apply(&event)?;
+            self.report.news(self.job, &News::Recorded(&event));
+        }
+        Ok(())
+    }
+
+    /// Attempts that an earlier process left running are over, and count against nobody.
+    fn abandon_attempts(&mut self) -> Result<(), EngineError> {
+        let running: Vec<(u32, u32)> = self
+            .job
+            .trials()
+            .running()
+            .map(|trial| (trial.planned.trial, trial.attempts))
+            .collect();
+        for (trial, attempt) in running {
+            let reason = "qtrail ended before the trainer did".to_owned();
+            self.record(vec![AttemptLost { trial, attempt, counts: false, reason }.into()])?;
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, ordinal: u32) -> Result<(), EngineError> {
+        let Some(hello) = self.crew.muster()? else { return Ok(()) };
+        self.report.news(self.job, &News::Trainer(&hello));
+        let Some(trial) = self.job.trials().get(ordinal) else { return Ok(()) };
+        let attempt = trial.attempts + 1;
+        let request = self.request(trial);
+        let started = AttemptStarted {
+            trial: ordinal,
+            attempt,
+            device: self.machine.device.clone(),
+            threads: request.threads,
+            trainer: hello.program,
+            library: hello.library,
+            isa: hello.isa,
+            host: self.machine.host.clone(),
+        };
+        self.record(vec![started.into()])?;
+        self.crew.assign(ordinal, attempt, request);
+        Ok(())
+    }
+
+    fn request(&self, trial: &crate::agent::trials::Trial) -> TrainRequest {
+        let (config, data) = (self.job.config(), self.job.data());
+        TrainRequest {
+            id: 0, // the crew numbers requests
+            architecture: trial.planned.architecture.clone(),
+            recipe: config.recipe.clone(),
+            seed: trial.planned.seed,
+            data: DataRequest {
+                name: data.name.clone(),
+                folder: self.machine.data.clone(),
+                channels: data.channels,
+                side: data.side,
+                classes: data.classes,
+                split: self.machine.split.clone(),
+            },
+            device: self.machine.device.clone(),
+            threads: self.job.threads(),
+            weights: config.reward.accuracy,
+            staging: self.keeper.staging(),
+        }
+    }
+
+    fn listen(&mut self) -> Result<Heard, EngineError> {
+        let heard = self.crew.listen(TICK);
+        match heard.clone() {
+            Heard::Nothing => {}
+            Heard::Progress { trial, epoch, share } => {
+                self.report.news(self.job, &News::Progress { trial, epoch, share });
+            }
+            Heard::Epoch(epoch) => self.record(vec![epoch.into()])?,
+            Heard::Ended(ended) => self.finish(*ended)?,
+            Heard::Lost { trial, attempt, reason } => self.lose(trial, attempt, &reason)?,
+        }
+        Ok(heard)
+    }
+
+    fn lose(&mut self, trial: u32, attempt: u32, reason: &str) -> Result<(), EngineError> {
+        let mut end = reason.len().min(AttemptLost::BYTES);
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        let reason = reason[..end].to_owned();
+        self.record(vec![AttemptLost { trial, attempt, counts: true, reason }.into()])
+    }
+
+    fn finish(&mut self, ended: Ended) -> Result<(), EngineError> {
+        let Ended { task, result, seconds, peak_memory } = ended;
+        let outcome = match (result, task.best(), task.last()) {
+            (TaskResult::Failed(reason, message), ..) => {
+                Outcome::Failed { reason, message: message.chars().take(500).collect() }
+            }
+            (TaskResult::Trained(name), Some(best), Some(last)) => {
+                let correct = match self.job.config().reward.accuracy {
+                    crate::trainer::protocol::WeightsOf::Best => best.validation_correct,
+                    crate::trainer::protocol::WeightsOf::Last => last.validation_correct,
+                };
+                let taken = match name.map(|name| self.keeper.take(self.job, &name, correct)) {
+                    Some(Err(LogError::NotStaged { name })) => {
+                        let reason = format!("the trainer left no file {name:?}");
+                        return self.lose(task.trial, task.attempt, &reason);
+                    }
+                    Some(taken) => taken?,
+                    None => None,
+                };
+                Outcome::Trained {
+                    best_epoch: best.epoch,
+                    best_correct: best.validation_correct,
+                    last_correct: last.validation_correct,
+                    total: last.validation_total,
+                    weights: taken.map(|(hash, _)| hash),
+                    kept: taken.is_some_and(|(_, kept)| kept),
+                }
+            }
+            // The crew reports no training as ended before its last epoch.
+            (TaskResult::Trained(_), ..) => return Ok(()),
+        };
+        let last = task.last();
+        let finished = TrialFinished {
+            trial: task.trial,
+            attempt: task.attempt,
+            outcome,
+            epochs: last.map_or(0, |last| last.epoch),
+            restarts: last.map_or(0, |last| last.restart),
+            seconds,
+            peak_memory,
+        };
+        self.record(vec![finished.into()])
+    }
+
+    fn release_surplus(&mut self) -> Result<(), EngineError> {
+        while let Some(surplus) = self.keeper.surplus(self.job) {
+            let (trial, artifact) = (surplus.trial, surplus.artifact);
+            self.record(vec![ArtifactReleased { trial, artifact }.into()])?;
+            if self.index.references(artifact) == 0 {
+                self.keeper.remove(artifact)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,301 @@
+//! The engine against a log in memory and fake trainers: killed after every event, resumed, and
+//! always the same search.
+
+use super::jobs::{State, config_parts};
+use super::*;
+use crate::chance;
+use crate::config::{SearchConfig, presets};
+use crate::events::digest::Digests;
+use crate::events::{DataFacts, Hash, Recorded, SearchStarted};
+use crate::log::{EventLog, Fault, MemoryLog};
+use crate::trainer::fake::{Fakes, Script, by_seed};
+use crate::trainer::process::Said;
+use crate::trainer::protocol::Answer;
+
+const SCOPE: Scope = Scope::Search(1);
+
+fn config() -> SearchConfig {
+    SearchConfig::read(presets::text("tiny").unwrap(), None, &[]).unwrap()
+}
+
+/// The batch that begins a search.
+fn beginning() -> Vec<Event> {
+    let text = config().to_toml();
+    let parts = config_parts(&text);
+    let data = DataFacts {
+        name: "test".into(),
+        content: Hash::default(),
+        channels: 1,
+        side: 28,
+        classes: 10,
+        train: 200,
+        validation: 100,
+        split: Hash::default(),
+    };
+    let started = SearchStarted {
+        name: String::new(),
+        seed: 3,
+        chance: chance::SCHEME.into(),
+        data,
+        folder: String::new(),
+        config: Hash::of(text.as_bytes()),
+        config_parts: u16::try_from(parts.len()).unwrap(),
+        threads: 1,
+        program: "test".into(),
+    };
+    let parts = parts.into_iter().map(Event::from);
+    std::iter::once(started.into()).chain(parts).collect()
+}
+
+fn all(log: &mut MemoryLog) -> Vec<Recorded> {
+    let mut journal = Journal::new(log.clone().reopened(), || 0, Box::new(()));
+    let mut events = Vec::new();
+    journal.catch_up(|recorded| events.push(recorded.clone())).unwrap();
+    events
+}
+
+fn digest(log: &mut MemoryLog) -> Hash {
+    let mut digests = Digests::default();
+    for recorded in all(log) {
+        digests.push(&recorded).unwrap();
+    }
+    digests.finish()[0].1
+}
+
+/// One process: takes up whatever the log holds, and works until the end or a fault.
+fn work(log: MemoryLog, script: Script) -> (MemoryLog, Result<Ending, EngineError>) {
+    let (mut state, mut index) = (State::default(), Index::default());
+    let mut journal = Journal::new(log, || 0, Box::new(()));
+    journal
+        .catch_up(|recorded| {
+            index.push(recorded);
+            state.push(recorded).unwrap();
+        })
+        .unwrap();
+    if matches!(state, State::Unseen) {
+        let batch = beginning();
+        if let Err(error) = journal.record(SCOPE, &batch, |_| {}) {
+            return (journal.into_log(), Err(error.into()));
+        }
+        for event in batch {
+            state
+                .push(&Recorded { position: Default::default(), at: 0, scope: SCOPE, event })
+                .unwrap();
+        }
+    }
+    let State::Open(mut job) = state else { panic!("the beginning is one batch") };
+    let mut engine = Engine {
+        scope: SCOPE,
+        job: &mut *job,
+        journal: &mut journal,
+        index: &mut index,
+        crew: Crew::new(vec![Box::new(Fakes(script))]),
+        keeper: Keeper::nowhere(),
+        machine: Machine {
+            data: PathBuf::new(),
+            split: PathBuf::new(),
+            device: "cpu".into(),
+            host: String::new(),
+        },
+        stop: &|| false,
+        report: &mut (),
+    };
+    let result = engine.run();
+    (journal.into_log(), result)
+}
+
+fn unbroken() -> MemoryLog {
+    let (log, result) = work(MemoryLog::default(), by_seed);
+    assert_eq!(result.unwrap(), Ending::Finished);
+    log
+}
+
+#[test]
+fn killed_after_every_event_it_is_the_same_search() {
+    let mut whole = unbroken();
+    let (expected, length) = (digest(&mut whole), whole.head().unwrap().position.0);
+    assert!(length > 60, "only {length} events");
+    for events in 0..length {
+        let (log, result) = work(MemoryLog::default().stopping_after(events), by_seed);
+        assert!(result.is_err(), "not killed after {events} events");
+        let (mut log, result) = work(log.reopened(), by_seed);
+        assert_eq!(result.unwrap(), Ending::Finished);
+        assert_eq!(digest(&mut log), expected, "killed after {events} events");
+    }
+}
+
+#[test]
+fn killed_at_every_append_again_and_again_it_is_the_same_search() {
+    let expected = digest(&mut unbroken());
+    for fault in [Fault::Refused, Fault::Unacknowledged] {
+        // Each process manages eight appends; the ninth fails, written or not.
+        let (mut log, mut lives) = (MemoryLog::default(), 0);
+        let mut log = loop {
+            let (left, result) = work(log.with_fault(9, fault), by_seed);
+            log = left.reopened();
+            lives += 1;
+            assert!(lives < 500, "no progress");
+            if result.is_ok() {
+                break log;
+            }
+        };
+        assert!(lives > 5, "{lives}");
+        assert_eq!(digest(&mut log), expected);
+    }
+}
+
+#[test]
+fn a_finished_search_has_nothing_left_to_do() {
+    let mut log = unbroken();
+    let before = log.head().unwrap();
+    let (mut log, result) = work(log.reopened(), by_seed);
+    assert_eq!(result.unwrap(), Ending::Finished);
+    assert_eq!(log.head().unwrap(), before);
+}
+
+/// The trainer dies in the middle of every first attempt.
+fn dies_once(request: &TrainRequest) -> Vec<Said> {
+    let mut said = by_seed(request);
+    if request.id % 2 == 1 {
+        said.truncate(1);
+        said.push(Said::Ended);
+    }
+    said
+}
+
+#[test]
+fn lost_attempts_are_repeated_and_leave_no_trace_in_the_digest() {
+    let (mut log, result) = work(MemoryLog::default(), dies_once);
+    assert_eq!(result.unwrap(), Ending::Finished);
+    let events = all(&mut log);
+    let count = |wanted: fn(&Event) -> bool| events.iter().filter(|r| wanted(&r.event)).count();
+    let planned = count(|event| matches!(event, Event::TrialPlanned(_)));
+    assert_eq!(count(|event| matches!(event, Event::AttemptLost(_))), planned);
+    assert_eq!(digest(&mut log), digest(&mut unbroken()));
+}
+
+#[test]
+fn three_lost_trials_in_a_row_end_the_run_and_it_can_be_resumed() {
+    let (mut log, result) = work(MemoryLog::default(), |_| vec![Said::Nonsense("?".into())]);
+    let Ok(Ending::Lost(reason)) = result else { panic!("{result:?}") };
+    assert!(reason.starts_with("it said \"?\""), "{reason}");
+    let events = all(&mut log);
+    let count = |wanted: fn(&Event) -> bool| events.iter().filter(|r| wanted(&r.event)).count();
+    assert_eq!(count(|event| matches!(event, Event::AttemptLost(_))), 9);
+    assert_eq!(count(|event| matches!(event, Event::TrialLost(_))), 3);
+}
+
+/// Each of these answers must lose the attempt, not the search.
+#[test]
+fn nothing_a_trainer_says_is_trusted() {
+    fn with(change: fn(&mut Vec<Said>)) -> impl Fn(&TrainRequest) -> Vec<Said> {
+        move |request| {
+            let mut said = by_seed(request);
+            change(&mut said);
+            said
+        }
+    }
+    fn epoch(said: &mut [Said]) -> &mut crate::trainer::protocol::EpochAnswer {
+        match &mut said[0] {
+            Said::Answer(Answer::Epoch(epoch)) => epoch,
+            other => panic!("{other:?}"),
+        }
+    }
+    let lies: [fn(&mut Vec<Said>); 7] = [
+        |said| epoch(said).epoch = 2,
+        |said| epoch(said).restart = 9,
+        |said| epoch(said).validation_correct = 101,
+        |said| epoch(said).validation_loss = f64::INFINITY,
+        |said| epoch(said).id += 1,
+        |said| drop(said.remove(0)),
+        |said| said.insert(0, Said::Nonsense("Epoch 1 done".into())),
+    ];
+    for lie in lies {
+        let request = request();
+        // A failed training has one epoch line too few to lie about; this seed has two.
+        let mut crew = Crew::new(vec![Box::new(Fakes(by_seed))]);
+        crew.muster().unwrap();
+        crew.assign(1, 1, request.clone());
+        assert!(matches!(crew.listen(TICK), Heard::Epoch(_)));
+        struct Liar(fn(&mut Vec<Said>));
+        impl crate::trainer::Start for Liar {
+            fn start(&mut self) -> Result<Box<dyn crate::trainer::Talk>, StartError> {
+                let mut said = with(self.0)(&TrainRequest { id: 1, ..super::tests::request() });
+                let mut fake = Fakes(|_| Vec::new()).start()?;
+                let hello = fake.hello().clone();
+                let _ = fake.listen(TICK);
+                said.reverse();
+                Ok(Box::new(Told { hello, said }))
+            }
+        }
+        struct Told {
+            hello: Hello,
+            said: Vec<Said>,
+        }
+        impl crate::trainer::Talk for Told {
+            fn hello(&self) -> &Hello {
+                &self.hello
+            }
+            fn send(&mut self, _: &crate::trainer::protocol::Request) -> std::io::Result<()> {
+                Ok(())
+            }
+            fn listen(&mut self, _: Duration) -> Option<Said> {
+                self.said.pop()
+            }
+            fn hangs(&self) -> Option<Duration> {
+                None
+            }
+            fn end(self: Box<Self>) -> String {
+                "the trainer was ended".into()
+            }
+        }
+        let mut crew = Crew::new(vec![Box::new(Liar(lie))]);
+        crew.muster().unwrap();
+        crew.assign(1, 1, request);
+        let lost =
+            (0..9).map(|_| crew.listen(TICK)).find(|heard| matches!(heard, Heard::Lost { .. }));
+        assert!(lost.is_some());
+        assert!(crew.has_idle());
+    }
+}
+
+/// A request whose fake training succeeds.
+fn request() -> TrainRequest {
+    let request = |seed| TrainRequest {
+        id: 0,
+        architecture: "[SM(10)]".parse().unwrap(),
+        recipe: config().recipe,
+        seed,
+        data: DataRequest {
+            name: String::new(),
+            folder: PathBuf::new(),
+            channels: 1,
+            side: 28,
+            classes: 10,
+            split: PathBuf::new(),
+        },
+        device: "cpu".into(),
+        threads: 1,
+        weights: Default::default(),
+        staging: PathBuf::new(),
+    };
+    (0..).map(request).find(|request| by_seed(request).len() == 3).unwrap()
+}
+
+#[test]
+fn a_foreign_event_in_between_is_followed() {
+    // Another process appends to the same log between two of ours: a conflict, then go on.
+    let mut log = MemoryLog::default();
+    let mut ours = Journal::new(log.clone(), || 0, Box::new(()));
+    ours.record(SCOPE, &beginning(), |_| {}).unwrap();
+    log = ours.into_log();
+    let mut theirs = Journal::new(log.clone(), || 0, Box::new(()));
+    theirs.catch_up(|_| {}).unwrap();
+    let note: Event = ArtifactReleased { trial: 1, artifact: Hash::default() }.into();
+    theirs.record(Scope::Search(2), std::slice::from_ref(&note), |_| {}).unwrap();
+    // Ours still believes in the head before it.
+    let mut ours = Journal::new(theirs.into_log(), || 0, Box::new(()));
+    let mut foreign = Vec::new();
+    ours.record(SCOPE, std::slice::from_ref(&note), |event| foreign.push(event.scope)).unwrap();
+    assert_eq!(foreign.last(), Some(&Scope::Search(2)));
+}

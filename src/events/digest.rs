@@ -1,0 +1,112 @@
+//! The logical digest: equal for two runs of the same search, however often interrupted.
+//!
+//! BLAKE3 over the logical events of one search or run, each cleared of everything that tells of
+//! the machine, sorted by logical key. Events of an attempt count only for the attempt that ended
+//! the trial.
+
+use std::collections::HashMap;
+
+use super::codec::{CodecError, Recorded, fields};
+use super::ids::{Hash, Scope};
+use super::kinds::Event;
+
+/// (episode, ordinal of the trial, kind, index): unique among the logical events of a search.
+type Key = (u32, u32, u16, u64);
+
+/// Collects the events of all searches and runs of a log.
+#[derive(Debug, Default)]
+pub struct Digests {
+    scopes: HashMap<Scope, Digest>,
+}
+
+#[derive(Debug, Default)]
+struct Digest {
+    /// The episode of each trial, by ordinal.
+    episodes: HashMap<u32, u32>,
+    /// The attempt that ended each trial.
+    ended_by: HashMap<u32, u32>,
+    /// Trial and attempt of attempt-scoped events, then the bytes that count.
+    events: Vec<(Key, Option<(u32, u32)>, Vec<u8>)>,
+}
+
+impl Digests {
+    /// Takes in one event, in the order of the log.
+    ///
+    /// # Errors
+    /// [`CodecError`] if the event cannot be encoded.
+    pub fn push(&mut self, recorded: &Recorded) -> Result<(), CodecError> {
+        if recorded.scope == Scope::Store {
+            return Ok(());
+        }
+        let digest = self.scopes.entry(recorded.scope).or_default();
+        match &recorded.event {
+            Event::TrialPlanned(planned) => {
+                digest.episodes.insert(planned.trial, planned.episode);
+            }
+            Event::TrialFinished(finished) => {
+                digest.ended_by.insert(finished.trial, finished.attempt);
+            }
+            _ => {}
+        }
+        let attempt = match &recorded.event {
+            Event::EpochFinished(epoch) => Some((epoch.trial, epoch.attempt)),
+            _ => None,
+        };
+        let key = digest.key(&recorded.event);
+        if let Some(logical) = recorded.event.clone().logical() {
+            digest.events.push((key, attempt, fields(&logical)?));
+        }
+        Ok(())
+    }
+
+    /// The digest of each search and run, in the order of their numbers.
+    #[must_use]
+    pub fn finish(self) -> Vec<(Scope, Hash)> {
+        let mut all: Vec<_> =
+            self.scopes.into_iter().map(|(scope, digest)| (scope, digest.finish())).collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+impl Digest {
+    fn key(&self, event: &Event) -> Key {
+        let of_trial = |trial| (self.episodes.get(&trial).copied().unwrap_or(0), trial);
+        let ((episode, trial), index) = match event {
+            Event::ConfigPart(part) => ((0, 0), part.index.into()),
+            Event::EpisodeSampled(sampled) => ((sampled.episode, 0), 0),
+            Event::TrialPlanned(planned) => ((planned.episode, planned.trial), 0),
+            Event::EpochFinished(epoch) => {
+                (of_trial(epoch.trial), (u64::from(epoch.restart) << 32) | u64::from(epoch.epoch))
+            }
+            Event::TrialFinished(finished) => (of_trial(finished.trial), 0),
+            Event::TrialLost(lost) => (of_trial(lost.trial), 0),
+            Event::ExperienceRecorded(experience) => ((experience.episode, 0), 0),
+            Event::ReplayUpdated(update) => ((update.episode, 0), 0),
+            Event::PhaseEnded(ended) => ((ended.episode, u32::MAX), ended.phase.into()),
+            Event::SearchFinished(_) | Event::RunFinished(_) => ((u32::MAX, u32::MAX), 0),
+            Event::SearchStarted(_)
+            | Event::RunStarted(_)
+            | Event::AttemptStarted(_)
+            | Event::AttemptLost(_)
+            | Event::Resumed(_)
+            | Event::ArtifactReleased(_) => ((0, 0), 0),
+        };
+        (episode, trial, event.kind().number, index)
+    }
+
+    fn finish(mut self) -> Hash {
+        let ended_by = &self.ended_by;
+        self.events.retain(|(_, attempt, _)| {
+            attempt.is_none_or(|(trial, attempt)| ended_by.get(&trial) == Some(&attempt))
+        });
+        self.events.sort_unstable_by_key(|(key, ..)| *key);
+        let mut hash = blake3::Hasher::new();
+        for (key, _, bytes) in &self.events {
+            hash.update(&key.2.to_le_bytes());
+            hash.update(&(bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        }
+        Hash(*hash.finalize().as_bytes())
+    }
+}

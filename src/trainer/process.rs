@@ -1,0 +1,360 @@
+//! One trainer process: started, spoken to, listened to, and ended.
+//!
+//! A reader thread turns its lines into [`Said`]; another drains stderr and keeps the end of it.
+//! The process has a process group of its own, so that Ctrl-C reaches qtrail only. It ends by
+//! itself when its stdin closes, which also happens when qtrail is killed.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Talk;
+use super::protocol::{Answer, Hello, LINE_MAX, PROTOCOL, Request};
+
+/// How long a trainer may take to say who it is: loading libtorch and waking a GPU takes a while.
+pub const HELLO_WAIT: Duration = Duration::from_secs(120);
+/// How long a trainer may take to leave once its stdin is closed.
+const LEAVE_WAIT: Duration = Duration::from_millis(1500);
+/// Bytes kept of the end of stderr.
+const LAST_WORDS: usize = 1_500;
+
+/// Something heard from a trainer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Said {
+    /// A line of the protocol.
+    Answer(Answer),
+    /// A line that is none.
+    Nonsense(String),
+    /// Its stdout closed: the process ended or is about to.
+    Ended,
+}
+
+/// What can go wrong with starting a trainer.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The program cannot be run.
+    #[error("the trainer {} cannot be started: {source}", program.display())]
+    Spawn {
+        /// The program.
+        program: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It did not say hello.
+    #[error("the trainer {} {what}{last_words}", program.display())]
+    Hello {
+        /// The program.
+        program: PathBuf,
+        /// What happened instead.
+        what: String,
+        /// The end of its stderr.
+        last_words: String,
+    },
+}
+
+/// A running trainer.
+#[derive(Debug)]
+pub struct Trainer {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<(Instant, Said)>,
+    stderr: Arc<Mutex<VecDeque<u8>>>,
+    hello: Hello,
+    silence: Silence,
+}
+
+impl Trainer {
+    /// Starts `program` and waits for its hello. It inherits `shared`, the lock of its device,
+    /// so that the device stays locked until the trainer is really gone.
+    ///
+    /// # Errors
+    /// [`StartError`] if it cannot be run, speaks another protocol, or says nothing.
+    pub fn start(program: &Path, shared: Option<OwnedFd>) -> Result<Self, StartError> {
+        let spawned = Command::new(program)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn();
+        let spawn_error = |source| StartError::Spawn { program: program.to_owned(), source };
+        let mut child = spawned.map_err(spawn_error)?;
+        drop(shared); // no other child is to inherit it
+        let (sender, lines) = channel();
+        if let Some(stdout) = child.stdout.take() {
+            thread::spawn(move || listen(stdout, &sender));
+        }
+        let stderr = Arc::new(Mutex::new(VecDeque::new()));
+        if let Some(pipe) = child.stderr.take() {
+            let tail = Arc::clone(&stderr);
+            thread::spawn(move || drain(pipe, &tail));
+        }
+        let hello = Hello {
+            protocol: 0,
+            program: String::new(),
+            library: String::new(),
+            devices: Vec::new(),
+            isa: String::new(),
+            threads: 0,
+        };
+        let stdin = child.stdin.take();
+        let silence = Silence::new();
+        let mut trainer = Self { child, stdin, lines, stderr, hello, silence };
+        trainer.greet().map_err(|what| StartError::Hello {
+            program: program.to_owned(),
+            what,
+            last_words: trainer.last_words(),
+        })?;
+        Ok(trainer)
+    }
+
+    fn greet(&mut self) -> Result<(), String> {
+        // A program that does not read its stdin is noticed by what it fails to answer.
+        let _ = self.send(&Request::Hello { protocol: PROTOCOL });
+        match self.lines.recv_timeout(HELLO_WAIT).map(|(_, said)| said) {
+            Ok(Said::Answer(Answer::Hello(hello))) if hello.protocol == PROTOCOL => {
+                if hello.devices.is_empty() {
+                    return Err("names no device to train on".into());
+                }
+                self.hello = hello;
+                self.silence = Silence::new();
+                Ok(())
+            }
+            Ok(Said::Answer(Answer::Hello(hello))) => {
+                Err(format!("speaks protocol {}, not {PROTOCOL}", hello.protocol))
+            }
+            Ok(Said::Answer(_)) => Err("did not begin with hello".into()),
+            Ok(Said::Nonsense(line)) => Err(format!("said {line:?} instead of hello")),
+            Ok(Said::Ended) => {
+                thread::sleep(Duration::from_millis(50)); // let the last words arrive
+                Err("ended before it said hello".into())
+            }
+            Err(_) => Err(format!("said nothing for {} s", HELLO_WAIT.as_secs())),
+        }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The end of what it wrote to stderr, for people.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        let bytes: Vec<u8> = match self.stderr.lock() {
+            Ok(tail) => tail.iter().copied().collect(),
+            Err(_) => Vec::new(),
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        match text.trim() {
+            "" => String::new(),
+            text => format!("; its last words: {text}"),
+        }
+    }
+}
+
+impl Talk for Trainer {
+    fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    fn send(&mut self, request: &Request) -> std::io::Result<()> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        self.silence = Silence::new();
+        let closed = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        let stdin = self.stdin.as_mut().ok_or_else(closed)?;
+        stdin.write_all(&line)?;
+        stdin.flush()
+    }
+
+    fn listen(&mut self, patience: Duration) -> Option<Said> {
+        let (heard_at, said) = self.lines.recv_timeout(patience).ok()?;
+        self.silence.broken(heard_at);
+        Some(said)
+    }
+
+    fn hangs(&self) -> Option<Duration> {
+        self.silence.too_long()
+    }
+
+    fn end(mut self: Box<Self>) -> String {
+        // One that is ending by itself is given a moment, so that it is known how it ended.
+        let deadline = Instant::now() + Duration::from_millis(100);
+        let mut ended = None;
+        while ended.is_none() && Instant::now() < deadline {
+            ended = self.child.try_wait().ok().flatten();
+            thread::sleep(Duration::from_millis(5));
+        }
+        let how = match ended {
+            Some(status) => format!("the trainer ended ({status})"),
+            None => {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                "the trainer was ended".to_owned()
+            }
+        };
+        thread::sleep(Duration::from_millis(20)); // let the last words arrive
+        how + &self.last_words()
+    }
+}
+
+impl Drop for Trainer {
+    /// Closes its stdin, which tells it to leave, and helps if it does not.
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        let deadline = Instant::now() + LEAVE_WAIT;
+        while Instant::now() < deadline {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How long a trainer has been silent, and how long that is for this trainer.
+#[derive(Debug)]
+struct Silence {
+    since: Instant,
+    gaps: Vec<Duration>,
+}
+
+impl Silence {
+    const LEAST: Duration = Duration::from_secs(120);
+    const GAPS_MAX: usize = 101;
+
+    fn new() -> Self {
+        Self { since: Instant::now(), gaps: Vec::new() }
+    }
+
+    fn broken(&mut self, at: Instant) {
+        if self.gaps.len() == Self::GAPS_MAX {
+            self.gaps.remove(0);
+        }
+        self.gaps.push(at.saturating_duration_since(self.since));
+        self.since = self.since.max(at);
+    }
+
+    fn too_long(&self) -> Option<Duration> {
+        let silent = self.since.elapsed();
+        if silent < Self::LEAST {
+            return None;
+        }
+        let mut gaps = self.gaps.clone();
+        gaps.sort_unstable();
+        let median = gaps.get(gaps.len() / 2).copied().unwrap_or_default();
+        (silent > median * 10).then_some(silent)
+    }
+}
+
+/// Reads lines until the end, each at most [`LINE_MAX`] bytes long.
+fn listen(stdout: impl Read, sender: &Sender<(Instant, Said)>) {
+    let mut reader = BufReader::new(stdout);
+    loop {
+        let mut line = Vec::new();
+        let read = (&mut reader).take(LINE_MAX as u64).read_until(b'\n', &mut line);
+        let said = match read {
+            Ok(0) | Err(_) => Said::Ended,
+            Ok(_) => match serde_json::from_slice(&line) {
+                Ok(answer) => Said::Answer(answer),
+                Err(_) => Said::Nonsense(excerpt(&line)),
+            },
+        };
+        let ended = said == Said::Ended;
+        if sender.send((Instant::now(), said)).is_err() || ended {
+            return;
+        }
+    }
+}
+
+fn excerpt(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).trim_end().chars().take(200).collect()
+}
+
+fn drain(mut pipe: impl Read, tail: &Mutex<VecDeque<u8>>) {
+    let mut buffer = [0; 4096];
+    while let Ok(read @ 1..) = pipe.read(&mut buffer) {
+        if let Ok(mut tail) = tail.lock() {
+            tail.extend(&buffer[..read]);
+            let surplus = tail.len().saturating_sub(LAST_WORDS);
+            tail.drain(..surplus);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Another process writes the executable: a fork of this one by a test beside it would keep
+    /// it open for writing for a moment, and such a file cannot be run ("text file busy").
+    fn script(folder: &Path, body: &str) -> PathBuf {
+        let (text, program) = (folder.join("text"), folder.join("trainer.sh"));
+        std::fs::write(&text, format!("#!/bin/sh\n{body}\n")).unwrap();
+        let mut install = Command::new("install");
+        let installed = install.args(["-m", "755"]).arg(&text).arg(&program).status();
+        assert!(installed.unwrap().success());
+        program
+    }
+
+    const HELLO: &str = r#"echo '{"type":"hello","protocol":1,"program":"p 1","devices":["cpu"]}'"#;
+
+    fn refusal(body: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        Trainer::start(&script(folder.path(), body), None).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn it_says_who_it_is_and_leaves_when_stdin_closes() {
+        let folder = tempfile::tempdir().unwrap();
+        let trainer =
+            Trainer::start(&script(folder.path(), &format!("{HELLO}\ncat >/dev/null")), None);
+        let trainer = trainer.unwrap();
+        assert_eq!(trainer.hello().devices, ["cpu"]);
+        drop(trainer); // would take LEAVE_WAIT and a kill if it did not
+    }
+
+    #[test]
+    fn what_it_says_is_heard_and_its_last_words_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let body = format!("{HELLO}\necho nonsense\necho 'out of luck' >&2\nexit 3");
+        let mut trainer = Trainer::start(&script(folder.path(), &body), None).unwrap();
+        let patience = Duration::from_secs(20);
+        assert_eq!(trainer.listen(patience), Some(Said::Nonsense("nonsense".into())));
+        assert_eq!(trainer.listen(patience), Some(Said::Ended));
+        while trainer.last_words().is_empty() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(trainer.last_words(), "; its last words: out of luck");
+        assert_eq!(trainer.hangs(), None);
+    }
+
+    #[test]
+    fn a_bad_beginning_is_refused() {
+        assert!(refusal("echo Hi!").contains(r#"said "Hi!" instead of hello"#));
+        assert!(refusal("echo 'no library' >&2").contains("ended before it said hello"));
+        let other = HELLO.replace("\"protocol\":1", "\"protocol\":2");
+        assert!(refusal(&other).contains("speaks protocol 2, not 1"));
+        let nowhere = Trainer::start(Path::new("/nonexistent/trainer"), None).unwrap_err();
+        assert!(nowhere.to_string().contains("cannot be started"));
+    }
+
+    #[test]
+    fn an_endless_line_does_not_fill_the_memory() {
+        let body = format!("{HELLO}\nhead -c 1000000 /dev/zero | tr '\\0' x");
+        let folder = tempfile::tempdir().unwrap();
+        let mut trainer = Trainer::start(&script(folder.path(), &body), None).unwrap();
+        let said = trainer.listen(Duration::from_secs(20)).unwrap();
+        assert_eq!(said, Said::Nonsense("x".repeat(200)));
+    }
+}
