@@ -3,6 +3,12 @@
 //! This test runs itself: without the harness of `cargo test`, so that its first argument can make
 //! it the child that appends, holds the log, or probes a copy.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and tells"
+)]
+
 mod log_common;
 
 use std::ffi::OsString;

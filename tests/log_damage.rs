@@ -1,6 +1,12 @@
 //! Flipped bits and cut files: each is either harmless (every event is there, unchanged) or
 //! reported. None is silent.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and tells"
+)]
+
 mod log_common;
 
 use std::collections::BTreeMap;

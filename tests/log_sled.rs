@@ -1,5 +1,7 @@
 //! The log in a store: what was appended is read, by whom and after what ever.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod log_common;
 
 use std::fs;
