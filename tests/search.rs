@@ -75,8 +75,8 @@ fn killed_at_any_moment_and_resumed_it_is_the_same_search() {
 fn a_killed_trainer_costs_an_attempt_and_nothing_else() {
     let world = World::new();
     let mut child = world.start("a", &World::tiny("1"), "0.05");
-    soon("no trial", || world.path("a/artifacts/staging/search-s1").exists());
-    sleep(Duration::from_millis(200));
+    // Search begun (2 events), episode and trial (2), attempt (1): it is training.
+    soon("no trial", || world.position("a") >= 5);
     trainers(&world).into_iter().for_each(|pid| kill("-9", pid));
     assert!(child.wait().unwrap().success());
     let lost = world.count("a", |event| matches!(event, Event::AttemptLost(lost) if lost.counts));
