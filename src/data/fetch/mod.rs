@@ -224,6 +224,3 @@ fn is_full(error: &DataError) -> bool {
     matches!(error, DataError::Io { source, .. }
         if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
 }
-
-#[cfg(test)]
-mod tests;
