@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod arch;
 pub mod chance;
+pub mod cli;
 pub mod config;
 pub mod data;
 pub mod engine;

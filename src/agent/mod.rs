@@ -47,11 +47,22 @@ pub trait Job: std::fmt::Debug {
     /// The images it sees.
     fn data(&self) -> &DataFacts;
 
+    /// The folder they were in when it began.
+    fn folder(&self) -> &str;
+
     /// Threads a trainer computes with on a CPU.
     fn threads(&self) -> u32;
 
     /// Whether nothing is left to do.
     fn is_finished(&self) -> bool;
+
+    /// The search, if it is one.
+    fn as_search(&self) -> Option<&search::Search> {
+        None
+    }
+
+    /// Trials to be trained in all, as far as that is known.
+    fn planned_models(&self) -> u32;
 }
 
 /// A history that cannot have happened.

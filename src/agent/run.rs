@@ -1,6 +1,6 @@
 //! A run: a given architecture trained outside any search, some number of times.
 
-use super::trials::{Status, Trials, training_seed};
+use super::trials::{Trials, training_seed};
 use super::{Decision, Impossible, Job};
 use crate::arch::shape::{Map, ShapeError};
 use crate::arch::{PoolRule, Shapes};
@@ -64,12 +64,20 @@ impl Job for Run {
         &self.started.data
     }
 
+    fn folder(&self) -> &str {
+        &self.started.folder
+    }
+
     fn threads(&self) -> u32 {
         self.started.threads
     }
 
     fn is_finished(&self) -> bool {
         self.finished
+    }
+
+    fn planned_models(&self) -> u32 {
+        self.started.repeats
     }
 
     fn decide(&self, idle: bool) -> Decision {
@@ -96,14 +104,5 @@ impl Job for Run {
         self.trials.apply(event)?;
         self.finished |= matches!(event, Event::RunFinished(_));
         Ok(())
-    }
-}
-
-impl Run {
-    /// Trials that ended with a result.
-    #[must_use]
-    pub fn done(&self) -> usize {
-        let ended = |trial: &&super::trials::Trial| matches!(trial.status, Status::Finished(_));
-        self.trials.all().iter().filter(ended).count()
     }
 }

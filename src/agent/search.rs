@@ -355,12 +355,24 @@ impl Job for Search {
         &self.started.data
     }
 
+    fn folder(&self) -> &str {
+        &self.started.folder
+    }
+
     fn threads(&self) -> u32 {
         self.started.threads
     }
 
     fn is_finished(&self) -> bool {
         self.finished
+    }
+
+    fn as_search(&self) -> Option<&Search> {
+        Some(self)
+    }
+
+    fn planned_models(&self) -> u32 {
+        self.config.schedule.models()
     }
 
     fn decide(&self, idle: bool) -> Decision {

@@ -25,6 +25,7 @@ fn search(settings: &[&str]) -> Search {
         seed: 7,
         chance: crate::chance::SCHEME.into(),
         data,
+        folder: String::new(),
         config: Hash::of(config.to_toml().as_bytes()),
         config_parts: 0,
         threads: 1,

@@ -91,6 +91,26 @@ impl<L: SharedLog> Journal<L> {
         }
     }
 
+    /// Reads what is known of the log again, from its first event.
+    ///
+    /// # Errors
+    /// [`JournalError`] if the log cannot be read, or holds what is no event.
+    pub fn reread(&mut self, mut fold: impl FnMut(&Recorded)) -> Result<(), JournalError> {
+        let mut position = Position::default();
+        while position < self.head.position {
+            let frames = self.log.read(position, CHUNK)?;
+            if frames.is_empty() {
+                return Ok(());
+            }
+            for frame in &frames {
+                position = position.next();
+                let wrong = |source| JournalError::Decode { position, source };
+                fold(&decode(position, frame).map_err(wrong)?);
+            }
+        }
+        Ok(())
+    }
+
     fn follow(&mut self, frame: &Frame) -> Result<Recorded, JournalError> {
         let position = self.head.position.next();
         let wrong = |source| JournalError::Decode { position, source };

@@ -5,9 +5,11 @@
 //! anywhere and taken up again.
 
 pub mod crew;
+pub mod estimate;
 pub mod jobs;
 pub mod journal;
 pub mod keeper;
+pub mod session;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -37,6 +37,7 @@ fn beginning() -> Vec<Event> {
         seed: 3,
         chance: chance::SCHEME.into(),
         data,
+        folder: String::new(),
         config: Hash::of(text.as_bytes()),
         config_parts: u16::try_from(parts.len()).unwrap(),
         threads: 1,

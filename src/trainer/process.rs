@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -70,11 +71,12 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Starts `program` and waits for its hello.
+    /// Starts `program` and waits for its hello. It inherits `shared`, the lock of its device,
+    /// so that the device stays locked until the trainer is really gone.
     ///
     /// # Errors
     /// [`StartError`] if it cannot be run, speaks another protocol, or says nothing.
-    pub fn start(program: &Path) -> Result<Self, StartError> {
+    pub fn start(program: &Path, shared: Option<OwnedFd>) -> Result<Self, StartError> {
         let spawned = Command::new(program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -83,6 +85,7 @@ impl Trainer {
             .spawn();
         let spawn_error = |source| StartError::Spawn { program: program.to_owned(), source };
         let mut child = spawned.map_err(spawn_error)?;
+        drop(shared); // no other child is to inherit it
         let (sender, lines) = channel();
         if let Some(stdout) = child.stdout.take() {
             thread::spawn(move || listen(stdout, &sender));
@@ -308,13 +311,14 @@ mod tests {
 
     fn refusal(body: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
-        Trainer::start(&script(folder.path(), body)).unwrap_err().to_string()
+        Trainer::start(&script(folder.path(), body), None).unwrap_err().to_string()
     }
 
     #[test]
     fn it_says_who_it_is_and_leaves_when_stdin_closes() {
         let folder = tempfile::tempdir().unwrap();
-        let trainer = Trainer::start(&script(folder.path(), &format!("{HELLO}\ncat >/dev/null")));
+        let trainer =
+            Trainer::start(&script(folder.path(), &format!("{HELLO}\ncat >/dev/null")), None);
         let trainer = trainer.unwrap();
         assert_eq!(trainer.hello().devices, ["cpu"]);
         drop(trainer); // would take LEAVE_WAIT and a kill if it did not
@@ -324,7 +328,7 @@ mod tests {
     fn what_it_says_is_heard_and_its_last_words_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let body = format!("{HELLO}\necho nonsense\necho 'out of luck' >&2\nexit 3");
-        let mut trainer = Trainer::start(&script(folder.path(), &body)).unwrap();
+        let mut trainer = Trainer::start(&script(folder.path(), &body), None).unwrap();
         let patience = Duration::from_secs(20);
         assert_eq!(trainer.listen(patience), Some(Said::Nonsense("nonsense".into())));
         assert_eq!(trainer.listen(patience), Some(Said::Ended));
@@ -341,7 +345,7 @@ mod tests {
         assert!(refusal("echo 'no library' >&2").contains("ended before it said hello"));
         let other = HELLO.replace("\"protocol\":1", "\"protocol\":2");
         assert!(refusal(&other).contains("speaks protocol 2, not 1"));
-        let nowhere = Trainer::start(Path::new("/nonexistent/trainer")).unwrap_err();
+        let nowhere = Trainer::start(Path::new("/nonexistent/trainer"), None).unwrap_err();
         assert!(nowhere.to_string().contains("cannot be started"));
     }
 
@@ -349,7 +353,7 @@ mod tests {
     fn an_endless_line_does_not_fill_the_memory() {
         let body = format!("{HELLO}\nhead -c 1000000 /dev/zero | tr '\\0' x");
         let folder = tempfile::tempdir().unwrap();
-        let mut trainer = Trainer::start(&script(folder.path(), &body)).unwrap();
+        let mut trainer = Trainer::start(&script(folder.path(), &body), None).unwrap();
         let said = trainer.listen(Duration::from_secs(20)).unwrap();
         assert_eq!(said, Said::Nonsense("x".repeat(200)));
     }

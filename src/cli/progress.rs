@@ -1,0 +1,221 @@
+//! Progress of a search or run: one line for the whole, one for the running trial. On a terminal
+//! they stay in place; elsewhere a plain line is printed when a trial or a phase ends.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::agent::Job;
+use crate::agent::search::Search;
+use crate::agent::trials::{Status, Trial};
+use crate::engine::{News, Report};
+use crate::events::{Event, Outcome, PhaseEnded, Scope};
+
+/// Shows progress on stderr.
+pub struct Progress {
+    scope: Scope,
+    bars: Option<(MultiProgress, ProgressBar, ProgressBar)>,
+    started: Instant,
+    /// Seconds of the trials that ended while this process watched.
+    seconds: Vec<f64>,
+    trial: String,
+}
+
+impl Progress {
+    /// Progress of a search or run.
+    #[must_use]
+    pub fn new(scope: Scope) -> Self {
+        let bars = std::io::stderr().is_terminal().then(|| {
+            let bars = MultiProgress::new();
+            let style = |template: &str| {
+                ProgressStyle::with_template(template)
+                    .unwrap_or_else(|_| ProgressStyle::default_bar())
+                    .progress_chars("=> ")
+            };
+            let whole = bars.add(ProgressBar::new(1));
+            whole.set_style(style("{prefix} [{bar:24}] {pos}/{len} models  {msg}"));
+            let trial = bars.add(ProgressBar::new(1000));
+            trial.set_style(style("  {msg}"));
+            (bars, whole, trial)
+        });
+        Self { scope, bars, started: Instant::now(), seconds: Vec::new(), trial: String::new() }
+    }
+
+    /// Prints a line that stays.
+    pub fn say(&self, line: &str) {
+        match &self.bars {
+            Some((bars, ..)) => drop(bars.println(line)),
+            None => crate::cli::note(line),
+        }
+    }
+
+    /// Clears the lines that do not stay.
+    pub fn finish(&self) {
+        if let Some((bars, ..)) = &self.bars {
+            let _ = bars.clear();
+        }
+    }
+
+    fn show(&mut self, job: &dyn Job) {
+        let done = ended(job).count() as u64;
+        let total = u64::from(job.planned_models());
+        let mut text = Vec::new();
+        if let Some(search) = job.as_search() {
+            text.extend(phase(search));
+        }
+        if let Some(best) = best(job) {
+            text.push(format!("best {best:.4}"));
+        }
+        if let Some(left) = self.time_left(total.saturating_sub(done)) {
+            text.push(format!("{} left", duration(left)));
+        }
+        if let Some((_, whole, trial)) = &self.bars {
+            whole.set_prefix(self.scope.to_string());
+            whole.set_length(total);
+            whole.set_position(done.min(total));
+            whole.set_message(text.join("  "));
+            trial.set_message(self.trial.clone());
+        }
+    }
+
+    /// By the mean of the last trials; later phases train deeper networks, so older ones mislead.
+    fn time_left(&self, models: u64) -> Option<Duration> {
+        let recent = &self.seconds[self.seconds.len().saturating_sub(20)..];
+        if recent.is_empty() {
+            return None;
+        }
+        let mean = recent.iter().sum::<f64>() / recent.len() as f64;
+        Some(Duration::from_secs_f64(mean * models as f64))
+    }
+
+    fn recorded(&mut self, job: &dyn Job, event: &Event) {
+        match event {
+            Event::AttemptStarted(started) => {
+                if let Some(trial) = job.trials().get(started.trial) {
+                    let architecture = &trial.planned.architecture;
+                    self.trial =
+                        format!("trial {} on {}  {architecture}", started.trial, started.device);
+                }
+            }
+            Event::TrialFinished(finished) => {
+                self.seconds.push(finished.seconds);
+                self.trial.clear();
+                if self.bars.is_none() {
+                    self.plain_line(job, finished.trial);
+                }
+            }
+            Event::AttemptLost(lost) if lost.counts => {
+                self.say(&format!(
+                    "trial {}, attempt {} lost: {}",
+                    lost.trial, lost.attempt, lost.reason
+                ));
+            }
+            Event::TrialLost(lost) => {
+                self.say(&format!("trial {} given up after 3 lost attempts", lost.trial));
+            }
+            Event::PhaseEnded(ended) => self.say(&phase_line(ended)),
+            _ => {}
+        }
+    }
+
+    fn plain_line(&self, job: &dyn Job, ordinal: u32) {
+        let Some(trial) = job.trials().get(ordinal) else { return };
+        let what = match &trial.status {
+            Status::Finished(Outcome::Trained { best_correct, total, .. }) => {
+                format!("{:.4}", f64::from(*best_correct) / f64::from(*total))
+            }
+            Status::Finished(Outcome::Failed { reason, .. }) => {
+                format!("failed: {}", reason.name())
+            }
+            _ => return,
+        };
+        let (done, total) = (ended(job).count(), job.planned_models());
+        let left = self.time_left(u64::from(total).saturating_sub(done as u64));
+        let left = left.map(|left| format!("  {} left", duration(left))).unwrap_or_default();
+        self.say(&format!(
+            "{} {done}/{total}  {what}  {}{left}",
+            self.scope, trial.planned.architecture
+        ));
+    }
+
+    /// Time since this process began to watch.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+impl Report for Progress {
+    fn news(&mut self, job: &dyn Job, news: &News<'_>) {
+        match news {
+            News::Recorded(event) => self.recorded(job, event),
+            News::Progress { trial, epoch, share } => {
+                if let (Some((_, _, line)), Some(planned)) = (&self.bars, job.trials().get(*trial))
+                {
+                    let (epochs, percent) = (job.config().recipe.epochs, share * 100.0);
+                    let architecture = &planned.planned.architecture;
+                    line.set_message(format!(
+                        "trial {trial}  epoch {epoch}/{epochs}  {percent:3.0} %  {architecture}"
+                    ));
+                }
+                return;
+            }
+            News::Trainer(_) => {}
+            News::Stopping => {
+                self.say("stopping after the running trial; once more to stop at once");
+            }
+        }
+        self.show(job);
+    }
+}
+
+fn ended(job: &dyn Job) -> impl Iterator<Item = &Trial> {
+    job.trials().all().iter().filter(|trial| matches!(trial.status, Status::Finished(_)))
+}
+
+fn best(job: &dyn Job) -> Option<f64> {
+    let accuracy = |trial: &Trial| match trial.status {
+        Status::Finished(Outcome::Trained { best_correct, total, .. }) => {
+            Some(f64::from(best_correct) / f64::from(total))
+        }
+        _ => None,
+    };
+    ended(job).filter_map(accuracy).max_by(f64::total_cmp)
+}
+
+fn phase(search: &Search) -> Option<String> {
+    let phase = search.phase()?;
+    let phases = &search.config().schedule.phases;
+    let epsilon = phases.get(phase)?.epsilon;
+    Some(format!("phase {}/{}  epsilon {epsilon}", phase + 1, phases.len()))
+}
+
+/// What is said when a phase ends.
+fn phase_line(ended: &PhaseEnded) -> String {
+    let why = match ended.reason {
+        crate::events::PhaseEnd::Quota => "quota met",
+        crate::events::PhaseEnd::Duplicates => "too many known architectures in a row",
+        crate::events::PhaseEnd::Exhausted => "every architecture of the space is known",
+    };
+    let PhaseEnded { phase, epsilon, models, episode, .. } = ended;
+    format!(
+        "phase {} (epsilon {epsilon}) ended after {models} new models, at episode {episode}: {why}",
+        phase + 1
+    )
+}
+
+/// `1 h 05 min`, `3 min 20 s`, `12 s`.
+#[must_use]
+pub fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64().round();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded above 0")]
+    let seconds = seconds as u64;
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {:02} s", seconds % 60),
+        (0, ..) => format!("{hours} h {minutes:02} min"),
+        _ => format!("{days} d {hours:02} h"),
+    }
+}

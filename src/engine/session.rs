@@ -1,0 +1,449 @@
+//! A session: one process that begins or takes up a search or a run in a store, and carries it on.
+//!
+//! It brings together what the engine needs: the log with its lease, the lock of the search, the
+//! data and their split, a trainer on a device.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::crew::Crew;
+use super::jobs::{FoldError, Index, State, config_parts};
+use super::journal::{Journal, JournalError, Observer};
+use super::keeper::Keeper;
+use super::{Ending, Engine, EngineError, Machine, Report};
+use crate::agent::Job;
+use crate::arch::Architecture;
+use crate::config::SearchConfig;
+use crate::data::{DataError, Located, Part, Split};
+use crate::events::{DataFacts, Event, Hash, Recorded, Resumed, RunStarted, Scope, SearchStarted};
+use crate::log::artifacts::ArtifactHash;
+use crate::log::{Locks, LogError, NamedLock, Options, SledLog, Store};
+use crate::trainer::process::{StartError, Trainer};
+use crate::trainer::protocol::Hello;
+use crate::trainer::{Start, Talk};
+
+/// What can go wrong with a session, besides what can go wrong with the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The engine stopped.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The log refused.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The images are not there, or not right.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The recorded history cannot be.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// The images are not those the search began with.
+    #[error("the data set in {} is not the one that {scope} began with", folder.display())]
+    OtherData {
+        /// The search or run.
+        scope: Scope,
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The trainer cannot use a device.
+    #[error("the trainer cannot use {device}; it offers {offered}")]
+    Device {
+        /// The device asked for.
+        device: String,
+        /// What it offers.
+        offered: String,
+    },
+    /// Settings that do not fit the data.
+    #[error("{0}")]
+    Settings(String),
+}
+
+impl From<JournalError> for SessionError {
+    fn from(error: JournalError) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+impl From<StartError> for SessionError {
+    fn from(error: StartError) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+/// What a session is told by its surroundings.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// How this process works with the log.
+    pub options: Options,
+    /// The trainer program.
+    pub trainer: PathBuf,
+    /// `auto`, `cpu` or `cuda:N`.
+    pub device: String,
+    /// Milliseconds since 1970.
+    pub clock: fn() -> i64,
+    /// Program name and version, for the record.
+    pub program: String,
+}
+
+/// Images with their split, ready to be trained on.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What is recorded of them.
+    pub facts: DataFacts,
+    /// The bytes of the split.
+    pub split: Vec<u8>,
+    /// Their folder.
+    pub folder: PathBuf,
+}
+
+/// Reads the training images of a data set and draws the split that `config` asks for.
+///
+/// # Errors
+/// [`DataError`] if the images are not right or too few.
+pub fn prepare(config: &SearchConfig, data: &Located) -> Result<Prepared, DataError> {
+    let images = data.read(Part::Train)?;
+    let wanted = &config.data;
+    let split = Split::draw(&images.labels, wanted.validation, wanted.train, wanted.seed)?;
+    let count = |list: &[u32]| u32::try_from(list.len()).unwrap_or(u32::MAX);
+    let (train, validation, split) =
+        (count(&split.train), count(&split.validation), split.to_bytes());
+    let facts = DataFacts {
+        name: data.name.clone(),
+        content: Hash(images.digest()),
+        channels: images.channels,
+        side: images.side,
+        classes: images.classes,
+        train,
+        validation,
+        split: Hash::of(&split),
+    };
+    Ok(Prepared { facts, split, folder: data.folder.clone() })
+}
+
+/// A process at work in a store.
+pub struct Session {
+    store: Store,
+    locks: Locks,
+    journal: Journal<SledLog>,
+    index: Index,
+    surroundings: Surroundings,
+}
+
+impl Session {
+    /// Enters a store and reads its log. `observer` sees every event, old ones too.
+    ///
+    /// # Errors
+    /// [`SessionError`] if the log cannot be had or read.
+    pub fn open(
+        store: Store,
+        surroundings: Surroundings,
+        observer: Box<dyn Observer>,
+    ) -> Result<Self, SessionError> {
+        let locks = surroundings.options.locks(&store);
+        let log = SledLog::open(store.clone(), surroundings.options.clone())?;
+        let mut journal = Journal::new(log, surroundings.clock, observer);
+        let mut index = Index::default();
+        journal.catch_up(|recorded| index.push(recorded))?;
+        Ok(Self { store, locks, journal, index, surroundings })
+    }
+
+    /// The searches and runs in the store.
+    #[must_use]
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Begins a search and returns its id. Its name must not be taken.
+    ///
+    /// # Errors
+    /// [`SessionError`]; nothing is recorded then.
+    pub fn begin_search(
+        &mut self,
+        config: &SearchConfig,
+        seed: u64,
+        name: String,
+        threads: u32,
+        data: &Prepared,
+    ) -> Result<(Scope, NamedLock), SessionError> {
+        if self.index.find(&name).is_some() {
+            let taken = format!("a search called {name} is in the store already");
+            return Err(SessionError::Settings(taken));
+        }
+        let text = config.to_toml();
+        let parts = config_parts(&text);
+        let started = SearchStarted {
+            name,
+            seed,
+            chance: crate::chance::SCHEME.into(),
+            data: data.facts.clone(),
+            folder: data.folder.to_string_lossy().into_owned(),
+            config: Hash::of(text.as_bytes()),
+            config_parts: u16::try_from(parts.len()).unwrap_or(u16::MAX),
+            threads,
+            program: self.surroundings.program.clone(),
+        };
+        crate::agent::search::Search::new(started.clone(), config.clone())
+            .map_err(|error| SessionError::Settings(error.to_string()))?;
+        self.begin(Index::next_search, started.into(), parts, data)
+    }
+
+    /// Begins a training run and returns its id.
+    ///
+    /// # Errors
+    /// [`SessionError`]; nothing is recorded then.
+    pub fn begin_run(
+        &mut self,
+        config: &SearchConfig,
+        architecture: Architecture,
+        repeats: u32,
+        seed: u64,
+        threads: u32,
+        data: &Prepared,
+    ) -> Result<(Scope, NamedLock), SessionError> {
+        let text = config.to_toml();
+        let parts = config_parts(&text);
+        let started = RunStarted {
+            architecture,
+            repeats,
+            seed,
+            chance: crate::chance::SCHEME.into(),
+            data: data.facts.clone(),
+            folder: data.folder.to_string_lossy().into_owned(),
+            config: Hash::of(text.as_bytes()),
+            config_parts: u16::try_from(parts.len()).unwrap_or(u16::MAX),
+            threads,
+            program: self.surroundings.program.clone(),
+        };
+        crate::agent::run::Run::new(started.clone(), config.clone())
+            .map_err(|error| SessionError::Settings(error.to_string()))?;
+        self.begin(Index::next_run, started.into(), parts, data)
+    }
+
+    fn begin(
+        &mut self,
+        next: fn(&Index) -> Scope,
+        first: Event,
+        parts: Vec<crate::events::ConfigPart>,
+        data: &Prepared,
+    ) -> Result<(Scope, NamedLock), SessionError> {
+        let (scope, lock) = self.claim(next)?;
+        self.store.artifacts().put(&data.split)?;
+        let parts = parts.into_iter().map(Event::from);
+        let batch: Vec<Event> = std::iter::once(first).chain(parts).collect();
+        let index = &mut self.index;
+        self.journal.record(scope, &batch, |foreign| index.push(foreign))?;
+        let position = self.journal.position();
+        for event in batch {
+            self.index.push(&Recorded { position, at: 0, scope, event });
+        }
+        Ok((scope, lock))
+    }
+
+    /// Claims the next free number: whoever holds its lock may begin under it. Another process
+    /// may be about to begin under the same one; then it is recorded in a moment, and ours is the
+    /// one after.
+    fn claim(&mut self, next: fn(&Index) -> Scope) -> Result<(Scope, NamedLock), SessionError> {
+        let command = self.surroundings.options.command.clone();
+        let once = Locks::new(self.store.lock_folder(), command, Duration::ZERO);
+        let started = Instant::now();
+        loop {
+            let scope = next(&self.index);
+            match once.named(&lock_name(scope)) {
+                Err(LogError::Busy(_)) if started.elapsed() < self.surroundings.options.wait => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                lock => {
+                    let lock = lock?;
+                    self.catch_up()?;
+                    if next(&self.index) == scope {
+                        return Ok((scope, lock));
+                    }
+                }
+            }
+            self.catch_up()?;
+        }
+    }
+
+    fn catch_up(&mut self) -> Result<(), SessionError> {
+        let index = &mut self.index;
+        Ok(self.journal.catch_up(|recorded| index.push(recorded))?)
+    }
+
+    /// The lock that says who carries on a search or run.
+    ///
+    /// # Errors
+    /// [`LogError::Busy`] naming who does.
+    pub fn lock(&self, scope: Scope) -> Result<NamedLock, SessionError> {
+        Ok(self.locks.named(&lock_name(scope))?)
+    }
+
+    /// The state of a search or run, folded from the log.
+    ///
+    /// # Errors
+    /// [`SessionError`] if its history cannot be.
+    pub fn job(&mut self, scope: Scope) -> Result<Box<dyn Job>, SessionError> {
+        let (mut state, mut wrong) = (State::default(), None);
+        self.journal.reread(|recorded| {
+            if recorded.scope == scope && wrong.is_none() {
+                wrong = state.push(recorded).err();
+            }
+        })?;
+        match (state, wrong) {
+            (_, Some(error)) => Err(error.into()),
+            (State::Open(job), None) => Ok(job),
+            (State::Unseen | State::Opening { .. }, None) => {
+                let reason = "is not complete".to_owned();
+                Err(FoldError::Config { scope, reason }.into())
+            }
+        }
+    }
+
+    /// Carries on a search or run whose lock is held, on the images in `folder`.
+    ///
+    /// # Errors
+    /// [`SessionError`]. What is recorded by then is whole, and can be resumed.
+    pub fn carry_on(
+        &mut self,
+        scope: Scope,
+        job: &mut dyn Job,
+        folder: &Path,
+        stop: &dyn Fn() -> bool,
+        report: &mut dyn Report,
+    ) -> Result<Ending, SessionError> {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let (device, start) = self.trainer()?;
+        let resumed = Resumed { program: self.surroundings.program.clone(), host: host.clone() };
+        if !job.trials().all().is_empty() {
+            let index = &mut self.index;
+            let event = Event::from(resumed);
+            self.journal.record(scope, std::slice::from_ref(&event), |f| index.push(f))?;
+            job.apply(&event).map_err(EngineError::from)?;
+        }
+        let artifacts = self.store.artifacts();
+        let staging = artifacts.staging(&lock_name(scope))?;
+        let machine = Machine {
+            data: folder.to_owned(),
+            split: artifacts.path(ArtifactHash(job.data().split.0)),
+            device,
+            host,
+        };
+        let mut engine = Engine {
+            scope,
+            job,
+            journal: &mut self.journal,
+            index: &mut self.index,
+            crew: Crew::new(vec![Box::new(start)]),
+            keeper: Keeper::new(artifacts, staging),
+            machine,
+            stop,
+            report,
+        };
+        Ok(engine.run()?)
+    }
+
+    /// Chooses a device and locks it for the trainer.
+    fn trainer(&self) -> Result<(String, TrainerStart), SessionError> {
+        let program = self.surroundings.trainer.clone();
+        let wanted = self.surroundings.device.as_str();
+        // Only the trainer knows which devices it can use; it is asked before one is locked.
+        let asked = patiently(|| Trainer::start(&program, None))?;
+        let hello: &Hello = asked.hello();
+        let offered = &hello.devices;
+        let device = match (wanted, offered.first()) {
+            ("auto", Some(best)) => best.clone(),
+            _ => wanted.to_owned(),
+        };
+        if !offered.contains(&device) {
+            return Err(SessionError::Device { device, offered: offered.join(", ") });
+        }
+        let lock = self.locks.named(&format!("device-{}", device.replace(':', "")))?;
+        let first = Some(asked);
+        Ok((device, TrainerStart { program, lock: Arc::new(lock), first }))
+    }
+
+    /// Closes the log.
+    ///
+    /// # Errors
+    /// [`LogError`] if the last sync fails.
+    pub fn close(self) -> Result<(), SessionError> {
+        Ok(self.journal.into_log().close()?)
+    }
+
+    /// Whether the images of `data` are those a search or run began with; restores its split if
+    /// the artifact is gone.
+    ///
+    /// # Errors
+    /// [`SessionError::OtherData`] if they are not.
+    pub fn check_data(
+        &self,
+        scope: Scope,
+        job: &dyn Job,
+        data: &Located,
+    ) -> Result<(), SessionError> {
+        let data = Located { name: job.data().name.clone(), ..data.clone() };
+        let prepared = prepare(job.config(), &data)?;
+        if prepared.facts != *job.data() {
+            return Err(SessionError::OtherData { scope, folder: data.folder });
+        }
+        self.store.artifacts().put(&prepared.split)?;
+        Ok(())
+    }
+}
+
+/// Name of the lock of a search or run.
+#[must_use]
+pub fn lock_name(scope: Scope) -> String {
+    match scope {
+        Scope::Run(_) => format!("run-{scope}"),
+        _ => format!("search-{scope}"),
+    }
+}
+
+/// Starts trainer processes that share the lock of their device.
+struct TrainerStart {
+    program: PathBuf,
+    lock: Arc<NamedLock>,
+    first: Option<Trainer>,
+}
+
+impl Start for TrainerStart {
+    fn start(&mut self) -> Result<Box<dyn Talk>, StartError> {
+        // The one that was asked for its devices does not hold the lock; it leaves first.
+        drop(self.first.take());
+        let trainer = patiently(|| Trainer::start(&self.program, self.lock.inheritable().ok()))?;
+        Ok(Box::new(trainer))
+    }
+}
+
+/// A trainer that ends before its hello may have been killed; a broken one ends every time.
+fn patiently(
+    mut start: impl FnMut() -> Result<Trainer, StartError>,
+) -> Result<Trainer, StartError> {
+    for _ in 1..START_TRIES {
+        match start() {
+            Err(StartError::Hello { .. }) => std::thread::sleep(Duration::from_millis(100)),
+            result => return result,
+        }
+    }
+    start()
+}
+
+/// How often a trainer is started before that is an error.
+const START_TRIES: u32 = 3;
+
+/// Reads a file of at most `limit` bytes.
+///
+/// # Errors
+/// If it cannot be read or is larger.
+pub fn read_limited(path: &Path, limit: u64) -> std::io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?.take(limit + 1).read_to_string(&mut text)?;
+    if read as u64 > limit {
+        let message = format!("it is larger than {limit} bytes");
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, message));
+    }
+    Ok(text)
+}
