@@ -168,7 +168,7 @@ fn missing_files_and_unknown_names_are_named() {
         error.contains("no data set and no folder `nonsense`; known sets: fashion-mnist, mnist")
     );
     let error = home.locate("mnist").unwrap_err().to_string();
-    assert!(error.contains("`qtrail data fetch mnist` gets it"), "{error}");
+    assert!(error.starts_with("the data set mnist is not here (looked in "), "{error}");
     assert!(error.contains(&empty.path().display().to_string()), "{error}");
 }
 
