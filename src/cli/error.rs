@@ -138,7 +138,9 @@ impl From<SessionError> for CliError {
 impl From<DataError> for CliError {
     fn from(error: DataError) -> Self {
         let hint = match &error {
-            DataError::NotFetched { name } => Some(format!("`qtrail data fetch {name}` brings it")),
+            DataError::NotFetched { name, .. } => {
+                Some(format!("`qtrail data fetch {name}` brings it"))
+            }
             _ => None,
         };
         Self { hint, ..Self::usage(error) }

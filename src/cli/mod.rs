@@ -3,6 +3,7 @@
 
 mod cells;
 pub mod clock;
+pub mod data;
 pub mod error;
 pub mod output;
 pub mod progress;
@@ -51,6 +52,8 @@ pub enum Verb {
     Table(table::Args),
     /// List the result tables
     Tables(tables::Args),
+    /// Data sets: list, fetch, check
+    Data(data::Args),
 }
 
 /// The surroundings of a verb.
@@ -117,6 +120,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Train(args) => train::run(args, &context),
         Verb::Table(args) => table::run(args, &context),
         Verb::Tables(args) => tables::run(args, &context),
+        Verb::Data(args) => data::run(args, &context),
     }
 }
 

@@ -2,9 +2,13 @@
 //! the footer.
 
 use super::{CliError, Context, Exit, note};
-use crate::events::frame::Position;
+use crate::engine::journal::Observer;
+use crate::events::Recorded;
+use crate::events::frame::{Head, Position};
 use crate::log::Store;
-use crate::views::{Answer, At, Behind, Mistake, Rows, Value, ViewError, open, parse_time};
+use crate::views::{
+    Answer, Appender, At, Behind, Mistake, Rows, Value, ViewError, open, parse_time,
+};
 
 /// The option `--at`.
 #[derive(Debug, Clone, clap::Args)]
@@ -138,6 +142,13 @@ impl Rows for Kept {
     fn row(&mut self, values: &[Value]) -> std::io::Result<()> {
         self.0.push(values.to_vec());
         Ok(())
+    }
+}
+
+/// Keeps the read model current behind a session.
+impl Observer for Appender {
+    fn recorded(&mut self, events: &[Recorded], head: Head) {
+        self.recorded(events, head);
     }
 }
 

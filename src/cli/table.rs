@@ -79,7 +79,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     if limit == Some(printer.count()) {
         let all = answer.count(&select)?;
         if all > printer.count() {
-            lines.push(format!("{} of {all} rows; --limit and --offset show others", printer.count()));
+            lines.push(format!(
+                "{} of {all} rows; --limit and --offset show others",
+                printer.count()
+            ));
         }
     }
     lines.push(footer(&answer));

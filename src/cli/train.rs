@@ -57,7 +57,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let wanted = args.work.data.clone().unwrap_or_else(|| config.data.name.clone());
     let data = context.data.locate(&wanted)?;
     config.data.name.clone_from(&data.name);
-    let prepared = prepare(&config, &data.name, &data.folder)?;
+    let prepared = prepare(&config, &data)?;
     if architecture.classes() != prepared.facts.classes {
         let (has, wants) = (architecture.classes(), prepared.facts.classes);
         return Err(CliError::usage(format!(

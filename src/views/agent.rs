@@ -10,9 +10,10 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::ViewError;
 use super::fold::{JobId, cached, impossible, position, read_config, run};
-use crate::agent::qtable::{Learning, QTable};
+use crate::agent::qtable::QTable;
 use crate::agent::space::{Action, Kind, PairId, Space, State, Trajectory};
 use crate::arch::{Architecture, Layer};
+use crate::config::learning::Learning;
 use crate::events::{Hash, Recorded, ReplayUpdated};
 
 /// The agent of one search.
@@ -108,8 +109,7 @@ impl Agent {
     pub(super) fn load(db: &Connection, job: JobId, at: &Recorded) -> Result<Self, ViewError> {
         let (space, init) = space(db, job, at)?;
         let (mut values, mut updates) = (Vec::new(), Vec::new());
-        let mut pairs =
-            cached(db, "SELECT value, updates FROM pair WHERE job = ? ORDER BY pair")?;
+        let mut pairs = cached(db, "SELECT value, updates FROM pair WHERE job = ? ORDER BY pair")?;
         let mut rows = pairs.query([job])?;
         while let Some(row) = rows.next()? {
             values.push(row.get(0)?);

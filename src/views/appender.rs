@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use super::{Applied, ReadModel, ViewError};
-use crate::engine::journal::Observer;
 use crate::events::Recorded;
 use crate::events::frame::Head;
 use crate::log::Store;
@@ -60,10 +59,9 @@ impl Appender {
             other => other,
         }
     }
-}
 
-impl Observer for Appender {
-    fn recorded(&mut self, events: &[Recorded], head: Head) {
+    /// New events, durable by now, and the head after them.
+    pub fn recorded(&mut self, events: &[Recorded], head: Head) {
         if self.model.is_none() {
             self.reopen();
         }

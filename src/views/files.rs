@@ -41,9 +41,8 @@ impl Files {
     fn generations(&self) -> Result<Vec<u64>, ViewError> {
         let prefix = format!("views-{}-", self.hash);
         let entries = fs::read_dir(&self.folder).map_err(failed("list", &self.folder))?;
-        let generation = |name: &str| {
-            name.strip_prefix(&prefix)?.strip_suffix(".sqlite")?.parse().ok()
-        };
+        let generation =
+            |name: &str| name.strip_prefix(&prefix)?.strip_suffix(".sqlite")?.parse().ok();
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         Ok(names.filter_map(|name| generation(&name)).collect())
     }

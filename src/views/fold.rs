@@ -12,13 +12,13 @@ use super::ViewError;
 use super::agent::Agent;
 use crate::arch::{Architecture, Layer};
 use crate::config::SearchConfig;
+use crate::config::recipe::WeightsOf;
 use crate::events::frame::Position;
 use crate::events::{
     AttemptLost, AttemptStarted, ConfigPart, DataFacts, EpisodeSampled, EpochFinished, Event,
     ExperienceRecorded, Hash, Outcome, PhaseEnded, Recorded, RunStarted, Scope, SearchStarted,
     TrialFinished, TrialPlanned,
 };
-use crate::trainer::protocol::WeightsOf;
 
 /// Counts changes of what the fold writes that the text of `schema/tables.sql` does not show.
 pub const FOLD_VERSION: u32 = 1;
@@ -101,12 +101,7 @@ impl Folder {
         Ok(Some(job))
     }
 
-    fn of_job(
-        &mut self,
-        db: &Connection,
-        about: &About<'_>,
-        job: JobId,
-    ) -> Result<(), ViewError> {
+    fn of_job(&mut self, db: &Connection, about: &About<'_>, job: JobId) -> Result<(), ViewError> {
         match &about.recorded.event {
             Event::SearchStarted(_) | Event::RunStarted(_) => configured(db, about, job),
             Event::ConfigPart(part) => config_part(db, about, job, part),
@@ -259,8 +254,8 @@ fn config_part(
 /// Takes in the configuration once its last part is there.
 fn configured(db: &Connection, about: &About<'_>, job: JobId) -> Result<(), ViewError> {
     let sql = "SELECT config, config_hash, kind FROM job WHERE id = ?";
-    let (text, hash, kind): (String, String, String) = cached(db, sql)?
-        .query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let (text, hash, kind): (String, String, String) =
+        cached(db, sql)?.query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     if Hash::of(text.as_bytes()).to_string() != hash {
         return Ok(());
     }
@@ -425,8 +420,8 @@ fn run_accuracy(
     job: JobId,
     (best, last): (u32, u32),
 ) -> Result<(), ViewError> {
-    let text: String = cached(db, "SELECT config FROM job WHERE id = ?")?
-        .query_row([job], |row| row.get(0))?;
+    let text: String =
+        cached(db, "SELECT config FROM job WHERE id = ?")?.query_row([job], |row| row.get(0))?;
     let correct = match read_config(about.recorded, &text)?.reward.accuracy {
         WeightsOf::Best => best,
         WeightsOf::Last => last,

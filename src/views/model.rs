@@ -192,8 +192,7 @@ fn begin(connection: &mut Connection, store: StoreId) -> Result<(), ViewError> {
 
 fn insert_stamp(connection: &Connection, store: StoreId) -> Result<(), ViewError> {
     let chain = Chain::default().to_string();
-    connection
-        .execute("INSERT INTO stamp VALUES (1, ?, 0, ?)", (store.to_string(), chain))?;
+    connection.execute("INSERT INTO stamp VALUES (1, ?, 0, ?)", (store.to_string(), chain))?;
     Ok(())
 }
 
@@ -229,4 +228,37 @@ pub(super) fn read_stamp(connection: &Connection) -> Result<Head, ViewError> {
             Err(ViewError::Unusable { path, found: "its stamp is not one".to_owned() })
         }
     }
+}
+
+impl ReadModel {
+    /// All rows of all base tables as text: for comparing two models.
+    ///
+    /// # Errors
+    /// [`ViewError`] if the file cannot be read.
+    pub fn contents(&self) -> Result<String, ViewError> {
+        contents(&self.connection)
+    }
+}
+
+/// All rows of all base tables, in the order of their keys.
+pub(super) fn contents(connection: &Connection) -> Result<String, ViewError> {
+    use std::fmt::Write as _;
+    let sql = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
+    let mut tables = connection.prepare(sql)?;
+    let tables: Vec<String> = tables.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut text = String::new();
+    for table in tables {
+        let mut statement = connection.prepare(&format!("SELECT * FROM \"{table}\""))?;
+        let width = statement.column_count();
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            text += &table;
+            for column in 0..width {
+                // Bits, not roundings: `Debug` of a float reads back as the same number.
+                let _ = write!(text, "\t{:?}", database::Value::from(row.get_ref(column)?));
+            }
+            text.push('\n');
+        }
+    }
+    Ok(text)
 }

@@ -64,9 +64,8 @@ impl Answer {
         let parameters: Vec<Parameter> = search.into_iter().map(Parameter::Text).collect();
         let sql = format!("SELECT count(*) FROM ({sql}\n)");
         let count: i64 =
-            self.connection.query_row(&sql, rusqlite::params_from_iter(parameters), |row| {
-                row.get(0)
-            })?;
+            self.connection
+                .query_row(&sql, rusqlite::params_from_iter(parameters), |row| row.get(0))?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
@@ -74,12 +73,7 @@ impl Answer {
     ///
     /// # Errors
     /// [`ViewError::Mistake`] if it cannot be understood, changes something, or is several.
-    pub fn sql(
-        &self,
-        sql: &str,
-        limit: Option<u64>,
-        rows: &mut dyn Rows,
-    ) -> Result<(), ViewError> {
+    pub fn sql(&self, sql: &str, limit: Option<u64>, rows: &mut dyn Rows) -> Result<(), ViewError> {
         if let Err(error) = self.connection.prepare(sql) {
             return Err(self.statement_mistake(error, sql));
         }
