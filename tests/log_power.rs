@@ -394,9 +394,12 @@ fn check(folder: &Path, before: &Path, states: &[State]) {
             let other_boot = if name == Path::new("HEAD") { reboot(bytes) } else { bytes.clone() };
             fs::write(root.join(name), other_boot).unwrap();
         }
-        match end(&root) {
-            Ok(end) if end >= state.acknowledged => {}
-            Ok(end) => violations.push(format!("{} acknowledged, {end} left", state.acknowledged)),
+        match ends(&root) {
+            Ok((told, end)) if told.min(end) >= state.acknowledged => {}
+            Ok((told, end)) => {
+                let acknowledged = state.acknowledged;
+                violations.push(format!("{acknowledged} acknowledged, HEAD {told}, {end} left"));
+            }
             Err(error) => violations.push(format!("at {}: {error}", state.acknowledged)),
         }
         fs::remove_dir_all(&root).unwrap();
@@ -405,12 +408,15 @@ fn check(folder: &Path, before: &Path, states: &[State]) {
     assert!(violations.is_empty(), "{violations:#?}");
 }
 
-fn end(root: &Path) -> Result<u64, LogError> {
-    let mut log = SledLog::open(Store::open(root)?, Options::default())?;
+/// The end that `HEAD` tells, and that of the log.
+fn ends(root: &Path) -> Result<(u64, u64), LogError> {
+    let store = Store::open(root)?;
+    let told = store.read_head()?.record.head.position.0;
+    let mut log = SledLog::open(store, Options::default())?;
     let report = verify_store(&mut log)?;
     assert!(report.is_good() && report.good == head_at(report.end.position.0), "{report:?}");
     assert_eq!(report.end.position.0 % 10, 0, "a torn batch");
-    Ok(report.end.position.0)
+    Ok((told, report.end.position.0))
 }
 
 /// The same `HEAD` with another boot id in each valid slot (`schema/README.md`).
