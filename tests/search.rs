@@ -75,8 +75,8 @@ fn killed_at_any_moment_and_resumed_it_is_the_same_search() {
 fn a_killed_trainer_costs_an_attempt_and_nothing_else() {
     let world = World::new();
     let mut child = world.start("a", &World::tiny("1"), "0.05");
-    soon("no trial", || world.path("a/artifacts/staging/search-s1").exists());
-    sleep(Duration::from_millis(200));
+    // Search begun (2 events), episode and trial (2), attempt (1): it is training.
+    soon("no trial", || world.position("a") >= 5);
     trainers(&world).into_iter().for_each(|pid| kill("-9", pid));
     assert!(child.wait().unwrap().success());
     let lost = world.count("a", |event| matches!(event, Event::AttemptLost(lost) if lost.counts));
@@ -136,6 +136,19 @@ fn two_processes_cannot_run_the_same_search() {
     second.code(3).says("search-s1 is held by").says(&pid);
     kill("-9", child.id());
     child.wait().unwrap();
+}
+
+#[test]
+fn a_named_search_is_begun_once() {
+    let world = World::new();
+    let mut named = World::tiny("1");
+    named.extend(["--name", "mine", "--or-resume"]);
+    world.run("a", &named).code(0).says("s1 is finished");
+    world.run("a", &named).code(0).says("nothing is left to do: s1 is finished");
+    named.pop();
+    world.run("a", &named).code(2).says("a search called mine is in the store already");
+    world.run("a", &World::tiny("1")).code(0).says("s2 is finished");
+    world.run("a", &["resume", "mine"]).code(0).says("s1 is finished");
 }
 
 #[test]

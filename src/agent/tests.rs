@@ -214,3 +214,10 @@ fn impossible_histories_are_refused() {
     let first_error = changed.iter().find_map(|event| search.apply(event).err());
     assert!(matches!(first_error, Some(Impossible::Digest { episode: 4, .. })), "{first_error:?}");
 }
+
+#[test]
+fn the_demo_space_holds_1042_architectures() {
+    let demo = SearchConfig::read(presets::text("demo").unwrap(), None, &[]).unwrap();
+    let space = space::Space::new(&demo.space, 28, 10).unwrap();
+    assert_eq!(space.architectures(), 1_042);
+}

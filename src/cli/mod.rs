@@ -2,6 +2,7 @@
 //! (in [`clock`]) the clock.
 
 pub mod clock;
+pub mod data;
 pub mod error;
 pub mod progress;
 pub mod resume;
@@ -42,6 +43,8 @@ pub enum Verb {
     Resume(resume::Args),
     /// Train one given architecture
     Train(train::Args),
+    /// Data sets: list, fetch, check
+    Data(data::Args),
 }
 
 /// The surroundings of a verb.
@@ -106,6 +109,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Search(args) => search::run(args, &context),
         Verb::Resume(args) => resume::run(args, &context),
         Verb::Train(args) => train::run(args, &context),
+        Verb::Data(args) => data::run(args, &context),
     }
 }
 

@@ -1,6 +1,8 @@
 //! `qtrail resume`: goes on with an unfinished search or run.
 
 use super::{CliError, Context, note, work};
+use crate::engine::session::Session;
+use crate::events::Scope;
 use crate::log::Store;
 
 /// Goes on with an unfinished search or run.
@@ -18,7 +20,7 @@ pub struct Args {
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let store = Store::open(&context.store)?;
-    let mut session = work::session(&args.work, context, store)?;
+    let session = work::session(&args.work, context, store)?;
     let scope = match &args.search {
         Some(name) => session.index().find(name).ok_or_else(|| {
             CliError::usage(format!("no search or run is called {name}"))
@@ -33,6 +35,19 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             }
         },
     };
+    go_on(session, scope, &args.work, context)
+}
+
+/// Goes on with a search or run of the session's store.
+///
+/// # Errors
+/// What a person is to be told.
+pub fn go_on(
+    mut session: Session,
+    scope: Scope,
+    args: &work::WorkArgs,
+    context: &Context,
+) -> Result<(), CliError> {
     let lock = session.lock(scope)?;
     let job = session.job(scope)?;
     if job.is_finished() {
@@ -40,7 +55,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         note(&format!("nothing is left to do: {scope} is finished"));
         return Ok(());
     }
-    let data = match &args.work.data {
+    let data = match &args.data {
         Some(data) => context.data.locate(data)?,
         None if std::path::Path::new(job.folder()).is_dir() => context.data.locate(job.folder())?,
         None => context.data.locate(&job.data().name)?,

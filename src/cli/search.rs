@@ -36,6 +36,9 @@ pub struct Args {
     /// What to call the search
     #[arg(long, default_value = "")]
     name: String,
+    /// If a search of this name is in the store, goes on with it instead of beginning one
+    #[arg(long, requires = "name")]
+    or_resume: bool,
     /// Threads to compute with on a CPU
     #[arg(long)]
     threads: Option<u32>,
@@ -54,6 +57,14 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         return Ok(());
     }
     check_name(&args.name)?;
+    if args.or_resume && Store::open(&context.store).is_ok() {
+        let store = Store::open(&context.store)?;
+        let session = work::session(&args.work, context, store)?;
+        match session.index().find(&args.name) {
+            Some(scope) => return super::resume::go_on(session, scope, &args.work, context),
+            None => session.close()?,
+        }
+    }
     let wanted = args.work.data.clone().unwrap_or_else(|| config.data.name.clone());
     let data = context.data.locate(&wanted)?;
     config.data.name.clone_from(&data.name);

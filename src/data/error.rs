@@ -9,7 +9,8 @@ use super::split::SplitError;
 /// What can be wrong with a data set.
 ///
 /// Every message names the file or the set, what is wrong with it, and what was expected; where
-/// there is an obvious next step, it names that too.
+/// there is an obvious next step, it names that too. ([`DataError::NotFetched`] leaves it to the
+/// command line, which knows its own verbs.)
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -160,10 +161,7 @@ pub enum DataError {
         found: String,
     },
     /// A known set that nobody has fetched yet.
-    #[error(
-        "the data set {name} is not here (looked in {}); `qtrail data fetch {name}` gets it",
-        list(looked)
-    )]
+    #[error("the data set {name} is not here (looked in {})", list(looked))]
     NotFetched {
         /// The set.
         name: String,
@@ -221,6 +219,13 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// Whether there is no room left.
+    #[must_use]
+    pub fn is_out_of_space(&self) -> bool {
+        matches!(self, Self::Io { source, .. }
+            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
+
     /// An answer of the operating system to `doing` something with `path`.
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_path_buf();

@@ -208,7 +208,7 @@ impl<R: Read> Decoder<'_, R> {
         let path = self.path.to_path_buf();
         match source.kind() {
             UnexpectedEof if self.packed => {
-                DataError::DamagedGzip { path, reason: "it ends too early".into() }
+                DataError::DamagedGzip { path, reason: "it does not end where it should".into() }
             }
             InvalidData | InvalidInput if self.packed => {
                 DataError::DamagedGzip { path, reason: source.to_string() }

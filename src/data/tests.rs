@@ -21,12 +21,12 @@ fn write_part(folder: &Path, stem: &str, count: u32, side: u32, classes: u32) {
 }
 
 fn images(count: u32, side: u32) -> Vec<u8> {
-    let pixels = (0..count * side * side).map(|pixel| pixel as u8);
+    let pixels = (0..count * side * side).map(|pixel| pixel.to_le_bytes()[0]);
     big_endian(&[0x0803, count, side, side]).into_iter().chain(pixels).collect()
 }
 
 fn labels(count: u32, classes: u32) -> Vec<u8> {
-    let labels = (0..count).map(|image| (image % classes) as u8);
+    let labels = (0..count).map(|image| (image % classes).to_le_bytes()[0]);
     big_endian(&[0x0801, count]).into_iter().chain(labels).collect()
 }
 
@@ -168,7 +168,7 @@ fn missing_files_and_unknown_names_are_named() {
         error.contains("no data set and no folder `nonsense`; known sets: fashion-mnist, mnist")
     );
     let error = home.locate("mnist").unwrap_err().to_string();
-    assert!(error.contains("`qtrail data fetch mnist` gets it"), "{error}");
+    assert!(error.starts_with("the data set mnist is not here (looked in "), "{error}");
     assert!(error.contains(&empty.path().display().to_string()), "{error}");
 }
 

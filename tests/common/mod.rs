@@ -59,6 +59,12 @@ impl World {
         command.spawn().unwrap()
     }
 
+    /// How far the log of a store is acknowledged, without entering it; 0 if there is none.
+    pub fn position(&self, store: &str) -> u64 {
+        let head = Store::open(&self.path(store)).and_then(|store| store.read_head());
+        head.map_or(0, |reading| reading.record.head.position.0)
+    }
+
     /// All events of a store.
     pub fn events(&self, store: &str) -> Vec<Recorded> {
         let store = Store::open(&self.path(store)).unwrap();

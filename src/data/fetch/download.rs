@@ -62,6 +62,7 @@ fn say(error: &ureq::Error) -> String {
     match error {
         ureq::Error::StatusCode(code) => format!("the server answers with status {code}"),
         ureq::Error::HostNotFound => "there is no such host, or no network".to_owned(),
+        ureq::Error::Io(error) => error.to_string(),
         other => other.to_string(),
     }
 }

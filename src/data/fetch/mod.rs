@@ -10,7 +10,6 @@ mod package;
 mod staging;
 
 use std::fmt;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::catalog::DebianPackage;
@@ -136,7 +135,8 @@ impl Fetch<'_> {
             let staging = Staging::create(self.home.root())?;
             match self.stage(&source, &staging, progress) {
                 Ok(()) => return self.place(source, &staging, folder),
-                Err(error) if is_full(&error) => return Err(error),
+                // No other source helps against a full disk.
+                Err(error) if error.is_out_of_space() => return Err(error),
                 Err(error) => {
                     let failure = SourceFailure { source, reason: staging.tell(&error) };
                     progress(Step::Failed(&failure));
@@ -218,12 +218,3 @@ impl Fetch<'_> {
         })
     }
 }
-
-/// No other source helps against a full disk.
-fn is_full(error: &DataError) -> bool {
-    matches!(error, DataError::Io { source, .. }
-        if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
-}
-
-#[cfg(test)]
-mod tests;

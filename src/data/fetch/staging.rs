@@ -72,15 +72,22 @@ impl Staging {
         write_synced(&mut input, &self.set.join(name), limit, from, &mut |_| ())
     }
 
-    /// What is wrong, without the staging folder's name: it will be gone when this is read.
+    /// What is wrong, for a line that names the source already. The staging folder is not named:
+    /// it will be gone when this is read.
     pub(super) fn tell(&self, error: &DataError) -> String {
-        if let DataError::NotTheKnownFile { path, expected, found, .. } = error {
-            let file = path.file_name().unwrap_or_default().to_string_lossy();
-            return format!(
-                "{file}: SHA-256 of its decompressed content is {found}, expected {expected}"
-            );
+        let file = |path: &Path| path.file_name().unwrap_or_default().display().to_string();
+        match error {
+            DataError::NotTheKnownFile { path, expected, found, .. } => {
+                let file = file(path);
+                format!("{file}: SHA-256 of its decompressed content is {found}, not {expected}")
+            }
+            DataError::MissingFile { folder, .. } if !folder.exists() => {
+                "there is no such folder".to_owned()
+            }
+            DataError::MissingFile { file, .. } => format!("it has no {file} (plain, or .gz)"),
+            DataError::Download { url, reason } => format!("{}: {reason}", file(Path::new(url))),
+            other => other.to_string().replace(&format!("{}/", self.set.display()), ""),
         }
-        error.to_string().replace(&format!("{}/", self.set.display()), "")
     }
 
     /// Renames the set to `target`, unless what `is_whole` accepts is there by now. Anything else
