@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     let result = catch_unwind(|| cli::run(&Cli::parse()));
     match result {
         Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) if error.exit == Exit::ClosedPipe => ExitCode::SUCCESS,
         Ok(Err(error)) => {
             cli::note(&format!("error: {}", error.message));
             if let Some(hint) = &error.hint {

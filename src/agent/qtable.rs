@@ -17,6 +17,13 @@ impl QTable {
         Self { values: vec![init; pairs], updates: vec![0; pairs] }
     }
 
+    /// A table as it was read back: values and update counts by pair id, equally many.
+    #[must_use]
+    pub fn from_parts(values: Vec<f64>, mut updates: Vec<u32>) -> Self {
+        updates.resize(values.len(), 0);
+        Self { values, updates }
+    }
+
     /// Q-values by pair id.
     #[must_use]
     pub fn values(&self) -> &[f64] {

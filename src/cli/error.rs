@@ -12,6 +12,8 @@ use crate::log::{Kind, LogError};
 /// Exit codes; a promise (README).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
+    /// Nobody reads on: success.
+    ClosedPipe = 0,
     /// The answer is no.
     No = 1,
     /// Usage or bad input.
@@ -48,6 +50,16 @@ impl CliError {
     /// Bad usage or input.
     pub fn usage(message: impl fmt::Display) -> Self {
         Self::new(Exit::Usage, message)
+    }
+
+    /// stdout cannot be written to. A closed pipe is success, and has nothing to say.
+    #[must_use]
+    pub fn output(error: &std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::new(Exit::ClosedPipe, ""),
+            std::io::ErrorKind::StorageFull => Self::new(Exit::Space, "no space left on stdout"),
+            _ => Self::usage(format!("cannot write to stdout: {error}")),
+        }
     }
 
     /// Adds what to do next.

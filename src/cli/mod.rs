@@ -1,12 +1,17 @@
 //! The command line: one file per verb. The only place that prints, reads the environment, and
 //! (in [`clock`]) the clock.
 
+mod cells;
 pub mod clock;
 pub mod data;
 pub mod error;
+pub mod output;
 pub mod progress;
+pub mod reading;
 pub mod resume;
 pub mod search;
+pub mod table;
+pub mod tables;
 pub mod train;
 pub mod work;
 
@@ -43,6 +48,10 @@ pub enum Verb {
     Resume(resume::Args),
     /// Train one given architecture
     Train(train::Args),
+    /// Print a result table
+    Table(table::Args),
+    /// List the result tables
+    Tables(tables::Args),
     /// Data sets: list, fetch, check
     Data(data::Args),
 }
@@ -109,6 +118,8 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Search(args) => search::run(args, &context),
         Verb::Resume(args) => resume::run(args, &context),
         Verb::Train(args) => train::run(args, &context),
+        Verb::Table(args) => table::run(args, &context),
+        Verb::Tables(args) => tables::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
     }
 }

@@ -1,1 +1,40 @@
-//! The read model.
+//! The read model: what queries read.
+//!
+//! A SQLite file that follows from the log, event by event, with the log position it shows inside.
+//! Delete it, and it comes back the same. The tables are promised in `schema/tables.sql`. This is
+//! the only place that names rusqlite.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `schema` | `schema/tables.sql` as the program sees it; the result tables and their columns |
+//! | `fold` | events into rows: the one code path of appenders, queries and rebuilds |
+//! | `agent` | what searches learned, folded with every recorded digest checked |
+//! | `database` | SQLite set up our way: strict, with our functions, read-only for queries |
+//! | `files` | the file names: schema hash and generation, never reused |
+//! | `model` | [`ReadModel`]: one file, its stamp, and applying events to it |
+//! | `appender` | [`Appender`]: keeps the model current behind a process that records |
+//! | `query` | [`open`]: a model that shows the whole log, or says why it does not |
+//! | `select` | rows of a table: filter, order, columns, limits |
+//! | `times` | points in time as people write them |
+
+mod agent;
+mod appender;
+mod database;
+mod error;
+mod files;
+mod fold;
+mod model;
+mod query;
+mod schema;
+mod select;
+mod times;
+
+pub use appender::Appender;
+pub use database::Value;
+pub use error::{Mistake, ViewError};
+pub use fold::FOLD_VERSION;
+pub use model::{Applied, ReadModel};
+pub use query::{Answer, At, Behind, open};
+pub use schema::{Column, TABLES_SQL, Table, table, tables};
+pub use select::{Rows, Select};
+pub use times::parse_time;

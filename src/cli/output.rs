@@ -1,0 +1,260 @@
+//! Rows to stdout, in six formats.
+//!
+//! `table` and `md` are for people: rounded, aligned, units in the headers, and `as of event N`
+//! underneath. The other four are for programs: bare names, exact numbers, nothing else on stdout.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
+
+use super::cells::{Cells, exact};
+use crate::views::{Rows, Value};
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// Markdown, for documents
+    Md,
+    /// Comma-separated values
+    Csv,
+    /// Tab-separated values
+    Tsv,
+    /// One array of objects
+    Json,
+    /// One object a line
+    Jsonl,
+}
+
+impl Format {
+    /// Whether people read it: rounded numbers, units, the footer on stdout.
+    #[must_use]
+    pub fn is_for_people(self) -> bool {
+        matches!(self, Self::Table | Self::Md)
+    }
+}
+
+/// Options of every verb that prints rows.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub struct FormatArgs {
+    /// How rows are printed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Leaves out the names of the columns
+    #[arg(long)]
+    pub no_header: bool,
+}
+
+/// What a column needs to be known about besides its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hint {
+    /// Its unit.
+    pub unit: Option<&'static str>,
+    /// Its texts are JSON.
+    pub json: bool,
+}
+
+/// Takes rows and prints them.
+pub struct Printer {
+    args: FormatArgs,
+    /// Columns of the terminal; `None`: not a terminal, nothing is left out.
+    width: Option<u16>,
+    /// Whether columns may be left out for want of room.
+    may_drop: bool,
+    hint: fn(&str) -> Hint,
+    names: Vec<String>,
+    kept: Vec<Vec<Value>>,
+    count: u64,
+    dropped: Vec<String>,
+    out: io::BufWriter<io::Stdout>,
+}
+
+impl Printer {
+    /// A printer to stdout.
+    #[must_use]
+    pub fn new(args: FormatArgs, hint: fn(&str) -> Hint) -> Self {
+        Self {
+            args,
+            width: terminal_width(),
+            may_drop: false,
+            hint,
+            names: Vec::new(),
+            kept: Vec::new(),
+            count: 0,
+            dropped: Vec::new(),
+            out: io::BufWriter::new(io::stdout()),
+        }
+    }
+
+    /// Lets it leave out columns that a terminal has no room for; the footer names them.
+    #[must_use]
+    pub fn dropping_columns(mut self) -> Self {
+        self.may_drop = true;
+        self
+    }
+
+    /// Rows so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Prints what is left, and `footer`: below the rows for people, else on stderr.
+    ///
+    /// # Errors
+    /// If stdout cannot be written to.
+    pub fn finish(mut self, footer: &[String]) -> io::Result<u64> {
+        match self.args.format {
+            Format::Table | Format::Md => self.print_table()?,
+            Format::Json if self.count == 0 => writeln!(self.out, "[]")?,
+            Format::Json => writeln!(self.out, "\n]")?,
+            Format::Csv | Format::Tsv | Format::Jsonl => {}
+        }
+        let mut lines: Vec<String> = Vec::new();
+        if self.count == 0 {
+            lines.push("no rows".to_owned());
+        }
+        if !self.dropped.is_empty() {
+            let names = self.dropped.join(", ");
+            lines.push(format!("no room for {names}; choose with --columns"));
+        }
+        lines.extend(footer.iter().cloned());
+        if self.args.format.is_for_people() {
+            if self.args.format == Format::Md && self.count > 0 {
+                writeln!(self.out)?;
+            }
+            for line in lines {
+                writeln!(self.out, "{line}")?;
+            }
+            self.out.flush()?;
+        } else {
+            self.out.flush()?;
+            lines.iter().for_each(|line| super::note(line));
+        }
+        Ok(self.count)
+    }
+
+    fn print_table(&mut self) -> io::Result<()> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        let header = |name: &String| match (self.hint)(name).unit {
+            Some(unit) if unit != "id" => format!("{name} ({unit})"),
+            _ => name.clone(),
+        };
+        let headers: Vec<String> = self.names.iter().map(header).collect();
+        let cells = Cells::of(&self.kept, headers);
+        let shown = match self.width {
+            Some(width) if self.may_drop => cells.fitting(width.into()),
+            _ => self.names.len(),
+        };
+        self.dropped = self.names.split_off(shown);
+        let mut table = Table::new();
+        self.style(&mut table);
+        if !self.args.no_header {
+            table.set_header(&cells.headers[..shown]);
+        }
+        for row in &cells.rows {
+            table.add_row(&row[..shown]);
+        }
+        for (column, right) in table.column_iter_mut().zip(&cells.numeric) {
+            if *right {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        for line in table.lines() {
+            writeln!(self.out, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    fn style(&self, table: &mut Table) {
+        if self.args.format == Format::Md {
+            table.load_preset(presets::ASCII_MARKDOWN);
+            return;
+        }
+        table.load_preset(presets::NOTHING);
+        if !self.args.no_header {
+            table.set_style(TableComponent::HeaderLines, '─');
+            table.set_style(TableComponent::MiddleHeaderIntersections, '─');
+        }
+        if let Some(width) = self.width {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+        }
+    }
+
+    fn separated(&mut self, values: &[String]) -> io::Result<()> {
+        let delimiter = if self.args.format == Format::Csv { b',' } else { b'\t' };
+        let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(&mut self.out);
+        writer.write_record(values)?;
+        writer.flush()
+    }
+
+    fn object(&self, values: &[Value]) -> String {
+        let fields = self.names.iter().zip(values).map(|(name, value)| {
+            let name = serde_json::Value::from(name.as_str());
+            match value {
+                Value::Text(text) if (self.hint)(name.as_str().unwrap_or_default()).json => {
+                    format!("{name}:{text}")
+                }
+                value => format!("{name}:{}", json(value)),
+            }
+        });
+        format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+    }
+}
+
+impl Rows for Printer {
+    fn columns(&mut self, names: &[String]) -> io::Result<()> {
+        self.names = names.to_vec();
+        match self.args.format {
+            Format::Csv | Format::Tsv if !self.args.no_header => self.separated(names),
+            _ => Ok(()),
+        }
+    }
+
+    fn row(&mut self, values: &[Value]) -> io::Result<()> {
+        self.count += 1;
+        match self.args.format {
+            Format::Table | Format::Md => {
+                self.kept.push(values.to_vec());
+                Ok(())
+            }
+            Format::Csv | Format::Tsv => {
+                let values: Vec<String> = values.iter().map(exact).collect();
+                self.separated(&values)
+            }
+            Format::Json => {
+                let object = self.object(values);
+                let before = if self.count == 1 { "[\n" } else { ",\n" };
+                write!(self.out, "{before}{object}")
+            }
+            Format::Jsonl => {
+                let object = self.object(values);
+                writeln!(self.out, "{object}")
+            }
+        }
+    }
+}
+
+fn json(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Integer(number) => number.to_string(),
+        Value::Real(number) => serde_json::Value::from(*number).to_string(),
+        other => serde_json::Value::from(exact(other)).to_string(),
+    }
+}
+
+/// Columns of the terminal that stdout is.
+#[must_use]
+pub fn terminal_width() -> Option<u16> {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    rustix::termios::tcgetwinsize(&stdout).ok().map(|size| size.ws_col).filter(|&width| width > 0)
+}

@@ -1,0 +1,100 @@
+//! `qtrail table`: a result table.
+
+use super::output::{FormatArgs, Hint, Printer};
+use super::reading::{AtArgs, answer, choose, footer};
+use super::{CliError, Context, Exit};
+use crate::views::{self, Select};
+
+/// Prints a result table (`qtrail tables` lists them).
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which table
+    name: String,
+    #[command(flatten)]
+    rows: SelectArgs,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+/// Which rows and columns.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Rows")]
+pub struct SelectArgs {
+    /// Only rows for which this holds, as in "accuracy > 0.7 and arch like '%GAP%'"
+    #[arg(long = "where", value_name = "SQL-EXPR")]
+    condition: Option<String>,
+    /// Order: column names, with - before those that descend
+    #[arg(long, value_name = "[-]COL,…", value_delimiter = ',', allow_hyphen_values = true)]
+    sort: Vec<String>,
+    /// Only these columns, in this order
+    #[arg(long, value_name = "COL,…", value_delimiter = ',')]
+    columns: Vec<String>,
+    /// At most so many rows
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Leaves out the first rows
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    offset: u64,
+    /// Of this search or run: s1, a name, or all [default: the newest search]
+    #[arg(long, value_name = "SEARCH")]
+    search: Option<String>,
+    /// Exits with 1 if there are no rows
+    #[arg(long)]
+    require: bool,
+}
+
+/// Tables about the whole store: all searches unless told otherwise.
+const OF_THE_STORE: &[&str] = &["searches", "events"];
+
+/// Runs the verb.
+///
+/// # Errors
+/// What a person is to be told.
+pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
+    let answer = answer(context, args.at.at)?;
+    let rows = &args.rows;
+    let trimmed = |names: &[String]| names.iter().map(|name| name.trim().to_owned()).collect();
+    let mut select = Select {
+        table: args.name.clone(),
+        condition: rows.condition.clone(),
+        sort: trimmed(&rows.sort),
+        columns: trimmed(&rows.columns),
+        search: None,
+        limit: rows.limit,
+        offset: rows.offset,
+    };
+    let of_the_store = OF_THE_STORE.contains(&args.name.as_str()) && rows.search.is_none();
+    if views::table(&args.name).is_some() && !of_the_store {
+        select.search = choose(&answer, rows.search.as_deref())?;
+    }
+    let mut printer = Printer::new(args.format, unit);
+    if select.columns.is_empty() {
+        printer = printer.dropping_columns();
+    }
+    answer.select(&select, &mut printer)?;
+    let mut lines = Vec::new();
+    let limit = select.limit.or(views::table(&args.name).and_then(|table| table.limit));
+    if limit == Some(printer.count()) {
+        let all = answer.count(&select)?;
+        if all > printer.count() {
+            lines.push(format!(
+                "{} of {all} rows; --limit and --offset show others",
+                printer.count()
+            ));
+        }
+    }
+    lines.push(footer(&answer));
+    let count = printer.finish(&lines).map_err(|error| CliError::output(&error))?;
+    if count == 0 && rows.require {
+        return Err(CliError::new(Exit::No, format!("{} has no such row", args.name)));
+    }
+    Ok(())
+}
+
+/// The unit of a column, the same in all tables.
+pub(super) fn unit(name: &str) -> Hint {
+    let column = views::tables().iter().find_map(|table| table.column(name));
+    Hint { unit: column.and_then(|column| column.unit), json: false }
+}

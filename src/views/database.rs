@@ -1,0 +1,195 @@
+//! SQLite set up our way.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::functions::FunctionFlags;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::limits::Limit;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags};
+
+use super::ViewError;
+use super::schema::TABLES_SQL;
+use crate::events::{Class, KINDS};
+
+/// A value of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Unknown, or not yet.
+    Null,
+    /// A whole number.
+    Integer(i64),
+    /// A number.
+    Real(f64),
+    /// A text.
+    Text(String),
+    /// Bytes.
+    Blob(Vec<u8>),
+}
+
+impl From<ValueRef<'_>> for Value {
+    fn from(value: ValueRef<'_>) -> Self {
+        match value {
+            ValueRef::Null => Self::Null,
+            ValueRef::Integer(number) => Self::Integer(number),
+            ValueRef::Real(number) => Self::Real(number),
+            ValueRef::Text(text) => Self::Text(String::from_utf8_lossy(text).into_owned()),
+            ValueRef::Blob(bytes) => Self::Blob(bytes.to_vec()),
+        }
+    }
+}
+
+/// Opens an existing file for folding and asking.
+pub(super) fn open(path: &Path, wait: Duration) -> Result<Connection, ViewError> {
+    // Never created here: a name that is missing was removed, and names are never reused.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(wait)?;
+    // WAL: readers and the writer do not wait for each other. NORMAL: a power cut may take the
+    // last updates back, which the stamp shows; it does not damage the file.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    set_up(&connection)?;
+    Ok(connection)
+}
+
+/// Opens a file in a folder that cannot be written: nobody may be writing to it.
+pub(super) fn open_immutable(path: &Path) -> Result<Connection, ViewError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(uri(path), flags)?;
+    set_up(&connection)?;
+    Ok(connection)
+}
+
+fn uri(path: &Path) -> String {
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => {
+                uri.push(char::from(*byte));
+            }
+            other => uri += &format!("%{other:02x}"),
+        }
+    }
+    uri + "?immutable=1"
+}
+
+/// An empty model in memory.
+pub(super) fn in_memory() -> Result<Connection, ViewError> {
+    let connection = Connection::open_in_memory()?;
+    set_up(&connection)?;
+    create_tables(&connection)?;
+    Ok(connection)
+}
+
+/// Creates all tables; inside a transaction of the caller, if there is one.
+pub(super) fn create_tables(connection: &Connection) -> Result<(), ViewError> {
+    connection.execute_batch(TABLES_SQL)?;
+    let mut insert = connection.prepare("INSERT INTO kind VALUES (?, ?, ?)")?;
+    for kind in KINDS {
+        let class = match kind.class {
+            Class::Logical => "logical",
+            Class::Operational => "operational",
+        };
+        insert.execute((kind.number, kind.name, class))?;
+    }
+    Ok(())
+}
+
+fn set_up(connection: &Connection) -> Result<(), ViewError> {
+    // Otherwise "acuracy" > 0.7 is a comparison with a text, true for every row.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, 100_000_000)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_EXPR_DEPTH, 200)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    functions(connection)
+}
+
+/// The functions that queries may use besides SQLite's own.
+pub(super) const FUNCTIONS: &[(&str, &str)] = &[
+    ("sqrt(x)", "square root; NULL below 0"),
+    ("exp(x)", "e to the x"),
+    ("ln(x)", "natural logarithm; NULL unless above 0"),
+    ("log10(x)", "decimal logarithm; NULL unless above 0"),
+    ("pow(x, y)", "x to the y"),
+    ("floor(x), ceil(x)", "the next whole number below, above"),
+];
+
+fn functions(connection: &Connection) -> Result<(), ViewError> {
+    let flags = FunctionFlags::SQLITE_UTF8
+        | FunctionFlags::SQLITE_DETERMINISTIC
+        | FunctionFlags::SQLITE_INNOCUOUS;
+    // A result that is no number is NULL: unknown.
+    let finite = |x: f64| Some(x).filter(|x| x.is_finite());
+    let unary: [(&str, fn(f64) -> f64); 6] = [
+        ("sqrt", f64::sqrt),
+        ("exp", f64::exp),
+        ("ln", f64::ln),
+        ("log10", f64::log10),
+        ("floor", f64::floor),
+        ("ceil", f64::ceil),
+    ];
+    for (name, function) in unary {
+        connection.create_scalar_function(name, 1, flags, move |context| {
+            let x: Option<f64> = number(context, 0)?;
+            Ok(x.map(function).and_then(finite))
+        })?;
+    }
+    connection.create_scalar_function("pow", 2, flags, move |context| {
+        let (x, y) = (number(context, 0)?, number(context, 1)?);
+        Ok(x.zip(y).map(|(x, y)| f64::powf(x, y)).and_then(finite))
+    })?;
+    Ok(())
+}
+
+/// An argument as a number, whole numbers included.
+fn number(
+    context: &rusqlite::functions::Context<'_>,
+    index: usize,
+) -> rusqlite::Result<Option<f64>> {
+    match context.get_raw(index) {
+        #[expect(clippy::cast_precision_loss, reason = "as SQLite itself does")]
+        ValueRef::Integer(number) => Ok(Some(number as f64)),
+        ValueRef::Real(number) => Ok(Some(number)),
+        _ => Ok(None),
+    }
+}
+
+/// Steps of SQLite's machine between two looks at what is left.
+const STEPS: i32 = 100_000;
+/// Steps all queries of a connection may take, a minute or two. Steps and not time: rows may wait
+/// for a reader as long as they like.
+pub(super) const STEPS_MAX: i32 = 2_000_000_000;
+
+/// From now on nothing can be changed through this connection, whatever the SQL says.
+pub(super) fn make_read_only(connection: &mut Connection) -> Result<(), ViewError> {
+    connection.pragma_update(None, "query_only", true)?;
+    connection.authorizer(Some(|context: AuthContext<'_>| match context.action {
+        AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => {
+            Authorization::Allow
+        }
+        AuthAction::Function { function_name } => {
+            match function_name.to_ascii_lowercase().as_str() {
+                "load_extension" | "writefile" | "readfile" | "edit" => Authorization::Deny,
+                _ => Authorization::Allow,
+            }
+        }
+        _ => Authorization::Deny,
+    }))?;
+    let mut left = STEPS_MAX / STEPS;
+    connection.progress_handler(
+        STEPS,
+        Some(move || {
+            left -= 1;
+            left <= 0
+        }),
+    )?;
+    Ok(())
+}

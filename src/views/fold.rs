@@ -1,0 +1,515 @@
+//! The fold: events into rows.
+//!
+//! One code path for appenders, queries and rebuilds. It runs inside a transaction of the caller.
+//! What it remembers between two calls is only a shortcut: everything it needs it finds again in
+//! the rows, so `fold(all)` is `fold(prefix)` and then `fold(rest)`, whoever does which part.
+
+use std::collections::HashMap;
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Params};
+
+use super::ViewError;
+use super::agent::Agent;
+use crate::arch::{Architecture, Layer};
+use crate::config::SearchConfig;
+use crate::config::recipe::WeightsOf;
+use crate::events::frame::Position;
+use crate::events::{
+    AttemptLost, AttemptStarted, ConfigPart, DataFacts, EpisodeSampled, EpochFinished, Event,
+    ExperienceRecorded, Hash, Outcome, PhaseEnded, Recorded, RunStarted, Scope, SearchStarted,
+    TrialFinished, TrialPlanned,
+};
+
+/// Counts changes of what the fold writes that the text of `schema/tables.sql` does not show.
+pub const FOLD_VERSION: u32 = 1;
+
+/// Row id of a search or run.
+pub(super) type JobId = i64;
+type TrialId = i64;
+
+/// What the fold remembers between two calls.
+#[derive(Debug, Default)]
+pub(super) struct Folder {
+    jobs: HashMap<Scope, JobId>,
+    agents: HashMap<JobId, Agent>,
+}
+
+/// What the event being folded is about.
+struct About<'a> {
+    recorded: &'a Recorded,
+    job: Option<JobId>,
+    trial: Option<TrialId>,
+}
+
+impl Folder {
+    /// Folds events in, in order. The caller has begun a transaction and knows that the first of
+    /// them follows what is in the tables. After an error both the transaction and this must go.
+    pub(super) fn fold(&mut self, db: &Connection, events: &[Recorded]) -> Result<(), ViewError> {
+        for recorded in events {
+            self.event(db, recorded)?;
+        }
+        for (&job, agent) in &mut self.agents {
+            agent.save(db, job)?;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, db: &Connection, recorded: &Recorded) -> Result<(), ViewError> {
+        let at = recorded.at;
+        match &recorded.event {
+            Event::SearchStarted(started) => search_started(db, recorded, started)?,
+            Event::RunStarted(started) => run_started(db, recorded, started)?,
+            _ => {}
+        }
+        let job = self.job(db, recorded)?;
+        let trial = match (job, ordinal(&recorded.event)) {
+            (Some(job), Some(ordinal)) => Some(trial_id(db, recorded, job, ordinal)?),
+            _ => None,
+        };
+        let about = About { recorded, job, trial };
+        if let Some(job) = job {
+            self.of_job(db, &about, job)?;
+            let sql = "UPDATE job SET last_at = ? WHERE id = ?";
+            run(db, sql, (at, job))?;
+        }
+        let trial = match (&recorded.event, job) {
+            (Event::TrialPlanned(planned), Some(job)) => {
+                Some(trial_id(db, recorded, job, planned.trial)?)
+            }
+            _ => trial,
+        };
+        let sql = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)";
+        let kind = recorded.event.kind().number;
+        let position = number(recorded.position.0);
+        run(db, sql, (position, kind, job, trial, episode(&recorded.event), at))?;
+        Ok(())
+    }
+
+    fn job(&mut self, db: &Connection, recorded: &Recorded) -> Result<Option<JobId>, ViewError> {
+        if recorded.scope == Scope::Store {
+            return Ok(None);
+        }
+        if let Some(&job) = self.jobs.get(&recorded.scope) {
+            return Ok(Some(job));
+        }
+        let label = recorded.scope.to_string();
+        let job = cached(db, "SELECT id FROM job WHERE label = ?")?
+            .query_row([label], |row| row.get(0))
+            .optional()?
+            .ok_or_else(|| impossible(recorded, "the search or run has not begun"))?;
+        self.jobs.insert(recorded.scope, job);
+        Ok(Some(job))
+    }
+
+    fn of_job(&mut self, db: &Connection, about: &About<'_>, job: JobId) -> Result<(), ViewError> {
+        match &about.recorded.event {
+            Event::SearchStarted(_) | Event::RunStarted(_) => configured(db, about, job),
+            Event::ConfigPart(part) => config_part(db, about, job, part),
+            Event::EpisodeSampled(sampled) => episode_sampled(db, about, job, sampled),
+            Event::TrialPlanned(planned) => trial_planned(db, about, job, planned),
+            Event::AttemptStarted(started) => attempt_started(db, about, started),
+            Event::EpochFinished(epoch) => epoch_finished(db, about, epoch),
+            Event::TrialFinished(finished) => trial_finished(db, about, job, finished),
+            Event::AttemptLost(lost) => attempt_lost(db, about, lost),
+            Event::TrialLost(_) => {
+                let sql = "UPDATE trial SET status = 'lost', ended_at = ? WHERE id = ?";
+                run(db, sql, (about.recorded.at, about.trial))
+            }
+            Event::ExperienceRecorded(experience) => self.experience(db, about, job, experience),
+            Event::ReplayUpdated(update) => {
+                self.agent(db, about, job)?.replay(db, job, about.recorded, update)
+            }
+            Event::PhaseEnded(ended) => phase_ended(db, about, job, ended),
+            Event::SearchFinished(_) | Event::RunFinished(_) => {
+                let sql = "UPDATE job SET finished_at = ? WHERE id = ?";
+                run(db, sql, (about.recorded.at, job))
+            }
+            Event::Resumed(_) => {
+                run(db, "UPDATE job SET resumed = resumed + 1 WHERE id = ?", [job])
+            }
+            Event::ArtifactReleased(_) => {
+                run(db, "UPDATE trial SET kept = 0 WHERE id = ?", [about.trial])
+            }
+        }
+    }
+
+    fn agent(
+        &mut self,
+        db: &Connection,
+        about: &About<'_>,
+        job: JobId,
+    ) -> Result<&mut Agent, ViewError> {
+        use std::collections::hash_map::Entry;
+        match self.agents.entry(job) {
+            Entry::Occupied(agent) => Ok(agent.into_mut()),
+            Entry::Vacant(vacant) => Ok(vacant.insert(Agent::load(db, job, about.recorded)?)),
+        }
+    }
+
+    fn experience(
+        &mut self,
+        db: &Connection,
+        about: &About<'_>,
+        job: JobId,
+        experience: &ExperienceRecorded,
+    ) -> Result<(), ViewError> {
+        let index = self.agent(db, about, job)?.next_experience();
+        let sql = "UPDATE episode SET reward = ?, experience = ?, failed =
+                     (SELECT status = 'failed' FROM trial
+                      WHERE trial.job = episode.job AND trial.ordinal = episode.ordinal)
+                   WHERE job = ? AND episode = ?";
+        let changed =
+            cached(db, sql)?.execute((experience.reward, index, job, experience.episode))?;
+        if changed != 1 {
+            return Err(impossible(about.recorded, "the episode was not sampled"));
+        }
+        // The first episode of a trial names its reward; duplicates repeat it.
+        let sql = "UPDATE trial SET accuracy = ?
+                   WHERE job = ? AND accuracy IS NULL AND ordinal =
+                     (SELECT ordinal FROM episode WHERE job = ? AND episode = ?)";
+        run(db, sql, (experience.reward, job, job, experience.episode))
+    }
+}
+
+fn search_started(
+    db: &Connection,
+    recorded: &Recorded,
+    started: &SearchStarted,
+) -> Result<(), ViewError> {
+    let Scope::Search(number) = recorded.scope else {
+        return Err(impossible(recorded, "it does not name a search"));
+    };
+    let SearchStarted { name, seed, chance, data, config, threads, program, folder, .. } = started;
+    let head = ("search", number, name.as_str(), *seed);
+    insert_job(db, recorded, head, data, (chance, *config, *threads, program, folder))
+}
+
+fn run_started(
+    db: &Connection,
+    recorded: &Recorded,
+    started: &RunStarted,
+) -> Result<(), ViewError> {
+    let Scope::Run(number) = recorded.scope else {
+        return Err(impossible(recorded, "it does not name a run"));
+    };
+    let RunStarted { seed, chance, data, config, threads, program, folder, repeats, .. } = started;
+    let head = ("run", number, "", *seed);
+    insert_job(db, recorded, head, data, (chance, *config, *threads, program, folder))?;
+    let sql = "UPDATE job SET models = ? WHERE label = ?";
+    run(db, sql, (repeats, recorded.scope.to_string()))
+}
+
+fn insert_job(
+    db: &Connection,
+    recorded: &Recorded,
+    (kind, number, name, seed): (&str, u32, &str, u64),
+    data: &DataFacts,
+    (chance, config, threads, program, folder): (&str, Hash, u32, &str, &str),
+) -> Result<(), ViewError> {
+    let sql = "INSERT INTO job (label, kind, number, name, seed, chance, data, content, split,
+                 channels, side, classes, train, validation, folder, threads, program,
+                 config_hash, config, started_at, last_at)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?)";
+    let label = recorded.scope.to_string();
+    let seen: bool = cached(db, "SELECT EXISTS (SELECT 1 FROM job WHERE label = ?)")?
+        .query_row([&label], |row| row.get(0))?;
+    if seen {
+        return Err(impossible(recorded, "it has begun already"));
+    }
+    cached(db, sql)?.execute(rusqlite::params![
+        label,
+        kind,
+        number,
+        name,
+        seed.to_string(),
+        chance,
+        data.name,
+        data.content.to_string(),
+        data.split.to_string(),
+        data.channels,
+        data.side,
+        data.classes,
+        data.train,
+        data.validation,
+        folder,
+        threads,
+        program,
+        config.to_string(),
+        recorded.at,
+        recorded.at,
+    ])?;
+    Ok(())
+}
+
+fn config_part(
+    db: &Connection,
+    about: &About<'_>,
+    job: JobId,
+    part: &ConfigPart,
+) -> Result<(), ViewError> {
+    run(db, "UPDATE job SET config = config || ? WHERE id = ?", (&part.text, job))?;
+    configured(db, about, job)
+}
+
+/// Takes in the configuration once its last part is there.
+fn configured(db: &Connection, about: &About<'_>, job: JobId) -> Result<(), ViewError> {
+    let sql = "SELECT config, config_hash, kind FROM job WHERE id = ?";
+    let (text, hash, kind): (String, String, String) =
+        cached(db, sql)?.query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    if Hash::of(text.as_bytes()).to_string() != hash {
+        return Ok(());
+    }
+    let config = read_config(about.recorded, &text)?;
+    let flavour = match config.flavour {
+        crate::config::Flavour::Paper => "paper",
+        crate::config::Flavour::Code => "code",
+    };
+    let models = (kind == "search").then(|| config.schedule.models());
+    let sql = "UPDATE job SET flavour = ?, models = coalesce(?, models) WHERE id = ?";
+    run(db, sql, (flavour, models, job))?;
+    if kind == "search" {
+        super::agent::insert_pairs(db, job, about.recorded)?;
+    }
+    Ok(())
+}
+
+pub(super) fn read_config(recorded: &Recorded, text: &str) -> Result<SearchConfig, ViewError> {
+    let wrong = |error| impossible(recorded, format!("the configuration is not one: {error}"));
+    SearchConfig::read(text, None, &[]).map_err(wrong)
+}
+
+fn episode_sampled(
+    db: &Connection,
+    about: &About<'_>,
+    job: JobId,
+    sampled: &EpisodeSampled,
+) -> Result<(), ViewError> {
+    let architecture = architecture(db, &sampled.architecture)?;
+    let sql = "INSERT INTO episode (job, episode, phase, epsilon, architecture, ordinal, duplicate,
+                 recorded_at)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let EpisodeSampled { episode, phase, epsilon, trial, duplicate, .. } = *sampled;
+    let at = about.recorded.at;
+    run(db, sql, (job, episode, phase, epsilon, architecture, trial, duplicate, at))
+}
+
+/// The id of an architecture, new or known.
+fn architecture(db: &Connection, architecture: &Architecture) -> Result<i64, ViewError> {
+    let text = architecture.to_string();
+    let known = cached(db, "SELECT id FROM architecture WHERE text = ?")?
+        .query_row([&text], |row| row.get(0))
+        .optional()?;
+    if let Some(id) = known {
+        return Ok(id);
+    }
+    let layers = architecture.layers();
+    let ending = match layers.len().checked_sub(2).and_then(|last| layers.get(last)) {
+        Some(Layer::GlobalAverage { .. }) => "GAP",
+        Some(Layer::Full { .. }) => "FC",
+        _ => "SM",
+    };
+    let sql = "INSERT INTO architecture (text, depth, ending) VALUES (?, ?, ?)";
+    run(db, sql, (text, count(architecture.depth()), ending))?;
+    Ok(db.last_insert_rowid())
+}
+
+fn trial_planned(
+    db: &Connection,
+    about: &About<'_>,
+    job: JobId,
+    planned: &TrialPlanned,
+) -> Result<(), ViewError> {
+    let architecture = architecture(db, &planned.architecture)?;
+    let episode = Some(planned.episode).filter(|&episode| episode > 0);
+    let sql = "INSERT INTO trial (job, ordinal, episode, epsilon, architecture, seed, repeat,
+                 params, madds, status, planned_at)
+               VALUES (?1, ?2, ?3, (SELECT epsilon FROM episode WHERE job = ?1 AND episode = ?3),
+                 ?4, ?5, ?6, ?7, ?8, 'planned', ?9)";
+    let TrialPlanned { trial, seed, repeat, parameters, multiply_adds, .. } = *planned;
+    let (parameters, multiply_adds) = (number(parameters), number(multiply_adds));
+    cached(db, sql)?.execute(rusqlite::params![
+        job,
+        trial,
+        episode,
+        architecture,
+        seed.to_string(),
+        repeat,
+        parameters,
+        multiply_adds,
+        about.recorded.at,
+    ])?;
+    Ok(())
+}
+
+fn attempt_started(
+    db: &Connection,
+    about: &About<'_>,
+    started: &AttemptStarted,
+) -> Result<(), ViewError> {
+    let AttemptStarted { attempt, device, threads, trainer, library, isa, host, .. } = started;
+    let sql = "INSERT INTO attempt (trial, attempt, outcome, device, threads, trainer, library,
+                 isa, host, started_at)
+               VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?)";
+    let at = about.recorded.at;
+    run(db, sql, (about.trial, attempt, device, threads, trainer, library, isa, host, at))?;
+    let sql = "UPDATE trial SET status = 'running', attempts = attempts + 1 WHERE id = ?";
+    run(db, sql, [about.trial])
+}
+
+fn epoch_finished(
+    db: &Connection,
+    about: &About<'_>,
+    epoch: &EpochFinished,
+) -> Result<(), ViewError> {
+    let sql = "INSERT INTO epoch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let finite = |loss: f64| Some(loss).filter(|loss| loss.is_finite());
+    cached(db, sql)?.execute(rusqlite::params![
+        about.trial,
+        epoch.attempt,
+        epoch.restart,
+        epoch.epoch,
+        epoch.learning_rate,
+        finite(epoch.train_loss),
+        epoch.train_correct,
+        epoch.train_total,
+        finite(epoch.validation_loss),
+        epoch.validation_correct,
+        epoch.validation_total,
+        epoch.seconds,
+        about.recorded.at,
+    ])?;
+    Ok(())
+}
+
+fn trial_finished(
+    db: &Connection,
+    about: &About<'_>,
+    job: JobId,
+    finished: &TrialFinished,
+) -> Result<(), ViewError> {
+    let TrialFinished { attempt, epochs, restarts, seconds, peak_memory, .. } = *finished;
+    let (trial, at) = (about.trial, about.recorded.at);
+    let sql = "UPDATE attempt SET outcome = 'ended', ended_at = ? WHERE trial = ? AND attempt = ?";
+    run(db, sql, (at, trial, attempt))?;
+    let sql = "UPDATE trial SET epochs = ?, restarts = ?, seconds = ?, peak_memory = ?,
+                 ended_at = ? WHERE id = ?";
+    let peak_memory = Some(number(peak_memory)).filter(|&bytes| bytes > 0);
+    run(db, sql, (epochs, restarts, seconds, peak_memory, at, trial))?;
+    match &finished.outcome {
+        Outcome::Failed { reason, message } => {
+            let sql = "UPDATE trial SET status = 'failed', reason = ?, message = ? WHERE id = ?";
+            run(db, sql, (reason.name(), message, trial))
+        }
+        Outcome::Trained { best_epoch, best_correct, last_correct, total, weights, kept } => {
+            let sql = "UPDATE trial SET status = 'trained', best_epoch = ?, best_correct = ?,
+                         last_correct = ?, total = ?, weights = ?, kept = ? WHERE id = ?";
+            let weights = weights.map(|hash| hash.to_string());
+            run(db, sql, (best_epoch, best_correct, last_correct, total, weights, kept, trial))?;
+            match about.recorded.scope {
+                Scope::Run(_) => run_accuracy(db, about, job, (*best_correct, *last_correct)),
+                _ => Ok(()),
+            }
+        }
+    }
+}
+
+/// A run has no rewards: its accuracy is a share of images, of the epoch its settings name.
+fn run_accuracy(
+    db: &Connection,
+    about: &About<'_>,
+    job: JobId,
+    (best, last): (u32, u32),
+) -> Result<(), ViewError> {
+    let text: String =
+        cached(db, "SELECT config FROM job WHERE id = ?")?.query_row([job], |row| row.get(0))?;
+    let correct = match read_config(about.recorded, &text)?.reward.accuracy {
+        WeightsOf::Best => best,
+        WeightsOf::Last => last,
+    };
+    let sql = "UPDATE trial SET accuracy = ? * 1.0 / nullif(total, 0) WHERE id = ?";
+    run(db, sql, (correct, about.trial))
+}
+
+fn attempt_lost(db: &Connection, about: &About<'_>, lost: &AttemptLost) -> Result<(), ViewError> {
+    let sql = "UPDATE attempt SET outcome = 'lost', counts = ?, reason = ?, ended_at = ?
+               WHERE trial = ? AND attempt = ?";
+    let at = about.recorded.at;
+    run(db, sql, (lost.counts, &lost.reason, at, about.trial, lost.attempt))?;
+    let sql = "UPDATE trial SET status = 'planned', lost_attempts = lost_attempts + ? WHERE id = ?";
+    run(db, sql, (lost.counts, about.trial))
+}
+
+fn phase_ended(
+    db: &Connection,
+    about: &About<'_>,
+    job: JobId,
+    ended: &PhaseEnded,
+) -> Result<(), ViewError> {
+    let PhaseEnded { phase, epsilon, reason, models, episode } = *ended;
+    let sql = "INSERT INTO phase VALUES (?, ?, ?, ?, ?, ?, ?)";
+    run(db, sql, (job, phase, epsilon, reason.name(), models, episode, about.recorded.at))
+}
+
+/// The trial an event refers to, by its ordinal; a planned one has no row yet.
+fn ordinal(event: &Event) -> Option<u32> {
+    match event {
+        Event::AttemptStarted(fields) => Some(fields.trial),
+        Event::EpochFinished(fields) => Some(fields.trial),
+        Event::TrialFinished(fields) => Some(fields.trial),
+        Event::AttemptLost(fields) => Some(fields.trial),
+        Event::TrialLost(fields) => Some(fields.trial),
+        Event::ArtifactReleased(fields) => Some(fields.trial),
+        _ => None,
+    }
+}
+
+/// The episode an event is about.
+fn episode(event: &Event) -> Option<u32> {
+    match event {
+        Event::EpisodeSampled(fields) => Some(fields.episode),
+        Event::TrialPlanned(fields) => Some(fields.episode).filter(|&episode| episode > 0),
+        Event::ExperienceRecorded(fields) => Some(fields.episode),
+        Event::ReplayUpdated(fields) => Some(fields.episode),
+        _ => None,
+    }
+}
+
+fn trial_id(
+    db: &Connection,
+    recorded: &Recorded,
+    job: JobId,
+    ordinal: u32,
+) -> Result<TrialId, ViewError> {
+    cached(db, "SELECT id FROM trial WHERE job = ? AND ordinal = ?")?
+        .query_row((job, ordinal), |row| row.get(0))
+        .optional()?
+        .ok_or_else(|| impossible(recorded, format!("trial {ordinal} was not planned")))
+}
+
+pub(super) fn cached<'c>(db: &'c Connection, sql: &str) -> Result<CachedStatement<'c>, ViewError> {
+    Ok(db.prepare_cached(sql)?)
+}
+
+pub(super) fn run(db: &Connection, sql: &str, params: impl Params) -> Result<(), ViewError> {
+    cached(db, sql)?.execute(params)?;
+    Ok(())
+}
+
+pub(super) fn impossible(recorded: &Recorded, why: impl Into<String>) -> ViewError {
+    let (position, kind) = (recorded.position, recorded.event.kind().name);
+    ViewError::Impossible { position, kind, why: why.into() }
+}
+
+/// SQLite's integers have a sign; counts above its range stay at the highest.
+pub(super) fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// The position as SQLite has it.
+pub(super) fn position(position: Position) -> i64 {
+    number(position.0)
+}

@@ -1,0 +1,264 @@
+//! [`ReadModel`]: one file, the log position it shows, and applying events to it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use super::files::Files;
+use super::fold::{Folder, position};
+use super::{ViewError, database};
+use crate::events::Recorded;
+use crate::events::frame::{Chain, Head, Position};
+use crate::log::store::StoreId;
+
+/// How often opening is tried when other processes replace files at the same time.
+const TRIES: u32 = 5;
+
+/// What became of events that were to be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// The model shows them now.
+    Done,
+    /// It showed them already.
+    Known,
+    /// Another process writes to the model: they go with the next.
+    Busy,
+    /// They do not follow what the model shows; it has to read the log in between.
+    Gap,
+}
+
+/// The read model of a store: a SQLite file that can take in events.
+#[derive(Debug)]
+pub struct ReadModel {
+    connection: Connection,
+    files: Files,
+    generation: u64,
+    store: StoreId,
+    wait: Duration,
+    folder: Folder,
+    /// What `folder` remembers is true for this stamp.
+    folded: Head,
+}
+
+impl ReadModel {
+    /// Opens the model in `folder`, or begins one. What is unusable is replaced by the next
+    /// generation. `wait` is how long to wait for another process that writes to it.
+    ///
+    /// # Errors
+    /// [`ViewError`] if the folder cannot be written, or another process keeps writing.
+    pub fn open(folder: &Path, store: StoreId, wait: Duration) -> Result<Self, ViewError> {
+        let files = Files::new(folder);
+        for _ in 0..TRIES {
+            let generation = match files.newest()? {
+                Some(generation) => generation,
+                None => files.create(None)?,
+            };
+            match Self::open_generation(&files, generation, store, wait) {
+                Err(error) if error.is_unusable() => {
+                    files.create(Some(generation))?;
+                }
+                // Somebody else has removed it in favour of a newer one.
+                Err(_) if !files.path(generation).exists() => {}
+                other => return other,
+            }
+        }
+        let (path, found) = (folder.to_owned(), "each generation is damaged".to_owned());
+        Err(ViewError::Unusable { path, found })
+    }
+
+    /// A model in memory, empty.
+    ///
+    /// # Errors
+    /// [`ViewError::Sqlite`] if there is no memory.
+    pub fn in_memory(store: StoreId) -> Result<Self, ViewError> {
+        let connection = database::in_memory()?;
+        insert_stamp(&connection, store)?;
+        let files = Files::new(Path::new(""));
+        let (wait, folder, folded) = (Duration::ZERO, Folder::default(), Head::default());
+        Ok(Self { connection, files, generation: 0, store, wait, folder, folded })
+    }
+
+    fn open_generation(
+        files: &Files,
+        generation: u64,
+        store: StoreId,
+        wait: Duration,
+    ) -> Result<Self, ViewError> {
+        let path = files.path(generation);
+        let mut connection = database::open(&path, wait)?;
+        if is_empty(&connection)? {
+            begin(&mut connection, store)?;
+        }
+        check_owner(&connection, &path, store)?;
+        files.publish(generation);
+        let (files, folder, folded) = (files.clone(), Folder::default(), Head::default());
+        Ok(Self { connection, files, generation, store, wait, folder, folded })
+    }
+
+    /// Goes on with the next generation, empty: this one is not what it should be.
+    ///
+    /// # Errors
+    /// As [`ReadModel::open`].
+    pub fn replace(&mut self) -> Result<(), ViewError> {
+        self.files.create(Some(self.generation))?;
+        *self = Self::open(self.files.folder(), self.store, self.wait)?;
+        Ok(())
+    }
+
+    /// Whether another process went on with a newer generation.
+    ///
+    /// # Errors
+    /// [`ViewError::Io`] if the folder cannot be listed.
+    pub fn is_superseded(&self) -> Result<bool, ViewError> {
+        Ok(self.files.newest()?.is_some_and(|newest| newest > self.generation))
+    }
+
+    /// The end of the log as far as the model shows it.
+    ///
+    /// # Errors
+    /// [`ViewError`] if the file cannot be read.
+    pub fn stamp(&self) -> Result<Head, ViewError> {
+        read_stamp(&self.connection)
+    }
+
+    /// Takes in events in the order of the log, in one transaction; `head` is the end of the log
+    /// after them. Those the model shows already are left out.
+    ///
+    /// # Errors
+    /// [`ViewError`] if the events cannot be (nothing is changed then), or the file is unusable.
+    pub fn apply(&mut self, events: &[Recorded], head: Head) -> Result<Applied, ViewError> {
+        let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = match begun.map_err(ViewError::from) {
+            Ok(transaction) => transaction,
+            Err(error) if error.is_busy() => return Ok(Applied::Busy),
+            Err(error) => return Err(error),
+        };
+        let stamp = read_stamp(&transaction)?;
+        let known = events.partition_point(|event| event.position <= stamp.position);
+        let new = &events[known..];
+        let Some(first) = new.first() else {
+            return match stamp.position == head.position && stamp.chain != head.chain {
+                true => Err(foreign(&self.files, self.generation)),
+                false => Ok(Applied::Known),
+            };
+        };
+        if first.position != stamp.position.next() {
+            return Ok(Applied::Gap);
+        }
+        if stamp != self.folded {
+            self.folder = Folder::default();
+        }
+        // Until the commit, what the folder remembers is not what the tables hold.
+        let mut folder = std::mem::take(&mut self.folder);
+        folder.fold(&transaction, new)?;
+        let sql = "UPDATE stamp SET position = ?, chain = ?";
+        transaction.execute(sql, (position(head.position), head.chain.to_string()))?;
+        transaction.commit()?;
+        (self.folder, self.folded) = (folder, head);
+        Ok(Applied::Done)
+    }
+
+    /// The error that this model is of another log.
+    pub(super) fn foreign(&self) -> ViewError {
+        foreign(&self.files, self.generation)
+    }
+
+    /// Gives up writing.
+    pub(super) fn into_connection(self) -> Connection {
+        self.connection
+    }
+}
+
+fn foreign(files: &Files, generation: u64) -> ViewError {
+    let found = "it shows another log".to_owned();
+    ViewError::Unusable { path: files.path(generation), found }
+}
+
+fn is_empty(connection: &Connection) -> Result<bool, ViewError> {
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
+/// Makes the tables, unless another process was faster.
+fn begin(connection: &mut Connection, store: StoreId) -> Result<(), ViewError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if is_empty(&transaction)? {
+        database::create_tables(&transaction)?;
+        insert_stamp(&transaction, store)?;
+    }
+    Ok(transaction.commit()?)
+}
+
+fn insert_stamp(connection: &Connection, store: StoreId) -> Result<(), ViewError> {
+    let chain = Chain::default().to_string();
+    connection.execute("INSERT INTO stamp VALUES (1, ?, 0, ?)", (store.to_string(), chain))?;
+    Ok(())
+}
+
+fn check_owner(connection: &Connection, path: &Path, store: StoreId) -> Result<(), ViewError> {
+    let unusable = |found: &str| {
+        let (path, found) = (path.to_owned(), found.to_owned());
+        ViewError::Unusable { path, found }
+    };
+    let read = connection.query_row("SELECT store FROM stamp", [], |row| row.get(0)).optional();
+    let owner: Option<String> = match read.map_err(ViewError::from) {
+        Ok(owner) => owner,
+        Err(error) if error.is_busy() => return Err(error),
+        Err(_) => return Err(unusable("it is no read model")),
+    };
+    match owner {
+        Some(owner) if owner == store.to_string() => Ok(()),
+        Some(_) => Err(unusable("it belongs to another store")),
+        None => Err(unusable("it has no stamp")),
+    }
+}
+
+/// The stamp; a stamp that is none reads as unusable.
+pub(super) fn read_stamp(connection: &Connection) -> Result<Head, ViewError> {
+    let (position, chain): (i64, String) =
+        connection.query_row("SELECT position, chain FROM stamp", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    let chain = blake3::Hash::from_hex(&chain).ok().map(|bytes| Chain(*bytes.as_bytes()));
+    match (u64::try_from(position), chain) {
+        (Ok(position), Some(chain)) => Ok(Head { position: Position(position), chain }),
+        _ => {
+            let path = connection.path().unwrap_or("in memory").into();
+            Err(ViewError::Unusable { path, found: "its stamp is not one".to_owned() })
+        }
+    }
+}
+
+impl ReadModel {
+    /// All rows of all base tables as text: for comparing two models.
+    ///
+    /// # Errors
+    /// [`ViewError`] if the file cannot be read.
+    pub fn contents(&self) -> Result<String, ViewError> {
+        contents(&self.connection)
+    }
+}
+
+/// All rows of all base tables, in the order of their keys.
+pub(super) fn contents(connection: &Connection) -> Result<String, ViewError> {
+    use std::fmt::Write as _;
+    let sql = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
+    let mut tables = connection.prepare(sql)?;
+    let tables: Vec<String> = tables.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut text = String::new();
+    for table in tables {
+        let mut statement = connection.prepare(&format!("SELECT * FROM \"{table}\""))?;
+        let width = statement.column_count();
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            text += &table;
+            for column in 0..width {
+                // Bits, not roundings: `Debug` of a float reads back as the same number.
+                let _ = write!(text, "\t{:?}", database::Value::from(row.get_ref(column)?));
+            }
+            text.push('\n');
+        }
+    }
+    Ok(text)
+}

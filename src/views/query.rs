@@ -1,0 +1,323 @@
+//! Opening the read model for a query: current, or saying why not.
+//!
+//! `HEAD` is read without a lock. If the model shows that position, the log is never opened. If it
+//! is behind, the log is entered and read, **left**, and only then is SQLite's write lock taken:
+//! nobody waits for the log while holding SQLite.
+
+use std::fs;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::files::{Files, failed};
+use super::model::read_stamp;
+use super::{Applied, ReadModel, ViewError, database};
+use crate::events::Recorded;
+use crate::events::codec::decode;
+use crate::events::frame::{Frame, Head, Position};
+use crate::log::head::State;
+use crate::log::{EventLog, LogError, Options, SledLog, Store, read_on};
+
+/// Events read in one go.
+const CHUNK: usize = 1_000;
+/// Events read before the log is left and they are applied: bounds memory.
+const LEG: usize = 50_000;
+/// A process that records is this far behind its own `HEAD` at most: it is given that long before
+/// the log is taken from it.
+const GRACE: Duration = Duration::from_millis(30);
+
+/// A point in the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// After this event.
+    Position(Position),
+    /// After the last event recorded at or before this time, in milliseconds since 1970 UTC.
+    Time(i64),
+}
+
+/// Why an answer does not show the end of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Behind {
+    /// The end of the log.
+    pub log: Position,
+    /// What keeps this process from reading it.
+    pub because: String,
+}
+
+/// A model that can be asked. It stays as it is, whatever is recorded meanwhile.
+#[derive(Debug)]
+pub struct Answer {
+    pub(super) connection: Connection,
+    /// The end of the log as far as it is shown.
+    pub as_of: Head,
+    /// Set if the log went on.
+    pub behind: Option<Behind>,
+    /// What a person should know about how the answer came about.
+    pub notes: Vec<String>,
+    /// Holds the files while they are needed; after the connection, so that it is dropped last.
+    temporary: Option<TempDir>,
+}
+
+/// Opens the read model of a store for queries.
+///
+/// # Errors
+/// [`ViewError`] if the log is damaged, the history cannot be, or the system refuses.
+/// [`LogError::Busy`] only where nothing else can be answered (`at`).
+pub fn open(store: &Store, options: &Options, at: Option<At>) -> Result<Answer, ViewError> {
+    match at {
+        None => newest(store, options),
+        Some(At::Position(position)) => past(store, options, position),
+        Some(At::Time(time)) => {
+            let position = newest(store, options)?.position_at(time)?;
+            past(store, options, position)
+        }
+    }
+}
+
+fn newest(store: &Store, options: &Options) -> Result<Answer, ViewError> {
+    if !is_writable(store.root()) {
+        return read_only(store, options);
+    }
+    let mut model = ReadModel::open(store.root(), store.id(), options.wait)?;
+    let behind = match catch_up(&mut model, store, options) {
+        Err(error) if error.is_unusable() => {
+            model.replace()?;
+            catch_up(&mut model, store, options)?
+        }
+        other => other?,
+    };
+    Answer::new(model.into_connection(), behind)
+}
+
+/// The model as it was after an event: built anew, in memory.
+fn past(store: &Store, options: &Options, end: Position) -> Result<Answer, ViewError> {
+    let log_end = store.read_head()?.record.head.position;
+    if end > log_end {
+        let message = format!("the log ends at event {log_end}, before {end}");
+        let hint = Some("give an event up to there, or leave --at out".to_owned());
+        return Err(super::Mistake { message, hint, ..super::Mistake::default() }.into());
+    }
+    let mut log = SledLog::outside(store.clone(), options.clone());
+    let mut model = ReadModel::in_memory(store.id())?;
+    let mut head = Head::default();
+    while head.position < end {
+        let left = usize::try_from(end.position_after(head.position)).unwrap_or(CHUNK);
+        let (frames, next) = read_on(&mut log, head, left.min(CHUNK))?;
+        let events = decoded(head.position, &frames)?;
+        if events.is_empty() {
+            break;
+        }
+        log.yield_if_wanted()?;
+        model.apply(&events, next)?;
+        head = next;
+    }
+    log.release()?;
+    Answer::new(model.into_connection(), None)
+}
+
+trait After {
+    fn position_after(self, before: Self) -> u64;
+}
+
+impl After for Position {
+    fn position_after(self, before: Self) -> u64 {
+        self.0.saturating_sub(before.0)
+    }
+}
+
+impl Answer {
+    fn new(mut connection: Connection, behind: Option<Behind>) -> Result<Self, ViewError> {
+        // One snapshot for all that is asked.
+        connection.execute_batch("BEGIN")?;
+        let as_of = read_stamp(&connection)?;
+        database::make_read_only(&mut connection)?;
+        Ok(Self { connection, as_of, behind, notes: Vec::new(), temporary: None })
+    }
+
+    fn position_at(&self, time: i64) -> Result<Position, ViewError> {
+        let sql = "SELECT coalesce(max(position), 0) FROM event WHERE recorded_at <= ?";
+        let position: i64 = self.connection.query_row(sql, [time], |row| row.get(0))?;
+        Ok(Position(u64::try_from(position).unwrap_or(0)))
+    }
+}
+
+/// Brings a model to the end of the log.
+fn catch_up(
+    model: &mut ReadModel,
+    store: &Store,
+    options: &Options,
+) -> Result<Option<Behind>, ViewError> {
+    let reading = store.read_head()?;
+    let target = reading.record.head;
+    if shows(model, target, store)? {
+        return Ok(None);
+    }
+    if let State::Open { pid } = reading.record.state
+        && pid != std::process::id()
+    {
+        for _ in 0..6 {
+            sleep(GRACE / 6);
+            if shows(model, target, store)? {
+                return Ok(None);
+            }
+        }
+    }
+    let mut log = SledLog::outside(store.clone(), options.clone());
+    while !shows(model, target, store)? {
+        let read = read_leg(&mut log, model, target);
+        let (events, head) = match read {
+            Ok(leg) => leg,
+            Err(ViewError::Log(LogError::Busy(busy))) => {
+                let (log, because) = (target.position, busy.to_string());
+                return Ok(Some(Behind { log, because }));
+            }
+            Err(error) => return Err(error),
+        };
+        log.release()?;
+        match model.apply(&events, head)? {
+            Applied::Done | Applied::Known => {}
+            // Another process has replaced or rebuilt what this one saw.
+            Applied::Gap => return Err(model.foreign()),
+            Applied::Busy => {
+                let because = "another process is writing to the read model".to_owned();
+                return Ok(Some(Behind { log: target.position, because }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a model shows the log up to `target`.
+fn shows(model: &ReadModel, target: Head, store: &Store) -> Result<bool, ViewError> {
+    let stamp = model.stamp()?;
+    if stamp.position < target.position {
+        return Ok(false);
+    }
+    let end = if stamp.position == target.position {
+        target
+    } else {
+        store.read_head()?.record.head // the log went on since
+    };
+    let other = stamp.position == end.position && stamp.chain != end.chain;
+    if other || stamp.position > end.position { Err(model.foreign()) } else { Ok(true) }
+}
+
+/// Reads on from where the model is.
+fn read_leg(
+    log: &mut SledLog,
+    model: &ReadModel,
+    target: Head,
+) -> Result<(Vec<Recorded>, Head), ViewError> {
+    let stamp = model.stamp()?;
+    if let Some(before) = stamp.position.0.checked_sub(1) {
+        let frames = log.read(Position(before), 1)?;
+        let view = frames.first().and_then(|frame| frame.view(stamp.position).ok());
+        if view.is_none_or(|view| view.chain != stamp.chain) {
+            return Err(model.foreign());
+        }
+    }
+    let (mut events, mut head) = (Vec::new(), stamp);
+    while events.len() < LEG && head.position < target.position {
+        let (frames, next) = read_on(log, head, CHUNK)?;
+        if frames.is_empty() {
+            break;
+        }
+        events.extend(decoded(head.position, &frames)?);
+        head = next;
+        log.yield_if_wanted()?;
+    }
+    Ok((events, head))
+}
+
+/// Decodes frames that follow position `after`.
+pub(super) fn decoded(after: Position, frames: &[Frame]) -> Result<Vec<Recorded>, ViewError> {
+    let positions = (after.0 + 1..).map(Position);
+    let decoded = frames.iter().zip(positions).map(|(frame, position)| {
+        decode(position, frame).map_err(|source| ViewError::Event { position, source })
+    });
+    decoded.collect()
+}
+
+fn is_writable(folder: &Path) -> bool {
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()
+}
+
+/// A folder that cannot be written: the model as it lies there if it is current, else one built in
+/// a temporary folder.
+fn read_only(store: &Store, options: &Options) -> Result<Answer, ViewError> {
+    let end = store.read_head()?.record.head;
+    if let Ok(Some((connection, temporary))) = as_it_lies(store.root())
+        && read_stamp(&connection).is_ok_and(|stamp| stamp == end)
+    {
+        let mut answer = Answer::new(connection, None)?;
+        answer.temporary = temporary;
+        answer.notes.push("the store cannot be written to; its tables are read as they lie".into());
+        return Ok(answer);
+    }
+    let temporary = temporary()?;
+    let root = temporary.path().join("store");
+    copy_store(store, &root)?;
+    let mut answer = newest(&Store::open(&root)?, options)?;
+    let note = format!(
+        "the store cannot be written to; its tables were built in a temporary folder ({})",
+        temporary.path().display()
+    );
+    answer.notes.push(note);
+    answer.temporary = Some(temporary);
+    Ok(answer)
+}
+
+fn temporary() -> Result<TempDir, ViewError> {
+    tempfile::Builder::new()
+        .prefix("qtrail-")
+        .tempdir()
+        .map_err(failed("create", Path::new("a temporary folder")))
+}
+
+/// The newest file in a folder, read without writing. Its write-ahead log cannot be read in place,
+/// so where there is one, both are copied.
+fn as_it_lies(folder: &Path) -> Result<Option<(Connection, Option<TempDir>)>, ViewError> {
+    let files = Files::new(folder);
+    let Some(generation) = files.newest()? else { return Ok(None) };
+    let path = files.path(generation);
+    let mut wal = path.clone().into_os_string();
+    wal.push("-wal");
+    if !fs::metadata(&wal).is_ok_and(|wal| wal.len() > 0) {
+        return Ok(Some((database::open_immutable(&path)?, None)));
+    }
+    let temporary = temporary()?;
+    let copy = temporary.path().join("views.sqlite");
+    fs::copy(&path, &copy).map_err(failed("copy", &path))?;
+    fs::copy(&wal, temporary.path().join("views.sqlite-wal")).map_err(failed("copy", &path))?;
+    Ok(Some((database::open(&copy, Duration::ZERO)?, Some(temporary))))
+}
+
+/// Copies what is needed to read the log.
+fn copy_store(store: &Store, to: &Path) -> Result<(), ViewError> {
+    for folder in ["sled", "lock", "artifacts"] {
+        let folder = to.join(folder);
+        fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
+    }
+    for name in ["STORE", "HEAD"] {
+        let from = store.root().join(name);
+        fs::copy(&from, to.join(name)).map_err(failed("copy", &from))?;
+    }
+    copy_folder(&store.sled_folder(), &to.join("sled"))
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<(), ViewError> {
+    fs::create_dir_all(to).map_err(failed("create", to))?;
+    for entry in fs::read_dir(from).map_err(failed("list", from))? {
+        let path = entry.map_err(failed("list", from))?.path();
+        let Some(name) = path.file_name() else { continue };
+        if path.is_dir() {
+            copy_folder(&path, &to.join(name))?;
+        } else {
+            fs::copy(&path, to.join(name)).map_err(failed("copy", &path))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,373 @@
+//! Rows of a table: filter, order, columns, limits.
+
+use rusqlite::Error as SqlError;
+use rusqlite::types::Value as Parameter;
+
+use super::database::STEPS_MAX;
+use super::schema::{self, Table};
+use super::{Answer, Mistake, Value, ViewError};
+
+/// A question to a result table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Select {
+    /// Name of the table.
+    pub table: String,
+    /// Condition: an SQL expression over the table's columns.
+    pub condition: Option<String>,
+    /// Columns by which rows are ordered, with `-` if descending.
+    pub sort: Vec<String>,
+    /// Columns shown; none: all.
+    pub columns: Vec<String>,
+    /// Only rows of this search or run.
+    pub search: Option<String>,
+    /// Most rows; unset: the table's own limit.
+    pub limit: Option<u64>,
+    /// Rows left out at the beginning.
+    pub offset: u64,
+}
+
+/// What takes rows: their column names first, then each row.
+pub trait Rows {
+    /// The columns that follow.
+    ///
+    /// # Errors
+    /// If they cannot be taken.
+    fn columns(&mut self, names: &[String]) -> std::io::Result<()>;
+
+    /// A row.
+    ///
+    /// # Errors
+    /// If it cannot be taken; no more follow.
+    fn row(&mut self, values: &[Value]) -> std::io::Result<()>;
+}
+
+impl Answer {
+    /// Asks a result table and hands its rows to `rows`.
+    ///
+    /// # Errors
+    /// [`ViewError::Mistake`] naming what cannot be understood, and where.
+    pub fn select(&self, select: &Select, rows: &mut dyn Rows) -> Result<(), ViewError> {
+        let table = find_table(&select.table)?;
+        let (sql, search) = self.compose(table, select)?;
+        let parameters: Vec<Parameter> = search.into_iter().map(Parameter::Text).collect();
+        self.run(&sql, parameters, None, rows)
+    }
+
+    /// How many rows a question has, whatever its limit and offset.
+    ///
+    /// # Errors
+    /// As [`Answer::select`].
+    pub fn count(&self, select: &Select) -> Result<u64, ViewError> {
+        let all = Select { limit: Some(u64::MAX), offset: 0, sort: Vec::new(), ..select.clone() };
+        let table = find_table(&select.table)?;
+        let (sql, search) = self.compose(table, &all)?;
+        let parameters: Vec<Parameter> = search.into_iter().map(Parameter::Text).collect();
+        let sql = format!("SELECT count(*) FROM ({sql}\n)");
+        let count: i64 =
+            self.connection
+                .query_row(&sql, rusqlite::params_from_iter(parameters), |row| row.get(0))?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// Runs one statement that only reads.
+    ///
+    /// # Errors
+    /// [`ViewError::Mistake`] if it cannot be understood, changes something, or is several.
+    pub fn sql(&self, sql: &str, limit: Option<u64>, rows: &mut dyn Rows) -> Result<(), ViewError> {
+        if let Err(error) = self.connection.prepare(sql) {
+            return Err(self.statement_mistake(error, sql));
+        }
+        self.run(sql, Vec::new(), limit, rows)
+    }
+
+    fn compose(
+        &self,
+        table: &Table,
+        select: &Select,
+    ) -> Result<(String, Option<String>), ViewError> {
+        let names: Vec<&str> = match select.columns.is_empty() {
+            true => table.columns.iter().map(|column| column.name).collect(),
+            false => {
+                let known = |name: &String| known_column(table, name, "--columns");
+                select.columns.iter().map(known).collect::<Result<_, _>>()?
+            }
+        };
+        let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+        let mut sql = format!("SELECT {} FROM \"{}\"", names.join(", "), table.name);
+        let mut conditions = Vec::new();
+        if select.search.is_some() {
+            conditions.push("search = ?".to_owned());
+        }
+        if let Some(condition) = &select.condition {
+            conditions.push(self.condition(table, condition)?);
+        }
+        if !conditions.is_empty() {
+            sql += &format!(" WHERE {}", conditions.join(" AND "));
+        }
+        let order = order(table, &select.sort)?;
+        if !order.is_empty() {
+            sql += &format!(" ORDER BY {order}");
+        }
+        if let Some(limit) = select.limit.or(table.limit) {
+            let clamp = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+            sql += &format!(" LIMIT {} OFFSET {}", clamp(limit), clamp(select.offset));
+        } else if select.offset > 0 {
+            sql += &format!(" LIMIT -1 OFFSET {}", select.offset);
+        }
+        Ok((sql, select.search.clone()))
+    }
+
+    /// A condition, checked by itself, so that what is wrong is pointed at.
+    fn condition(&self, table: &Table, condition: &str) -> Result<String, ViewError> {
+        if condition.trim().is_empty() {
+            let message = "--where is empty".to_owned();
+            return Err(Mistake { message, ..Mistake::default() }.into());
+        }
+        let quoted = quote_columns(table, condition).map_err(|message| Mistake {
+            message: format!("--where: {message}"),
+            text: condition.to_owned(),
+            ..Mistake::default()
+        })?;
+        let before = format!("SELECT 1 FROM \"{}\" WHERE (", table.name);
+        // The line end closes a comment that the condition may end with.
+        let sql = format!("{before}{}\n)", quoted.sql);
+        match self.connection.prepare(&sql) {
+            Ok(_) => Ok(format!("({}\n)", quoted.sql)),
+            Err(error) => {
+                let place = |offset: usize| quoted.place(offset.checked_sub(before.len())?);
+                Err(condition_mistake(error, table, condition, place))
+            }
+        }
+    }
+
+    fn statement_mistake(&self, error: SqlError, sql: &str) -> ViewError {
+        let mut mistake = Mistake { text: sql.to_owned(), ..Mistake::default() };
+        match error {
+            SqlError::SqlInputError { msg, offset, .. } => {
+                let start = usize::try_from(offset).ok();
+                mistake.at = start.map(|start| (start, word_end(sql, start)));
+                if let Some(name) = msg.strip_prefix("no such table: ") {
+                    let names: Vec<&str> = schema::tables().iter().map(|t| t.name).collect();
+                    mistake.hint = Some(suggestion(name, &names, "tables"));
+                } else if msg.starts_with("no such column: ") {
+                    mistake.hint = Some("`qtrail sql --schema` lists tables and columns".into());
+                }
+                mistake.message = msg;
+            }
+            SqlError::MultipleStatement => {
+                mistake.message = "only one statement is run".to_owned();
+            }
+            SqlError::SqliteFailure(failure, _)
+                if failure.code == rusqlite::ErrorCode::AuthorizationForStatementDenied =>
+            {
+                mistake.message = "only statements that read are run".to_owned();
+                let hint = "the tables follow from the log and cannot be changed";
+                mistake.hint = Some(hint.to_owned());
+            }
+            other => return other.into(),
+        }
+        mistake.into()
+    }
+
+    fn run(
+        &self,
+        sql: &str,
+        parameters: Vec<Parameter>,
+        limit: Option<u64>,
+        rows: &mut dyn Rows,
+    ) -> Result<(), ViewError> {
+        match self.hand_over(sql, parameters, limit, rows) {
+            Err(ViewError::Sqlite(error))
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) =>
+            {
+                Err(ViewError::TooLong { steps: STEPS_MAX })
+            }
+            other => other,
+        }
+    }
+
+    fn hand_over(
+        &self,
+        sql: &str,
+        parameters: Vec<Parameter>,
+        limit: Option<u64>,
+        rows: &mut dyn Rows,
+    ) -> Result<(), ViewError> {
+        let mut statement = self.connection.prepare(sql)?;
+        let names: Vec<String> =
+            statement.column_names().into_iter().map(ToOwned::to_owned).collect();
+        rows.columns(&names)?;
+        let mut found = statement.query(rusqlite::params_from_iter(parameters))?;
+        let (mut values, mut count) = (Vec::with_capacity(names.len()), 0);
+        while limit.is_none_or(|limit| count < limit)
+            && let Some(row) = found.next()?
+        {
+            values.clear();
+            for index in 0..names.len() {
+                values.push(row.get_ref(index)?.into());
+            }
+            rows.row(&values)?;
+            count += 1;
+        }
+        Ok(())
+    }
+}
+
+fn find_table(name: &str) -> Result<&'static Table, ViewError> {
+    schema::table(name).ok_or_else(|| {
+        let names: Vec<&str> = schema::tables().iter().map(|table| table.name).collect();
+        let message = format!("no table is called `{name}`");
+        let hint = Some(suggestion(name, &names, "tables"));
+        Mistake { message, hint, ..Mistake::default() }.into()
+    })
+}
+
+fn known_column<'t>(table: &'t Table, name: &str, option: &str) -> Result<&'t str, ViewError> {
+    if let Some(column) = table.column(name) {
+        return Ok(column.name);
+    }
+    Err(no_column(table, name, option).into())
+}
+
+fn no_column(table: &Table, name: &str, option: &str) -> Mistake {
+    let names: Vec<&str> = table.columns.iter().map(|column| column.name).collect();
+    let message = format!("{option}: no column of {} is called `{name}`", table.name);
+    let hint = Some(suggestion(name, &names, "columns"));
+    Mistake { message, hint, ..Mistake::default() }
+}
+
+/// `ORDER BY` of the columns asked for, then the table's own, so that the order is always the same.
+fn order(table: &Table, sort: &[String]) -> Result<String, ViewError> {
+    let mut terms: Vec<String> = Vec::new();
+    for name in sort {
+        let plain = name.strip_prefix('-').unwrap_or(name);
+        known_column(table, plain, "--sort")?;
+        terms.push(name.clone());
+    }
+    terms.extend(table.order.iter().map(|name| (*name).to_owned()));
+    let term = |name: &String| {
+        let (plain, direction) = match name.strip_prefix('-') {
+            Some(plain) => (plain, " DESC"),
+            None => (name.as_str(), ""),
+        };
+        // Unknown comes last in either direction; t9 comes before t10.
+        let id = table.column(plain).is_some_and(|column| column.unit == Some("id"));
+        let length = if id { format!("length(\"{plain}\"){direction}, ") } else { String::new() };
+        format!("{length}\"{plain}\"{direction} NULLS LAST")
+    };
+    Ok(terms.iter().map(term).collect::<Vec<_>>().join(", "))
+}
+
+fn condition_mistake(
+    error: SqlError,
+    table: &Table,
+    condition: &str,
+    place: impl Fn(usize) -> Option<usize>,
+) -> ViewError {
+    let SqlError::SqlInputError { msg, offset, .. } = error else { return error.into() };
+    let mut mistake = match msg.strip_prefix("no such column: ") {
+        Some(name) => no_column(table, name.trim_matches('"'), "--where"),
+        None => {
+            let message = format!("--where: {msg}");
+            let hint = "an SQL condition over the columns, as in \"accuracy > 0.7 and arch like \
+                        '%GAP%'\"";
+            Mistake { message, hint: Some(hint.to_owned()), ..Mistake::default() }
+        }
+    };
+    mistake.text = condition.to_owned();
+    let start = usize::try_from(offset).ok().and_then(place);
+    mistake.at = start.map(|start| (start, word_end(condition, start)));
+    mistake.into()
+}
+
+/// The end of the word, or the quoted name, that begins at `start`.
+fn word_end(text: &str, start: usize) -> usize {
+    let rest = text.get(start..).unwrap_or_default();
+    let quoted = rest.strip_prefix('"').and_then(|rest| rest.find('"')).map(|end| end + 2);
+    let word = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+    start + quoted.unwrap_or(word).max(usize::from(!rest.is_empty()))
+}
+
+/// A condition with its columns quoted, and where its parts came from.
+struct Quoted {
+    sql: String,
+    /// Offsets in `sql` before which a quotation mark was put in.
+    added: Vec<usize>,
+}
+
+impl Quoted {
+    /// Where an offset in the SQL was in the text.
+    fn place(&self, offset: usize) -> Option<usize> {
+        let before = self.added.iter().filter(|added| **added < offset).count();
+        offset.checked_sub(before)
+    }
+}
+
+/// Quotes bare words that are columns, since a column may have the name of a keyword (`distinct`),
+/// and checks that parentheses and quotes close.
+fn quote_columns(table: &Table, text: &str) -> Result<Quoted, String> {
+    let mut quoted = Quoted { sql: String::with_capacity(text.len() + 8), added: Vec::new() };
+    let (mut depth, mut at) = (0_u32, 0);
+    while let Some(next) = text[at..].chars().next() {
+        let end = match next {
+            '\'' | '"' | '`' => closing(text, at, next)?,
+            '[' => closing(text, at, ']')?,
+            c if c.is_alphabetic() || c == '_' => word_end(text, at),
+            c => at + c.len_utf8(),
+        };
+        match next {
+            '(' => depth += 1,
+            ')' => {
+                depth = depth.checked_sub(1).ok_or("a `)` without its `(`")?;
+            }
+            ';' => return Err("one condition, without `;`".to_owned()),
+            _ => {}
+        }
+        let token = &text[at..end];
+        if table.column(token).is_some() {
+            quoted.added.push(quoted.sql.len());
+            quoted.sql.push('"');
+            quoted.sql += token;
+            quoted.added.push(quoted.sql.len());
+            quoted.sql.push('"');
+        } else {
+            quoted.sql += token;
+        }
+        at = end;
+    }
+    if depth > 0 { Err("a `(` without its `)`".to_owned()) } else { Ok(quoted) }
+}
+
+fn closing(text: &str, at: usize, mark: char) -> Result<usize, String> {
+    let rest = &text[at + 1..];
+    let end = rest.find(mark).ok_or_else(|| format!("a {mark} is missing"))?;
+    Ok(at + 1 + end + mark.len_utf8())
+}
+
+/// The nearest of some names, or all of them.
+fn suggestion(wrong: &str, names: &[&str], what: &str) -> String {
+    let wrong = wrong.to_lowercase();
+    let near = names.iter().map(|name| (distance(&wrong, name), *name)).min();
+    match near {
+        Some((distance, name)) if distance <= 1 + name.len() / 3 => {
+            format!("did you mean `{name}`? The {what} are {}", names.join(", "))
+        }
+        _ => format!("the {what} are {}", names.join(", ")),
+    }
+}
+
+/// Edit distance (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,242 @@
+//! A fixed history of events, made by the search itself and a scripted trainer, without any
+//! process or clock.
+#![allow(dead_code, missing_docs, unreachable_pub)]
+
+use std::path::Path;
+
+use qtrail::agent::run::Run;
+use qtrail::agent::search::Search;
+use qtrail::agent::{Decision, Job};
+use qtrail::chance::Stream;
+use qtrail::config::{SearchConfig, presets};
+use qtrail::engine::jobs::config_parts;
+use qtrail::events::codec::encode;
+use qtrail::events::frame::{Head, seal};
+use qtrail::events::{
+    AttemptLost, AttemptStarted, DataFacts, EpochFinished, Event, FailedReason, Hash, Outcome,
+    Recorded, Resumed, RunStarted, Scope, SearchStarted, TrialFinished,
+};
+use qtrail::log::{EventLog, Options, SledLog, Store};
+
+/// When the history begins: 2026-11-20 12:00 UTC. Every event is a second later than the last.
+pub const BEGINNING: i64 = 1_795_176_000_000;
+
+/// Events being written down.
+#[derive(Default)]
+pub struct History {
+    pub events: Vec<Recorded>,
+    pub head: Head,
+    pub frames: Vec<qtrail::events::frame::Frame>,
+    pub ends: Vec<Head>,
+}
+
+impl History {
+    pub fn record(&mut self, scope: Scope, events: Vec<Event>) {
+        for event in events {
+            let at = BEGINNING + 1000 * i64::try_from(self.events.len()).unwrap();
+            let payload = encode(at, scope, &event).unwrap();
+            let (frame, head) = seal(self.head, &payload).unwrap();
+            let position = head.position;
+            self.events.push(Recorded { position, at, scope, event });
+            self.frames.push(frame);
+            self.ends.push(head);
+            self.head = head;
+        }
+    }
+
+    /// The head after so many events.
+    pub fn head_after(&self, events: usize) -> Head {
+        events.checked_sub(1).map_or(Head::default(), |last| self.ends[last])
+    }
+
+    /// Begins a search and carries it on until `steps` decisions were made, or to its end.
+    pub fn search(&mut self, number: u32, name: &str, seed: u64, steps: usize) -> Search {
+        let config = config();
+        let text = config.to_toml();
+        let parts = config_parts(&text);
+        let started = SearchStarted {
+            name: name.into(),
+            seed,
+            chance: qtrail::chance::SCHEME.into(),
+            data: data(),
+            folder: "/data".into(),
+            config: Hash::of(text.as_bytes()),
+            config_parts: u16::try_from(parts.len()).unwrap(),
+            threads: 1,
+            program: "qtrail 0".into(),
+        };
+        let mut search = Search::new(started.clone(), config).unwrap();
+        let parts = parts.into_iter().map(Event::from);
+        let scope = Scope::Search(number);
+        self.record(scope, std::iter::once(started.into()).chain(parts).collect());
+        self.carry_on(scope, &mut search, steps);
+        search
+    }
+
+    /// Trains one architecture outside of any search.
+    pub fn run(&mut self, number: u32, repeats: u32) {
+        let config = config();
+        let text = config.to_toml();
+        let parts = config_parts(&text);
+        let started = RunStarted {
+            architecture: "[C(8,3,1), P(2,2), SM(10)]".parse().unwrap(),
+            repeats,
+            seed: 1,
+            chance: qtrail::chance::SCHEME.into(),
+            data: data(),
+            folder: "/data".into(),
+            config: Hash::of(text.as_bytes()),
+            config_parts: u16::try_from(parts.len()).unwrap(),
+            threads: 1,
+            program: "qtrail 0".into(),
+        };
+        let mut run = Run::new(started.clone(), config).unwrap();
+        let parts = parts.into_iter().map(Event::from);
+        let scope = Scope::Run(number);
+        self.record(scope, std::iter::once(started.into()).chain(parts).collect());
+        self.carry_on(scope, &mut run, usize::MAX);
+    }
+
+    pub fn carry_on(&mut self, scope: Scope, job: &mut dyn Job, steps: usize) {
+        for _ in 0..steps {
+            let events = match job.decide(true) {
+                Decision::Record(events) => events,
+                Decision::Train(trial) => train(job, trial),
+                Decision::Wait | Decision::Done => return,
+            };
+            for event in &events {
+                job.apply(event).unwrap();
+            }
+            self.record(scope, events);
+        }
+    }
+
+    pub fn resumed(&mut self, scope: Scope, job: &mut dyn Job) {
+        let event = Event::from(Resumed { program: "qtrail 0".into(), host: "host".into() });
+        job.apply(&event).unwrap();
+        self.record(scope, vec![event]);
+    }
+
+    /// Writes the history into a new store.
+    pub fn store(&self, root: &Path) -> Store {
+        let store = Store::open_or_create(root).unwrap();
+        let mut log = SledLog::open(store.clone(), Options::default()).unwrap();
+        let mut head = log.head().unwrap();
+        let written = usize::try_from(head.position.0).unwrap();
+        for batch in self.frames[written..].chunks(100) {
+            head = log.append(head, batch).unwrap();
+        }
+        log.close().unwrap();
+        store
+    }
+}
+
+/// One search, finished, as most tests want it.
+pub fn finished() -> History {
+    let mut history = History::default();
+    history.search(1, "first", 3, usize::MAX);
+    history
+}
+
+/// A finished search, a run, and a search that stopped in the middle.
+pub fn several() -> History {
+    let mut history = finished();
+    history.run(1, 2);
+    let mut search = history.search(2, "second", 4, 20);
+    history.resumed(Scope::Search(2), &mut search);
+    history
+}
+
+pub fn config() -> SearchConfig {
+    SearchConfig::read(presets::text("tiny").unwrap(), None, &[]).unwrap()
+}
+
+fn data() -> DataFacts {
+    DataFacts {
+        name: "test".into(),
+        content: Hash::of(b"content"),
+        channels: 1,
+        side: 28,
+        classes: 10,
+        train: 200,
+        validation: 100,
+        split: Hash::of(b"split"),
+    }
+}
+
+/// What a trainer makes of a trial: one in eight is no better than chance, one in eight is lost
+/// once, the others get accuracies from their seed.
+fn train(job: &dyn Job, ordinal: u32) -> Vec<Event> {
+    let trial = job.trials().get(ordinal).unwrap();
+    let mut chance = Stream::new(trial.planned.seed, "fake", 0);
+    let kind = chance.below(8);
+    let attempt = trial.attempts + 1;
+    let mut events = vec![
+        AttemptStarted {
+            trial: ordinal,
+            attempt,
+            device: "cpu".into(),
+            threads: 1,
+            trainer: "fake 1".into(),
+            library: "none".into(),
+            isa: "any".into(),
+            host: "host".into(),
+        }
+        .into(),
+    ];
+    let mut correct = Vec::new();
+    for epoch in 1..=if kind == 0 { 1 } else { 2 } {
+        let right = if kind == 0 { 10 } else { 20 + u32::try_from(chance.below(75)).unwrap() };
+        correct.push(right);
+        events.push(
+            EpochFinished {
+                trial: ordinal,
+                attempt,
+                restart: 0,
+                epoch,
+                learning_rate: 0.001,
+                train_loss: 2.0 / f64::from(epoch),
+                train_correct: right * 2,
+                train_total: 200,
+                validation_loss: 2.5 / f64::from(epoch),
+                validation_correct: right,
+                validation_total: 100,
+                seconds: 0.25,
+            }
+            .into(),
+        );
+        if kind == 1 && attempt == 1 {
+            let reason = "the trainer ended: killed".into();
+            events.push(AttemptLost { trial: ordinal, attempt, counts: true, reason }.into());
+            return events;
+        }
+    }
+    let best = *correct.iter().max().unwrap();
+    let outcome = if kind == 0 {
+        let (reason, message) = (FailedReason::Chance, "no better than chance".into());
+        Outcome::Failed { reason, message }
+    } else {
+        Outcome::Trained {
+            best_epoch: 1 + u32::try_from(correct.iter().position(|n| *n == best).unwrap())
+                .unwrap(),
+            best_correct: best,
+            last_correct: *correct.last().unwrap(),
+            total: 100,
+            weights: Some(Hash::of(&ordinal.to_le_bytes())),
+            kept: false,
+        }
+    };
+    events.push(
+        TrialFinished {
+            trial: ordinal,
+            attempt,
+            outcome,
+            epochs: u32::try_from(correct.len()).unwrap(),
+            restarts: 0,
+            seconds: 0.5,
+            peak_memory: 0,
+        }
+        .into(),
+    );
+    events
+}
