@@ -8,4 +8,6 @@ pub mod data;
 pub mod engine;
 pub mod events;
 pub mod log;
+#[cfg(feature = "train")]
+pub mod torch;
 pub mod trainer;
