@@ -1,8 +1,47 @@
 //! qtrail: an event-sourced experiment database for reinforcement-learning architecture search.
+//!
+//! # The idea
+//!
+//! An agent samples convolutional networks by Q-learning, a trainer process trains them, and every
+//! fact of that is appended to an embedded log and never changed. The Q-table, the leaderboards
+//! and all tables are *folds* of the log: delete them, and they come back bit for bit. That is why
+//! a search can be killed anywhere and resumed to the same result.
+//!
+//! # The map
+//!
+//! Top knows bottom, never the reverse (`tests/tidy.rs` checks it). What a part does *not* know is
+//! as important as what it does.
+//!
+//! | module | what it is | what it does not know |
+//! |---|---|---|
+//! | [`cli`] | one file per verb; rendering; the only place that prints, reads the environment and the clock | |
+//! | [`engine`] | the imperative shell: carries out a search or run, event by event | terminals, SQL |
+//! | [`views`] | the read model: tables folded from events, in SQLite; the only place that names rusqlite | how to append |
+//! | [`torch`] | networks and training through libtorch (feature `train`); the only place that names tch | the log, the agent |
+//! | [`trainer`] | the protocol, and keeping trainer processes alive | the log |
+//! | [`agent`] | state space, Q-table, epsilon-greedy policy, schedule, replay: pure | IO, clocks, the log |
+//! | [`data`] | image data sets: formats, fetching, splits | what is trained on them |
+//! | [`config`] | settings as data: flavours, presets, recipes: pure | what is done with them |
+//! | [`log`] | where events live: sled, HEAD, leases, artifacts | what an event means |
+//! | [`events`] | facts and their bytes: kinds, codec, frames, digest: pure | where frames live |
+//! | [`arch`] | nouns: layers, architectures, notation, shapes: pure | everything else |
+//! | [`chance`] | addressed random numbers | everything else |
+//!
+//! # A search, end to end
+//!
+//! `cli::search` reads a configuration ([`config`]), finds the images and draws their split
+//! ([`data`]), and opens a session in a store ([`engine::session`]). The engine asks the search
+//! what happens next ([`agent::Job::decide`]), records it ([`engine::journal`] over [`log`]), takes
+//! it in ([`agent::Job::apply`]), gives trials to a trainer ([`engine::crew`]), and records what
+//! the trainer answers. `qtrail-torch` is that trainer; any program that speaks
+//! [`trainer::protocol`] will do. Tables are SQL views over the read model ([`views`]).
+//!
+//! The formats are promises; `schema/` says what they are, without the code.
 
 pub mod agent;
 pub mod arch;
 pub mod chance;
+pub mod cli;
 pub mod config;
 pub mod data;
 pub mod engine;
@@ -11,3 +50,4 @@ pub mod log;
 #[cfg(feature = "train")]
 pub mod torch;
 pub mod trainer;
+pub mod views;

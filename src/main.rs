@@ -1,1 +1,31 @@
-fn main() {}
+//! Parse, run, exit code.
+
+use std::ffi::OsString;
+use std::panic::catch_unwind;
+use std::process::ExitCode;
+
+use clap::Parser;
+use qtrail::cli::{self, Cli, Exit};
+use qtrail::log::{PROBE_ARGUMENT, probe_main};
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let Some((first, rest)) = arguments.split_first()
+        && first == PROBE_ARGUMENT
+    {
+        return probe_main(rest, &mut std::io::stdout());
+    }
+    // A panic has printed its message; it is a mistake in this program, and exits as one.
+    let result = catch_unwind(|| cli::run(&Cli::parse()));
+    match result {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            cli::note(&format!("error: {}", error.message));
+            if let Some(hint) = &error.hint {
+                cli::note(&format!("  hint: {hint}"));
+            }
+            ExitCode::from(error.exit as u8)
+        }
+        Err(_) => ExitCode::from(Exit::Bug as u8),
+    }
+}

@@ -1,8 +1,9 @@
 //! The replay memory: experiences in the order in which they were recorded.
 
-use super::qtable::{Learning, QTable};
+use super::qtable::QTable;
 use super::space::{PairId, Space};
 use crate::chance::Stream;
+use crate::config::learning::Learning;
 
 /// Experiences, their trajectories laid end to end.
 #[derive(Debug, Clone, Default, PartialEq)]

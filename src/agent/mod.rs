@@ -47,6 +47,9 @@ pub trait Job: std::fmt::Debug {
     /// The images it sees.
     fn data(&self) -> &DataFacts;
 
+    /// The folder they were in when it began.
+    fn folder(&self) -> &str;
+
     /// Threads a trainer computes with on a CPU.
     fn threads(&self) -> u32;
 

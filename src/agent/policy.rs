@@ -1,53 +1,9 @@
 //! Epsilon-greedy sampling of an architecture (Baker et al. 2017, section 3.2 and Algorithm 2).
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
 use super::qtable::QTable;
 use super::space::{PairId, Space, StateId, Trajectory};
 use crate::chance::Stream;
-
-/// The share of random actions, in ten-thousandths, so that equal means equal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Epsilon(u16);
-
-const WHOLE: u16 = 10_000;
-
-impl Epsilon {
-    /// From a share between 0 and 1, rounded to four decimals; `None` outside.
-    #[must_use]
-    pub fn new(share: f64) -> Option<Self> {
-        let scaled = (share * f64::from(WHOLE)).round();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
-        (0.0..=f64::from(WHOLE)).contains(&scaled).then_some(Self(scaled as u16))
-    }
-
-    /// As a share between 0 and 1.
-    #[must_use]
-    pub fn share(self) -> f64 {
-        f64::from(self.0) / f64::from(WHOLE)
-    }
-}
-
-impl fmt::Display for Epsilon {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.share().fmt(f)
-    }
-}
-
-impl Serialize for Epsilon {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(self.share())
-    }
-}
-
-impl<'de> Deserialize<'de> for Epsilon {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let share = f64::deserialize(deserializer)?;
-        Self::new(share).ok_or_else(|| serde::de::Error::custom("epsilon is a share from 0 to 1"))
-    }
-}
+use crate::config::learning::Epsilon;
 
 /// Samples an architecture: at each step with probability `epsilon` any action, otherwise one of
 /// those with the highest Q-value, equals equally likely.
@@ -56,7 +12,7 @@ pub fn sample(space: &Space, q: &QTable, epsilon: Epsilon, chance: &mut Stream) 
     let mut trajectory = Vec::new();
     let mut place = Some(space.start());
     while let Some(here) = place {
-        let pair = if chance.below(WHOLE.into()) < epsilon.0.into() {
+        let pair = if chance.below(Epsilon::WHOLE.into()) < epsilon.parts().into() {
             let pairs = space.pairs(here.state);
             pairs.start + chance.index(pairs.len())
         } else {
@@ -79,9 +35,9 @@ fn greedy(space: &Space, q: &QTable, state: StateId, chance: &mut Stream) -> usi
 
 #[cfg(test)]
 mod tests {
-    use super::super::qtable::Learning;
-    use super::super::space::SpaceConfig;
     use super::*;
+    use crate::config::learning::Learning;
+    use crate::config::space::SpaceConfig;
 
     fn world() -> (Space, QTable) {
         let space = Space::new(&SpaceConfig::paper(12), 32, 10).unwrap();
@@ -91,15 +47,6 @@ mod tests {
 
     fn epsilon(share: f64) -> Epsilon {
         Epsilon::new(share).unwrap()
-    }
-
-    #[test]
-    fn epsilon_is_a_share() {
-        assert_eq!(epsilon(0.1 + 0.2), epsilon(0.3));
-        assert_eq!(epsilon(0.9).to_string(), "0.9");
-        for wrong in [-0.1, 1.1, f64::NAN] {
-            assert_eq!(Epsilon::new(wrong), None);
-        }
     }
 
     #[test]

@@ -1,26 +1,7 @@
 //! The Q-table and its update (Baker et al. 2017, section 3 and Algorithm 1).
 
 use super::space::{PairId, Space, StateId};
-use serde::{Deserialize, Serialize};
-
-/// Constants of Q-learning.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Learning {
-    /// Learning rate.
-    pub alpha: f64,
-    /// Discount factor.
-    pub gamma: f64,
-    /// Q-value of a pair before its first update.
-    pub init: f64,
-}
-
-impl Default for Learning {
-    /// Appendix D.1 of the paper.
-    fn default() -> Self {
-        Self { alpha: 0.01, gamma: 1.0, init: 0.5 }
-    }
-}
+use crate::config::learning::Learning;
 
 /// Q-values and update counts of all pairs of a space, in the order of pair ids.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,8 +65,8 @@ impl QTable {
 
 #[cfg(test)]
 mod tests {
-    use super::super::space::SpaceConfig;
     use super::*;
+    use crate::config::space::SpaceConfig;
 
     /// The toy example: A = [C(64,3,1), P(2,2), SM(10)] 0.9, B = [C(64,3,1), SM(10)] 0.4, A again.
     #[test]

@@ -64,6 +64,10 @@ impl Job for Run {
         &self.started.data
     }
 
+    fn folder(&self) -> &str {
+        &self.started.folder
+    }
+
     fn threads(&self) -> u32 {
         self.started.threads
     }

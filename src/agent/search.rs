@@ -8,20 +8,22 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::memory::{Memory, draw_uniform};
-use super::policy::{Epsilon, sample};
+use super::policy::sample;
 use super::qtable::QTable;
-use super::space::{Space, SpaceError, Trajectory};
+use super::space::{Space, Trajectory};
 use super::trials::{Status, Trials, training_seed};
 use super::{Decision, Impossible, Job};
 use crate::arch::shape::Map;
 use crate::arch::{Architecture, PoolRule, Shapes};
 use crate::chance::Stream;
+use crate::config::learning::{Epsilon, Learning};
+use crate::config::recipe::WeightsOf;
+use crate::config::space::SpaceError;
 use crate::config::{ReplayPolicy, SearchConfig};
 use crate::events::{
     EpisodeSampled, Event, ExperienceRecorded, Hash, Outcome, PhaseEnd, PhaseEnded, ReplayUpdated,
     SearchFinished, SearchStarted, TrialLost, TrialPlanned,
 };
-use crate::trainer::protocol::WeightsOf;
 
 /// The state of a search, folded from its events.
 #[derive(Debug, Clone)]
@@ -318,11 +320,8 @@ impl Search {
         if update.draws.iter().any(|&draw| draw as usize >= self.memory.len()) {
             return Err(Impossible::of(event, "a draw is outside the memory"));
         }
-        let with = super::qtable::Learning {
-            alpha: update.alpha,
-            gamma: update.gamma,
-            init: self.config.learning.init,
-        };
+        let with =
+            Learning { alpha: update.alpha, gamma: update.gamma, init: self.config.learning.init };
         self.memory.replay(&self.space, &mut self.q, &update.draws, with);
         let found = Hash(self.q.digest());
         if found == update.q {
@@ -353,6 +352,10 @@ impl Job for Search {
 
     fn data(&self) -> &crate::events::DataFacts {
         &self.started.data
+    }
+
+    fn folder(&self) -> &str {
+        &self.started.folder
     }
 
     fn threads(&self) -> u32 {

@@ -25,6 +25,7 @@ fn search(settings: &[&str]) -> Search {
         seed: 7,
         chance: crate::chance::SCHEME.into(),
         data,
+        folder: String::new(),
         config: Hash::of(config.to_toml().as_bytes()),
         config_parts: 0,
         threads: 1,
@@ -212,4 +213,11 @@ fn impossible_histories_are_refused() {
     let mut search = search(&[]);
     let first_error = changed.iter().find_map(|event| search.apply(event).err());
     assert!(matches!(first_error, Some(Impossible::Digest { episode: 4, .. })), "{first_error:?}");
+}
+
+#[test]
+fn the_demo_space_holds_1042_architectures() {
+    let demo = SearchConfig::read(presets::text("demo").unwrap(), None, &[]).unwrap();
+    let space = space::Space::new(&demo.space, 28, 10).unwrap();
+    assert_eq!(space.architectures(), 1_042);
 }

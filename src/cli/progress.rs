@@ -94,7 +94,8 @@ impl Progress {
             Event::AttemptStarted(started) => {
                 if let Some(trial) = job.trials().get(started.trial) {
                     let architecture = &trial.planned.architecture;
-                    self.trial = format!("trial {} on {}  {architecture}", started.trial, started.device);
+                    self.trial =
+                        format!("trial {} on {}  {architecture}", started.trial, started.device);
                 }
             }
             Event::TrialFinished(finished) => {
@@ -105,7 +106,10 @@ impl Progress {
                 }
             }
             Event::AttemptLost(lost) if lost.counts => {
-                self.say(&format!("trial {}, attempt {} lost: {}", lost.trial, lost.attempt, lost.reason));
+                self.say(&format!(
+                    "trial {}, attempt {} lost: {}",
+                    lost.trial, lost.attempt, lost.reason
+                ));
             }
             Event::TrialLost(lost) => {
                 self.say(&format!("trial {} given up after 3 lost attempts", lost.trial));
@@ -121,13 +125,18 @@ impl Progress {
             Status::Finished(Outcome::Trained { best_correct, total, .. }) => {
                 format!("{:.4}", f64::from(*best_correct) / f64::from(*total))
             }
-            Status::Finished(Outcome::Failed { reason, .. }) => format!("failed: {}", reason.name()),
+            Status::Finished(Outcome::Failed { reason, .. }) => {
+                format!("failed: {}", reason.name())
+            }
             _ => return,
         };
         let (done, total) = (ended(job).count(), job.planned_models());
         let left = self.time_left(u64::from(total).saturating_sub(done as u64));
         let left = left.map(|left| format!("  {} left", duration(left))).unwrap_or_default();
-        self.say(&format!("{} {done}/{total}  {what}  {}{left}", self.scope, trial.planned.architecture));
+        self.say(&format!(
+            "{} {done}/{total}  {what}  {}{left}",
+            self.scope, trial.planned.architecture
+        ));
     }
 
     /// Time since this process began to watch.
@@ -142,7 +151,8 @@ impl Report for Progress {
         match news {
             News::Recorded(event) => self.recorded(job, event),
             News::Progress { trial, epoch, share } => {
-                if let (Some((_, _, line)), Some(planned)) = (&self.bars, job.trials().get(*trial)) {
+                if let (Some((_, _, line)), Some(planned)) = (&self.bars, job.trials().get(*trial))
+                {
                     let (epochs, percent) = (job.config().recipe.epochs, share * 100.0);
                     let architecture = &planned.planned.architecture;
                     line.set_message(format!(

@@ -5,17 +5,18 @@
 //! that. The complete result is recorded with the search; [`SearchConfig::to_toml`] is its
 //! canonical text.
 
+pub mod learning;
 pub mod presets;
+pub mod recipe;
+pub mod space;
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::agent::policy::Epsilon;
-use crate::agent::qtable::Learning;
-use crate::agent::space::SpaceConfig;
 use crate::events::FailedReason;
-use crate::trainer::protocol::WeightsOf;
-use crate::trainer::recipe::{Recipe, RecipeError};
+use learning::{Epsilon, Learning};
+use recipe::{Recipe, RecipeError, WeightsOf};
+use space::SpaceConfig;
 
 /// Everything a search is told, except its seed, its name and where things lie.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -337,7 +338,7 @@ fn base(flavour: Flavour) -> Table {
                 chance: Some(0.15),
                 weight_decay: 0.0005,
                 dropout: crate::arch::dropout::DropoutRule::Slots,
-                init: crate::trainer::recipe::Init::FanIn,
+                init: recipe::Init::FanIn,
                 gap: crate::arch::GapHead::ReluAndFull,
                 ..paper
             },

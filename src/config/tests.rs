@@ -1,8 +1,7 @@
 use super::*;
-use crate::agent::space::Space;
 use crate::arch::GapHead;
 use crate::arch::dropout::DropoutRule;
-use crate::trainer::recipe::Init;
+use recipe::Init;
 
 fn preset(name: &str, flavour: Option<Flavour>, settings: &[&str]) -> SearchConfig {
     let settings: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
@@ -60,12 +59,6 @@ fn the_papers_schedules_and_spaces() {
             config.schedule.phases.iter().map(|phase| phase.epsilon.share()).collect();
         assert_eq!(epsilons, [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1], "{name}");
     }
-}
-
-#[test]
-fn the_demo_space_holds_1042_architectures() {
-    let space = Space::new(&preset("demo", None, &[]).space, 28, 10).unwrap();
-    assert_eq!(space.architectures(), 1_042);
 }
 
 #[test]

@@ -1,110 +1,223 @@
-//! The IDX format of MNIST and its relatives, plain or gzipped.
+//! The IDX format of MNIST and its relatives, plain or gzip-compressed, read strictly.
 //!
-//! Strict: the magic number must be that of images or labels, and the file must hold exactly as
-//! many bytes as its own header announces. The header is believed only within limits, and no more
-//! than announced is ever read, so that neither a false count nor a gzip bomb fills the memory.
+//! Layout, all numbers big-endian: magic (u32: 0x00000803 images, 0x00000801 labels), one u32 per
+//! dimension (count, then rows and columns for images), then one byte per pixel or label.
+//!
+//! A file is believed only as far as its own length allows: what the header announces is held
+//! against limits and against the most that the stored bytes can unpack to before anything is
+//! reserved, and never more than one byte beyond the announced end is unpacked.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
+use sha2::{Digest, Sha256};
 
 use super::DataError;
 
-/// Magic number of a file of images: unsigned bytes, three dimensions.
-const IMAGES: u32 = 0x0000_0803;
-/// Magic number of a file of labels: unsigned bytes, one dimension.
-const LABELS: u32 = 0x0000_0801;
-/// Most bytes of content accepted.
-const CONTENT_MAX: u64 = 8 << 30;
+/// Most images or labels in one file.
+pub const COUNT_MAX: u32 = 10_000_000;
+/// Longest side of an image in pixels.
+pub const SIDE_MAX: u32 = 1024;
+/// Most payload bytes in one file: what is kept in memory at once.
+pub const BYTES_MAX: u64 = 4 << 30;
 
-/// Images of one file: count, side, and count x side x side bytes.
+/// First two bytes of gzip data. No IDX file starts so, hence names need not tell.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Deflate cannot pack better than 1032 to 1 (a match of 258 bytes takes two bits).
+const DEFLATE_RATIO_MAX: u64 = 1032;
+/// Memory reserved on the word of a header alone; beyond it, memory follows the data.
+const RESERVE_MAX: u64 = 64 << 20;
+
+/// What an IDX file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Images: count, rows, columns.
+    Images,
+    /// Labels: count.
+    Labels,
+}
+
+impl Kind {
+    /// The number at the start of such a file: type u8 (0x08) and the number of dimensions.
+    #[must_use]
+    pub fn magic(self) -> u32 {
+        match self {
+            Self::Images => 0x0803,
+            Self::Labels => 0x0801,
+        }
+    }
+
+    fn dimensions(self) -> usize {
+        match self {
+            Self::Images => 3,
+            Self::Labels => 1,
+        }
+    }
+
+    fn plural(self) -> &'static str {
+        match self {
+            Self::Images => "images",
+            Self::Labels => "labels",
+        }
+    }
+}
+
+/// The content of one IDX file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdxImages {
-    /// Number of images.
+pub struct Idx {
+    /// What it holds.
+    pub kind: Kind,
+    /// Number of images or labels, at least 1.
     pub count: u32,
-    /// Side in pixels.
+    /// Side of the square images in pixels; 1 for labels.
     pub side: u32,
-    /// Bytes, image after image, row after row.
-    pub pixels: Vec<u8>,
+    /// count × side × side bytes.
+    pub payload: Vec<u8>,
 }
 
-/// Reads a file of images.
+impl Idx {
+    /// SHA-256 of the decompressed file, header included: what `gunzip | sha256sum` says.
+    #[must_use]
+    pub fn content_sha256(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(self.header());
+        hash.update(&self.payload);
+        hash.finalize().into()
+    }
+
+    /// The file's bytes before the payload.
+    #[must_use]
+    pub fn header(&self) -> Vec<u8> {
+        let numbers = [self.kind.magic(), self.count, self.side, self.side];
+        numbers[..=self.kind.dimensions()].iter().flat_map(|n| n.to_be_bytes()).collect()
+    }
+}
+
+/// Reads the IDX file at `path`, plain or gzip-compressed whatever its name says.
 ///
 /// # Errors
-/// [`DataError`] if it cannot be read, or is not exactly such a file.
-pub fn read_images(path: &Path) -> Result<IdxImages, DataError> {
-    let mut reader = open(path)?;
-    let [magic, count, rows, columns] = header(path, &mut reader)?;
-    check_magic(path, magic, IMAGES, "images")?;
-    if rows != columns {
-        return Err(wrong(path, format!("its images are {rows} x {columns} pixels, not square")));
+/// [`DataError`] if the file cannot be read, is not of this `kind`, exceeds the limits, or its
+/// length is not exactly what its header announces.
+pub fn read(path: &Path, kind: Kind) -> Result<Idx, DataError> {
+    let file = File::open(path).map_err(DataError::io("open", path))?;
+    let stored = file.metadata().map_err(DataError::io("open", path))?.len();
+    let mut file = BufReader::with_capacity(1 << 16, file);
+    let packed = file.fill_buf().map_err(DataError::io("read", path))?.starts_with(&GZIP_MAGIC);
+    if packed {
+        let most = stored.saturating_mul(DEFLATE_RATIO_MAX);
+        Decoder { path, kind, packed, most, input: MultiGzDecoder::new(file) }.decode()
+    } else {
+        Decoder { path, kind, packed, most: stored, input: file }.decode()
     }
-    let length = u64::from(count).checked_mul(u64::from(rows) * u64::from(columns));
-    let pixels = content(path, reader, length)?;
-    Ok(IdxImages { count, side: rows, pixels })
 }
 
-/// Reads a file of labels.
-///
-/// # Errors
-/// [`DataError`] if it cannot be read, or is not exactly such a file.
-pub fn read_labels(path: &Path) -> Result<Vec<u8>, DataError> {
-    let mut reader = open(path)?;
-    let [magic, count] = header(path, &mut reader)?;
-    check_magic(path, magic, LABELS, "labels")?;
-    content(path, reader, Some(count.into()))
+struct Decoder<'a, R> {
+    path: &'a Path,
+    kind: Kind,
+    packed: bool,
+    /// The most bytes that `input` can hold.
+    most: u64,
+    input: R,
 }
 
-fn open(path: &Path) -> Result<Box<dyn Read>, DataError> {
-    let file = File::open(path).map_err(|source| DataError::io("read", path, source))?;
-    let file = BufReader::new(file);
-    let gzipped = path.extension().is_some_and(|extension| extension == "gz");
-    Ok(if gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
-}
-
-fn header<const N: usize>(path: &Path, reader: &mut dyn Read) -> Result<[u32; N], DataError> {
-    let mut numbers = [0; N];
-    for number in &mut numbers {
-        let mut bytes = [0; 4];
-        reader.read_exact(&mut bytes).map_err(|error| cut(path, &error))?;
-        *number = u32::from_be_bytes(bytes);
+impl<R: Read> Decoder<'_, R> {
+    fn decode(mut self) -> Result<Idx, DataError> {
+        self.check_magic()?;
+        let dimensions = self.numbers(self.kind.dimensions(), 4)?;
+        let (count, side) = self.check_dimensions(&dimensions)?;
+        let header = 4 + 4 * self.kind.dimensions() as u64;
+        let payload = self.payload(header, u64::from(count) * u64::from(side) * u64::from(side))?;
+        Ok(Idx { kind: self.kind, count, side, payload })
     }
-    Ok(numbers)
-}
 
-fn check_magic(path: &Path, found: u32, expected: u32, what: &str) -> Result<(), DataError> {
-    if found == expected {
-        return Ok(());
-    }
-    let reason =
-        format!("it begins with {found:#010x}, not {expected:#010x}: no IDX file of {what}");
-    Err(wrong(path, reason))
-}
-
-/// Reads exactly `length` bytes, and makes sure that nothing follows.
-fn content(path: &Path, reader: impl Read, length: Option<u64>) -> Result<Vec<u8>, DataError> {
-    let too_large = || wrong(path, "its header announces more than 8 GiB".to_owned());
-    let length = length.filter(|&length| length <= CONTENT_MAX).ok_or_else(too_large)?;
-    let mut bytes = Vec::new();
-    let read =
-        reader.take(length + 1).read_to_end(&mut bytes).map_err(|error| cut(path, &error))?;
-    match (read as u64).cmp(&length) {
-        std::cmp::Ordering::Equal => Ok(bytes),
-        std::cmp::Ordering::Less => {
-            Err(wrong(path, format!("its header announces {length} bytes, it holds {read}")))
+    fn check_magic(&mut self) -> Result<(), DataError> {
+        let (expected, found) = (self.kind.magic(), self.numbers(1, 0)?[0]);
+        if found == expected {
+            return Ok(());
         }
-        std::cmp::Ordering::Greater => {
-            Err(wrong(path, format!("more than the {length} bytes of its header follow")))
+        let kind = self.kind.plural();
+        Err(DataError::WrongMagic { path: self.path.to_path_buf(), kind, expected, found })
+    }
+
+    /// The next `n` numbers of the header, which stand at `offset`.
+    fn numbers(&mut self, n: usize, offset: u64) -> Result<Vec<u32>, DataError> {
+        let bytes = self.take(4 * n as u64)?;
+        if bytes.len() < 4 * n {
+            let expected = offset + 4 * n as u64;
+            return Err(self.truncated(expected, offset + bytes.len() as u64));
+        }
+        let number = |b: &[u8]| b.iter().fold(0, |n, &byte| n << 8 | u32::from(byte));
+        Ok(bytes.chunks_exact(4).map(number).collect())
+    }
+
+    fn check_dimensions(&self, dimensions: &[u32]) -> Result<(u32, u32), DataError> {
+        let &[count, ref sides @ ..] = dimensions else {
+            return Err(self.truncated(8, 4));
+        };
+        self.check_limit(self.kind.plural(), count.into(), COUNT_MAX.into())?;
+        let &[rows, columns] = sides else {
+            return Ok((count, 1));
+        };
+        self.check_limit("rows", rows.into(), SIDE_MAX.into())?;
+        self.check_limit("columns", columns.into(), SIDE_MAX.into())?;
+        if rows != columns {
+            return Err(DataError::NotSquare { path: self.path.to_path_buf(), rows, columns });
+        }
+        let bytes = u64::from(count) * u64::from(rows) * u64::from(columns);
+        self.check_limit("bytes of pixels", bytes, BYTES_MAX)?;
+        Ok((count, rows))
+    }
+
+    fn check_limit(&self, what: &'static str, found: u64, limit: u64) -> Result<(), DataError> {
+        if (1..=limit).contains(&found) {
+            return Ok(());
+        }
+        Err(DataError::OutOfLimits { path: self.path.to_path_buf(), what, found, limit })
+    }
+
+    fn payload(&mut self, header: u64, bytes: u64) -> Result<Vec<u8>, DataError> {
+        let expected = header + bytes;
+        if expected > self.most {
+            return Err(self.truncated(expected, self.most));
+        }
+        // One byte more than announced: it shows trailing bytes, and asking for it makes the
+        // decompressor check the CRC at the end of its data.
+        let payload = self.take(bytes + 1)?;
+        let found = payload.len() as u64;
+        if found < bytes {
+            return Err(self.truncated(expected, header + found));
+        }
+        if found > bytes {
+            return Err(DataError::TrailingBytes { path: self.path.to_path_buf(), expected });
+        }
+        Ok(payload)
+    }
+
+    /// Up to `n` bytes; fewer only at the end.
+    fn take(&mut self, n: u64) -> Result<Vec<u8>, DataError> {
+        let mut bytes = Vec::with_capacity(n.min(RESERVE_MAX) as usize);
+        let input = self.input.by_ref();
+        input.take(n).read_to_end(&mut bytes).map_err(|error| self.read_error(error))?;
+        Ok(bytes)
+    }
+
+    fn read_error(&self, source: io::Error) -> DataError {
+        use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        let path = self.path.to_path_buf();
+        match source.kind() {
+            UnexpectedEof if self.packed => {
+                DataError::DamagedGzip { path, reason: "it does not end where it should".into() }
+            }
+            InvalidData | InvalidInput if self.packed => {
+                DataError::DamagedGzip { path, reason: source.to_string() }
+            }
+            _ => DataError::Io { doing: "read", path, source },
         }
     }
-}
 
-fn cut(path: &Path, error: &std::io::Error) -> DataError {
-    wrong(path, format!("it is cut short or damaged: {error}"))
-}
-
-fn wrong(path: &Path, reason: String) -> DataError {
-    DataError::Wrong { path: path.to_owned(), reason }
+    fn truncated(&self, expected: u64, found: u64) -> DataError {
+        DataError::Truncated { path: self.path.to_path_buf(), expected, found }
+    }
 }

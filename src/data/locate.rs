@@ -1,10 +1,13 @@
 //! Where data sets lie: `NAME` or a folder.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Component, Path, PathBuf, absolute};
 
-use super::DataError;
+use super::{DataError, IdxFolder, Images, KnownSet, Part, known_names};
 
 /// The folders in which named data sets are looked for.
+///
+/// Only the command line reads the environment; it fills this in.
 #[derive(Debug, Clone, Default)]
 pub struct DataHome {
     /// `$QTRAIL_DATA`: if set, fetched sets live here.
@@ -13,63 +16,118 @@ pub struct DataHome {
     pub cache: PathBuf,
 }
 
-/// A known data set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known {
-    /// Its name.
-    pub name: &'static str,
-    /// Where the system's package puts it.
-    pub system: Option<&'static str>,
-}
-
-/// All known data sets.
-pub const KNOWN: &[Known] = &[
-    Known { name: "fashion-mnist", system: Some("/usr/share/datasets/fashion-mnist") },
-    Known { name: "mnist", system: None },
-];
-
 /// A data set on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
     /// Its name, or that of its folder.
     pub name: String,
-    /// The folder with its files.
+    /// The folder with its files; absolute, so that it means the same to another process.
     pub folder: PathBuf,
+    /// The known set that the name promises.
+    pub known: Option<&'static KnownSet>,
 }
 
 impl DataHome {
+    /// The folder in which fetched data sets live.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.told.as_ref().unwrap_or(&self.cache)
+    }
+
     /// The folder that holds, or would hold, a fetched data set.
     #[must_use]
     pub fn folder(&self, name: &str) -> PathBuf {
-        self.told.as_ref().unwrap_or(&self.cache).join(name)
+        self.root().join(name)
     }
 
     /// Finds a data set by name or folder.
     ///
+    /// A known name wins over a folder of that name in the working folder (`./NAME` means the
+    /// folder). Any other word is a folder, or a set of the user's own in the data home.
+    ///
     /// # Errors
     /// [`DataError::NotFetched`] for a known one that is not here, [`DataError::Unknown`] else.
     pub fn locate(&self, name_or_folder: &str) -> Result<Located, DataError> {
-        let Some(known) = KNOWN.iter().find(|known| known.name == name_or_folder) else {
-            let folder = PathBuf::from(name_or_folder);
-            let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
-            return match (folder.is_dir().then(|| std::path::absolute(&folder)), name) {
-                (Some(Ok(folder)), Some(name)) => Ok(Located { name, folder }),
-                _ => Err(DataError::Unknown { name: name_or_folder.into(), known: known_names() }),
-            };
-        };
-        let name = known.name.to_owned();
-        let told = self.told.iter().map(|told| told.join(known.name));
-        let cache = std::iter::once(self.cache.join(known.name));
-        let system = known.system.iter().map(PathBuf::from);
-        match told.chain(cache).chain(system).find(|folder| folder.is_dir()) {
-            Some(folder) => Ok(Located { name, folder }),
-            None => Err(DataError::NotFetched { name }),
+        if let Some(set) = KnownSet::named(name_or_folder) {
+            return self.locate_known(set);
         }
+        let homes = self.homes().into_iter().filter(|_| is_word(name_or_folder));
+        let in_home = homes.map(|home| home.join(name_or_folder));
+        std::iter::once(PathBuf::from(name_or_folder))
+            .chain(in_home)
+            .find(|folder| folder.is_dir())
+            .map(|folder| Located {
+                name: folder_name(&folder),
+                folder: full(&folder),
+                known: None,
+            })
+            .ok_or_else(|| DataError::Unknown { name: name_or_folder.into(), known: known_names() })
+    }
+
+    /// Finds a known set: where `$QTRAIL_DATA` says, in the user cache, in the folder of Debian's
+    /// package.
+    ///
+    /// # Errors
+    /// [`DataError::NotFetched`] if none of them has it.
+    pub fn locate_known(&self, set: &'static KnownSet) -> Result<Located, DataError> {
+        let name = set.name.to_owned();
+        let system = set.debian.map(|package| PathBuf::from(package.folder));
+        let homes = self.homes().into_iter().map(|home| home.join(set.name));
+        let looked: Vec<PathBuf> = homes.chain(system).collect();
+        match looked.iter().find(|folder| holds_something(folder)) {
+            Some(folder) => Ok(Located { name, folder: full(folder), known: Some(set) }),
+            None => Err(DataError::NotFetched { name, looked }),
+        }
+    }
+
+    fn homes(&self) -> Vec<&PathBuf> {
+        self.told.iter().chain([&self.cache]).collect()
     }
 }
 
-/// The known names, for messages.
-#[must_use]
-pub fn known_names() -> String {
-    KNOWN.iter().map(|known| known.name).collect::<Vec<_>>().join(", ")
+impl Located {
+    /// Reads one part. Of a known set, the content is held against the known hashes, so that a
+    /// search never records results of damaged images under a well-known name.
+    ///
+    /// # Errors
+    /// [`DataError`] naming the file and what is wrong with it.
+    pub fn read(&self, part: Part) -> Result<Images, DataError> {
+        let folder = IdxFolder::new(&self.folder);
+        let files = folder.read(part)?;
+        if let Some(set) = self.known {
+            set.verify_part(&folder, part, &files)?;
+        }
+        Ok(files.into())
+    }
+
+    /// What the labels 0, 1, … up to `classes` mean: the numbers themselves for an unknown set.
+    #[must_use]
+    pub fn class_names(&self, classes: u32) -> Vec<String> {
+        let known = self.known.map_or(&[][..], |set| set.class_names);
+        (0..classes)
+            .map(|class| known.get(class as usize).map_or(class.to_string(), ToString::to_string))
+            .collect()
+    }
+}
+
+/// An empty folder (somebody made it in advance) must not hide the set behind it.
+fn holds_something(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+/// Whether `text` is a plain word, not a path.
+fn is_word(text: &str) -> bool {
+    let mut parts = Path::new(text).components();
+    matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == text)
+}
+
+/// What a folder is called, also if it is written `.` or `..`.
+fn folder_name(folder: &Path) -> String {
+    let real = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
+    let name = folder.file_name().or_else(|| real.file_name());
+    name.map_or_else(|| "images".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+fn full(folder: &Path) -> PathBuf {
+    absolute(folder).unwrap_or_else(|_| folder.to_path_buf())
 }

@@ -16,12 +16,53 @@ pub struct Split {
     pub validation: Vec<u32>,
 }
 
+/// Why a split cannot be made, or why bytes are none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SplitError {
+    /// More images wanted than there are.
+    #[error("{wanted} {part} images wanted, {left} are left; ask for fewer")]
+    TooFew {
+        /// `validation` or `training`; validation images are taken first.
+        part: &'static str,
+        /// How many are wanted.
+        wanted: u32,
+        /// How many there are to take from.
+        left: u64,
+    },
+    /// Validation takes everything.
+    #[error("no image is left to train on: all {images} are taken for validation")]
+    NothingToTrain {
+        /// Number of images.
+        images: u64,
+    },
+    /// A class of which no image would be trained on.
+    #[error(
+        "class {class} has {images} images, none of which would be among the {train} to train on; \
+         ask for more training or fewer validation images"
+    )]
+    ClassNotTrained {
+        /// The class.
+        class: u8,
+        /// How many images it has.
+        images: u64,
+        /// How many images are trained on.
+        train: u32,
+    },
+    /// Bytes that are no split.
+    #[error("the split {0}")]
+    Malformed(&'static str),
+}
+
 impl Split {
     /// Draws `validation` images for validation and then `train` of the others (all if unset),
     /// each with every class in its share of `labels`.
     ///
+    /// Every class is shuffled by a stream of its own, and validation is taken first: so neither
+    /// the number of training images nor another class changes what is validated on.
+    ///
     /// # Errors
-    /// [`DataError::Split`] if there are too few images.
+    /// [`DataError::Split`] if there are too few images, in all or of a class.
     pub fn draw(
         labels: &[u8],
         validation: u32,
@@ -32,6 +73,7 @@ impl Split {
         for (&label, index) in labels.iter().zip(0..) {
             classes[usize::from(label)].push(index);
         }
+        let sizes = sizes(&classes);
         for (class, members) in classes.iter_mut().enumerate() {
             Stream::new(data_seed, "split", class as u64).shuffle(members);
         }
@@ -39,9 +81,7 @@ impl Split {
         let left = classes.iter().map(Vec::len).sum::<usize>();
         let train = train.unwrap_or(u32::try_from(left).unwrap_or(u32::MAX));
         let train = take(&mut classes, train, "training")?;
-        if train.is_empty() {
-            return Err(DataError::Split("no image is left to train on".to_owned()));
-        }
+        check_trained(&train, labels, &sizes)?;
         Ok(Self { train, validation })
     }
 
@@ -54,12 +94,18 @@ impl Split {
         numbers.flat_map(|number| number.to_le_bytes()).collect()
     }
 
+    /// BLAKE3 of the bytes of the split.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        *blake3::hash(&self.to_bytes()).as_bytes()
+    }
+
     /// Reads the bytes of a split for a data set of `images` images.
     ///
     /// # Errors
     /// [`DataError::Split`] if they are none.
     pub fn from_bytes(bytes: &[u8], images: u32) -> Result<Self, DataError> {
-        let wrong = |reason: &str| Err(DataError::Split(format!("the split {reason}")));
+        let wrong = |reason| Err(SplitError::Malformed(reason).into());
         let (words, rest) = bytes.as_chunks::<4>();
         let mut numbers = words.iter().map(|word| u32::from_le_bytes(*word));
         let (Some(train), Some(validation)) = (numbers.next(), numbers.next()) else {
@@ -85,12 +131,16 @@ impl Split {
     }
 }
 
+fn sizes(classes: &[Vec<u32>]) -> Vec<u64> {
+    classes.iter().map(|members| members.len() as u64).collect()
+}
+
 /// Takes `wanted` images off the ends of the classes, in proportion to what is left of each.
-fn take(classes: &mut [Vec<u32>], wanted: u32, what: &str) -> Result<Vec<u32>, DataError> {
-    let sizes: Vec<u64> = classes.iter().map(|members| members.len() as u64).collect();
+fn take(classes: &mut [Vec<u32>], wanted: u32, part: &'static str) -> Result<Vec<u32>, SplitError> {
+    let sizes = sizes(classes);
     let left: u64 = sizes.iter().sum();
     if u64::from(wanted) > left {
-        return Err(DataError::Split(format!("{wanted} {what} images wanted, {left} are left")));
+        return Err(SplitError::TooFew { part, wanted, left });
     }
     let mut taken = Vec::with_capacity(wanted as usize);
     for (members, share) in classes.iter_mut().zip(shares(&sizes, wanted.into())) {
@@ -102,7 +152,7 @@ fn take(classes: &mut [Vec<u32>], wanted: u32, what: &str) -> Result<Vec<u32>, D
 }
 
 /// Largest remainder: whole shares first, then one more where the remainder is largest, the lower
-/// class of equals.
+/// class of equals. No share exceeds its class: where a share is rounded up, it was below its size.
 fn shares(sizes: &[u64], wanted: u64) -> Vec<u64> {
     let total = sizes.iter().sum::<u64>().max(1);
     let mut shares: Vec<u64> = sizes.iter().map(|size| size * wanted / total).collect();
@@ -113,4 +163,20 @@ fn shares(sizes: &[u64], wanted: u64) -> Vec<u64> {
         shares[class] += 1;
     }
     shares
+}
+
+/// A class that is never shown cannot be learnt, but would count as errors ever after.
+fn check_trained(train: &[u32], labels: &[u8], sizes: &[u64]) -> Result<(), SplitError> {
+    if train.is_empty() {
+        return Err(SplitError::NothingToTrain { images: labels.len() as u64 });
+    }
+    let mut shown = [false; 256];
+    train.iter().for_each(|&index| shown[usize::from(labels[index as usize])] = true);
+    for (class, (&images, shown)) in (0..=u8::MAX).zip(sizes.iter().zip(shown)) {
+        if images > 0 && !shown {
+            let train = u32::try_from(train.len()).unwrap_or(u32::MAX);
+            return Err(SplitError::ClassNotTrained { class, images, train });
+        }
+    }
+    Ok(())
 }

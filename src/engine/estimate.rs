@@ -3,13 +3,14 @@
 //! Architectures are sampled as in the first phase, and their multiply-adds counted. The speed of
 //! a device is a rough constant: the estimate is replaced by measured times as trials end.
 
-use crate::agent::policy::{Epsilon, sample};
+use crate::agent::policy::sample;
 use crate::agent::qtable::QTable;
 use crate::agent::search::Search;
 use crate::arch::shape::Map;
 use crate::arch::{PoolRule, Shapes};
 use crate::chance::Stream;
 use crate::config::KeepWeights;
+use crate::config::learning::Epsilon;
 
 /// Multiply-adds a second in training, for one CPU thread.
 const CPU_THREAD: f64 = 4e9;

@@ -117,8 +117,8 @@ fn kept(job: &dyn Job) -> Vec<(u32, Hash, u32)> {
             ..
         }) => {
             let correct = match job.config().reward.accuracy {
-                crate::trainer::protocol::WeightsOf::Best => best_correct,
-                crate::trainer::protocol::WeightsOf::Last => last_correct,
+                crate::config::recipe::WeightsOf::Best => best_correct,
+                crate::config::recipe::WeightsOf::Last => last_correct,
             };
             Some((trial.planned.trial, hash, correct))
         }

@@ -257,8 +257,8 @@ impl<L: SharedLog> Engine<'_, L> {
             }
             (TaskResult::Trained(name), Some(best), Some(last)) => {
                 let correct = match self.job.config().reward.accuracy {
-                    crate::trainer::protocol::WeightsOf::Best => best.validation_correct,
-                    crate::trainer::protocol::WeightsOf::Last => last.validation_correct,
+                    crate::config::recipe::WeightsOf::Best => best.validation_correct,
+                    crate::config::recipe::WeightsOf::Last => last.validation_correct,
                 };
                 let taken = match name.map(|name| self.keeper.take(self.job, &name, correct)) {
                     Some(Err(LogError::NotStaged { name })) => {

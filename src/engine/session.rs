@@ -17,7 +17,7 @@ use super::{Ending, Engine, EngineError, Machine, Report};
 use crate::agent::Job;
 use crate::arch::Architecture;
 use crate::config::SearchConfig;
-use crate::data::{DataError, Images, Part, Split};
+use crate::data::{DataError, Located, Part, Split};
 use crate::events::{DataFacts, Event, Hash, Recorded, Resumed, RunStarted, Scope, SearchStarted};
 use crate::log::artifacts::ArtifactHash;
 use crate::log::{Locks, LogError, NamedLock, Options, SledLog, Store};
@@ -99,19 +99,19 @@ pub struct Prepared {
     pub folder: PathBuf,
 }
 
-/// Reads the training images in `folder` and draws the split that `config` asks for.
+/// Reads the training images of a data set and draws the split that `config` asks for.
 ///
 /// # Errors
 /// [`DataError`] if the images are not right or too few.
-pub fn prepare(config: &SearchConfig, name: &str, folder: &Path) -> Result<Prepared, DataError> {
-    let images = Images::read(folder, Part::Train)?;
+pub fn prepare(config: &SearchConfig, data: &Located) -> Result<Prepared, DataError> {
+    let images = data.read(Part::Train)?;
     let wanted = &config.data;
     let split = Split::draw(&images.labels, wanted.validation, wanted.train, wanted.seed)?;
     let count = |list: &[u32]| u32::try_from(list.len()).unwrap_or(u32::MAX);
     let (train, validation, split) =
         (count(&split.train), count(&split.validation), split.to_bytes());
     let facts = DataFacts {
-        name: name.to_owned(),
+        name: data.name.clone(),
         content: Hash(images.digest()),
         channels: images.channels,
         side: images.side,
@@ -120,7 +120,7 @@ pub fn prepare(config: &SearchConfig, name: &str, folder: &Path) -> Result<Prepa
         validation,
         split: Hash::of(&split),
     };
-    Ok(Prepared { facts, split, folder: folder.to_owned() })
+    Ok(Prepared { facts, split, folder: data.folder.clone() })
 }
 
 /// A process at work in a store.
@@ -179,6 +179,7 @@ impl Session {
             seed,
             chance: crate::chance::SCHEME.into(),
             data: data.facts.clone(),
+            folder: data.folder.to_string_lossy().into_owned(),
             config: Hash::of(text.as_bytes()),
             config_parts: u16::try_from(parts.len()).unwrap_or(u16::MAX),
             threads,
@@ -210,6 +211,7 @@ impl Session {
             seed,
             chance: crate::chance::SCHEME.into(),
             data: data.facts.clone(),
+            folder: data.folder.to_string_lossy().into_owned(),
             config: Hash::of(text.as_bytes()),
             config_parts: u16::try_from(parts.len()).unwrap_or(u16::MAX),
             threads,
@@ -347,7 +349,7 @@ impl Session {
         let program = self.surroundings.trainer.clone();
         let wanted = self.surroundings.device.as_str();
         // Only the trainer knows which devices it can use; it is asked before one is locked.
-        let asked = Trainer::start(&program, None)?;
+        let asked = patiently(|| Trainer::start(&program, None))?;
         let hello: &Hello = asked.hello();
         let offered = &hello.devices;
         let device = match (wanted, offered.first()) {
@@ -370,7 +372,7 @@ impl Session {
         Ok(self.journal.into_log().close()?)
     }
 
-    /// Whether the images in `folder` are those a search or run began with; restores its split if
+    /// Whether the images of `data` are those a search or run began with; restores its split if
     /// the artifact is gone.
     ///
     /// # Errors
@@ -379,11 +381,12 @@ impl Session {
         &self,
         scope: Scope,
         job: &dyn Job,
-        folder: &Path,
+        data: &Located,
     ) -> Result<(), SessionError> {
-        let prepared = prepare(job.config(), &job.data().name, folder)?;
+        let data = Located { name: job.data().name.clone(), ..data.clone() };
+        let prepared = prepare(job.config(), &data)?;
         if prepared.facts != *job.data() {
-            return Err(SessionError::OtherData { scope, folder: folder.to_owned() });
+            return Err(SessionError::OtherData { scope, folder: data.folder });
         }
         self.store.artifacts().put(&prepared.split)?;
         Ok(())
@@ -410,10 +413,26 @@ impl Start for TrainerStart {
     fn start(&mut self) -> Result<Box<dyn Talk>, StartError> {
         // The one that was asked for its devices does not hold the lock; it leaves first.
         drop(self.first.take());
-        let shared = self.lock.inheritable().ok();
-        Ok(Box::new(Trainer::start(&self.program, shared)?))
+        let trainer = patiently(|| Trainer::start(&self.program, self.lock.inheritable().ok()))?;
+        Ok(Box::new(trainer))
     }
 }
+
+/// A trainer that ends before its hello may have been killed; a broken one ends every time.
+fn patiently(
+    mut start: impl FnMut() -> Result<Trainer, StartError>,
+) -> Result<Trainer, StartError> {
+    for _ in 1..START_TRIES {
+        match start() {
+            Err(StartError::Hello { .. }) => std::thread::sleep(Duration::from_millis(100)),
+            result => return result,
+        }
+    }
+    start()
+}
+
+/// How often a trainer is started before that is an error.
+const START_TRIES: u32 = 3;
 
 /// Reads a file of at most `limit` bytes.
 ///

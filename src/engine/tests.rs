@@ -37,6 +37,7 @@ fn beginning() -> Vec<Event> {
         seed: 3,
         chance: chance::SCHEME.into(),
         data,
+        folder: String::new(),
         config: Hash::of(text.as_bytes()),
         config_parts: u16::try_from(parts.len()).unwrap(),
         threads: 1,
@@ -63,6 +64,15 @@ fn digest(log: &mut MemoryLog) -> Hash {
 
 /// One process: takes up whatever the log holds, and works until the end or a fault.
 fn work(log: MemoryLog, script: Script) -> (MemoryLog, Result<Ending, EngineError>) {
+    work_with(log, script, 1)
+}
+
+/// [`work`] with several trainers.
+fn work_with(
+    log: MemoryLog,
+    script: Script,
+    trainers: usize,
+) -> (MemoryLog, Result<Ending, EngineError>) {
     let (mut state, mut index) = (State::default(), Index::default());
     let mut journal = Journal::new(log, || 0, Box::new(()));
     journal
@@ -88,7 +98,7 @@ fn work(log: MemoryLog, script: Script) -> (MemoryLog, Result<Ending, EngineErro
         job: &mut *job,
         journal: &mut journal,
         index: &mut index,
-        crew: Crew::new(vec![Box::new(Fakes(script))]),
+        crew: Crew::new((0..trainers).map(|_| Box::new(Fakes(script)) as _).collect()),
         keeper: Keeper::nowhere(),
         machine: Machine {
             data: PathBuf::new(),
@@ -140,6 +150,35 @@ fn killed_at_every_append_again_and_again_it_is_the_same_search() {
         };
         assert!(lives > 5, "{lives}");
         assert_eq!(digest(&mut log), expected);
+    }
+}
+
+/// With several trainers the order of results is the machine's; the log's order is the truth.
+#[test]
+fn several_trainers_share_a_search_and_its_history_still_folds() {
+    let (mut log, result) = work_with(MemoryLog::default(), dies_once, 3);
+    assert_eq!(result.unwrap(), Ending::Finished);
+    let events = all(&mut log);
+    let (mut running, mut most) = (0, 0);
+    for recorded in &events {
+        match recorded.event {
+            Event::AttemptStarted(_) => running += 1,
+            Event::AttemptLost(_) | Event::TrialFinished(_) => running -= 1,
+            _ => {}
+        }
+        most = most.max(running);
+    }
+    assert_eq!(most, 3);
+    for cut in 0..events.len() {
+        let mut state = State::default();
+        events[..cut].iter().for_each(|recorded| state.push(recorded).unwrap());
+    }
+    // Killed in the middle, with trials in flight, it still ends with every quota met.
+    for after in [20, 33, 47] {
+        let (log, result) = work_with(MemoryLog::default().stopping_after(after), by_seed, 3);
+        assert!(result.is_err());
+        let (_, result) = work_with(log.reopened(), by_seed, 3);
+        assert_eq!(result.unwrap(), Ending::Finished, "killed after {after} events");
     }
 }
 

@@ -121,6 +121,8 @@ pub struct SearchStarted {
     pub chance: String,
     /// The images.
     pub data: DataFacts,
+    /// The folder they were in.
+    pub folder: String,
     /// Hash of the configuration text.
     pub config: Hash,
     /// Number of `config-part` events that follow.
@@ -446,6 +448,8 @@ pub struct RunStarted {
     pub chance: String,
     /// The images.
     pub data: DataFacts,
+    /// The folder they were in.
+    pub folder: String,
     /// Hash of the configuration text.
     pub config: Hash,
     /// Number of `config-part` events that follow.
@@ -483,11 +487,13 @@ impl Event {
         match &mut self {
             Self::SearchStarted(fields) => {
                 fields.program.clear();
+                fields.folder.clear();
                 fields.threads = 0;
                 fields.name.clear();
             }
             Self::RunStarted(fields) => {
                 fields.program.clear();
+                fields.folder.clear();
                 fields.threads = 0;
             }
             Self::EpochFinished(fields) => {

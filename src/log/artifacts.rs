@@ -3,67 +3,17 @@
 //! An event names an artifact only after the artifact is durable, so whatever the log refers to is
 //! there, unless it was released on purpose. Adding the same bytes twice is adding them once.
 
-use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::LogError;
 use super::error::Damage;
 use super::files::{failed, from_hex, make_folder, names, sync_folder};
 
-/// BLAKE3 hash of an artifact's bytes: its name. Text is 64 hexadecimal digits; in JSON the same.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ArtifactHash(pub [u8; 32]);
-
-impl fmt::Display for ArtifactHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for ArtifactHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// Not 64 hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an artifact's name is 64 hexadecimal digits")]
-pub struct NotAHash;
-
-impl FromStr for ArtifactHash {
-    type Err = NotAHash;
-
-    fn from_str(text: &str) -> Result<Self, NotAHash> {
-        from_hex(text).map(Self).ok_or(NotAHash)
-    }
-}
-
-impl Serialize for ArtifactHash {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.collect_str(self)
-        } else {
-            self.0.serialize(serializer)
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for ArtifactHash {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if deserializer.is_human_readable() {
-            String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-        } else {
-            <[u8; 32]>::deserialize(deserializer).map(Self)
-        }
-    }
-}
+/// BLAKE3 hash of an artifact's bytes: its name, written as 64 hexadecimal digits.
+pub use crate::events::ids::Hash as ArtifactHash;
 
 /// The artifacts of one store.
 #[derive(Debug, Clone)]
@@ -133,7 +83,7 @@ impl Artifacts {
             file.write_all(bytes)?;
             file.sync_all()
         };
-        let hash = ArtifactHash(*blake3::hash(bytes).as_bytes());
+        let hash = ArtifactHash::of(bytes);
         let put = write().map_err(failed("write", &path)).and_then(|()| self.publish(&path, hash));
         if put.is_err() {
             // Best effort; `sweep` finds it later.
@@ -222,7 +172,8 @@ impl Artifacts {
     /// What the file system says.
     pub fn list(&self) -> Result<Vec<(ArtifactHash, u64)>, LogError> {
         let mut list = Vec::new();
-        for hash in names(&self.folder)?.iter().filter_map(|name| name.parse().ok()) {
+        for hash in names(&self.folder)?.iter().filter_map(|name| from_hex(name)) {
+            let hash = ArtifactHash(hash);
             let path = self.path(hash);
             match fs::metadata(&path) {
                 Ok(meta) => list.push((hash, meta.len())),
@@ -293,7 +244,6 @@ mod tests {
         assert_eq!(artifacts.put(b"weights").unwrap(), hash);
         assert_eq!(artifacts.read(hash).unwrap(), b"weights");
         assert_eq!(artifacts.list().unwrap(), [(hash, 7)]);
-        assert_eq!(hash.to_string().parse(), Ok(hash));
         assert!(artifacts.remove(hash).unwrap());
         assert!(!artifacts.remove(hash).unwrap());
         assert!(matches!(artifacts.open(hash), Err(LogError::NoArtifact { .. })));
@@ -352,20 +302,5 @@ mod tests {
         fs::write(puts.join("put-2000000000-0"), b"").unwrap();
         assert_eq!(artifacts.sweep().unwrap(), 1);
         assert_eq!(artifacts.sweep().unwrap(), 0);
-    }
-
-    #[test]
-    fn a_hash_is_text_in_json_and_bytes_elsewhere() {
-        let hash = ArtifactHash([0xab; 32]);
-        let json = serde_json::to_string(&hash).unwrap();
-        assert_eq!(json, format!("\"{hash}\""));
-        assert_eq!(serde_json::from_str::<ArtifactHash>(&json).unwrap(), hash);
-        assert!(serde_json::from_str::<ArtifactHash>("\"ab\"").is_err());
-        let config = bincode::config::standard();
-        let bytes = bincode::serde::encode_to_vec(hash, config).unwrap();
-        assert_eq!(bytes, hash.0);
-        let (back, _) =
-            bincode::serde::decode_from_slice::<ArtifactHash, _>(&bytes, config).unwrap();
-        assert_eq!(back, hash);
     }
 }

@@ -21,9 +21,13 @@ pub(super) fn copy(store: &Store) -> Result<PathBuf, LogError> {
     let copies = tidy(&aside)?;
     let number = copies.last().map_or(1, |(number, _)| number + 1);
     let (part, copy) = (aside.join("copy.part"), aside.join(format!("copy-{number}")));
-    copy_folder(&store.sled_folder(), &part)?;
-    fs::rename(&part, &copy).map_err(failed("create", &copy))?;
-    Ok(copy)
+    let copied = copy_folder(&store.sled_folder(), &part)
+        .and_then(|()| fs::rename(&part, &copy).map_err(failed("create", &copy)));
+    if copied.is_err() {
+        // Best effort: on a full device half a copy would only make things worse.
+        let _ = fs::remove_dir_all(&part);
+    }
+    copied.map(|()| copy)
 }
 
 /// Deletes interrupted copies, and old ones so that there is room for one more among those kept.

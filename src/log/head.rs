@@ -112,14 +112,15 @@ pub(super) struct HeadFile {
     /// The slot that holds; the other one is written next.
     slot: usize,
     serial: u64,
+    boot: BootId,
 }
 
 impl HeadFile {
     /// Writes the file of an empty, closed log, and makes its bytes (not its name) durable.
     pub(super) fn create(path: &Path) -> Result<(), LogError> {
         let mut bytes = vec![0; FILE_LEN];
+        let boot = BootId::current();
         for (serial, at) in [(0, 0), (1, 4096)] {
-            let boot = BootId::current();
             let record = Record { serial, head: Head::default(), state: State::Closed, boot };
             bytes[at..at + SLOT_LEN].copy_from_slice(&encode(&record));
         }
@@ -132,13 +133,14 @@ impl HeadFile {
         let file = file.map_err(|error| unopened(path, error))?;
         let (reading, slot) = newest(slots(&file, path)?, path)?;
         let serial = reading.record.serial;
-        Ok((Self { file, path: path.to_path_buf(), slot, serial }, reading))
+        let boot = BootId::current();
+        Ok((Self { file, path: path.to_path_buf(), slot, serial, boot }, reading))
     }
 
     /// Writes the other slot and makes it durable. After an error the old one still holds.
     pub(super) fn write(&mut self, head: Head, state: State) -> Result<(), LogError> {
         let (slot, serial) = (1 - self.slot, self.serial + 1);
-        let bytes = encode(&Record { serial, head, state, boot: BootId::current() });
+        let bytes = encode(&Record { serial, head, state, boot: self.boot });
         self.file
             .write_all_at(&bytes, SLOTS[slot])
             .and_then(|()| self.file.sync_data())

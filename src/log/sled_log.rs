@@ -136,6 +136,10 @@ impl SledLog {
     /// # Errors
     /// As [`SledLog::release`].
     pub fn close(mut self) -> Result<(), LogError> {
+        self.seal_and_release()
+    }
+
+    fn seal_and_release(&mut self) -> Result<(), LogError> {
         if self.inside.as_ref().is_some_and(|inside| inside.unsealed > 0) {
             self.seal()?;
         }
@@ -260,7 +264,7 @@ impl Drop for SledLog {
     fn drop(&mut self) {
         // While unwinding nothing is trusted: HEAD stays open, the next one in rehearses.
         if !std::thread::panicking() {
-            let _ = self.release();
+            let _ = self.seal_and_release();
         }
     }
 }

@@ -130,6 +130,7 @@ fn find_in_chunk(
 /// # Errors
 /// As [`verify`].
 pub fn verify_store(log: &mut SledLog) -> Result<Report, LogError> {
+    log.sync()?;
     let mut report = verify(log)?;
     let reading = log.store().read_head()?;
     if !reading.both_valid {
@@ -139,7 +140,14 @@ pub fn verify_store(log: &mut SledLog) -> Result<Report, LogError> {
         let at = reading.record.head.position;
         report.note(Some(at), "HEAD and the end of the log differ");
     }
-    let census = log.census()?;
+    let census = match log.census() {
+        Ok(census) => census,
+        Err(LogError::Damaged(damage)) => {
+            report.note(damage.position, damage.found);
+            return Ok(report);
+        }
+        Err(error) => return Err(error),
+    };
     if census.keys != report.end.position.0 {
         let found = format!("{} keys for {} events", census.keys, report.end.position);
         report.note(None, found);

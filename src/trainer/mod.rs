@@ -8,7 +8,6 @@ pub mod fake;
 pub mod locate;
 pub mod process;
 pub mod protocol;
-pub mod recipe;
 
 use std::time::Duration;
 

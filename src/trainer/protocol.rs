@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::recipe::Recipe;
 use crate::arch::Architecture;
+use crate::config::recipe::Recipe;
+pub use crate::config::recipe::WeightsOf;
 pub use crate::events::FailedReason;
 
 /// Version of the protocol. A trainer that speaks another one is refused.
@@ -68,17 +69,6 @@ pub struct DataRequest {
     /// File with the split: little-endian u32 count of training images, count of validation
     /// images, then the indices of both within the training part of the data set.
     pub split: PathBuf,
-}
-
-/// The epoch whose weights (and accuracy) stand for a trial.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WeightsOf {
-    /// The epoch of the highest validation accuracy, the earliest of equals.
-    #[default]
-    Best,
-    /// The last epoch.
-    Last,
 }
 
 /// What a trainer answers.

@@ -83,6 +83,17 @@ pub enum Preprocess {
     PerPixelStandardise,
 }
 
+/// The epoch whose weights (and accuracy) stand for a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeightsOf {
+    /// The epoch of the highest validation accuracy, the earliest of equals.
+    #[default]
+    Best,
+    /// The last epoch.
+    Last,
+}
+
 impl Default for Recipe {
     fn default() -> Self {
         Self {

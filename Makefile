@@ -1,0 +1,39 @@
+# Thin: what cargo can do, cargo does.
+#
+#   make setup   libtorch into the user cache (nothing system-wide, no root)
+#   make build   both programs, release
+#   make demo    a real search on real images, and its tables
+#   make test    all tests
+#   make lint    formatting, clippy, docs
+#   make bench   benchmarks
+
+CARGO ?= cargo
+QTRAIL = target/release/qtrail
+
+.PHONY: setup build demo test lint bench
+
+setup:
+	@scripts/setup-libtorch.sh
+
+build: setup
+	$(CARGO) build --release --features train
+
+demo: build
+	@$(QTRAIL) data fetch fashion-mnist
+	@$(QTRAIL) search --preset demo --name demo --or-resume
+	@$(QTRAIL) table epsilon --search demo
+	@$(QTRAIL) table top --search demo --limit 5
+	@echo
+	@echo "Ask more of it: export PATH=$(CURDIR)/target/release:\$$PATH, then: qtrail tables, qtrail show s1, qtrail --help"
+
+test: setup
+	$(CARGO) test --features train
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --all-targets --features train,tch/doc-only -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
+
+bench:
+	$(CARGO) bench

@@ -1,0 +1,126 @@
+//! The command line: one file per verb. The only place that prints, reads the environment, and
+//! (in [`clock`]) the clock.
+
+pub mod clock;
+pub mod data;
+pub mod error;
+pub mod progress;
+pub mod resume;
+pub mod search;
+pub mod train;
+pub mod work;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use crate::data::DataHome;
+use crate::log::Options;
+pub use error::{CliError, Exit};
+
+/// An event-sourced experiment database for reinforcement-learning architecture search.
+#[derive(Debug, Parser)]
+#[command(name = "qtrail", version, propagate_version = false)]
+pub struct Cli {
+    /// Folder of the store
+    #[arg(long, global = true, env = "QTRAIL_STORE", default_value = "qtrail-store")]
+    pub store: PathBuf,
+    /// How long to wait for another process, in seconds
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10.0)]
+    pub wait: f64,
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Search for architectures
+    Search(search::Args),
+    /// Go on with an unfinished search
+    Resume(resume::Args),
+    /// Train one given architecture
+    Train(train::Args),
+    /// Data sets: list, fetch, check
+    Data(data::Args),
+}
+
+/// The surroundings of a verb.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Folder of the store.
+    pub store: PathBuf,
+    /// How long to wait for others.
+    pub wait: Duration,
+    /// Where data sets lie.
+    pub data: DataHome,
+    /// `$QTRAIL_TRAINER`.
+    pub trainer: Option<PathBuf>,
+    /// Folders of `$PATH`.
+    pub path: Vec<PathBuf>,
+    /// The running program.
+    pub program: Option<PathBuf>,
+    /// What others are told about this process.
+    pub command: String,
+}
+
+impl Context {
+    /// Reads the environment.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub fn new(cli: &Cli) -> Self {
+        let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let cache = var("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| {
+            let home = var("HOME").map(PathBuf::from);
+            home.map(|home| home.join(".cache"))
+        });
+        let cache = cache.unwrap_or_else(std::env::temp_dir).join("qtrail/data");
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        Self {
+            store: cli.store.clone(),
+            wait: Duration::try_from_secs_f64(cli.wait).unwrap_or(crate::log::lease::WAIT),
+            data: DataHome { told: var("QTRAIL_DATA").map(PathBuf::from), cache },
+            trainer: var("QTRAIL_TRAINER").map(PathBuf::from),
+            path: var("PATH")
+                .map(|path| std::env::split_paths(&path).collect())
+                .unwrap_or_default(),
+            program: std::env::current_exe().ok(),
+            command: format!("qtrail {}", arguments.join(" ")),
+        }
+    }
+
+    /// How this process works with a log.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        let (command, wait) = (self.command.clone(), self.wait);
+        Options { command, wait, probe: self.program.clone() }
+    }
+}
+
+/// Runs a verb.
+///
+/// # Errors
+/// What a person is to be told.
+pub fn run(cli: &Cli) -> Result<(), CliError> {
+    let context = Context::new(cli);
+    match &cli.verb {
+        Verb::Search(args) => search::run(args, &context),
+        Verb::Resume(args) => resume::run(args, &context),
+        Verb::Train(args) => train::run(args, &context),
+        Verb::Data(args) => data::run(args, &context),
+    }
+}
+
+/// Prints a line to stderr.
+#[expect(clippy::print_stderr, reason = "this is the place")]
+pub fn note(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Prints a line to stdout. A closed pipe is no error.
+pub fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

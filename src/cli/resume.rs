@@ -1,0 +1,66 @@
+//! `qtrail resume`: goes on with an unfinished search or run.
+
+use super::{CliError, Context, note, work};
+use crate::engine::session::Session;
+use crate::events::Scope;
+use crate::log::Store;
+
+/// Goes on with an unfinished search or run.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Its id (s1) or name; without it the one worked on last
+    search: Option<String>,
+    #[command(flatten)]
+    work: work::WorkArgs,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// What a person is to be told.
+pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
+    let store = Store::open(&context.store)?;
+    let session = work::session(&args.work, context, store)?;
+    let scope = match &args.search {
+        Some(name) => session.index().find(name).ok_or_else(|| {
+            CliError::usage(format!("no search or run is called {name}"))
+                .hint("`qtrail table searches` lists them")
+        })?,
+        None => match session.index().newest_unfinished() {
+            Some(scope) => scope,
+            None => {
+                session.close()?;
+                note("nothing is left to do: every search and run in the store is finished");
+                return Ok(());
+            }
+        },
+    };
+    go_on(session, scope, &args.work, context)
+}
+
+/// Goes on with a search or run of the session's store.
+///
+/// # Errors
+/// What a person is to be told.
+pub fn go_on(
+    mut session: Session,
+    scope: Scope,
+    args: &work::WorkArgs,
+    context: &Context,
+) -> Result<(), CliError> {
+    let lock = session.lock(scope)?;
+    let job = session.job(scope)?;
+    if job.is_finished() {
+        session.close()?;
+        note(&format!("nothing is left to do: {scope} is finished"));
+        return Ok(());
+    }
+    let data = match &args.data {
+        Some(data) => context.data.locate(data)?,
+        None if std::path::Path::new(job.folder()).is_dir() => context.data.locate(job.folder())?,
+        None => context.data.locate(&job.data().name)?,
+    };
+    session.check_data(scope, &*job, &data)?;
+    work::announce(scope, &*job);
+    work::carry_on(session, scope, lock, job, &data.folder)
+}

@@ -1,0 +1,146 @@
+//! What `search`, `resume` and `train` share: a session that works until it is done or told to
+//! stop.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use super::progress::{Progress, duration};
+use super::{CliError, Context, Exit, clock, note, say};
+use crate::agent::Job;
+use crate::agent::trials::Status;
+use crate::engine::Ending;
+use crate::engine::session::{Session, Surroundings};
+use crate::events::{Outcome, Scope};
+use crate::log::{NamedLock, Store};
+use crate::trainer::locate::Places;
+
+/// Options of every verb that trains.
+#[derive(Debug, clap::Args)]
+pub struct WorkArgs {
+    /// Where to train: auto, cpu or cuda:N
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// The trainer program
+    #[arg(long, value_name = "PROGRAM")]
+    pub trainer: Option<PathBuf>,
+    /// A data set by name, or a folder with its files
+    #[arg(long, value_name = "NAME|DIR")]
+    pub data: Option<String>,
+}
+
+/// Finds the trainer, and opens a session in the store.
+///
+/// # Errors
+/// What a person is to be told.
+pub fn session(args: &WorkArgs, context: &Context, store: Store) -> Result<Session, CliError> {
+    let places = Places {
+        told: args.trainer.clone().or_else(|| context.trainer.clone()),
+        beside: context.program.as_deref().and_then(Path::parent).map(Path::to_owned),
+        path: context.path.clone(),
+    };
+    let trainer = places.find().map_err(|error| {
+        let hint = "`make setup` and `make build` in qtrail's sources bring it; \
+                    everything that does not train works without";
+        CliError::usage(error).hint(hint)
+    })?;
+    let surroundings = Surroundings {
+        options: context.options(),
+        trainer,
+        device: args.device.clone(),
+        clock: clock::now,
+        program: program(),
+    };
+    Ok(Session::open(store, surroundings, Box::new(()))?)
+}
+
+/// Program name and version.
+#[must_use]
+pub fn program() -> String {
+    concat!("qtrail ", env!("CARGO_PKG_VERSION")).to_owned()
+}
+
+/// Threads to compute with, unless told otherwise.
+#[must_use]
+pub fn threads() -> u32 {
+    std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1))
+}
+
+/// Carries on until done or told to stop, and says how it ended.
+///
+/// # Errors
+/// What a person is to be told; exit code 6 if it can be resumed.
+pub fn carry_on(
+    mut session: Session,
+    scope: Scope,
+    lock: NamedLock,
+    mut job: Box<dyn Job>,
+    folder: &Path,
+) -> Result<(), CliError> {
+    let stop = stop_flag()?;
+    let mut progress = Progress::new(scope);
+    let asked = || stop.load(Ordering::Relaxed);
+    let ending = session.carry_on(scope, &mut *job, folder, &asked, &mut progress);
+    progress.finish();
+    let closed = session.close();
+    drop(lock);
+    let resume = format!("`qtrail resume {scope}` goes on");
+    match ending? {
+        Ending::Finished => {
+            closed?;
+            say(&summary(scope, &*job, &progress));
+            Ok(())
+        }
+        Ending::Interrupted => {
+            Err(CliError::new(Exit::Interrupted, format!("{scope} was interrupted")).hint(resume))
+        }
+        Ending::Lost(reason) => {
+            let message = format!("{scope} lost three trials in a row; the last: {reason}");
+            Err(CliError::new(Exit::Interrupted, message)
+                .hint(format!("see that the trainer can work; then {resume}")))
+        }
+    }
+}
+
+/// The first signal asks to stop, the second ends the process at once.
+fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        flag::register_conditional_shutdown(signal, Exit::Interrupted as i32, Arc::clone(&stop))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
+            .map_err(|error| CliError::new(Exit::Bug, format!("cannot watch signals: {error}")))?;
+    }
+    Ok(stop)
+}
+
+fn summary(scope: Scope, job: &dyn Job, progress: &Progress) -> String {
+    let trained = job.trials().all().iter().filter_map(|trial| match &trial.status {
+        Status::Finished(Outcome::Trained { best_correct, total, .. }) => {
+            Some((f64::from(*best_correct) / f64::from(*total), trial))
+        }
+        _ => None,
+    });
+    let ended = |status: &Status| matches!(status, Status::Finished(_));
+    let models = job.trials().all().iter().filter(|trial| ended(&trial.status)).count();
+    let mut text = format!("{scope} is finished: {models} models");
+    if let Some((accuracy, trial)) = trained.reduce(|a, b| if b.0 > a.0 { b } else { a }) {
+        let architecture = &trial.planned.architecture;
+        text += &format!("; the best has validation accuracy {accuracy:.4}: {architecture}");
+    }
+    if progress.elapsed().as_secs() > 0 {
+        text += &format!(" ({} in this session)", duration(progress.elapsed()));
+    }
+    text
+}
+
+/// Says what a session is about to do.
+pub fn announce(scope: Scope, job: &dyn Job) {
+    let data = job.data();
+    note(&format!(
+        "{scope}: {}, {} images to train on and {} to validate on, {} classes, {} x {} pixels",
+        data.name, data.train, data.validation, data.classes, data.side, data.side
+    ));
+}

@@ -1,0 +1,250 @@
+//! What can be wrong with a data set, said so that a person can act on it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::fetch::SourceFailure;
+use super::split::SplitError;
+
+/// What can be wrong with a data set.
+///
+/// Every message names the file or the set, what is wrong with it, and what was expected; where
+/// there is an obvious next step, it names that too. ([`DataError::NotFetched`] leaves it to the
+/// command line, which knows its own verbs.)
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The operating system refused something.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        /// What was tried: `open`, `read`, `rename`, …
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Its answer.
+        source: io::Error,
+    },
+    /// The first four bytes are not those of the wanted kind of IDX file.
+    #[error(
+        "{} is not an IDX file of {kind}: it starts with 0x{found:08x}, expected 0x{expected:08x}",
+        path.display()
+    )]
+    WrongMagic {
+        /// The file.
+        path: PathBuf,
+        /// `images` or `labels`.
+        kind: &'static str,
+        /// The magic number of that kind.
+        expected: u32,
+        /// What the file starts with.
+        found: u32,
+    },
+    /// The file ends before its own header says.
+    #[error(
+        "{} is truncated: its header announces {expected} bytes in all, there are at most {found}; \
+         get the file again",
+        path.display()
+    )]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes announced, header included, decompressed.
+        expected: u64,
+        /// Bytes found, header included, decompressed.
+        found: u64,
+    },
+    /// There are bytes after the end that the header announces.
+    #[error(
+        "{} is longer than the {expected} bytes that its header announces; get the file again",
+        path.display()
+    )]
+    TrailingBytes {
+        /// The file.
+        path: PathBuf,
+        /// Bytes announced, header included, decompressed.
+        expected: u64,
+    },
+    /// The compressed data is broken.
+    #[error("{} is damaged gzip data ({reason}); get the file again", path.display())]
+    DamagedGzip {
+        /// The file.
+        path: PathBuf,
+        /// What the decompressor says.
+        reason: String,
+    },
+    /// The header announces more than this program reads, or nothing.
+    #[error("{} announces {found} {what}; allowed are 1 to {limit}", path.display())]
+    OutOfLimits {
+        /// The file.
+        path: PathBuf,
+        /// What there is too much (or nothing) of.
+        what: &'static str,
+        /// How much is announced.
+        found: u64,
+        /// The most that is read.
+        limit: u64,
+    },
+    /// The images are not square.
+    #[error(
+        "{} has images of {rows} x {columns} pixels; qtrail needs square images: pad or crop them",
+        path.display()
+    )]
+    NotSquare {
+        /// The file.
+        path: PathBuf,
+        /// Height in pixels.
+        rows: u32,
+        /// Width in pixels.
+        columns: u32,
+    },
+    /// The two files of a part do not belong together.
+    #[error(
+        "{} holds {images} images but {} holds {labels} labels; both files must be of one set",
+        images_path.display(), labels_path.display()
+    )]
+    CountMismatch {
+        /// The file with the images.
+        images_path: PathBuf,
+        /// How many there are.
+        images: u32,
+        /// The file with the labels.
+        labels_path: PathBuf,
+        /// How many there are.
+        labels: u32,
+    },
+    /// Training and test images differ in size.
+    #[error("{} holds images of side {found}, but the training images have side {expected}", path.display())]
+    SideMismatch {
+        /// The file with the test images.
+        path: PathBuf,
+        /// Side of the training images in pixels.
+        expected: u32,
+        /// Side of the test images in pixels.
+        found: u32,
+    },
+    /// A test label names a class that the training part does not have.
+    #[error(
+        "{} has labels up to {found}, but the training part knows only the {classes} classes 0 to {}",
+        path.display(), classes.saturating_sub(1)
+    )]
+    UnknownClass {
+        /// The file with the test labels.
+        path: PathBuf,
+        /// Number of classes of the training part.
+        classes: u32,
+        /// The highest test label.
+        found: u32,
+    },
+    /// One of the four files is not there.
+    #[error("{} has no {file} (plain, or with .gz)", folder.display())]
+    MissingFile {
+        /// The folder.
+        folder: PathBuf,
+        /// The usual name of the file.
+        file: &'static str,
+    },
+    /// A file of a named set does not hold what the set holds.
+    #[error(
+        "{} is not the file of {set}: SHA-256 of its decompressed content is {found}, \
+         expected {expected}; `qtrail data fetch {set}` replaces it; a set of your own is named by \
+         its folder instead",
+        path.display()
+    )]
+    NotTheKnownFile {
+        /// The file.
+        path: PathBuf,
+        /// The named set.
+        set: &'static str,
+        /// SHA-256 of the known content, in hexadecimal.
+        expected: String,
+        /// SHA-256 of the content found, in hexadecimal.
+        found: String,
+    },
+    /// A known set that nobody has fetched yet.
+    #[error("the data set {name} is not here (looked in {})", list(looked))]
+    NotFetched {
+        /// The set.
+        name: String,
+        /// Folders that were looked at, in order.
+        looked: Vec<PathBuf>,
+    },
+    /// Neither a known set nor a folder.
+    #[error(
+        "there is no data set and no folder `{name}`; known sets: {}; or name a folder with the \
+         four IDX files", known.join(", ")
+    )]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The known names.
+        known: Vec<&'static str>,
+    },
+    /// A split that cannot be made, or bytes that are none.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// A download did not come through.
+    #[error("cannot download {url}: {reason}")]
+    Download {
+        /// What was asked for.
+        url: String,
+        /// What the server or the network said.
+        reason: String,
+    },
+    /// A program of the system did not do its work.
+    #[error("`{command}` failed: {reason}")]
+    Tool {
+        /// The command line.
+        command: String,
+        /// The last thing that it said.
+        reason: String,
+    },
+    /// A file is larger than what is known of it allows.
+    #[error("{} is larger than {limit} bytes, more than such a file can have", path.display())]
+    Oversized {
+        /// The file.
+        path: PathBuf,
+        /// The most it may have.
+        limit: u64,
+    },
+    /// No source had the set.
+    #[error("{}", no_source(name, failures, folder))]
+    NoSource {
+        /// The set.
+        name: &'static str,
+        /// What was tried, in order, and why it did not do.
+        failures: Vec<SourceFailure>,
+        /// Where the four files can be placed by hand.
+        folder: PathBuf,
+    },
+}
+
+impl DataError {
+    /// Whether there is no room left.
+    #[must_use]
+    pub fn is_out_of_space(&self) -> bool {
+        matches!(self, Self::Io { source, .. }
+            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
+
+    /// An answer of the operating system to `doing` something with `path`.
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_path_buf();
+        move |source| Self::Io { doing, path, source }
+    }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    let shown: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    shown.join(", ")
+}
+
+fn no_source(name: &str, failures: &[SourceFailure], folder: &Path) -> String {
+    let tried: String = failures.iter().map(|failure| format!("\n  {failure}")).collect();
+    let files: String = super::folder::FILES.iter().map(|file| format!("\n  {file}.gz")).collect();
+    format!(
+        "no source has the data set {name}:{tried}\nTo place it by hand, put these four files \
+         (plain or .gz) into {}:{files}\nor name a folder that has them: \
+         `qtrail data fetch {name} --from DIR`",
+        folder.display()
+    )
+}

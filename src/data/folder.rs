@@ -1,0 +1,114 @@
+//! A folder with the four IDX files of a data set, under their usual names.
+
+use std::path::{Path, PathBuf};
+
+use super::idx::{self, Idx, Kind};
+use super::{DataError, Images, Part};
+
+/// The usual names: training images and labels, test images and labels.
+pub const FILES: [&str; 4] = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+];
+
+/// A folder with IDX files. Their content has not been looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdxFolder {
+    folder: PathBuf,
+}
+
+/// The two files of one part, read, and of equal count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartFiles {
+    /// The images.
+    images: Idx,
+    /// Their labels.
+    labels: Idx,
+}
+
+impl IdxFolder {
+    /// Names a folder.
+    #[must_use]
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_path_buf() }
+    }
+
+    /// Whether there is any file of a usual name.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        FILES.iter().any(|file| self.path(file).is_ok())
+    }
+
+    /// The four files, in the order of [`FILES`].
+    ///
+    /// # Errors
+    /// [`DataError::MissingFile`] naming the first that is not there.
+    pub fn paths(&self) -> Result<[PathBuf; 4], DataError> {
+        Ok([self.path(FILES[0])?, self.path(FILES[1])?, self.path(FILES[2])?, self.path(FILES[3])?])
+    }
+
+    /// The file of the usual name `file`: plain or `.gz`, also in the spelling with a dot
+    /// (`train-images.idx3-ubyte`) that some copies have. The plain one is taken if there are both.
+    ///
+    /// # Errors
+    /// [`DataError::MissingFile`] if there is none.
+    pub fn path(&self, file: &'static str) -> Result<PathBuf, DataError> {
+        let dotted = file.replacen("-idx", ".idx", 1);
+        [file.to_owned(), dotted.clone(), format!("{file}.gz"), format!("{dotted}.gz")]
+            .iter()
+            .map(|name| self.folder.join(name))
+            .find(|path| path.is_file())
+            .ok_or_else(|| DataError::MissingFile { folder: self.folder.clone(), file })
+    }
+
+    /// Reads the two files of one part.
+    ///
+    /// # Errors
+    /// [`DataError`] if one is missing or damaged, or the two do not belong together.
+    pub fn read(&self, part: Part) -> Result<PartFiles, DataError> {
+        let [images_path, labels_path] = self.part_paths(part)?;
+        let images = idx::read(&images_path, Kind::Images)?;
+        let labels = idx::read(&labels_path, Kind::Labels)?;
+        if images.count == labels.count {
+            return Ok(PartFiles { images, labels });
+        }
+        let (images, labels) = (images.count, labels.count);
+        Err(DataError::CountMismatch { images_path, images, labels_path, labels })
+    }
+
+    /// The files with the images and the labels of a part.
+    ///
+    /// # Errors
+    /// [`DataError::MissingFile`] if one is not there.
+    pub fn part_paths(&self, part: Part) -> Result<[PathBuf; 2], DataError> {
+        let [images, labels] = part_files(part);
+        Ok([self.path(images)?, self.path(labels)?])
+    }
+}
+
+/// The usual names of the two files of a part: images, labels.
+#[must_use]
+pub fn part_files(part: Part) -> [&'static str; 2] {
+    match part {
+        Part::Train => [FILES[0], FILES[1]],
+        Part::Test => [FILES[2], FILES[3]],
+    }
+}
+
+impl PartFiles {
+    /// SHA-256 of the decompressed content of both files: images, labels.
+    #[must_use]
+    pub fn content_sha256(&self) -> [[u8; 32]; 2] {
+        [self.images.content_sha256(), self.labels.content_sha256()]
+    }
+}
+
+impl From<PartFiles> for Images {
+    fn from(PartFiles { images, labels }: PartFiles) -> Self {
+        let classes = labels.payload.iter().max().map_or(0, |&highest| u32::from(highest) + 1);
+        let (count, side) = (images.count, images.side);
+        Self { pixels: images.payload, labels: labels.payload, count, channels: 1, side, classes }
+    }
+}

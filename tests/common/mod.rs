@@ -1,0 +1,176 @@
+//! A small world for tests of the program: an empty environment, generated images, the example
+//! trainer.
+#![allow(dead_code, missing_docs, unreachable_pub)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use qtrail::engine::journal::{Journal, SharedLog};
+use qtrail::events::digest::Digests;
+use qtrail::events::{Event, Hash, Recorded};
+use qtrail::log::{EventLog, Options, SledLog, Store};
+
+pub struct World {
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        write_images(&folder.path().join("data"), 28, 40);
+        Self { folder }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The program in an empty environment, with the store `store` of this world.
+    pub fn qtrail(&self, store: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_qtrail"));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command
+            .env_clear()
+            .env("PATH", path) // for python3
+            .env("HOME", self.folder.path())
+            .env("QTRAIL_TRAINER", trainer())
+            .env("COLUMNS", "100")
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .args(["--store", store])
+            .args(arguments);
+        command
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self, store: &str, arguments: &[&str]) -> Ran {
+        Ran(self.qtrail(store, arguments).output().unwrap())
+    }
+
+    /// The arguments of a tiny search on the images of this world.
+    pub fn tiny(seed: &'static str) -> Vec<&'static str> {
+        vec!["search", "--preset", "tiny", "--data", "data", "--seed", seed, "--threads", "1"]
+    }
+
+    /// Starts a program whose epochs take `delay` seconds, its output going nowhere.
+    pub fn start(&self, store: &str, arguments: &[&str], delay: &str) -> Child {
+        let mut command = self.qtrail(store, arguments);
+        command.env("QTRAIL_EXAMPLE_DELAY", delay).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().unwrap()
+    }
+
+    /// How far the log of a store is acknowledged, without entering it; 0 if there is none.
+    pub fn position(&self, store: &str) -> u64 {
+        let head = Store::open(&self.path(store)).and_then(|store| store.read_head());
+        head.map_or(0, |reading| reading.record.head.position.0)
+    }
+
+    /// All events of a store.
+    pub fn events(&self, store: &str) -> Vec<Recorded> {
+        let store = Store::open(&self.path(store)).unwrap();
+        let mut log = SledLog::open(store, Options::default()).unwrap();
+        let events = read(&mut log);
+        log.close().unwrap();
+        events
+    }
+
+    /// The logical digest of the first search in a store.
+    pub fn digest(&self, store: &str) -> Hash {
+        let mut digests = Digests::default();
+        for recorded in self.events(store) {
+            digests.push(&recorded).unwrap();
+        }
+        digests.finish()[0].1
+    }
+
+    pub fn count(&self, store: &str, wanted: fn(&Event) -> bool) -> usize {
+        self.events(store).iter().filter(|recorded| wanted(&recorded.event)).count()
+    }
+}
+
+fn read<L: SharedLog + EventLog>(log: &mut L) -> Vec<Recorded> {
+    struct Borrowed<'a, L>(&'a mut L);
+    impl<L: EventLog> EventLog for Borrowed<'_, L> {
+        fn head(&mut self) -> Result<qtrail::events::frame::Head, qtrail::log::LogError> {
+            self.0.head()
+        }
+        fn read(
+            &mut self,
+            after: qtrail::events::frame::Position,
+            max: usize,
+        ) -> Result<Vec<qtrail::events::frame::Frame>, qtrail::log::LogError> {
+            self.0.read(after, max)
+        }
+        fn append(
+            &mut self,
+            expected: qtrail::events::frame::Head,
+            frames: &[qtrail::events::frame::Frame],
+        ) -> Result<qtrail::events::frame::Head, qtrail::log::LogError> {
+            self.0.append(expected, frames)
+        }
+    }
+    impl<L: EventLog> SharedLog for Borrowed<'_, L> {}
+    let mut events = Vec::new();
+    let mut journal = Journal::new(Borrowed(log), || 0, Box::new(()));
+    journal.catch_up(|recorded| events.push(recorded.clone())).unwrap();
+    events
+}
+
+/// What a run of the program left.
+pub struct Ran(pub Output);
+
+impl Ran {
+    #[track_caller]
+    pub fn code(&self, expected: i32) -> &Self {
+        assert_eq!(self.0.status.code(), Some(expected), "{}{}", self.stdout(), self.stderr());
+        self
+    }
+
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.0.stdout).into_owned()
+    }
+
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.0.stderr).into_owned()
+    }
+
+    #[track_caller]
+    pub fn says(&self, text: &str) -> &Self {
+        let all = self.stdout() + &self.stderr();
+        assert!(all.contains(text), "{all}\nshould say {text:?}");
+        self
+    }
+}
+
+/// The example trainer.
+pub fn trainer() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/trainer.py")
+}
+
+/// Both parts of a data set in ten classes, `per_class` images each: a class is where the bright
+/// square is, so that it can be learned.
+pub fn write_images(folder: &Path, side: u32, per_class: u32) {
+    std::fs::create_dir_all(folder).unwrap();
+    for stem in ["train", "t10k"] {
+        let count = per_class * 10;
+        let mut images: Vec<u8> =
+            [0x0803, count, side, side].iter().flat_map(|n: &u32| n.to_be_bytes()).collect();
+        let mut labels: Vec<u8> =
+            [0x0801, count].iter().flat_map(|n: &u32| n.to_be_bytes()).collect();
+        for image in 0..count {
+            let class = image % 10;
+            labels.push(class as u8);
+            let (row, column) = (class / 5 * side / 2, class % 5 * side / 5);
+            images.extend((0..side * side).map(|pixel| {
+                let (y, x) = (pixel / side, pixel % side);
+                let inside =
+                    (row..row + side / 2).contains(&y) && (column..column + side / 5).contains(&x);
+                // A little texture that follows from place and image, so that no two are equal.
+                let noise = (image * 31 + pixel * 17) % 64;
+                (if inside { 160 + noise } else { noise }) as u8
+            }));
+        }
+        std::fs::write(folder.join(format!("{stem}-images-idx3-ubyte")), images).unwrap();
+        std::fs::write(folder.join(format!("{stem}-labels-idx1-ubyte")), labels).unwrap();
+    }
+}

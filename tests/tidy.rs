@@ -1,0 +1,167 @@
+//! What keeps a one-package layout honest: who may know whom, who may do what, how long a file is.
+#![allow(missing_docs)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every module and the modules it may use. Top knows bottom, never the reverse.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("chance", &[]),
+    ("arch", &[]),
+    ("events", &["arch"]),
+    ("log", &["events"]),
+    ("config", &["arch", "events"]),
+    ("data", &["chance"]),
+    ("agent", &["arch", "chance", "config", "events"]),
+    ("trainer", &["arch", "chance", "config", "events"]),
+    ("torch", &["arch", "chance", "config", "data", "trainer"]),
+    ("views", &["agent", "arch", "config", "events", "log"]),
+    ("engine", &["agent", "arch", "chance", "config", "data", "events", "log", "trainer"]),
+    (
+        "cli",
+        &[
+            "agent", "arch", "config", "data", "engine", "events", "log", "trainer", "views",
+            "chance",
+        ],
+    ),
+];
+
+/// Words that only some places may say.
+const ONLY_IN: &[(&str, &[&str])] = &[
+    ("sled::Config", &["src/log/sled.rs"]),
+    ("sled::Db", &["src/log/sled.rs"]),
+    ("sled::Batch", &["src/log/sled.rs"]),
+    ("rusqlite", &["src/views/"]),
+    ("tch::", &["src/torch/", "tests/torch"]),
+    ("comfy_table", &["src/cli/"]),
+    ("clap::", &["src/cli/", "src/main.rs"]),
+    ("SystemTime::now", &[]),
+    ("Utc::now", &["src/cli/clock.rs"]),
+    ("println!", &["src/bin/qtrail-torch.rs"]),
+    ("eprintln!", &["src/cli/mod.rs", "src/bin/qtrail-torch.rs"]),
+    ("unsafe {", &["src/torch/"]),
+];
+
+/// These do no IO and read no clock.
+const PURE: &[&str] = &["arch", "events", "agent", "config", "chance"];
+const IMPURE: &[&str] =
+    &["std::fs", "std::net", "std::process", "std::env", "Instant::now", "std::thread"];
+
+const LINES_MAX: usize = 600;
+const WIDTH_MAX: usize = 140;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All sources below `folder`, with their path from the root.
+fn sources(folder: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path: PathBuf = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+                found.insert(name, fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// The code of a file without its tests and comments.
+fn code(text: &str) -> String {
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    code.lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn module(path: &str) -> Option<&str> {
+    let inside = path.strip_prefix("src/")?;
+    let first = inside.split('/').next()?;
+    let name = first.strip_suffix(".rs").unwrap_or(first);
+    (!matches!(name, "lib" | "main" | "bin")).then_some(name)
+}
+
+fn is_test(path: &str) -> bool {
+    path.ends_with("tests.rs") || path.contains("/tests/")
+}
+
+#[test]
+fn top_knows_bottom() {
+    let allowed: BTreeMap<_, _> = MAY_USE.iter().copied().collect();
+    for (path, text) in sources("src") {
+        let Some(module) = module(&path).filter(|_| !is_test(&path)) else { continue };
+        let may = allowed.get(module).unwrap_or_else(|| panic!("{module} has no line in MAY_USE"));
+        for used in code(&text).split("crate::").skip(1) {
+            let used: String =
+                used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let known = allowed.contains_key(used.as_str());
+            assert!(
+                !known || used == module || may.contains(&used.as_str()),
+                "{path} uses crate::{used}"
+            );
+        }
+    }
+}
+
+#[test]
+fn some_words_are_said_in_one_place_only() {
+    for (path, text) in sources("src") {
+        for (word, places) in ONLY_IN {
+            let said = code(&text).lines().any(|line| {
+                // `println!` is part of `eprintln!`.
+                line.match_indices(word)
+                    .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+            });
+            let allowed = places.iter().any(|place| path.starts_with(place)) || is_test(&path);
+            assert!(!said || allowed, "{path} says {word}");
+        }
+    }
+}
+
+#[test]
+fn the_core_is_pure() {
+    for (path, text) in sources("src") {
+        if module(&path).is_some_and(|module| PURE.contains(&module)) && !is_test(&path) {
+            for word in IMPURE {
+                assert!(!code(&text).contains(word), "{path} says {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_stays_readable() {
+    for folder in ["src", "tests", "benches"] {
+        for (path, text) in sources(folder) {
+            assert!(
+                text.starts_with("//!") || is_test(&path),
+                "{path} does not say what it is for"
+            );
+            let lines = text.lines().count();
+            assert!(lines <= LINES_MAX, "{path} has {lines} lines");
+            for (line, number) in text.lines().zip(1..) {
+                let width = line.chars().count();
+                assert!(
+                    width <= WIDTH_MAX || line.contains('['),
+                    "{path}:{number} is {width} wide"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_module_is_on_the_map() {
+    let map = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    for (module, _) in MAY_USE {
+        assert!(map.contains(&format!("[`{module}`]")), "src/lib.rs does not mention {module}");
+    }
+}

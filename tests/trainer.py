@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""An example of the trainer protocol (schema/trainer.md) in plain Python.
+
+It trains nothing: accuracies follow from the architecture and the seed by hashing, so that tests
+can compare whole searches. QTRAIL_EXAMPLE_DELAY is the length of an epoch in seconds.
+"""
+
+import hashlib
+import json
+import os
+import queue
+import sys
+import threading
+import time
+
+DELAY = float(os.environ.get("QTRAIL_EXAMPLE_DELAY", "0"))
+requests = queue.Queue()
+
+
+def read_requests():
+    """Passes requests on; when stdin ends, so does the process, also in mid-epoch."""
+    for line in sys.stdin:
+        requests.put(json.loads(line))
+    os._exit(0)
+
+
+def say(**message):
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def chance(*address):
+    """A number from 0 to 1 that follows from its address."""
+    digest = hashlib.sha256(repr(address).encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def train(request):
+    name, seed, recipe = request["architecture"], request["seed"], request["recipe"]
+    with open(request["data"]["split"], "rb") as file:
+        header = file.read(8)
+    train_total, total = (int.from_bytes(header[i : i + 4], "little") for i in (0, 4))
+    if chance(name, seed) < 0.1:  # one architecture in ten is no better than chance
+        say(type="failed", id=request["id"], reason="chance", message="no better than chance")
+        return
+    for epoch in range(1, recipe["epochs"] + 1):
+        time.sleep(DELAY)
+        share = 0.2 + 0.7 * chance(name, seed, epoch)
+        say(type="epoch", id=request["id"], restart=0, epoch=epoch, seconds=DELAY,
+            learning_rate=recipe["learning-rate"], train_loss=1 / epoch, validation_loss=1 / epoch,
+            train_correct=int(share * train_total), train_total=train_total,
+            validation_correct=int(share * total), validation_total=total)
+    weights = f"weights-{request['id']}.safetensors"
+    with open(os.path.join(request["staging"], weights), "wb") as file:
+        file.write(f"{name} {seed}".encode())
+    say(type="finished", id=request["id"], parameters=0, weights=weights, peak_memory=0)
+
+
+threading.Thread(target=read_requests, daemon=True).start()
+while True:
+    request = requests.get()
+    if request["type"] == "hello":
+        say(type="hello", protocol=1, program="example 1", devices=["cpu"], threads=1)
+    elif request["type"] == "train":
+        train(request)
