@@ -10,6 +10,7 @@ pub mod progress;
 pub mod reading;
 pub mod resume;
 pub mod search;
+pub mod status;
 pub mod table;
 pub mod tables;
 pub mod train;
@@ -46,6 +47,8 @@ pub enum Verb {
     Search(search::Args),
     /// Go on with an unfinished search
     Resume(resume::Args),
+    /// What runs, and for how much longer
+    Status(status::Args),
     /// Train one given architecture
     Train(train::Args),
     /// Print a result table
@@ -117,6 +120,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
     match &cli.verb {
         Verb::Search(args) => search::run(args, &context),
         Verb::Resume(args) => resume::run(args, &context),
+        Verb::Status(args) => status::run(args, &context),
         Verb::Train(args) => train::run(args, &context),
         Verb::Table(args) => table::run(args, &context),
         Verb::Tables(args) => tables::run(args, &context),
