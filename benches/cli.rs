@@ -1,5 +1,6 @@
 //! Cold start: the whole process `qtrail --help`, against the floor of starting any process.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::disallowed_methods, clippy::cast_possible_truncation)]
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
