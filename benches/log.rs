@@ -149,6 +149,22 @@ fn ratios(folder: &Path) {
         "scan with checksum and chain: {rate:.0} k events/s = {:.2} × the time with checksum only",
         checked / plain
     );
+    let milliseconds = hand_over(&mut log).as_secs_f64() * 1e3;
+    println!("leave and enter at {} k events: {milliseconds:.1} ms", SCANNED / 1000);
+}
+
+/// What a waiting process waits for: the holder leaves, and the next one opens.
+fn hand_over(log: &mut SledLog) -> Duration {
+    let mut times: Vec<_> = (0..20)
+        .map(|_| {
+            timed(|| {
+                log.release().expect("a release");
+                log.head().expect("a head");
+            })
+        })
+        .collect();
+    times.sort_unstable();
+    times[times.len() / 2]
 }
 
 fn timed(work: impl FnOnce()) -> Duration {

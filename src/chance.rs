@@ -45,8 +45,7 @@ impl Stream {
             #[expect(clippy::cast_possible_truncation, reason = "the low half is wanted")]
             let low = product as u64;
             if low >= reject {
-                #[expect(clippy::cast_possible_truncation, reason = "the high half is below n")]
-                return (product >> 64) as u64;
+                return (product >> 64) as u64; // the high half is below n
             }
         }
     }

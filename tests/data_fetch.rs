@@ -282,6 +282,7 @@ fn an_interrupted_fetch_is_swept_away_and_a_running_one_is_not() {
         File::create(folder.join("owner")).unwrap()
     };
     drop(staging(".fetch-dead"));
+    fs::create_dir(bench.home.root().join(".fetch-half-swept")).unwrap();
     let running = staging(".fetch-running");
     running.lock().unwrap();
     bench.fetch(known(&[], None), Some(given.path())).unwrap();

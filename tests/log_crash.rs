@@ -130,7 +130,7 @@ fn a_killed_process_loses_nothing_acknowledged(folder: &Path) {
     let root = folder.join("store");
     Store::open_or_create(&root).unwrap();
     let mut dice = Dice(3);
-    let (mut acknowledged, mut rounds_with_acks) = (0, 0);
+    let mut acknowledged = 0;
     for round in 0..60 {
         let mut running = child("__append", &root).spawn().unwrap();
         let mut acks = BufReader::new(running.stdout.take().unwrap()).lines();
@@ -145,7 +145,6 @@ fn a_killed_process_loses_nothing_acknowledged(folder: &Path) {
         running.wait().unwrap();
         if let Some(last) = acks.map_while(Result::ok).filter_map(|line| line.parse().ok()).last() {
             acknowledged = last;
-            rounds_with_acks += 1;
         }
         let mut log = open(&root, "check").unwrap();
         let end = log.head().unwrap().position.0;
@@ -156,8 +155,10 @@ fn a_killed_process_loses_nothing_acknowledged(folder: &Path) {
             let report = verify_store(&mut log).unwrap();
             assert!(report.is_good() && report.good == head_at(end), "{report:?}");
         }
+        // Opening has acknowledged what was not; the next round may take nothing of it back.
+        acknowledged = end;
     }
-    assert!(rounds_with_acks >= 20, "too few rounds tested anything: {rounds_with_acks}");
+    assert!(acknowledged >= 30, "half of the rounds have appended: {acknowledged} events");
 }
 
 fn creation_killed_anywhere(folder: &Path) {

@@ -216,7 +216,7 @@ fn a_missing_end_is_reported_and_the_original_stays_untouched() {
         let damage = damage(open(&store));
         assert_eq!(damage.position, Some(Position(51)));
         assert!(damage.found.starts_with("10 acknowledged events are missing"), "{damage}");
-        assert_eq!((&damage.original, damage.untouched), (&store.sled_folder(), true));
+        assert_eq!((damage.original, damage.untouched), (Some(store.sled_folder()), true));
         assert_eq!(damage.copy, Some(store.aside_folder().join(copy)));
         assert_eq!(before, contents(&store.sled_folder()));
     }

@@ -2,7 +2,8 @@
 //!
 //! The file is not part of this repository. `QTRAIL_METAQNN` names the folder with
 //! `replay_database.csv`; without it these tests look beside the checkout, and skip with a notice.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::disallowed_methods, clippy::cast_possible_truncation)]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

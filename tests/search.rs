@@ -1,5 +1,6 @@
 //! The program itself: killed, interrupted, contended for. The trainer is the example in Python.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::disallowed_methods, clippy::cast_possible_truncation)]
 
 mod common;
 

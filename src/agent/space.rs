@@ -154,8 +154,7 @@ impl Space {
             if id as usize + 1 == self.first.len() {
                 self.add_actions(state, config);
             }
-            for pair in self.pairs(id) {
-                let pair = pair as PairId;
+            for pair in self.pairs(id).map(self::id) {
                 let Some((after, side)) = step(state, side, self.action(pair)) else { continue };
                 let to = self.discover(after, &mut ids);
                 self.next.insert((pair, after.bin), to);

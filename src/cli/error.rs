@@ -143,7 +143,8 @@ impl From<DataError> for CliError {
             }
             _ => None,
         };
-        Self { hint, ..Self::usage(error) }
+        let exit = if error.is_out_of_space() { Exit::Space } else { Exit::Usage };
+        Self { hint, ..Self::new(exit, error) }
     }
 }
 

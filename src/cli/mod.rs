@@ -5,6 +5,7 @@ mod cells;
 pub mod clock;
 pub mod data;
 pub mod error;
+mod help;
 pub mod log;
 pub mod output;
 pub mod progress;
@@ -13,6 +14,7 @@ pub mod resume;
 pub mod search;
 pub mod show;
 pub mod sql;
+pub mod status;
 pub mod table;
 pub mod tables;
 pub mod train;
@@ -21,7 +23,7 @@ pub mod work;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::data::DataHome;
 use crate::log::Options;
@@ -49,6 +51,8 @@ pub enum Verb {
     Search(search::Args),
     /// Go on with an unfinished search
     Resume(resume::Args),
+    /// What runs, and for how much longer
+    Status(status::Args),
     /// Train one given architecture
     Train(train::Args),
     /// Print a result table
@@ -63,6 +67,15 @@ pub enum Verb {
     Log(log::Args),
     /// Data sets: list, fetch, check
     Data(data::Args),
+}
+
+impl Cli {
+    /// Reads the command line. Mistakes in it, and requests for help, end the process.
+    #[must_use]
+    pub fn read() -> Self {
+        let matches = help::grouped(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 /// The surroundings of a verb.
@@ -126,6 +139,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
     match &cli.verb {
         Verb::Search(args) => search::run(args, &context),
         Verb::Resume(args) => resume::run(args, &context),
+        Verb::Status(args) => status::run(args, &context),
         Verb::Train(args) => train::run(args, &context),
         Verb::Table(args) => table::run(args, &context),
         Verb::Tables(args) => tables::run(args, &context),

@@ -17,6 +17,7 @@ use crate::engine::session::{Session, Surroundings};
 use crate::events::{Outcome, Scope};
 use crate::log::{NamedLock, Store};
 use crate::trainer::locate::Places;
+use crate::views::Appender;
 
 /// Options of every verb that trains.
 #[derive(Debug, clap::Args)]
@@ -54,7 +55,8 @@ pub fn session(args: &WorkArgs, context: &Context, store: Store) -> Result<Sessi
         clock: clock::now,
         program: program(),
     };
-    Ok(Session::open(store, surroundings, Box::new(()))?)
+    let appender = Appender::new(store.clone(), note);
+    Ok(Session::open(store, surroundings, Box::new(appender))?)
 }
 
 /// Program name and version.

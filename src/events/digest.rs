@@ -25,8 +25,16 @@ struct Digest {
     episodes: HashMap<u32, u32>,
     /// The attempt that ended each trial.
     ended_by: HashMap<u32, u32>,
-    /// Trial and attempt of attempt-scoped events, then the bytes that count.
-    events: Vec<(Key, Option<(u32, u32)>, Vec<u8>)>,
+    events: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: Key,
+    /// Trial and attempt, if it counts only for the attempt that ended the trial.
+    attempt: Option<(u32, u32)>,
+    /// The bytes that count.
+    bytes: Vec<u8>,
 }
 
 impl Digests {
@@ -54,7 +62,8 @@ impl Digests {
         };
         let key = digest.key(&recorded.event);
         if let Some(logical) = recorded.event.clone().logical() {
-            digest.events.push((key, attempt, fields(&logical)?));
+            let bytes = fields(&logical)?;
+            digest.events.push(Entry { key, attempt, bytes });
         }
         Ok(())
     }
@@ -97,12 +106,12 @@ impl Digest {
 
     fn finish(mut self) -> Hash {
         let ended_by = &self.ended_by;
-        self.events.retain(|(_, attempt, _)| {
-            attempt.is_none_or(|(trial, attempt)| ended_by.get(&trial) == Some(&attempt))
+        self.events.retain(|entry| {
+            entry.attempt.is_none_or(|(trial, attempt)| ended_by.get(&trial) == Some(&attempt))
         });
-        self.events.sort_unstable_by_key(|(key, ..)| *key);
+        self.events.sort_unstable_by_key(|entry| entry.key);
         let mut hash = blake3::Hasher::new();
-        for (key, _, bytes) in &self.events {
+        for Entry { key, bytes, .. } in &self.events {
             hash.update(&key.2.to_le_bytes());
             hash.update(&(bytes.len() as u64).to_le_bytes());
             hash.update(bytes);

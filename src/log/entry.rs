@@ -48,16 +48,13 @@ impl Refusal {
         copy: Option<PathBuf>,
         untouched: bool,
     ) -> LogError {
-        let original = store.sled_folder();
-        match self {
-            Self::Finding(Finding { position, found }) => {
-                Damage { position, found, original, untouched, copy }.into()
-            }
-            Self::Trouble(Trouble::Io(error)) => failed("use", &original)(error),
-            Self::Trouble(Trouble::Broken(found)) => {
-                Damage { position: None, found, original, untouched, copy }.into()
-            }
-        }
+        let folder = store.sled_folder();
+        let (position, found) = match self {
+            Self::Trouble(Trouble::Io(error)) => return failed("use", &folder)(error),
+            Self::Trouble(Trouble::Broken(found)) => (None, found),
+            Self::Finding(Finding { position, found }) => (position, found),
+        };
+        Damage { position, found, original: Some(folder), untouched, copy }.into()
     }
 }
 

@@ -149,8 +149,8 @@ pub struct Damage {
     pub position: Option<Position>,
     /// What was found.
     pub found: String,
-    /// The damaged file or folder.
-    pub original: PathBuf,
+    /// The damaged file or folder; `None` where the log is not one of files.
+    pub original: Option<PathBuf>,
     /// Whether the original is as it was found: nothing has opened it for writing since.
     pub untouched: bool,
     /// A copy taken before the original was opened. sled may have recovered, and so changed, it.
@@ -160,7 +160,8 @@ pub struct Damage {
 impl Damage {
     /// Damage to a file that was only read.
     pub(super) fn of_file(path: PathBuf, found: impl Into<String>) -> Self {
-        Self { position: None, found: found.into(), original: path, untouched: true, copy: None }
+        let original = Some(path);
+        Self { position: None, found: found.into(), original, untouched: true, copy: None }
     }
 }
 
@@ -169,9 +170,10 @@ impl fmt::Display for Damage {
         if let Some(position) = self.position {
             write!(f, "event {position}: ")?;
         }
-        write!(f, "{}; the original is {}", self.found, self.original.display())?;
-        if self.untouched {
-            f.write_str(" (untouched)")?;
+        f.write_str(&self.found)?;
+        if let Some(original) = &self.original {
+            let state = if self.untouched { " (untouched)" } else { "" };
+            write!(f, "; the original is {}{state}", original.display())?;
         }
         match &self.copy {
             Some(copy) => write!(f, ", a copy is {}", copy.display()),

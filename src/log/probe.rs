@@ -189,6 +189,13 @@ mod tests {
     }
 
     #[test]
+    fn a_child_that_hangs_is_ended() {
+        let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+        assert_eq!(wait(&mut child, Duration::from_millis(20)).unwrap(), None);
+        assert!(child.try_wait().unwrap().is_some());
+    }
+
+    #[test]
     fn a_child_that_says_nonsense_or_dies_is_a_refusal() {
         let folder = tempfile::tempdir().unwrap();
         for program in ["/bin/true", "/bin/false", "/bin/echo"] {

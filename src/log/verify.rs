@@ -189,7 +189,7 @@ pub(super) fn checked(
 /// A finding in a log whose files are not known here.
 fn damage(finding: &Finding) -> LogError {
     let Finding { position, found } = finding.clone();
-    Damage { position, found, original: "the log".into(), untouched: false, copy: None }.into()
+    Damage { position, found, original: None, untouched: false, copy: None }.into()
 }
 
 #[cfg(test)]

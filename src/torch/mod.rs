@@ -1,1 +1,104 @@
-//! Networks and training through libtorch.
+//! The trainer: networks, their training, and the process that offers it, `qtrail-torch`.
+//!
+//! The only place that names `tch`. It knows no log and no agent: requests come in as JSON lines,
+//! facts go out ([`crate::trainer::protocol`]). Top knows bottom: [`serve`] answers requests by
+//! [`training`], which puts [`network`], [`parameters`], [`data`] and [`adam`] together.
+//!
+//! Everything random comes from [`crate::chance`] streams keyed by the request's seed, except the
+//! masks of dropout, which libtorch draws from a generator seeded by such a stream. On a CPU, the
+//! same request with the same number of threads gives the same weights, bit for bit.
+
+pub mod adam;
+pub mod data;
+pub mod device;
+pub mod memory;
+pub mod network;
+pub mod parameters;
+pub mod reporter;
+pub mod serve;
+pub mod training;
+
+use std::path::PathBuf;
+
+use tch::TchError;
+
+use crate::arch::ShapeError;
+use crate::data::DataError;
+use crate::trainer::recipe::RecipeError;
+
+/// Why a request could not be answered with a result.
+#[derive(Debug, thiserror::Error)]
+pub enum TorchError {
+    /// libtorch refused.
+    #[error("{}", first_line(.0))]
+    Torch(#[from] TchError),
+    /// Memory for so many values cannot be had.
+    #[error("out of memory: {0} values do not fit")]
+    Memory(u64),
+    /// The images cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The architecture does not fit the images.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// The recipe cannot be followed.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// The parts of a request contradict each other or this machine.
+    #[error("{0}")]
+    Request(String),
+    /// A file could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    File {
+        /// What was being done, as a verb.
+        action: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl TorchError {
+    /// Whether this says that memory ran out: a fact about the architecture, not the machine.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        match self {
+            Self::Torch(error) => speaks_of_memory(&error.to_string()),
+            Self::Memory(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Whether a message of libtorch says that an allocation failed. There is no error code for it.
+fn speaks_of_memory(message: &str) -> bool {
+    let message = message.to_lowercase();
+    ["out of memory", "defaultcpuallocator", "can't allocate memory", "bad_alloc"]
+        .iter()
+        .any(|sign| message.contains(sign))
+}
+
+/// What libtorch says without the stack trace that it adds.
+fn first_line(error: &TchError) -> String {
+    let message = error.to_string();
+    message.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_allocations_are_told_from_other_errors() {
+        let torch = |text: &str| TorchError::Torch(TchError::Torch(text.into()));
+        let cpu = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't \
+                   allocate memory: you tried to allocate 17179869184000 bytes.";
+        assert!(torch(cpu).is_too_large());
+        assert!(torch("CUDA out of memory. Tried to allocate 20.00 GiB").is_too_large());
+        assert!(TorchError::Memory(1 << 50).is_too_large());
+        assert!(!torch("mat1 and mat2 shapes cannot be multiplied").is_too_large());
+        let traced = torch("it broke\nException raised from …\nframe #0: …");
+        assert_eq!(traced.to_string(), "Internal torch error: it broke");
+    }
+}

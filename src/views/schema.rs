@@ -120,7 +120,7 @@ mod tests {
             let sql = format!("SELECT * FROM \"{}\"", table.name);
             let statement = connection.prepare(&sql).unwrap();
             let names: Vec<&str> = table.columns.iter().map(|column| column.name).collect();
-            assert_eq!(statement.column_names(), names, "{}", table.name);
+            assert_eq!(statement.column_names().collect::<Vec<_>>(), names, "{}", table.name);
             assert!(table.question.ends_with('?'), "{}", table.name);
             for name in &table.order {
                 assert!(table.column(name.trim_start_matches('-')).is_some(), "{name}");

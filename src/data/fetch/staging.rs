@@ -153,8 +153,12 @@ fn sweep(root: &Path) {
     let Ok(entries) = fs::read_dir(root) else { return };
     for entry in entries.flatten() {
         let is_staging = entry.file_name().to_string_lossy().starts_with(PREFIX);
-        let is_dead =
-            || File::open(entry.path().join(OWNER)).is_ok_and(|owner| owner.try_lock().is_ok());
+        // Whoever makes or sweeps one holds the gate until its owner is locked or all of it gone: a
+        // folder without that file was half made or half swept by a process that died.
+        let is_dead = || match File::open(entry.path().join(OWNER)) {
+            Ok(owner) => owner.try_lock().is_ok(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
         if is_staging && is_dead() {
             let _ = fs::remove_dir_all(entry.path());
         }

@@ -1,0 +1,104 @@
+//! Adam (Kingma and Ba 2015, algorithm 1), on the one buffer of all parameters.
+
+use tch::Tensor;
+
+use super::TorchError;
+use crate::trainer::recipe::Optimiser;
+
+/// The state of the optimiser.
+#[derive(Debug)]
+pub struct Adam {
+    beta1: f64,
+    beta2: f64,
+    epsilon: f64,
+    weight_decay: f64,
+    /// Running mean of the gradient.
+    mean: Tensor,
+    /// Running mean of its square.
+    square: Tensor,
+    /// Powers of the betas: what is missing from 1 in both means.
+    missing: (f64, f64),
+}
+
+impl Adam {
+    /// At rest, for parameters like `buffer`.
+    ///
+    /// # Errors
+    /// [`TorchError`] if there is no memory for its state.
+    pub fn new(
+        optimiser: Optimiser,
+        weight_decay: f64,
+        buffer: &Tensor,
+    ) -> Result<Self, TorchError> {
+        let Optimiser::Adam { beta1, beta2, epsilon } = optimiser;
+        let (mean, square) = (buffer.f_zeros_like()?, buffer.f_zeros_like()?);
+        Ok(Self { beta1, beta2, epsilon, weight_decay, mean, square, missing: (1.0, 1.0) })
+    }
+
+    /// Moves `buffer` one step against `gradient`.
+    ///
+    /// # Errors
+    /// [`TorchError`] from libtorch.
+    pub fn step(
+        &mut self,
+        buffer: &Tensor,
+        mut gradient: Tensor,
+        learning_rate: f64,
+    ) -> Result<(), TorchError> {
+        if self.weight_decay > 0.0 {
+            let penalty = buffer.f_mul_scalar(self.weight_decay)?;
+            let _ = gradient.f_add_(&penalty)?;
+        }
+        self.missing = (self.missing.0 * self.beta1, self.missing.1 * self.beta2);
+        let _ = self.mean.f_lerp_(&gradient, 1.0 - self.beta1)?;
+        let _ = self.square.f_lerp_(&gradient.f_square()?, 1.0 - self.beta2)?;
+        // rate * m^ / (sqrt(v^) + epsilon) with m^ = m / (1 - b1^t), v^ = v / (1 - b2^t): the
+        // corrections are numbers, not tensors, so they are pulled out of the fraction.
+        let correction = (1.0 - self.missing.1).sqrt();
+        let rate = learning_rate * correction / (1.0 - self.missing.0);
+        let divisor = self.square.f_sqrt()?.f_add_scalar_(self.epsilon * correction)?;
+        let mut change = self.mean.f_div(&divisor)?;
+        let _ = buffer.shallow_clone().f_sub_(&change.f_mul_scalar_(rate)?)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trainer::recipe::Recipe;
+
+    /// The textbook's form, on numbers.
+    fn textbook(gradients: &[f64], rate: f64) -> f64 {
+        let (mut m, mut v, mut x) = (0.0, 0.0, 1.0_f64);
+        for (gradient, t) in gradients.iter().zip(1..) {
+            m = 0.9 * m + 0.1 * gradient;
+            v = 0.999 * v + 0.001 * gradient * gradient;
+            let (m, v) = (m / (1.0 - 0.9_f64.powi(t)), v / (1.0 - 0.999_f64.powi(t)));
+            x -= rate * m / (v.sqrt() + 1e-8);
+        }
+        x
+    }
+
+    #[test]
+    fn it_follows_the_textbook() {
+        let gradients = [0.5, -0.25, 3.0, 1e-3];
+        let buffer = Tensor::from_slice(&[1.0_f32, 1.0]);
+        let mut adam = Adam::new(Recipe::default().optimiser, 0.0, &buffer).unwrap();
+        for gradient in gradients {
+            #[expect(clippy::cast_possible_truncation, reason = "exact enough for a test")]
+            let gradient = Tensor::from_slice(&[gradient as f32, 0.0]);
+            adam.step(&buffer, gradient, 0.01).unwrap();
+        }
+        assert!((buffer.double_value(&[0]) - textbook(&gradients, 0.01)).abs() < 1e-6);
+        assert_eq!(buffer.double_value(&[1]), 1.0); // gaps stay as they are
+    }
+
+    #[test]
+    fn weight_decay_is_added_to_the_gradient() {
+        let buffer = Tensor::from_slice(&[1.0_f32]);
+        let mut adam = Adam::new(Recipe::default().optimiser, 0.5, &buffer).unwrap();
+        adam.step(&buffer, Tensor::from_slice(&[0.0_f32]), 0.01).unwrap();
+        assert!((buffer.double_value(&[0]) - textbook(&[0.5], 0.01)).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,205 @@
+//! The weights and biases of a network: named tensors that share one buffer.
+//!
+//! One buffer, because an optimiser step or a copy of all weights is then a few operations on one
+//! long vector, not a few for each layer: on a GPU, small networks are bound by the number of
+//! operations.
+
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, TensorView};
+use tch::{Device, Kind, Tensor};
+
+use super::TorchError;
+use crate::chance::Stream;
+use crate::trainer::recipe::Init;
+
+/// Every tensor begins at a multiple of this many values (256 bytes), as an allocation of its own
+/// would: kernels for vectors depend on it.
+const ALIGNMENT: usize = 64;
+
+/// A weight or bias that is planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Slot {
+    name: String,
+    shape: Vec<i64>,
+    /// Place in the buffer.
+    start: usize,
+    length: usize,
+}
+
+/// A plan of all weights, with their initial values.
+#[derive(Debug)]
+pub struct Plan {
+    slots: Vec<Slot>,
+    values: Vec<f32>,
+    seed: u64,
+    init: Init,
+}
+
+/// Weights and biases on a device.
+#[derive(Debug)]
+pub struct Parameters {
+    slots: Vec<Slot>,
+    /// All values, with gaps that stay 0.
+    buffer: Tensor,
+    /// One leaf of the autograd graph a slot; it shares the buffer.
+    leaves: Vec<Tensor>,
+    /// Zeros for the gap after each slot.
+    gaps: Vec<Tensor>,
+}
+
+/// Weight and bias of a layer, as numbers within [`Parameters`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pair {
+    weight: usize,
+    bias: usize,
+}
+
+impl Plan {
+    /// Nothing yet. Each layer's weights follow from `seed` and the layer's number alone.
+    #[must_use]
+    pub fn new(seed: u64, init: Init) -> Self {
+        Self { slots: Vec::new(), values: Vec::new(), seed, init }
+    }
+
+    /// Adds the weights (`shape`: outputs, inputs, then field twice for a convolution) and biases
+    /// of layer `number` (from 1).
+    ///
+    /// # Errors
+    /// [`TorchError::Memory`] if they do not fit.
+    pub fn layer(&mut self, number: usize, shape: &[u32]) -> Result<Pair, TorchError> {
+        let field: u64 = shape.iter().skip(2).map(|&side| u64::from(side)).product();
+        let fan = |index: usize| shape.get(index).map_or(1, |&n| u64::from(n)) * field;
+        let (fan_out, fan_in) = (fan(0), fan(1));
+        let bound = match self.init {
+            Init::Glorot => (6.0 / (fan_in + fan_out) as f64).sqrt(),
+            Init::FanIn => (3.0 / fan_in as f64).sqrt(),
+        };
+        let weight = self.slot(format!("layer{number}.weight"), shape)?;
+        let mut chance = Stream::new(self.seed, "init", number as u64);
+        let range = self.range(weight);
+        let values = self.values.get_mut(range).unwrap_or_default();
+        values.fill_with(|| uniform(&mut chance, bound));
+        let bias = self.slot(format!("layer{number}.bias"), shape.get(..1).unwrap_or_default())?;
+        Ok(Pair { weight, bias })
+    }
+
+    /// Adds a tensor of zeros.
+    fn slot(&mut self, name: String, shape: &[u32]) -> Result<usize, TorchError> {
+        let count = shape.iter().try_fold(1_u64, |count, &n| count.checked_mul(n.into()));
+        let too_large = || TorchError::Memory(count.unwrap_or(u64::MAX));
+        let length = count.and_then(|count| usize::try_from(count).ok()).ok_or_else(too_large)?;
+        let start = self.values.len();
+        let end = start.checked_add(length).and_then(|end| end.checked_next_multiple_of(ALIGNMENT));
+        let end = end.ok_or_else(too_large)?;
+        self.values.try_reserve(end - start).map_err(|_| too_large())?;
+        self.values.resize(end, 0.0);
+        let shape = shape.iter().map(|&n| i64::from(n)).collect();
+        self.slots.push(Slot { name, shape, start, length });
+        Ok(self.slots.len() - 1)
+    }
+
+    fn range(&self, slot: usize) -> std::ops::Range<usize> {
+        self.slots.get(slot).map_or(0..0, |slot| slot.start..slot.start + slot.length)
+    }
+
+    /// Puts them on `device`.
+    ///
+    /// # Errors
+    /// [`TorchError`] if they do not fit there.
+    pub fn build(self, device: Device) -> Result<Parameters, TorchError> {
+        let buffer = Tensor::f_from_slice(&self.values)?.f_to_device(device)?;
+        let (mut leaves, mut gaps) = (Vec::new(), Vec::new());
+        for (index, slot) in self.slots.iter().enumerate() {
+            let end = self.slots.get(index + 1).map_or(self.values.len(), |next| next.start);
+            let gap = end - slot.start - slot.length;
+            gaps.push(Tensor::f_zeros([length(gap)], (Kind::Float, device))?);
+            let leaf = slot.of(&buffer)?.f_detach()?.f_set_requires_grad(true)?;
+            leaves.push(leaf);
+        }
+        Ok(Parameters { slots: self.slots, buffer, leaves, gaps })
+    }
+}
+
+/// A number within ± `bound`: 24 random bits, all that a float of this size can hold.
+fn uniform(chance: &mut Stream, bound: f64) -> f32 {
+    let share = (chance.bits() >> 40) as f64 / f64::from(1 << 24);
+    #[expect(clippy::cast_possible_truncation, reason = "weights are single precision")]
+    return ((2.0 * share - 1.0) * bound) as f32;
+}
+
+/// A length as libtorch wants it; no buffer is as long as i64 can say.
+fn length(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+impl Slot {
+    fn of(&self, buffer: &Tensor) -> Result<Tensor, TorchError> {
+        let flat = buffer.f_narrow(0, length(self.start), length(self.length))?;
+        Ok(flat.f_view(self.shape.as_slice())?)
+    }
+}
+
+impl Parameters {
+    /// The weights of a layer.
+    #[must_use]
+    pub fn weight(&self, pair: Pair) -> &Tensor {
+        &self.leaves[pair.weight]
+    }
+
+    /// The biases of a layer.
+    #[must_use]
+    pub fn bias(&self, pair: Pair) -> &Tensor {
+        &self.leaves[pair.bias]
+    }
+
+    /// Number of weights and biases.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.length as u64).sum()
+    }
+
+    /// All values, gaps included; changing them changes the network.
+    #[must_use]
+    pub fn buffer(&self) -> &Tensor {
+        &self.buffer
+    }
+
+    /// The gradient of `loss` by all values, in the order of the buffer.
+    ///
+    /// # Errors
+    /// [`TorchError`] from libtorch.
+    pub fn gradient(&self, loss: &Tensor) -> Result<Tensor, TorchError> {
+        let gradients = Tensor::f_run_backward(&[loss], &self.leaves, false, false)?;
+        let mut parts = Vec::with_capacity(2 * gradients.len());
+        for (gradient, gap) in gradients.iter().zip(&self.gaps) {
+            parts.push(gradient.f_reshape([-1])?);
+            parts.push(gap.shallow_clone());
+        }
+        Ok(Tensor::f_cat(&parts, 0)?)
+    }
+
+    /// Writes `buffer`, a copy of [`Parameters::buffer`], as safetensors to `path`.
+    ///
+    /// The bytes follow from names, shapes and values alone.
+    ///
+    /// # Errors
+    /// [`TorchError::File`] if that fails.
+    pub fn save(&self, buffer: &Tensor, path: &Path) -> Result<(), TorchError> {
+        let mut values = vec![0_f32; buffer.numel()];
+        buffer.f_to_device(Device::Cpu)?.f_copy_data(&mut values, buffer.numel())?;
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let fail = |source: safetensors::SafeTensorError| {
+            let (action, path) = ("write", path.to_owned());
+            TorchError::File { action, path, source: source.into() }
+        };
+        let view = |slot: &Slot| {
+            let shape = slot.shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
+            let data = bytes.get(4 * slot.start..4 * (slot.start + slot.length));
+            TensorView::new(Dtype::F32, shape, data.unwrap_or_default())
+                .map(|view| (slot.name.as_str(), view))
+        };
+        let views: Result<Vec<_>, _> = self.slots.iter().map(view).collect();
+        safetensors::serialize_to_file(views.map_err(fail)?, None, path).map_err(fail)
+    }
+}
