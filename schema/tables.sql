@@ -209,7 +209,7 @@ CREATE TABLE pair (
 ---------------------------------------------------------------------------- result tables
 
 -- table searches: Which searches and training runs are in the store, and how far are they?
--- order: search
+-- order: started, search
 CREATE VIEW searches AS
 SELECT
   j.label AS search, -- [id] s1 for a search, r1 for a run of `qtrail train`

@@ -13,7 +13,7 @@ pub(super) struct Cells {
 /// Narrowest width to which a column of long texts is wrapped.
 const WRAPPED: usize = 32;
 /// Spaces that a column takes besides its text.
-const SPACES: usize = 2;
+const SPACES: usize = 3;
 
 impl Cells {
     pub(super) fn of(rows: &[Vec<Value>], headers: Vec<String>) -> Self {

@@ -5,12 +5,15 @@ mod cells;
 pub mod clock;
 pub mod data;
 pub mod error;
+pub mod log;
 pub mod output;
 pub mod progress;
 pub mod reading;
 pub mod resume;
 pub mod search;
 pub mod status;
+pub mod show;
+pub mod sql;
 pub mod table;
 pub mod tables;
 pub mod train;
@@ -53,8 +56,14 @@ pub enum Verb {
     Train(train::Args),
     /// Print a result table
     Table(table::Args),
-    /// List the result tables
+    /// List the result tables, or the columns of one
     Tables(tables::Args),
+    /// Show a search, a trial or an episode
+    Show(show::Args),
+    /// Run one SQL statement that reads
+    Sql(sql::Args),
+    /// Look at the events that everything follows from
+    Log(log::Args),
     /// Data sets: list, fetch, check
     Data(data::Args),
 }
@@ -124,6 +133,9 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Train(args) => train::run(args, &context),
         Verb::Table(args) => table::run(args, &context),
         Verb::Tables(args) => tables::run(args, &context),
+        Verb::Show(args) => show::run(args, &context),
+        Verb::Sql(args) => sql::run(args, &context),
+        Verb::Log(args) => log::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
     }
 }

@@ -102,7 +102,10 @@ pub fn choose(answer: &Answer, wanted: Option<&str>) -> Result<Option<String>, C
                 && listed.len() > 1
             {
                 let all = listed.len();
-                note(&format!("{} of {all} in the store; --search says which", newest.label));
+                let label = &newest.label;
+                note(&format!(
+                    "{label} of {all} searches and runs; --search ID|NAME|all for others"
+                ));
             }
             Ok(newest.map(|job| job.label.clone()))
         }

@@ -113,7 +113,7 @@ fn set_up(connection: &Connection) -> Result<(), ViewError> {
 }
 
 /// The functions that queries may use besides SQLite's own.
-pub(super) const FUNCTIONS: &[(&str, &str)] = &[
+pub const FUNCTIONS: &[(&str, &str)] = &[
     ("sqrt(x)", "square root; NULL below 0"),
     ("exp(x)", "e to the x"),
     ("ln(x)", "natural logarithm; NULL unless above 0"),

@@ -114,6 +114,17 @@ impl From<rusqlite::Error> for ViewError {
 }
 
 impl ViewError {
+    /// The event it is about, if it is about one.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        match self {
+            Self::Event { position, .. }
+            | Self::Impossible { position, .. }
+            | Self::Digest { position, .. } => Some(*position),
+            _ => None,
+        }
+    }
+
     /// Whether the file must be replaced by the next generation.
     pub(super) fn is_unusable(&self) -> bool {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};

@@ -37,7 +37,6 @@ pub(super) struct Folder {
 /// What the event being folded is about.
 struct About<'a> {
     recorded: &'a Recorded,
-    job: Option<JobId>,
     trial: Option<TrialId>,
 }
 
@@ -66,7 +65,7 @@ impl Folder {
             (Some(job), Some(ordinal)) => Some(trial_id(db, recorded, job, ordinal)?),
             _ => None,
         };
-        let about = About { recorded, job, trial };
+        let about = About { recorded, trial };
         if let Some(job) = job {
             self.of_job(db, &about, job)?;
             let sql = "UPDATE job SET last_at = ? WHERE id = ?";

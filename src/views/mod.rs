@@ -30,11 +30,11 @@ mod select;
 mod times;
 
 pub use appender::Appender;
-pub use database::Value;
+pub use database::{FUNCTIONS, Value};
 pub use error::{Mistake, ViewError};
 pub use fold::FOLD_VERSION;
 pub use model::{Applied, ReadModel};
-pub use query::{Answer, At, Behind, open};
+pub use query::{Answer, At, Behind, Comparison, compare, open, rebuild};
 pub use schema::{Column, TABLES_SQL, Table, table, tables};
 pub use select::{Rows, Select};
 pub use times::parse_time;

@@ -8,8 +8,8 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use super::files::Files;
 use super::fold::{Folder, position};
 use super::{ViewError, database};
-use crate::events::Recorded;
 use crate::events::frame::{Chain, Head, Position};
+use crate::events::{Hash, Recorded};
 use crate::log::store::StoreId;
 
 /// How often opening is tried when other processes replace files at the same time.
@@ -85,13 +85,25 @@ impl ReadModel {
         store: StoreId,
         wait: Duration,
     ) -> Result<Self, ViewError> {
-        let path = files.path(generation);
-        let mut connection = database::open(&path, wait)?;
+        let mut connection = database::open(&files.path(generation), wait)?;
         if is_empty(&connection)? {
             begin(&mut connection, store)?;
         }
-        check_owner(&connection, &path, store)?;
+        let model = Self::existing(files, generation, store, wait)?;
         files.publish(generation);
+        Ok(model)
+    }
+
+    /// Opens a generation that is there, and checks that it is of this store.
+    pub(super) fn existing(
+        files: &Files,
+        generation: u64,
+        store: StoreId,
+        wait: Duration,
+    ) -> Result<Self, ViewError> {
+        let path = files.path(generation);
+        let connection = database::open(&path, wait)?;
+        check_owner(&connection, &path, store)?;
         let (files, folder, folded) = (files.clone(), Folder::default(), Head::default());
         Ok(Self { connection, files, generation, store, wait, folder, folded })
     }
@@ -231,34 +243,34 @@ pub(super) fn read_stamp(connection: &Connection) -> Result<Head, ViewError> {
 }
 
 impl ReadModel {
-    /// All rows of all base tables as text: for comparing two models.
+    /// A hash over all rows of all base tables: equal for two models that hold the same.
     ///
     /// # Errors
     /// [`ViewError`] if the file cannot be read.
-    pub fn contents(&self) -> Result<String, ViewError> {
-        contents(&self.connection)
+    pub fn fingerprint(&self) -> Result<Hash, ViewError> {
+        let sql = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
+        let mut tables = self.connection.prepare(sql)?;
+        let tables: Vec<String> =
+            tables.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let mut hasher = blake3::Hasher::new();
+        for table in tables {
+            self.hash_rows(&table, &mut hasher)?;
+        }
+        Ok(Hash(*hasher.finalize().as_bytes()))
     }
-}
 
-/// All rows of all base tables, in the order of their keys.
-pub(super) fn contents(connection: &Connection) -> Result<String, ViewError> {
-    use std::fmt::Write as _;
-    let sql = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
-    let mut tables = connection.prepare(sql)?;
-    let tables: Vec<String> = tables.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    let mut text = String::new();
-    for table in tables {
-        let mut statement = connection.prepare(&format!("SELECT * FROM \"{table}\""))?;
+    fn hash_rows(&self, table: &str, hasher: &mut blake3::Hasher) -> Result<(), ViewError> {
+        let mut statement = self.connection.prepare(&format!("SELECT * FROM \"{table}\""))?;
         let width = statement.column_count();
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            text += &table;
+            hasher.update(table.as_bytes());
             for column in 0..width {
-                // Bits, not roundings: `Debug` of a float reads back as the same number.
-                let _ = write!(text, "\t{:?}", database::Value::from(row.get_ref(column)?));
+                // `Debug` of a float reads back as the same number: bits, not roundings.
+                let value = database::Value::from(row.get_ref(column)?);
+                hasher.update(format!("\t{value:?}").as_bytes());
             }
-            text.push('\n');
         }
+        Ok(())
     }
-    Ok(text)
 }

@@ -19,6 +19,7 @@ use crate::events::Recorded;
 use crate::events::codec::decode;
 use crate::events::frame::{Frame, Head, Position};
 use crate::log::head::State;
+use crate::log::store::StoreId;
 use crate::log::{EventLog, LogError, Options, SledLog, Store, read_on};
 
 /// Events read in one go.
@@ -101,30 +102,71 @@ fn past(store: &Store, options: &Options, end: Position) -> Result<Answer, ViewE
         return Err(super::Mistake { message, hint, ..super::Mistake::default() }.into());
     }
     let mut log = SledLog::outside(store.clone(), options.clone());
-    let mut model = ReadModel::in_memory(store.id())?;
-    let mut head = Head::default();
-    while head.position < end {
-        let left = usize::try_from(end.position_after(head.position)).unwrap_or(CHUNK);
-        let (frames, next) = read_on(&mut log, head, left.min(CHUNK))?;
-        let events = decoded(head.position, &frames)?;
-        if events.is_empty() {
-            break;
-        }
-        log.yield_if_wanted()?;
-        model.apply(&events, next)?;
-        head = next;
-    }
+    let model = rebuild(&mut log, store.id(), end, |log| log.yield_if_wanted().map(drop))?;
     log.release()?;
     Answer::new(model.into_connection(), None)
 }
 
-trait After {
-    fn position_after(self, before: Self) -> u64;
+/// Folds a log up to `end` into a model in memory. `between` is called between two chunks, to let
+/// others in.
+///
+/// # Errors
+/// [`ViewError`] naming the first event that cannot be.
+pub fn rebuild<L: EventLog>(
+    log: &mut L,
+    store: StoreId,
+    end: Position,
+    mut between: impl FnMut(&mut L) -> Result<(), LogError>,
+) -> Result<ReadModel, ViewError> {
+    let mut model = ReadModel::in_memory(store)?;
+    let mut head = Head::default();
+    while head.position < end {
+        let left = usize::try_from(end.0 - head.position.0).unwrap_or(CHUNK);
+        let (frames, next) = read_on(log, head, left.min(CHUNK))?;
+        if frames.is_empty() {
+            break;
+        }
+        between(log)?;
+        model.apply(&decoded(head.position, &frames)?, next)?;
+        head = next;
+    }
+    Ok(model)
 }
 
-impl After for Position {
-    fn position_after(self, before: Self) -> u64 {
-        self.0.saturating_sub(before.0)
+/// How the file of a store compares with a model built from the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Comparison {
+    /// The same rows.
+    Same,
+    /// It shows the same position with other rows.
+    Differs,
+    /// It shows another position, which is no mistake.
+    At(Position),
+    /// There is none, which is no mistake either.
+    Absent,
+    /// It cannot be read.
+    Unusable(String),
+}
+
+/// Compares the file of a store with a model built from the log, and changes nothing.
+///
+/// # Errors
+/// [`ViewError`] if the built model or the folder cannot be read.
+pub fn compare(store: &Store, built: &ReadModel) -> Result<Comparison, ViewError> {
+    let files = Files::new(store.root());
+    let Some(generation) = files.newest()? else { return Ok(Comparison::Absent) };
+    let read = ReadModel::existing(&files, generation, store.id(), Duration::from_secs(1))
+        .and_then(|model| Ok((model.stamp()?, model.fingerprint()?)));
+    match read {
+        Err(error) if error.is_busy() => Err(error),
+        Err(error) => Ok(Comparison::Unusable(error.to_string())),
+        Ok((stamp, _)) if stamp.position != built.stamp()?.position => {
+            Ok(Comparison::At(stamp.position))
+        }
+        Ok((stamp, rows)) if stamp == built.stamp()? && rows == built.fingerprint()? => {
+            Ok(Comparison::Same)
+        }
+        Ok(_) => Ok(Comparison::Differs),
     }
 }
 

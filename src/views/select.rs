@@ -266,7 +266,11 @@ fn condition_mistake(
 ) -> ViewError {
     let SqlError::SqlInputError { msg, offset, .. } = error else { return error.into() };
     let mut mistake = match msg.strip_prefix("no such column: ") {
-        Some(name) => no_column(table, name.trim_matches('"'), "--where"),
+        Some(name) => {
+            // SQLite adds advice about quotation marks.
+            let name = name.split(" - ").next().unwrap_or(name);
+            no_column(table, name.trim_matches('"'), "--where")
+        }
         None => {
             let message = format!("--where: {msg}");
             let hint = "an SQL condition over the columns, as in \"accuracy > 0.7 and arch like \

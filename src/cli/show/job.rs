@@ -1,0 +1,83 @@
+//! A search or a training run.
+
+use super::{Row, facts, table};
+use crate::cli::CliError;
+use crate::views::{Answer, Value};
+
+/// Shows a search or run by its id, which is known to be one.
+pub(super) fn show(answer: &Answer, label: &str) -> Result<(), CliError> {
+    let sql = format!(
+        "SELECT j.*, s.status, s.best_accuracy, s.models AS done, s.failed, s.lost, s.episodes,
+           s.started, s.updated
+         FROM job j JOIN searches s ON s.search = j.label WHERE j.label = '{label}'"
+    );
+    let Some(job) = Row::first(answer, &sql)? else {
+        return Err(CliError::usage(format!("nothing is called {label}")));
+    };
+    let text = |name| job.text(name);
+    let title = match job.text("name") {
+        name if name.is_empty() => format!("{label}  {} on {}", text("kind"), text("data")),
+        name => format!("{label}  {name}  {} on {}", text("kind"), text("data")),
+    };
+    let mut lines = vec![
+        (
+            "status",
+            format!(
+                "{}; {} of {} models, {} failed, {} lost trials",
+                text("status"),
+                text("done"),
+                text("models"),
+                text("failed"),
+                text("lost")
+            ),
+        ),
+        ("best", format!("validation accuracy {}", text("best_accuracy"))),
+    ];
+    if job.get("kind") == &Value::Text("search".into()) {
+        lines.push(("episodes", text("episodes")));
+        lines.push((
+            "learning",
+            format!(
+                "{} experiences, {} replay updates, Q-table {}",
+                text("experiences"),
+                text("replays"),
+                text("q_digest")
+            ),
+        ));
+    }
+    lines.extend([
+        (
+            "images",
+            format!(
+                "{} to train on, {} to validate on, {} classes, {} x {} pixels, {} channels",
+                text("train"),
+                text("validation"),
+                text("classes"),
+                text("side"),
+                text("side"),
+                text("channels")
+            ),
+        ),
+        ("seed", format!("{} ({})", text("seed"), text("chance"))),
+        ("flavour", text("flavour")),
+        ("began", format!("{} UTC by {}", text("started"), text("program"))),
+        ("last event", format!("{} UTC, resumed {} times", text("updated"), text("resumed"))),
+        (
+            "configuration",
+            format!("{} (`qtrail sql \"SELECT config FROM job\"`)", text("config_hash")),
+        ),
+    ]);
+    facts(&title, &lines)?;
+    let names = ["epsilon", "mean_accuracy", "samples", "new", "failed", "max_accuracy"];
+    let sql = format!(
+        "SELECT epsilon, mean_accuracy, samples, new, failed, max_accuracy FROM epsilon
+         WHERE search = '{label}' ORDER BY epsilon DESC"
+    );
+    table(answer, &names, &sql)?;
+    let names = ["rank", "accuracy", "arch", "params", "trial"];
+    let sql = format!(
+        "SELECT rank, accuracy, arch, params, trial FROM top WHERE search = '{label}'
+         ORDER BY rank LIMIT 5"
+    );
+    table(answer, &names, &sql)
+}

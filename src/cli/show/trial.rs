@@ -1,0 +1,187 @@
+//! A trial, layer by layer, and an episode.
+
+use super::{Row, facts, rows, table};
+use crate::agent::space::Space;
+use crate::arch::shape::Map;
+use crate::arch::{Architecture, PoolRule, Shapes};
+use crate::cli::CliError;
+use crate::cli::reading::collect;
+use crate::config::SearchConfig;
+use crate::views::{Answer, Value};
+
+/// Shows a trial by its number.
+pub(super) fn show(answer: &Answer, number: u32) -> Result<(), CliError> {
+    let sql = format!(
+        "SELECT v.*, t.message, t.lost_attempts, t.weights, t.seed, t.job,
+           (SELECT rank FROM top WHERE trial = v.trial AND search = v.search) AS rank,
+           (SELECT count(*) FROM top WHERE search = v.search) AS ranked
+         FROM trials v JOIN trial t ON t.id = {number} WHERE v.trial = 't{number}'"
+    );
+    let Some(trial) = Row::first(answer, &sql)? else {
+        return Err(CliError::usage(format!("there is no trial t{number}"))
+            .hint("`qtrail table trials --search all` lists them"));
+    };
+    let text = |name| trial.text(name);
+    let origin = match trial.int("episode") {
+        Some(episode) => {
+            format!("{}, episode {episode}, epsilon {}", text("search"), text("epsilon"))
+        }
+        None => format!("{}, repetition {}", text("search"), text("repeat")),
+    };
+    let mut lines = vec![("from", origin), ("status", status(&trial))];
+    if let Some(rank) = trial.int("rank") {
+        lines.push(("rank", format!("{rank} of {} in {}", text("ranked"), text("search"))));
+    }
+    lines.extend([
+        (
+            "size",
+            format!("{} parameters, {} multiply-adds an image", text("params"), text("madds")),
+        ),
+        (
+            "training",
+            format!(
+                "{} epochs, {} restarts, {} s, {} attempts",
+                text("epochs"),
+                text("restarts"),
+                text("seconds"),
+                text("attempts")
+            ),
+        ),
+        ("planned", format!("{} UTC, ended {}", text("planned"), text("ended"))),
+    ]);
+    if let Value::Text(weights) = trial.get("weights") {
+        let kept = if trial.int("kept") == Some(1) { "kept" } else { "not kept" };
+        lines.push(("weights", format!("{weights} ({kept})")));
+    }
+    facts(&format!("t{number}  {}", text("arch")), &lines)?;
+    layers(answer, trial.int("job").unwrap_or(0), &text("arch"))?;
+    let names = [
+        "epoch",
+        "validation_accuracy",
+        "train_accuracy",
+        "train_loss",
+        "learning_rate",
+        "seconds",
+    ];
+    let sql = format!(
+        "SELECT {} FROM epochs WHERE trial = 't{number}' AND NOT lost ORDER BY restart, epoch",
+        names.join(", ")
+    );
+    table(answer, &names, &sql)?;
+    let names = ["attempt", "outcome", "device", "trainer", "host", "reason"];
+    let sql = format!(
+        "SELECT {} FROM attempts WHERE trial = 't{number}' ORDER BY attempt",
+        names.join(", ")
+    );
+    table(answer, &names, &sql)
+}
+
+fn status(trial: &Row) -> String {
+    let text = |name| trial.text(name);
+    match text("status").as_str() {
+        "trained" => format!(
+            "trained: validation accuracy {} ({} of {} images in epoch {}, {} in the last)",
+            text("accuracy"),
+            text("best_correct"),
+            text("total"),
+            text("best_epoch"),
+            text("last_correct")
+        ),
+        "failed" => format!(
+            "failed ({}): {}; counts as {}",
+            text("reason"),
+            text("message"),
+            text("accuracy")
+        ),
+        other => other.to_owned(),
+    }
+}
+
+/// The layers with their shapes, and what the agent thinks of each step.
+fn layers(answer: &Answer, job: i64, text: &str) -> Result<(), CliError> {
+    let sql = format!("SELECT config, channels, side, classes FROM job WHERE id = {job}");
+    let Some(facts) = Row::first(answer, &sql)? else { return Ok(()) };
+    let count = |name| u32::try_from(facts.int(name).unwrap_or(0)).unwrap_or(0);
+    let (Ok(net), Ok(config)) =
+        (text.parse::<Architecture>(), SearchConfig::read(&facts.text("config"), None, &[]))
+    else {
+        return Ok(()); // what was recorded by a newer program is shown without them
+    };
+    let input = Map { channels: count("channels"), side: count("side") };
+    let Ok(shapes) = Shapes::of(&net, input, config.recipe.gap, PoolRule::True) else {
+        return Ok(());
+    };
+    let space = Space::new(&config.space, count("side"), count("classes")).ok();
+    let path = space.and_then(|space| space.trajectory(&net)).unwrap_or_default();
+    let learned = q_values(answer, job, &path)?;
+    let number = |n: u64| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
+    let shown = shapes.layers.iter().enumerate().map(|(index, layer)| {
+        let map = layer.output;
+        let output = match map.side {
+            1 => map.channels.to_string(),
+            side => format!("{} x {side} x {side}", map.channels),
+        };
+        let (q, updates) = learned.get(index).cloned().unwrap_or((Value::Null, Value::Null));
+        vec![
+            Value::Text(layer.layer.to_string()),
+            Value::Text(output),
+            number(layer.parameters),
+            number(layer.multiply_adds),
+            q,
+            updates,
+        ]
+    });
+    let names = ["layer", "output", "params", "madds", "q", "updates"];
+    rows(&names, &shown.collect::<Vec<_>>())
+}
+
+/// Q-values and update counts along a trajectory.
+fn q_values(answer: &Answer, job: i64, path: &[u32]) -> Result<Vec<(Value, Value)>, CliError> {
+    let mut learned = Vec::with_capacity(path.len());
+    for pair in path {
+        let sql = format!("SELECT value, updates FROM pair WHERE job = {job} AND pair = {pair}");
+        let mut found = collect(answer, &sql)?;
+        if let Some([q, updates]) = found.pop().and_then(|row| <[Value; 2]>::try_from(row).ok()) {
+            learned.push((q, updates));
+        }
+    }
+    Ok(learned)
+}
+
+/// Shows an episode, then the trial that answers it.
+pub(super) fn show_episode(
+    answer: &Answer,
+    search: Option<&str>,
+    number: u32,
+) -> Result<(), CliError> {
+    let Some(search) = search else {
+        return Err(
+            CliError::usage(format!("e{number}: of which search?")).hint("give --search s1")
+        );
+    };
+    let sql = format!("SELECT * FROM episodes WHERE search = '{search}' AND episode = {number}");
+    let Some(episode) = Row::first(answer, &sql)? else {
+        return Err(CliError::usage(format!("{search} has no episode {number}"))
+            .hint("`qtrail table episodes` lists them"));
+    };
+    let text = |name| episode.text(name);
+    let known = if episode.int("duplicate") == Some(1) { "known already" } else { "new" };
+    let lines = [
+        ("reward", text("accuracy")),
+        (
+            "sampled",
+            format!(
+                "{} UTC in phase {}, epsilon {}",
+                text("sampled"),
+                text("phase"),
+                text("epsilon")
+            ),
+        ),
+        ("architecture", format!("{known} in {search}, answered by {}", text("trial"))),
+    ];
+    facts(&format!("e{number} of {search}  {}", text("arch")), &lines)?;
+    match text("trial").strip_prefix('t').and_then(|number| number.parse().ok()) {
+        Some(trial) => show(answer, trial),
+        None => Ok(()),
+    }
+}
