@@ -80,7 +80,7 @@ impl From<LogError> for CliError {
             ),
             Kind::Damaged => (
                 Exit::Damaged,
-                "nothing was changed; keep a copy of the store before anything else is tried",
+                "keep a copy of the store before anything else is tried; `qtrail log verify` says more",
             ),
             Kind::TooNew => (Exit::Damaged, "use a newer qtrail"),
             Kind::NoSpace => {

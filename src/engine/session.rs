@@ -123,6 +123,9 @@ pub fn prepare(config: &SearchConfig, data: &Located) -> Result<Prepared, DataEr
     Ok(Prepared { facts, split, folder: data.folder.clone() })
 }
 
+/// How long a process at work waits to get back into the log it let somebody else into.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
 /// A process at work in a store.
 pub struct Session {
     store: Store,
@@ -143,7 +146,9 @@ impl Session {
         observer: Box<dyn Observer>,
     ) -> Result<Self, SessionError> {
         let locks = surroundings.options.locks(&store);
-        let log = SledLog::open(store.clone(), surroundings.options.clone())?;
+        let mut log = SledLog::open(store.clone(), surroundings.options.clone())?;
+        // Once at work, a search is not to be ended by somebody who reads for long.
+        log.set_wait(PATIENCE.max(surroundings.options.wait));
         let mut journal = Journal::new(log, surroundings.clock, observer);
         let mut index = Index::default();
         journal.catch_up(|recorded| index.push(recorded))?;
