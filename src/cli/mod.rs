@@ -12,6 +12,7 @@ pub mod progress;
 pub mod reading;
 pub mod resume;
 pub mod search;
+pub mod settings;
 pub mod show;
 pub mod sql;
 pub mod status;

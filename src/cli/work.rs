@@ -33,21 +33,33 @@ pub struct WorkArgs {
     pub data: Option<String>,
 }
 
-/// Finds the trainer, and opens a session in the store.
+/// Finds the trainer. Asked for before a store is made: a verb that cannot train makes none.
 ///
 /// # Errors
 /// What a person is to be told.
-pub fn session(args: &WorkArgs, context: &Context, store: Store) -> Result<Session, CliError> {
+pub fn trainer(args: &WorkArgs, context: &Context) -> Result<PathBuf, CliError> {
     let places = Places {
         told: args.trainer.clone().or_else(|| context.trainer.clone()),
         beside: context.program.as_deref().and_then(Path::parent).map(Path::to_owned),
         path: context.path.clone(),
     };
-    let trainer = places.find().map_err(|error| {
-        let hint = "`make setup` and `make build` in qtrail's sources bring it; \
+    places.find().map_err(|error| {
+        let hint = "`make build` in qtrail's sources brings it; \
                     everything that does not train works without";
         CliError::usage(error).hint(hint)
-    })?;
+    })
+}
+
+/// Opens a session in the store.
+///
+/// # Errors
+/// What a person is to be told.
+pub fn session(
+    args: &WorkArgs,
+    context: &Context,
+    trainer: PathBuf,
+    store: Store,
+) -> Result<Session, CliError> {
     let surroundings = Surroundings {
         options: context.options(),
         trainer,
