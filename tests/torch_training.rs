@@ -1,6 +1,6 @@
 //! Training through libtorch: what is built, that it learns, and that it repeats.
 #![cfg(feature = "train")]
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod torch_support;
 
@@ -56,7 +56,6 @@ fn every_layer_is_built_as_its_shape_says_and_trains() {
             // Failing to learn is not the question here: nothing counts as chance.
             request.recipe = Recipe { gap, epochs: 1, restarts: 0, ..request.recipe };
             request.recipe.chance = Some(0.0);
-            request.recipe.learning_rate = 0.01;
             let (epochs, finished) = process.finish(&request);
             assert_eq!((epochs.len(), epochs[0].train_total), (1, 320));
             let shapes = Shapes::of(&request.architecture, input, gap, PoolRule::True).unwrap();
@@ -93,7 +92,8 @@ fn weights_have_the_names_of_their_layers() {
 fn the_same_request_gives_the_same_weights() {
     let workplace = Workplace::new(Show::Class);
     let mut process = Process::start();
-    let request = workplace.request(NETS[5]);
+    let mut request = workplace.request(NETS[5]);
+    request.recipe.chance = Some(0.0); // learning is not the question here
     let once = process.weights(&workplace, &request);
     assert!(once == process.weights(&workplace, &request));
     assert!(once != process.weights(&workplace, &TrainRequest { seed: 8, ..request.clone() }));
@@ -113,7 +113,7 @@ fn what_can_be_learned_is_learned() {
     let mut process = Process::start();
     for architecture in ["[C(8,3,1), P(2,2), SM(4)]", "[C(8,3,1), C(8,3,1), FC(16), SM(4)]"] {
         let mut request = workplace.request(architecture);
-        request.recipe = Recipe { epochs: 8, learning_rate: 0.01, ..request.recipe };
+        request.recipe = Recipe { epochs: 8, ..request.recipe };
         let (epochs, _) = process.finish(&request);
         let last = epochs.last().unwrap();
         assert!(last.validation_correct >= 152, "{architecture}: {last:?}"); // of 160
@@ -154,11 +154,13 @@ fn a_network_no_better_than_chance_is_tried_at_each_rate_and_fails() {
 }
 
 #[test]
-fn a_restart_at_a_lower_rate_can_save_a_network() {
+fn a_restart_at_another_rate_can_save_a_network() {
     let workplace = Workplace::new(Show::Class);
     let mut process = Process::start();
-    let mut request = workplace.request("[C(8,3,1), C(8,3,1), FC(16), SM(4)]");
-    request.recipe = Recipe { learning_rate: 100.0, restart_factor: 1e-4, ..request.recipe };
+    // What a lower rate saves is hard to make in small; a higher one does as well.
+    let mut request = workplace.request("[FC(32), SM(4)]");
+    request.recipe = Recipe { learning_rate: 1e-7, restart_factor: 1e5, ..request.recipe };
+    request.recipe.chance = Some(0.5);
     let (epochs, _) = process.finish(&request);
     let seen: Vec<_> = epochs.iter().map(|epoch| (epoch.restart, epoch.epoch)).collect();
     assert_eq!(seen, [(0, 1), (1, 1), (1, 2)]);

@@ -118,7 +118,18 @@ impl<'a> Attempt<'a> {
         let network = Network::new(&request.architecture, shape, recipe, seed, device)?;
         let buffer = network.parameters().buffer();
         let adam = Adam::new(recipe.optimiser, recipe.weight_decay, buffer)?;
-        Ok(Self { request, data, preprocessing, place, restart, seed, network, adam, best: None })
+        Ok(Self {
+            request,
+            data,
+            preprocessing,
+            place,
+            restart,
+            seed,
+            network,
+            adam,
+            masks: Masks::new(seed),
+            best: None,
+        })
     }
 
     /// The epochs after the first, and the end.

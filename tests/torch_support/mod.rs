@@ -60,7 +60,13 @@ impl Workplace {
         TrainRequest {
             id: 1,
             architecture: architecture.parse().unwrap(),
-            recipe: Recipe { epochs: 2, batch: 32, restarts: 2, ..Recipe::default() },
+            recipe: Recipe {
+                epochs: 2,
+                batch: 16,
+                learning_rate: 0.01,
+                restarts: 2,
+                ..Recipe::default()
+            },
             seed: 7,
             data: DataRequest {
                 name: "bars".into(),
