@@ -17,7 +17,7 @@
 //! | [`cli`] | one file per verb; rendering; the only place that prints, reads the environment and the clock | |
 //! | [`engine`] | the imperative shell: carries out a search or run, event by event | terminals, SQL |
 //! | [`views`] | the read model: tables folded from events, in SQLite; the only place that names rusqlite | how to append |
-//! | [`torch`] | networks and training through libtorch (feature `train`); the only place that names tch | the log, the agent |
+//! | `torch` | networks and training through libtorch (feature `train`, part of `qtrail-torch` only); the only place that names tch | the log, the agent |
 //! | [`trainer`] | the protocol, and keeping trainer processes alive | the log |
 //! | [`agent`] | state space, Q-table, epsilon-greedy policy, schedule, replay: pure | IO, clocks, the log |
 //! | [`data`] | image data sets: formats, fetching, splits | what is trained on them |
@@ -47,7 +47,5 @@ pub mod data;
 pub mod engine;
 pub mod events;
 pub mod log;
-#[cfg(feature = "train")]
-pub mod torch;
 pub mod trainer;
 pub mod views;

@@ -1,88 +1,15 @@
 //! The trainer process: the protocol through the real binary.
 #![cfg(feature = "train")]
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod torch_support;
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use qtrail::trainer::protocol::{Answer, FailedReason, PROTOCOL, Request, TrainRequest};
-use torch_support::{Show, Workplace, needs};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_qtrail-torch");
-
-/// A running trainer and the lines it says.
-struct Process {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    lines: Receiver<String>,
-}
-
-impl Process {
-    fn start() -> Self {
-        let mut child = Command::new(PROGRAM)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let (sender, lines) = channel();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        thread::spawn(move || stdout.lines().for_each(|line| drop(sender.send(line.unwrap()))));
-        Self { stdin: child.stdin.take(), child, lines }
-    }
-
-    fn write(&mut self, line: &str) {
-        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
-    }
-
-    fn train(&mut self, request: &TrainRequest) {
-        let request = Request::Train(Box::new(request.clone()));
-        self.write(&serde_json::to_string(&request).unwrap());
-    }
-
-    fn hear(&self) -> Answer {
-        let line = self.lines.recv_timeout(Duration::from_secs(30)).unwrap();
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"))
-    }
-
-    /// The answer that ends a request.
-    fn end_of_request(&self) -> Answer {
-        loop {
-            match self.hear() {
-                Answer::Progress { .. } | Answer::Epoch(_) => {}
-                answer => return answer,
-            }
-        }
-    }
-
-    fn error(&self) -> (u64, String) {
-        match self.end_of_request() {
-            Answer::Error { id, message } => (id, message),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Closes stdin; how long the process took to leave.
-    fn leave(&mut self) -> Duration {
-        let started = Instant::now();
-        drop(self.stdin.take());
-        assert!(self.child.wait().unwrap().success());
-        started.elapsed()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use torch_support::{PROGRAM, Process, Show, Workplace, needs};
 
 #[test]
 fn a_conversation() {
@@ -99,12 +26,12 @@ fn a_conversation() {
         let mut request = workplace.request("[C(4,3,1), P(2,2), FC(8), SM(4)]");
         request.id = id;
         process.train(&request);
-        for epoch in 1..=2 {
-            let Answer::Epoch(answer) = process.hear() else { panic!("no epoch {epoch}") };
-            assert_eq!((answer.id, answer.restart, answer.epoch), (id, 0, epoch));
-            assert!(answer.train_total == 320 && answer.validation_total == 160);
+        let (epochs, Answer::Finished(finished)) = process.result() else { panic!("no result") };
+        for (epoch, number) in epochs.iter().zip(1..) {
+            assert_eq!((epoch.id, epoch.restart, epoch.epoch), (id, 0, number));
+            assert!(epoch.train_total == 320 && epoch.validation_total == 160);
         }
-        let Answer::Finished(finished) = process.hear() else { panic!("not finished") };
+        assert_eq!(epochs.len(), 2);
         assert_eq!((finished.id, finished.parameters), (id, 40 + 520 + 36));
         assert!(finished.peak_memory > 1 << 20);
         hashes.push(workplace.staged(&finished.weights.unwrap()));
@@ -168,7 +95,7 @@ fn what_it_cannot_do_is_an_answer_and_not_its_end() {
         assert!(id == 1 && message.contains(expected), "{message} has no {expected}");
     }
     process.train(&good);
-    assert!(matches!(process.end_of_request(), Answer::Finished(_)));
+    assert!(matches!(process.result().1, Answer::Finished(_)));
 }
 
 #[test]
@@ -181,13 +108,13 @@ fn what_does_not_fit_into_memory_is_too_large() {
                           FC(65535), FC(65535), FC(65535), FC(65535), FC(65535), SM(4)]",
     ] {
         process.train(&workplace.request(architecture));
-        let answer = process.end_of_request();
+        let answer = process.result().1;
         let Answer::Failed { reason: FailedReason::TooLarge, .. } = answer else {
             panic!("{architecture}: {answer:?}")
         };
     }
     process.train(&workplace.request("[SM(4)]"));
-    assert!(matches!(process.end_of_request(), Answer::Finished(_)));
+    assert!(matches!(process.result().1, Answer::Finished(_)));
 }
 
 #[test]

@@ -1,9 +1,14 @@
 //! The trainer process. `qtrail` starts it and talks to it over pipes; see `schema/trainer.md`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program's own --help")]
 
+#[path = "../torch/mod.rs"]
+mod torch;
+
 use std::process::ExitCode;
 
-use qtrail::torch::serve::{PROGRAM, serve};
+// What the trainer uses of the library, under the names that it has there.
+use qtrail::{arch, chance, config, data, trainer};
+use torch::serve::{PROGRAM, serve};
 
 const HELP: &str = "\
 Trains networks for qtrail, which starts it by itself.

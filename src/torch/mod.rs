@@ -4,13 +4,18 @@
 //! facts go out ([`crate::trainer::protocol`]). Top knows bottom: [`serve`] answers requests by
 //! [`training`], which puts [`network`], [`parameters`], [`data`] and [`adam`] together.
 //!
-//! Everything random comes from [`crate::chance`] streams keyed by the request's seed, except the
-//! masks of dropout, which libtorch draws from a generator seeded by such a stream. On a CPU, the
-//! same request with the same number of threads gives the same weights, bit for bit.
+//! Everything random comes from [`crate::chance`] streams keyed by the request's seed (on a GPU,
+//! the masks of dropout from a generator of libtorch seeded by one). On a CPU, the same request
+//! with the same number of threads gives the same weights, bit for bit.
+//!
+//! It is a part of the program `qtrail-torch`, not of the library: in a library shared with
+//! `qtrail`, a linker that does not optimise across units would make that load libtorch too.
+#![allow(unreachable_pub, reason = "written as the modules of the library are")]
 
 pub mod adam;
 pub mod data;
 pub mod device;
+pub mod masks;
 pub mod memory;
 pub mod network;
 pub mod parameters;

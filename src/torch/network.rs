@@ -3,16 +3,17 @@
 use tch::{Device, Tensor};
 
 use super::TorchError;
+use super::masks::Masks;
 use super::parameters::{Pair, Parameters, Plan};
 use crate::arch::shape::{LayerShape, Map};
 use crate::arch::{Architecture, GapHead, Layer, PoolRule, Shapes, dropout};
 use crate::config::recipe::Recipe;
 
 /// Whether dropout is at work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+#[derive(Debug)]
+pub enum Mode<'a> {
     /// It is.
-    Train,
+    Train(&'a mut Masks),
     /// It is not.
     Evaluate,
 }
@@ -74,15 +75,20 @@ impl Network {
     ///
     /// # Errors
     /// [`TorchError`] from libtorch.
-    pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor, TorchError> {
+    pub fn forward(&self, images: &Tensor, mut mode: Mode<'_>) -> Result<Tensor, TorchError> {
         let mut values = images.shallow_clone();
         for step in &self.steps {
-            values = self.apply(step, values, mode)?;
+            values = self.apply(step, values, &mut mode)?;
         }
         Ok(values)
     }
 
-    fn apply(&self, step: &Step, values: Tensor, mode: Mode) -> Result<Tensor, TorchError> {
+    fn apply(
+        &self,
+        step: &Step,
+        values: Tensor,
+        mode: &mut Mode<'_>,
+    ) -> Result<Tensor, TorchError> {
         Ok(match *step {
             Step::Conv { weights, stride, padding, relu } => {
                 let (weight, bias) =
@@ -102,10 +108,10 @@ impl Network {
                 activate(values.f_flatten(1, -1)?.f_linear(weight, Some(bias))?, relu)?
             }
             Step::Average => values.f_mean_dim(&[2_i64, 3][..], false, None)?,
-            Step::Dropout(probability) if mode == Mode::Train => {
-                values.f_dropout(probability, true)?
-            }
-            Step::Dropout(_) => values,
+            Step::Dropout(probability) => match mode {
+                Mode::Train(masks) => masks.drop_some(&values, probability)?,
+                Mode::Evaluate => values,
+            },
         })
     }
 }

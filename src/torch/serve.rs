@@ -8,7 +8,7 @@ use std::any::Any;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{ExitCode, exit};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -26,9 +26,6 @@ pub const PROGRAM: &str = concat!("qtrail-torch ", env!("CARGO_PKG_VERSION"));
 const REQUEST_MAX: u64 = 1 << 20;
 /// After the end of stdin, requests that came before it may still be answered for so long.
 const LAST_ANSWERS: Duration = Duration::from_millis(300);
-/// How long the end of the process may take before it is forced: destructors of libtorch run while
-/// another thread computes, and may wait for each other.
-const ORDERLY_EXIT: Duration = Duration::from_millis(300);
 
 /// Answers requests until stdin closes.
 #[must_use]
@@ -41,12 +38,12 @@ pub fn serve() -> ExitCode {
         }
     };
     let (sender, requests) = channel();
-    thread::spawn(move || read_requests(&sender));
+    thread::spawn(move || read_requests(sender));
     if let Err(error) = device::open_cuda() {
         let _ = writeln!(io::stderr(), "qtrail-torch: no CUDA: {error}");
     }
     answer_all(&requests, &lines);
-    ExitCode::SUCCESS
+    leave()
 }
 
 /// Keeps stdout for the protocol: what libraries print there goes to stderr.
@@ -57,7 +54,7 @@ fn take_stdout() -> io::Result<Lines> {
 }
 
 /// Passes lines on; at the end of stdin, ends the process whatever it is doing.
-fn read_requests(sender: &Sender<Vec<u8>>) {
+fn read_requests(sender: Sender<Vec<u8>>) {
     let mut reader = BufReader::new(io::stdin());
     loop {
         let mut line = Vec::new();
@@ -69,17 +66,15 @@ fn read_requests(sender: &Sender<Vec<u8>>) {
             }
         }
     }
+    drop(sender); // the last answer given, the process ends
     thread::sleep(LAST_ANSWERS);
     leave();
 }
 
+/// Ends the process without the destructors of libtorch: while another thread computes, they pull
+/// the ground from under it.
 fn leave() -> ! {
-    thread::spawn(|| {
-        thread::sleep(ORDERLY_EXIT);
-        let _ =
-            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-    });
-    exit(0);
+    signal_hook::low_level::exit(0)
 }
 
 fn answer_all(requests: &Receiver<Vec<u8>>, lines: &Lines) {

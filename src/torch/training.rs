@@ -12,6 +12,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 use super::TorchError;
 use super::adam::Adam;
 use super::data::{DeviceData, Preprocessing};
+use super::masks::Masks;
 use super::network::{Mode, Network};
 use super::reporter::Place;
 use crate::chance::Stream;
@@ -90,6 +91,7 @@ struct Attempt<'a> {
     seed: u64,
     network: Network,
     adam: Adam,
+    masks: Masks,
     best: Option<Best>,
 }
 
@@ -116,8 +118,18 @@ impl<'a> Attempt<'a> {
         let network = Network::new(&request.architecture, shape, recipe, seed, device)?;
         let buffer = network.parameters().buffer();
         let adam = Adam::new(recipe.optimiser, recipe.weight_decay, buffer)?;
-        tch::manual_seed(Stream::new(seed, "dropout", 0).bits().cast_signed());
-        Ok(Self { request, data, preprocessing, place, restart, seed, network, adam, best: None })
+        Ok(Self {
+            request,
+            data,
+            preprocessing,
+            place,
+            restart,
+            seed,
+            network,
+            adam,
+            masks: Masks::new(seed),
+            best: None,
+        })
     }
 
     /// The epochs after the first, and the end.
@@ -171,7 +183,7 @@ impl<'a> Attempt<'a> {
             self.place.set(epoch, batch.number, batch.of);
             let indices = order.f_narrow(0, batch.start.into(), batch.length.into())?;
             let (pixels, labels) = images.gather(&indices, self.preprocessing)?;
-            let logits = self.network.forward(&pixels, Mode::Train)?;
+            let logits = self.network.forward(&pixels, Mode::Train(&mut self.masks))?;
             let loss = cross_entropy(&logits, &labels)?;
             let gradient = self.network.parameters().gradient(&loss)?;
             self.adam.step(self.network.parameters().buffer(), gradient, learning_rate)?;

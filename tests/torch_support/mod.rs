@@ -1,14 +1,20 @@
-//! A small data set of generated images, and requests to train on it.
-#![allow(missing_docs, dead_code, clippy::unwrap_used, reason = "shared by tests")]
+//! A small data set of generated images, requests to train on it, and a trainer that hears them.
+#![allow(missing_docs, dead_code, unreachable_pub, clippy::unwrap_used, reason = "shared by tests")]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use qtrail::chance::Stream;
 use qtrail::config::recipe::{Recipe, WeightsOf};
 use qtrail::data::{Images, Part, Split};
-use qtrail::trainer::protocol::{DataRequest, TrainRequest};
+use qtrail::trainer::protocol::{Answer, DataRequest, EpochAnswer, Request, TrainRequest};
 
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_qtrail-torch");
 pub const CLASSES: u32 = 4;
 pub const SIDE: u32 = 8;
 const IMAGES: u32 = 480;
@@ -54,7 +60,13 @@ impl Workplace {
         TrainRequest {
             id: 1,
             architecture: architecture.parse().unwrap(),
-            recipe: Recipe { epochs: 2, batch: 32, restarts: 2, ..Recipe::default() },
+            recipe: Recipe {
+                epochs: 2,
+                batch: 16,
+                learning_rate: 0.01,
+                restarts: 2,
+                ..Recipe::default()
+            },
             seed: 7,
             data: DataRequest {
                 name: "bars".into(),
@@ -92,6 +104,76 @@ fn images(show: Show) -> (Vec<u8>, Vec<u8>) {
         }
     }
     (pixels, labels)
+}
+
+/// A running trainer and the lines it says.
+pub struct Process {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Process {
+    pub fn start() -> Self {
+        let mut child = Command::new(PROGRAM)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        thread::spawn(move || stdout.lines().for_each(|line| drop(sender.send(line.unwrap()))));
+        Self { stdin: child.stdin.take(), child, lines }
+    }
+
+    pub fn write(&mut self, line: &str) {
+        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    pub fn train(&mut self, request: &TrainRequest) {
+        let request = Request::Train(Box::new(request.clone()));
+        self.write(&serde_json::to_string(&request).unwrap());
+    }
+
+    pub fn hear(&self) -> Answer {
+        let line = self.lines.recv_timeout(Duration::from_secs(60)).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    /// The epochs of a request, and the answer that ends it.
+    pub fn result(&self) -> (Vec<EpochAnswer>, Answer) {
+        let mut epochs = Vec::new();
+        loop {
+            match self.hear() {
+                Answer::Progress { .. } => {}
+                Answer::Epoch(epoch) => epochs.push(epoch),
+                answer => return (epochs, answer),
+            }
+        }
+    }
+
+    pub fn error(&self) -> (u64, String) {
+        match self.result().1 {
+            Answer::Error { id, message } => (id, message),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Closes stdin; how long the process took to leave.
+    pub fn leave(&mut self) -> Duration {
+        let started = Instant::now();
+        drop(self.stdin.take());
+        assert!(self.child.wait().unwrap().success());
+        started.elapsed()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// Whether a program asks the loader for `library`: names there end with a zero byte.
