@@ -5,6 +5,7 @@ mod cells;
 pub mod clock;
 pub mod data;
 pub mod error;
+mod help;
 pub mod log;
 pub mod output;
 pub mod progress;
@@ -22,7 +23,7 @@ pub mod work;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::data::DataHome;
 use crate::log::Options;
@@ -66,6 +67,15 @@ pub enum Verb {
     Log(log::Args),
     /// Data sets: list, fetch, check
     Data(data::Args),
+}
+
+impl Cli {
+    /// Reads the command line. Mistakes in it, and requests for help, end the process.
+    #[must_use]
+    pub fn read() -> Self {
+        let matches = help::grouped(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 /// The surroundings of a verb.
