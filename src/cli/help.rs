@@ -6,7 +6,7 @@ use clap::Command;
 const GROUPS: &[(&str, &[&str])] = &[
     ("Search and train", &["search", "resume", "status", "train"]),
     ("Ask", &["table", "tables", "show", "sql"]),
-    ("Look after", &["log", "data"]),
+    ("Look after", &["log", "import", "data"]),
 ];
 
 const TEMPLATE: &str = "\

@@ -6,15 +6,16 @@ pub mod clock;
 pub mod data;
 pub mod error;
 mod help;
+pub mod import;
 pub mod log;
 pub mod output;
 pub mod progress;
 pub mod reading;
 pub mod resume;
 pub mod search;
-pub mod status;
 pub mod show;
 pub mod sql;
+pub mod status;
 pub mod table;
 pub mod tables;
 pub mod train;
@@ -65,6 +66,8 @@ pub enum Verb {
     Sql(sql::Args),
     /// Look at the events that everything follows from
     Log(log::Args),
+    /// Take over the history of another program
+    Import(import::Args),
     /// Data sets: list, fetch, check
     Data(data::Args),
 }
@@ -146,6 +149,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Show(args) => show::run(args, &context),
         Verb::Sql(args) => sql::run(args, &context),
         Verb::Log(args) => log::run(args, &context),
+        Verb::Import(args) => import::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
     }
 }

@@ -197,8 +197,7 @@ impl Answer {
         rows: &mut dyn Rows,
     ) -> Result<(), ViewError> {
         let mut statement = self.connection.prepare(sql)?;
-        let names: Vec<String> =
-            statement.column_names().map(ToOwned::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(ToOwned::to_owned).collect();
         rows.columns(&names)?;
         let mut found = statement.query(rusqlite::params_from_iter(parameters))?;
         let (mut values, mut count) = (Vec::with_capacity(names.len()), 0);
