@@ -13,6 +13,10 @@ pub mod progress;
 pub mod reading;
 pub mod resume;
 pub mod search;
+<<<<<<< HEAD
+=======
+pub mod settings;
+>>>>>>> main
 pub mod show;
 pub mod sql;
 pub mod status;

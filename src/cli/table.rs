@@ -76,14 +76,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     answer.select(&select, &mut printer)?;
     let mut lines = Vec::new();
     let limit = select.limit.or(views::table(&args.name).and_then(|table| table.limit));
-    if limit == Some(printer.count()) {
-        let all = answer.count(&select)?;
-        if all > printer.count() {
-            lines.push(format!(
-                "{} of {all} rows; --limit and --offset show others",
-                printer.count()
-            ));
-        }
+    if limit == Some(printer.count()) && answer.has_more(&select)? {
+        lines.push(format!("{} rows, and more; --limit and --offset", printer.count()));
     }
     lines.push(footer(&answer));
     let count = printer.finish(&lines).map_err(|error| CliError::output(&error))?;

@@ -33,10 +33,11 @@ pub struct WorkArgs {
     pub data: Option<String>,
 }
 
-/// Finds the trainer, and opens a session in the store.
+/// Finds the trainer. Asked for before a store is made: a verb that cannot train makes none.
 ///
 /// # Errors
 /// What a person is to be told.
+<<<<<<< HEAD
 pub fn session(args: &WorkArgs, context: &Context, store: Store) -> Result<Session, CliError> {
     let trainer = trainer(args, context)?;
     let mut session = session_without_trainer(context, store)?;
@@ -48,6 +49,8 @@ pub fn session(args: &WorkArgs, context: &Context, store: Store) -> Result<Sessi
 ///
 /// # Errors
 /// What a person is to be told.
+=======
+>>>>>>> main
 pub fn trainer(args: &WorkArgs, context: &Context) -> Result<PathBuf, CliError> {
     let places = Places {
         told: args.trainer.clone().or_else(|| context.trainer.clone()),
@@ -55,17 +58,34 @@ pub fn trainer(args: &WorkArgs, context: &Context) -> Result<PathBuf, CliError> 
         path: context.path.clone(),
     };
     places.find().map_err(|error| {
+<<<<<<< HEAD
         let hint = "`make setup` and `make build` in qtrail's sources bring it; \
+=======
+        let hint = "`make build` in qtrail's sources brings it; \
+>>>>>>> main
                     everything that does not train works without";
         CliError::usage(error).hint(hint)
     })
 }
 
+<<<<<<< HEAD
 /// Opens a session in the store that records, and trains nothing.
 ///
 /// # Errors
 /// What a person is to be told.
 pub fn session_without_trainer(context: &Context, store: Store) -> Result<Session, CliError> {
+=======
+/// Opens a session in the store.
+///
+/// # Errors
+/// What a person is to be told.
+pub fn session(
+    args: &WorkArgs,
+    context: &Context,
+    trainer: PathBuf,
+    store: Store,
+) -> Result<Session, CliError> {
+>>>>>>> main
     let surroundings = Surroundings {
         options: context.options(),
         trainer: PathBuf::new(),
