@@ -5,7 +5,7 @@ use clap::Command;
 /// Headings and their verbs; a verb in none comes last.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Search and train", &["search", "resume", "status", "train"]),
-    ("Ask", &["table", "tables", "show", "sql"]),
+    ("Ask", &["table", "tables", "show", "compare", "diff", "sql"]),
     ("Look after", &["log", "import", "data"]),
 ];
 

@@ -3,7 +3,9 @@
 
 mod cells;
 pub mod clock;
+pub mod compare;
 pub mod data;
+pub mod diff;
 pub mod error;
 mod help;
 pub mod import;
@@ -13,10 +15,7 @@ pub mod progress;
 pub mod reading;
 pub mod resume;
 pub mod search;
-<<<<<<< HEAD
-=======
 pub mod settings;
->>>>>>> main
 pub mod show;
 pub mod sql;
 pub mod status;
@@ -66,6 +65,10 @@ pub enum Verb {
     Tables(tables::Args),
     /// Show a search, a trial or an episode
     Show(show::Args),
+    /// Compare searches
+    Compare(compare::Args),
+    /// Compare two trials
+    Diff(diff::Args),
     /// Run one SQL statement that reads
     Sql(sql::Args),
     /// Look at the events that everything follows from
@@ -151,6 +154,8 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Table(args) => table::run(args, &context),
         Verb::Tables(args) => tables::run(args, &context),
         Verb::Show(args) => show::run(args, &context),
+        Verb::Compare(args) => compare::run(args, &context),
+        Verb::Diff(args) => diff::run(args, &context),
         Verb::Sql(args) => sql::run(args, &context),
         Verb::Log(args) => log::run(args, &context),
         Verb::Import(args) => import::run(args, &context),

@@ -20,12 +20,7 @@ pub struct Args {
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let store = Store::open(&context.store)?;
-<<<<<<< HEAD
     let mut session = work::session_without_trainer(context, store)?;
-=======
-    let trainer = work::trainer(&args.work, context)?;
-    let session = work::session(&args.work, context, trainer, store)?;
->>>>>>> main
     let scope = match &args.search {
         Some(name) => session.index().find(name).ok_or_else(|| {
             CliError::usage(format!("no search or run is called {name}"))

@@ -37,20 +37,6 @@ pub struct WorkArgs {
 ///
 /// # Errors
 /// What a person is to be told.
-<<<<<<< HEAD
-pub fn session(args: &WorkArgs, context: &Context, store: Store) -> Result<Session, CliError> {
-    let trainer = trainer(args, context)?;
-    let mut session = session_without_trainer(context, store)?;
-    session.set_trainer(trainer, args.device.clone());
-    Ok(session)
-}
-
-/// Finds the trainer.
-///
-/// # Errors
-/// What a person is to be told.
-=======
->>>>>>> main
 pub fn trainer(args: &WorkArgs, context: &Context) -> Result<PathBuf, CliError> {
     let places = Places {
         told: args.trainer.clone().or_else(|| context.trainer.clone()),
@@ -58,23 +44,12 @@ pub fn trainer(args: &WorkArgs, context: &Context) -> Result<PathBuf, CliError> 
         path: context.path.clone(),
     };
     places.find().map_err(|error| {
-<<<<<<< HEAD
-        let hint = "`make setup` and `make build` in qtrail's sources bring it; \
-=======
         let hint = "`make build` in qtrail's sources brings it; \
->>>>>>> main
                     everything that does not train works without";
         CliError::usage(error).hint(hint)
     })
 }
 
-<<<<<<< HEAD
-/// Opens a session in the store that records, and trains nothing.
-///
-/// # Errors
-/// What a person is to be told.
-pub fn session_without_trainer(context: &Context, store: Store) -> Result<Session, CliError> {
-=======
 /// Opens a session in the store.
 ///
 /// # Errors
@@ -85,7 +60,16 @@ pub fn session(
     trainer: PathBuf,
     store: Store,
 ) -> Result<Session, CliError> {
->>>>>>> main
+    let mut session = session_without_trainer(context, store)?;
+    session.set_trainer(trainer, args.device.clone());
+    Ok(session)
+}
+
+/// Opens a session in the store that records, and trains nothing.
+///
+/// # Errors
+/// What a person is to be told.
+pub fn session_without_trainer(context: &Context, store: Store) -> Result<Session, CliError> {
     let surroundings = Surroundings {
         options: context.options(),
         trainer: PathBuf::new(),
