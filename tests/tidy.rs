@@ -15,15 +15,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["arch", "events"]),
     ("data", &["chance"]),
     ("agent", &["arch", "chance", "config", "events"]),
+    ("import", &["agent", "arch", "config", "events"]),
     ("trainer", &["arch", "chance", "config", "events"]),
     ("torch", &["arch", "chance", "config", "data", "trainer"]),
     ("views", &["agent", "arch", "config", "events", "log"]),
-    ("engine", &["agent", "arch", "chance", "config", "data", "events", "log", "trainer"]),
+    (
+        "engine",
+        &["agent", "arch", "chance", "config", "data", "events", "import", "log", "trainer"],
+    ),
     (
         "cli",
         &[
-            "agent", "arch", "config", "data", "engine", "events", "log", "trainer", "views",
-            "chance",
+            "agent", "arch", "config", "data", "engine", "events", "import", "log", "trainer",
+            "views", "chance",
         ],
     ),
 ];
@@ -45,7 +49,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
 ];
 
 /// These do no IO and read no clock.
-const PURE: &[&str] = &["arch", "events", "agent", "config", "chance"];
+const PURE: &[&str] = &["arch", "events", "agent", "config", "chance", "import"];
 const IMPURE: &[&str] =
     &["std::fs", "std::net", "std::process", "std::env", "Instant::now", "std::thread"];
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use qtrail::arch::Architecture;
+use qtrail::arch::dropout::DropoutRule;
 use qtrail::events::codec::{decode, encode};
 use qtrail::events::frame::{Frame, Head, Position, seal};
 use qtrail::events::*;
@@ -139,7 +140,7 @@ fn samples() -> Vec<(Scope, Event)> {
     };
     let lost = AttemptLost { trial: 17, attempt: 1, counts: true, reason: "killed".into() };
     let resumed = Resumed { program: "qtrail 0.1.0".into(), host: "lab".into() };
-    vec![
+    [
         (search, started.into()),
         (search, ConfigPart { index: 1, text: "[data]\nname = \"mnist\"\n".into() }.into()),
         (search, sampled.into()),
@@ -158,6 +159,62 @@ fn samples() -> Vec<(Scope, Event)> {
         (Scope::Run(2), RunFinished { trials: 3 }.into()),
         (Scope::Store, ArtifactReleased { trial: 17, artifact: hash(4) }.into()),
     ]
+    .into_iter()
+    .chain(import_samples().map(|event| (search, event)))
+    .collect()
+}
+
+fn import_samples() -> [Event; 4] {
+    let started = ImportStarted {
+        format: "metaqnn".into(),
+        file: "replay_database.csv".into(),
+        content: hash(6),
+        rows: 1_983,
+        q_file: Some("q_values.csv".into()),
+        q_content: Some(hash(7)),
+        pairs: 4_161,
+    };
+    let row = ImportedRow {
+        row: 1_910,
+        line: 1_912,
+        architecture: net(),
+        dropout: Some(DropoutRule::Logged),
+        best: 86.0,
+        best_iteration: 100,
+        last: 85.5,
+        last_iteration: 10_000,
+        best_test: Some(0.9),
+        last_test: Some(0.1 + 0.2),
+        update: 4,
+        epsilon: 0.7,
+        time_finished: 1_475_869_775.73,
+        machine: "luna".into(),
+        failed: true,
+        quarantine: Some("accuracy_best_val is 86.0, not from 0 to 1".into()),
+    };
+    let start = ForeignState {
+        layer_type: LayerType::Fc,
+        layer_depth: 7,
+        filter_depth: 1,
+        filter_size: 5,
+        stride: 3,
+        image_size: 4,
+        fc_size: 256,
+        terminate: false,
+    };
+    let end = ForeignState { layer_depth: 8, terminate: true, ..start };
+    let values = ImportedQ { first: 50, pairs: vec![ImportedPair { start, end, value: 0.5 }] };
+    let finished = ImportFinished {
+        episodes: 1_910,
+        trials: 1_789,
+        repeated: 34,
+        conflicts: 1,
+        quarantined: 73,
+        conflicts_with_quarantined: 11,
+        missing: vec![67],
+        foreign_pairs: 103,
+    };
+    [started.into(), row.into(), values.into(), finished.into()]
 }
 
 /// The first event of a log.

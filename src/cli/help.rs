@@ -5,8 +5,8 @@ use clap::Command;
 /// Headings and their verbs; a verb in none comes last.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Search and train", &["search", "resume", "status", "train"]),
-    ("Ask", &["table", "tables", "show", "sql"]),
-    ("Look after", &["log", "data"]),
+    ("Ask", &["table", "tables", "show", "compare", "diff", "sql"]),
+    ("Look after", &["log", "import", "data"]),
 ];
 
 const TEMPLATE: &str = "\

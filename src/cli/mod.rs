@@ -3,9 +3,12 @@
 
 mod cells;
 pub mod clock;
+pub mod compare;
 pub mod data;
+pub mod diff;
 pub mod error;
 mod help;
+pub mod import;
 pub mod log;
 pub mod output;
 pub mod progress;
@@ -62,10 +65,16 @@ pub enum Verb {
     Tables(tables::Args),
     /// Show a search, a trial or an episode
     Show(show::Args),
+    /// Compare searches
+    Compare(compare::Args),
+    /// Compare two trials
+    Diff(diff::Args),
     /// Run one SQL statement that reads
     Sql(sql::Args),
     /// Look at the events that everything follows from
     Log(log::Args),
+    /// Take over the history of another program
+    Import(import::Args),
     /// Data sets: list, fetch, check
     Data(data::Args),
 }
@@ -145,8 +154,11 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Table(args) => table::run(args, &context),
         Verb::Tables(args) => tables::run(args, &context),
         Verb::Show(args) => show::run(args, &context),
+        Verb::Compare(args) => compare::run(args, &context),
+        Verb::Diff(args) => diff::run(args, &context),
         Verb::Sql(args) => sql::run(args, &context),
         Verb::Log(args) => log::run(args, &context),
+        Verb::Import(args) => import::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
     }
 }

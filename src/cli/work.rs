@@ -60,10 +60,20 @@ pub fn session(
     trainer: PathBuf,
     store: Store,
 ) -> Result<Session, CliError> {
+    let mut session = session_without_trainer(context, store)?;
+    session.set_trainer(trainer, args.device.clone());
+    Ok(session)
+}
+
+/// Opens a session in the store that records, and trains nothing.
+///
+/// # Errors
+/// What a person is to be told.
+pub fn session_without_trainer(context: &Context, store: Store) -> Result<Session, CliError> {
     let surroundings = Surroundings {
         options: context.options(),
-        trainer,
-        device: args.device.clone(),
+        trainer: PathBuf::new(),
+        device: String::new(),
         clock: clock::now,
         program: program(),
     };

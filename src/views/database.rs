@@ -171,6 +171,13 @@ const STEPS: i32 = 100_000;
 /// for a reader as long as they like.
 pub(super) const STEPS_MAX: i32 = 2_000_000_000;
 
+/// Takes [`make_read_only`] back, for what the program itself has to make.
+pub(super) fn make_writable(connection: &mut Connection) -> Result<(), ViewError> {
+    connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)?;
+    connection.pragma_update(None, "query_only", false)?;
+    Ok(())
+}
+
 /// From now on nothing can be changed through this connection, whatever the SQL says.
 pub(super) fn make_read_only(connection: &mut Connection) -> Result<(), ViewError> {
     connection.pragma_update(None, "query_only", true)?;

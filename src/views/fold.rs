@@ -10,18 +10,18 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params};
 
 use super::ViewError;
 use super::agent::Agent;
+use super::imports::{self, Turn};
+use super::jobs::{config_part, configured, read_config, run_started, search_started};
 use crate::arch::{Architecture, Layer};
-use crate::config::SearchConfig;
 use crate::config::recipe::WeightsOf;
 use crate::events::frame::Position;
 use crate::events::{
-    AttemptLost, AttemptStarted, ConfigPart, DataFacts, EpisodeSampled, EpochFinished, Event,
-    ExperienceRecorded, Hash, Outcome, PhaseEnded, Recorded, RunStarted, Scope, SearchStarted,
-    TrialFinished, TrialPlanned,
+    AttemptLost, AttemptStarted, EpisodeSampled, EpochFinished, Event, ExperienceRecorded, Outcome,
+    PhaseEnded, Recorded, Scope, TrialFinished, TrialPlanned,
 };
 
 /// Counts changes of what the fold writes that the text of `schema/tables.sql` does not show.
-pub const FOLD_VERSION: u32 = 1;
+pub const FOLD_VERSION: u32 = 2;
 
 /// Row id of a search or run.
 pub(super) type JobId = i64;
@@ -44,8 +44,8 @@ pub(super) struct Folder {
 const TRIALS_MAX: usize = 1_000;
 
 /// What the event being folded is about.
-struct About<'a> {
-    recorded: &'a Recorded,
+pub(super) struct About<'a> {
+    pub(super) recorded: &'a Recorded,
     trial: Option<TrialId>,
 }
 
@@ -66,6 +66,48 @@ impl Folder {
     }
 
     fn event(&mut self, db: &Connection, recorded: &Recorded) -> Result<(), ViewError> {
+        // What is known as a search or run by now is no unfinished import.
+        let known = recorded.scope == Scope::Store || self.jobs.contains_key(&recorded.scope);
+        let turn = match known {
+            true => Turn::Counts,
+            false => imports::turn(db, recorded)?,
+        };
+        let (job, trial) = match turn {
+            Turn::Counts => self.take_in(db, recorded)?,
+            Turn::Waits => (None, None),
+            Turn::Closes(waited) => (Some(self.import(db, recorded, &waited)?), None),
+        };
+        let sql = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)";
+        let kind = recorded.event.kind().number;
+        let position = number(recorded.position.0);
+        run(db, sql, (position, kind, job, trial, episode(&recorded.event), recorded.at))
+    }
+
+    /// Takes in an import that is complete.
+    fn import(
+        &mut self,
+        db: &Connection,
+        closing: &Recorded,
+        waited: &[Recorded],
+    ) -> Result<JobId, ViewError> {
+        for recorded in waited {
+            if matches!(recorded.event, Event::SearchStarted(_) | Event::ConfigPart(_)) {
+                self.take_in(db, recorded)?;
+            }
+        }
+        let begun = self.job(db, closing)?;
+        let job = begun.ok_or_else(|| impossible(closing, "the search has not begun"))?;
+        imports::complete(db, job, closing, waited)?;
+        self.last.insert(job, closing.at);
+        Ok(job)
+    }
+
+    /// Takes in an event that counts from now on; says what it is about.
+    fn take_in(
+        &mut self,
+        db: &Connection,
+        recorded: &Recorded,
+    ) -> Result<(Option<JobId>, Option<TrialId>), ViewError> {
         let at = recorded.at;
         match &recorded.event {
             Event::SearchStarted(started) => search_started(db, recorded, started)?,
@@ -88,11 +130,7 @@ impl Folder {
             }
             _ => trial,
         };
-        let sql = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)";
-        let kind = recorded.event.kind().number;
-        let position = number(recorded.position.0);
-        run(db, sql, (position, kind, job, trial, episode(&recorded.event), at))?;
-        Ok(())
+        Ok((job, trial))
     }
 
     fn job(&mut self, db: &Connection, recorded: &Recorded) -> Result<Option<JobId>, ViewError> {
@@ -146,6 +184,10 @@ impl Folder {
             Event::ArtifactReleased(_) => {
                 run(db, "UPDATE trial SET kept = 0 WHERE id = ?", [about.trial])
             }
+            Event::ImportStarted(_)
+            | Event::ImportedRow(_)
+            | Event::ImportedQ(_)
+            | Event::ImportFinished(_) => Err(impossible(about.recorded, "no import has begun")),
         }
     }
 
@@ -220,113 +262,6 @@ impl Folder {
     }
 }
 
-fn search_started(
-    db: &Connection,
-    recorded: &Recorded,
-    started: &SearchStarted,
-) -> Result<(), ViewError> {
-    let Scope::Search(number) = recorded.scope else {
-        return Err(impossible(recorded, "it does not name a search"));
-    };
-    let SearchStarted { name, seed, chance, data, config, threads, program, folder, .. } = started;
-    let head = ("search", number, name.as_str(), *seed);
-    insert_job(db, recorded, head, data, (chance, *config, *threads, program, folder))
-}
-
-fn run_started(
-    db: &Connection,
-    recorded: &Recorded,
-    started: &RunStarted,
-) -> Result<(), ViewError> {
-    let Scope::Run(number) = recorded.scope else {
-        return Err(impossible(recorded, "it does not name a run"));
-    };
-    let RunStarted { seed, chance, data, config, threads, program, folder, repeats, .. } = started;
-    let head = ("run", number, "", *seed);
-    insert_job(db, recorded, head, data, (chance, *config, *threads, program, folder))?;
-    let sql = "UPDATE job SET models = ? WHERE label = ?";
-    run(db, sql, (repeats, recorded.scope.to_string()))
-}
-
-fn insert_job(
-    db: &Connection,
-    recorded: &Recorded,
-    (kind, number, name, seed): (&str, u32, &str, u64),
-    data: &DataFacts,
-    (chance, config, threads, program, folder): (&str, Hash, u32, &str, &str),
-) -> Result<(), ViewError> {
-    let sql = "INSERT INTO job (label, kind, number, name, seed, chance, data, content, split,
-                 channels, side, classes, train, validation, folder, threads, program,
-                 config_hash, config, started_at, last_at)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?)";
-    let label = recorded.scope.to_string();
-    let seen: bool = cached(db, "SELECT EXISTS (SELECT 1 FROM job WHERE label = ?)")?
-        .query_row([&label], |row| row.get(0))?;
-    if seen {
-        return Err(impossible(recorded, "it has begun already"));
-    }
-    cached(db, sql)?.execute(rusqlite::params![
-        label,
-        kind,
-        number,
-        name,
-        seed.to_string(),
-        chance,
-        data.name,
-        data.content.to_string(),
-        data.split.to_string(),
-        data.channels,
-        data.side,
-        data.classes,
-        data.train,
-        data.validation,
-        folder,
-        threads,
-        program,
-        config.to_string(),
-        recorded.at,
-        recorded.at,
-    ])?;
-    Ok(())
-}
-
-fn config_part(
-    db: &Connection,
-    about: &About<'_>,
-    job: JobId,
-    part: &ConfigPart,
-) -> Result<(), ViewError> {
-    run(db, "UPDATE job SET config = config || ? WHERE id = ?", (&part.text, job))?;
-    configured(db, about, job)
-}
-
-/// Takes in the configuration once its last part is there.
-fn configured(db: &Connection, about: &About<'_>, job: JobId) -> Result<(), ViewError> {
-    let sql = "SELECT config, config_hash, kind FROM job WHERE id = ?";
-    let (text, hash, kind): (String, String, String) =
-        cached(db, sql)?.query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    if Hash::of(text.as_bytes()).to_string() != hash {
-        return Ok(());
-    }
-    let config = read_config(about.recorded, &text)?;
-    let flavour = match config.flavour {
-        crate::config::Flavour::Paper => "paper",
-        crate::config::Flavour::Code => "code",
-    };
-    let models = (kind == "search").then(|| config.schedule.models());
-    let sql = "UPDATE job SET flavour = ?, models = coalesce(?, models) WHERE id = ?";
-    run(db, sql, (flavour, models, job))?;
-    if kind == "search" {
-        super::agent::insert_pairs(db, job, about.recorded)?;
-    }
-    Ok(())
-}
-
-pub(super) fn read_config(recorded: &Recorded, text: &str) -> Result<SearchConfig, ViewError> {
-    let wrong = |error| impossible(recorded, format!("the configuration is not one: {error}"));
-    SearchConfig::read(text, None, &[]).map_err(wrong)
-}
-
 fn episode_sampled(
     db: &Connection,
     about: &About<'_>,
@@ -343,7 +278,10 @@ fn episode_sampled(
 }
 
 /// The id of an architecture, new or known.
-fn architecture_id(db: &Connection, architecture: &Architecture) -> Result<i64, ViewError> {
+pub(super) fn architecture_id(
+    db: &Connection,
+    architecture: &Architecture,
+) -> Result<i64, ViewError> {
     let text = architecture.to_string();
     let known = cached(db, "SELECT id FROM architecture WHERE text = ?")?
         .query_row([&text], |row| row.get(0))
@@ -519,6 +457,7 @@ fn episode(event: &Event) -> Option<u32> {
         Event::TrialPlanned(fields) => Some(fields.episode).filter(|&episode| episode > 0),
         Event::ExperienceRecorded(fields) => Some(fields.episode),
         Event::ReplayUpdated(fields) => Some(fields.episode),
+        Event::ImportedRow(fields) => fields.row.checked_add(1),
         _ => None,
     }
 }
