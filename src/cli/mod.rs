@@ -7,13 +7,15 @@ pub mod data;
 pub mod error;
 pub mod log;
 pub mod output;
+pub mod plot;
+pub mod plots;
 pub mod progress;
 pub mod reading;
 pub mod resume;
 pub mod search;
-pub mod status;
 pub mod show;
 pub mod sql;
+pub mod status;
 pub mod table;
 pub mod tables;
 pub mod train;
@@ -58,6 +60,10 @@ pub enum Verb {
     Table(table::Args),
     /// List the result tables, or the columns of one
     Tables(tables::Args),
+    /// Draw a figure
+    Plot(plot::Args),
+    /// List the figures
+    Plots(plots::Args),
     /// Show a search, a trial or an episode
     Show(show::Args),
     /// Run one SQL statement that reads
@@ -133,6 +139,8 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Train(args) => train::run(args, &context),
         Verb::Table(args) => table::run(args, &context),
         Verb::Tables(args) => tables::run(args, &context),
+        Verb::Plot(args) => plot::run(args, &context),
+        Verb::Plots(args) => plots::run(args, &context),
         Verb::Show(args) => show::run(args, &context),
         Verb::Sql(args) => sql::run(args, &context),
         Verb::Log(args) => log::run(args, &context),

@@ -6,7 +6,7 @@ use super::scale::Axis;
 /// Width of a page.
 pub(super) const WIDTH: f64 = 960.0;
 /// Between the edge of the page and anything.
-const MARGIN: f64 = 24.0;
+pub(super) const MARGIN: f64 = 24.0;
 /// Between panels.
 const GAP: f64 = 22.0;
 /// Height of the marks of a panel that is alone on its page.
@@ -33,8 +33,14 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    pub(super) fn width(&self) -> f64 {
-        self.right - self.left
+    /// Where a value of the x axis lies.
+    pub(super) fn x(&self, axis: &Axis, value: f64) -> f64 {
+        self.left + axis.place(value) * (self.right - self.left)
+    }
+
+    /// Where a value of the y axis lies.
+    pub(super) fn y(&self, axis: &Axis, value: f64) -> f64 {
+        self.bottom - axis.place(value) * (self.bottom - self.top)
     }
 }
 
@@ -136,7 +142,7 @@ pub(super) fn spaced(panel: &Panel, frame: &Frame) -> Vec<(f64, String)> {
     let mut free = f64::NEG_INFINITY;
     let mut kept = Vec::new();
     for (tick, text) in panel.x.numbers() {
-        let middle = frame.left + panel.x.place(tick) * frame.width();
+        let middle = frame.x(&panel.x, tick);
         let half = text_width(&text, TICK) / 2.0;
         if middle - half > free {
             free = middle + half + 8.0;
@@ -149,9 +155,8 @@ pub(super) fn spaced(panel: &Panel, frame: &Frame) -> Vec<(f64, String)> {
 /// How wide a text is, about: SVG text is laid out by whoever shows it, with fonts not known here.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
     let width = |c: char| match c {
-        'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | ' ' | '(' | ')' | '[' => {
-            0.3
-        }
+        'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | ' ' | '(' | ')'
+        | '[' => 0.3,
         'f' | 't' | 'r' | ']' | '-' | '/' => 0.4,
         'm' | 'w' | 'M' | 'W' | '%' | '@' => 0.9,
         c if c.is_uppercase() => 0.68,

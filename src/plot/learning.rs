@@ -42,7 +42,12 @@ pub fn figure(samples: &[Sample], window: usize, caption: Vec<String>) -> Figure
     };
     let panel = Panel {
         title: String::new(),
-        x: Axis::between("architectures sampled (known ones included)", 0.0, count(samples.len()), 8),
+        x: Axis::between(
+            "architectures sampled (known ones included)",
+            0.0,
+            count(samples.len()),
+            8,
+        ),
         y: Axis::between("mean validation accuracy (%)", 0.0, 100.0, 5),
         marks: vec![bars, line],
     };

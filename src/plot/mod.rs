@@ -29,7 +29,7 @@ mod theme;
 pub use figure::Figure;
 pub use png::png;
 pub use svg::svg;
-//TERM
+pub use term::term;
 pub use theme::Theme;
 
 /// Why a figure could not be drawn.
