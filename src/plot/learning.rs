@@ -64,7 +64,11 @@ fn bars(samples: &[Sample]) -> Vec<Bar> {
         let sum: f64 = phase.iter().map(|sample| sample.accuracy).sum();
         let height = 100.0 * sum / count(phase.len());
         let epsilon = phase[0].epsilon;
-        let labels = vec![format!("ε = {epsilon}"), format!("{epsilon}")];
+        let labels = vec![
+            format!("ε = {epsilon}: {height:.1} %"),
+            format!("ε = {epsilon}"),
+            format!("{epsilon}"),
+        ];
         Bar { from: std::mem::replace(&mut from, to), to, height, labels }
     };
     phases.map(bar).collect()
