@@ -48,7 +48,7 @@ pub enum Shape {
     Line(Vec<Point>, Option<Marker>),
     /// Points.
     Points(Vec<Point>, Marker),
-    /// A text to the right of a point, or to its left where there is no room.
+    /// A text above a point, to its left where there is no room to its right.
     Text(Point, String),
 }
 
@@ -83,12 +83,26 @@ pub enum Marker {
     Diamond,
     /// A cross.
     Cross,
+    /// A triangle on its tip.
+    Tip,
+    /// A cross that stands.
+    Plus,
+    /// A circle that is not filled.
+    Ring,
 }
 
 impl Marker {
     /// The markers of several series, in order.
-    pub const SERIES: [Self; 5] =
-        [Self::Circle, Self::Square, Self::Triangle, Self::Diamond, Self::Cross];
+    pub const SERIES: [Self; 8] = [
+        Self::Circle,
+        Self::Square,
+        Self::Triangle,
+        Self::Diamond,
+        Self::Cross,
+        Self::Tip,
+        Self::Plus,
+        Self::Ring,
+    ];
 
     /// The marker of series number `index`.
     #[must_use]

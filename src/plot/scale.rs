@@ -33,13 +33,14 @@ impl Axis {
         Self::stepping(label, from, to, round_step((to - from) / f64::from(ticks.max(1))))
     }
 
-    /// An axis of whole numbers (layers, epochs), half a step wider than they are.
+    /// An axis of whole numbers (layers, epochs), a little wider than they are.
     #[must_use]
     pub fn counting(label: &str, first: u32, last: u32, ticks: u32) -> Self {
         let (from, to) = (f64::from(first), f64::from(last.max(first)));
         let step = round_step((to - from) / f64::from(ticks.max(1))).max(1.0).round();
         let axis = Self::stepping(label, from, to, step);
-        Self { from: from - 0.5, to: to + 0.5, ..axis }
+        let air = if to > from { ((to - from) * 0.06).min(0.5) } else { 0.5 };
+        Self { from: from - air, to: to + air, ..axis }
     }
 
     /// A logarithmic axis that holds all of `values`, which are positive.

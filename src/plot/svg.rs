@@ -3,6 +3,8 @@
 //! Plotters draws in whole units, so it is given ten of them a pixel, and the picture is scaled
 //! back by its view box.
 
+use std::collections::BTreeMap;
+
 use plotters::coord::Shift;
 use plotters::element::{Circle, PathElement, Polygon, Rectangle};
 use plotters::prelude::{DrawingArea, IntoDrawingArea, SVGBackend};
@@ -145,14 +147,14 @@ impl Canvas<'_> {
                 let Some(marker) = marker else { return Ok(()) };
                 points.into_iter().try_for_each(|at| self.marker(*marker, at, color))
             }
-            Shape::Points(points, marker) => {
-                points.iter().try_for_each(|at| self.marker(*marker, place(at), color))
-            }
+            Shape::Points(points, marker) => visible(points.iter().map(place))
+                .into_iter()
+                .try_for_each(|at| self.marker(*marker, at, color)),
             Shape::Text(at, text) => {
                 let (x, y) = place(at);
-                let fits = x + 8.0 + layout::text_width(text, layout::CAPTION) < frame.right;
-                let (x, across) = if fits { (x + 8.0, HPos::Left) } else { (x - 8.0, HPos::Right) };
-                self.text(text, (x, y), layout::CAPTION, mark.ink, (across, VPos::Center))
+                let fits = x + layout::text_width(text, layout::TICK) < frame.right;
+                let across = if fits { HPos::Left } else { HPos::Right };
+                self.text(text, (x, y - 10.0), layout::TICK, mark.ink, (across, VPos::Bottom))
             }
         }
     }
@@ -167,7 +169,7 @@ impl Canvas<'_> {
             self.line(&sides, self.theme.background(), 1.0)?;
         }
         if bar.height > panel.y.to {
-            let text = format!("{} ↑", super::scale::number(bar.height, 1));
+            let text = format!("up to {}", super::scale::number(bar.height, 1));
             let place = (right + 4.0, frame.top + 1.0);
             self.text(&text, place, layout::CAPTION, Ink::Text, (HPos::Left, VPos::Top))?;
         }
@@ -205,10 +207,16 @@ impl Canvas<'_> {
             Marker::Circle => {
                 return self.root.draw(&Circle::new(at, fine(4.2), fill)).map_err(failed);
             }
+            Marker::Ring => {
+                let ring = rgb(color).stroke_width(fine(1.8).unsigned_abs());
+                return self.root.draw(&Circle::new(at, fine(4.0), ring)).map_err(failed);
+            }
             Marker::Square => SQUARE,
             Marker::Triangle => TRIANGLE,
             Marker::Diamond => DIAMOND,
             Marker::Cross => CROSS,
+            Marker::Tip => TIP,
+            Marker::Plus => PLUS,
         };
         let corners: Vec<_> = corners.iter().map(|(dx, dy)| (fine(x + dx), fine(y + dy))).collect();
         self.root.draw(&Polygon::new(corners, fill)).map_err(failed)
@@ -247,10 +255,38 @@ impl Canvas<'_> {
     }
 }
 
+/// Points without those that lie under several others: a hundred thousand of them make no larger a
+/// picture than can be seen.
+fn visible(points: impl Iterator<Item = Point>) -> Vec<Point> {
+    const DEEP: u8 = 3;
+    let mut pixels: BTreeMap<(i32, i32), u8> = BTreeMap::new();
+    let seen = |(x, y): &Point| {
+        let count = pixels.entry((fine(*x) / 10, fine(*y) / 10)).or_default();
+        *count = count.saturating_add(1);
+        *count <= DEEP
+    };
+    points.filter(seen).collect()
+}
+
 /// Corners of markers around their middle.
 const SQUARE: &[Point] = &[(-3.8, -3.8), (3.8, -3.8), (3.8, 3.8), (-3.8, 3.8)];
 const TRIANGLE: &[Point] = &[(0.0, -5.2), (4.8, 3.6), (-4.8, 3.6)];
+const TIP: &[Point] = &[(0.0, 5.2), (4.8, -3.6), (-4.8, -3.6)];
 const DIAMOND: &[Point] = &[(0.0, -5.6), (5.0, 0.0), (0.0, 5.6), (-5.0, 0.0)];
+const PLUS: &[Point] = &[
+    (-1.3, -4.8),
+    (1.3, -4.8),
+    (1.3, -1.3),
+    (4.8, -1.3),
+    (4.8, 1.3),
+    (1.3, 1.3),
+    (1.3, 4.8),
+    (-1.3, 4.8),
+    (-1.3, 1.3),
+    (-4.8, 1.3),
+    (-4.8, -1.3),
+    (-1.3, -1.3),
+];
 const CROSS: &[Point] = &[
     (0.0, -2.0),
     (2.8, -4.8),

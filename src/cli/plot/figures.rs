@@ -154,7 +154,7 @@ fn accuracy_histogram(asked: &Asked<'_>) -> Result<Option<Figure>, CliError> {
     }
     let caption = asked.caption(
         "100 bins from the lowest to the highest accuracy of each ε; failed architectures count \
-         with what failing is worth. ↑ marks a bar that is higher than its panel.",
+         with what failing is worth. `up to` stands beside a bar that is higher than its panel.",
     )?;
     Ok(Some(histogram::figure(&bins, caption)))
 }
