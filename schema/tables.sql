@@ -71,7 +71,8 @@ CREATE TABLE job (
   experiences  INTEGER NOT NULL DEFAULT 0, -- size of the replay memory
   replays      INTEGER NOT NULL DEFAULT 0, -- replay updates so far
   q_digest     TEXT,                    -- hash of the Q-table after the last of them
-  q_position   INTEGER                  -- position of the last of them
+  q_position   INTEGER,                 -- position of the last of them
+  q_source     TEXT                     -- where its Q-values come from: recorded, imported; NULL: it has none
 ) STRICT;
 
 -- Distinct architectures of the store.
@@ -94,7 +95,7 @@ CREATE TABLE episode (
   reward       REAL,             -- as recorded with its experience
   failed       INTEGER,          -- whether the trial that answered it failed
   experience   INTEGER,          -- its index in the replay memory, from 0
-  recorded_at  INTEGER NOT NULL,
+  recorded_at  INTEGER,          -- ms; NULL if imported
   PRIMARY KEY (job, episode)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX episode_experience ON episode (job, experience) WHERE experience IS NOT NULL;
@@ -107,7 +108,7 @@ CREATE TABLE trial (
   episode       INTEGER,          -- that asked for it; NULL in a run
   epsilon       REAL,             -- of that episode
   architecture  INTEGER NOT NULL,
-  seed          TEXT    NOT NULL,
+  seed          TEXT,             -- NULL if imported
   repeat        INTEGER NOT NULL, -- repetitions of the same training before it
   params        INTEGER NOT NULL, -- weights and biases
   madds         INTEGER NOT NULL, -- multiplications with a weight for one image
@@ -127,7 +128,7 @@ CREATE TABLE trial (
   total         INTEGER,          -- validation images
   weights       TEXT,             -- hash of the weights
   kept          INTEGER NOT NULL DEFAULT 0, -- whether they are an artifact of the store
-  planned_at    INTEGER NOT NULL,
+  planned_at    INTEGER,          -- NULL if imported
   ended_at      INTEGER,
   UNIQUE (job, ordinal)
 ) STRICT;
@@ -186,7 +187,7 @@ CREATE TABLE pair (
   job               INTEGER NOT NULL,
   pair              INTEGER NOT NULL, -- in the order of the state space, from 0
   value             REAL    NOT NULL, -- Q
-  updates           INTEGER NOT NULL,
+  updates           INTEGER,          -- NULL if imported
   action            TEXT    NOT NULL, -- the layer placed, or SM
   layer_type        TEXT    NOT NULL, -- start, conv, pool, gap or fc
   layer_depth       INTEGER NOT NULL,
@@ -203,8 +204,72 @@ CREATE TABLE pair (
   next_image_size   INTEGER NOT NULL,
   next_fc_size      INTEGER NOT NULL,
   next_terminate    INTEGER NOT NULL,
+  phantom           INTEGER NOT NULL, -- whether the space does not have it; only in imports
   PRIMARY KEY (job, pair)
 ) STRICT, WITHOUT ROWID;
+
+-- Imports. Those whose closing event is missing have no job, and are in no other table.
+CREATE TABLE import (
+  label         TEXT    PRIMARY KEY, -- of the search: s1
+  job           INTEGER,             -- NULL until it is complete
+  format        TEXT    NOT NULL,    -- metaqnn
+  file          TEXT    NOT NULL,    -- its name
+  content       TEXT    NOT NULL,    -- its hash
+  rows          INTEGER NOT NULL,
+  q_file        TEXT,                -- the file with Q-values
+  q_content     TEXT,                -- its hash
+  pairs         INTEGER NOT NULL,    -- in that file
+  episodes      INTEGER,             -- rows that count
+  trials        INTEGER,             -- distinct architectures among them
+  repeated      INTEGER,             -- architectures among them that occur more than once
+  conflicts     INTEGER,             -- repeated architectures whose accuracies differ
+  quarantined   INTEGER,             -- rows that count for nothing
+  conflicts_with_quarantined INTEGER, -- conflicts if those rows counted too
+  missing       TEXT,                -- update numbers that no row has
+  foreign_pairs INTEGER              -- pairs that the space does not have
+) STRICT;
+
+-- Events of imports that are not complete, as they are in the log.
+CREATE TABLE waiting (
+  position INTEGER PRIMARY KEY,
+  label    TEXT    NOT NULL, -- of the search
+  kind     INTEGER NOT NULL,
+  version  INTEGER NOT NULL,
+  payload  BLOB    NOT NULL
+) STRICT;
+
+-- Rows of imported logs as they were, those in quarantine too.
+CREATE TABLE imported (
+  job            INTEGER NOT NULL,
+  row            INTEGER NOT NULL, -- from 0
+  line           INTEGER NOT NULL, -- of the file, from 1
+  architecture   INTEGER NOT NULL,
+  epsilon        REAL    NOT NULL,
+  best           REAL    NOT NULL, -- highest validation accuracy
+  best_iteration INTEGER NOT NULL,
+  last           REAL    NOT NULL, -- validation accuracy at the end
+  last_iteration INTEGER NOT NULL,
+  best_test      REAL,
+  last_test      REAL,
+  update_number  INTEGER NOT NULL, -- of the Q-table
+  time_finished  REAL,             -- seconds since 1970
+  machine        TEXT    NOT NULL,
+  dropout        TEXT,             -- rule that its marks follow: logged, slots, placed or none
+  quarantine     TEXT,             -- why it counts for nothing
+  PRIMARY KEY (job, row)
+) STRICT, WITHOUT ROWID;
+
+-- Episodes and trials of rows in quarantine, column by column as above; a trial has no id. They
+-- are in no result table unless they are asked for.
+CREATE TABLE quarantined_episode AS SELECT * FROM episode WHERE 0;
+CREATE TABLE quarantined_trial AS SELECT * FROM trial WHERE 0;
+
+-- Parameters of result tables: these, unless a question brings its own.
+CREATE TABLE args (
+  window INTEGER NOT NULL, -- of `rolling`: samples averaged over
+  bins   INTEGER NOT NULL  -- of `histogram`
+) STRICT;
+INSERT INTO args VALUES (100, 100);
 
 ---------------------------------------------------------------------------- result tables
 
@@ -411,7 +476,7 @@ SELECT
   END || ' at depth ' || p.layer_depth || ', bin ' || p.image_size AS state, -- layer placed last, depth, bin of the side
   p.action AS action, -- layer placed next; SM ends the architecture
   p.value AS value, -- Q, the expected reward
-  p.updates AS updates, -- how often it was updated; 0 means the initial value
+  p.updates AS updates, -- how often it was updated; 0 means the initial value, unknown if imported
   p.layer_type AS layer_type, -- start, conv, pool, gap or fc
   p.layer_depth AS layer_depth, -- layers placed so far
   p.filter_depth AS filter_depth, -- filters; for fc the number of fc layers before
@@ -419,7 +484,9 @@ SELECT
   p.stride AS stride, -- of a convolution or pooling
   p.image_size AS image_size, -- bin of the side: 8 (over 7), 4 (4 to 7), 1 (up to 3)
   p.fc_size AS fc_size, -- width of a fully connected layer
-  p.pair AS pair, -- number in the order of the state space
+  p.pair AS pair, -- number in the order of the state space; those it does not have come last
+  p.phantom AS phantom, -- 1 if the state space does not have it; only in imports
+  j.q_source AS source, -- recorded (learned here) or imported
   j.label AS search -- [id] its search
 FROM pair p
 JOIN job j ON j.id = p.job;

@@ -22,6 +22,7 @@
 //! | [`trainer`] | the protocol, and keeping trainer processes alive | the log |
 //! | [`agent`] | state space, Q-table, epsilon-greedy policy, schedule, replay: pure | IO, clocks, the log |
 //! | [`data`] | image data sets: formats, fetching, splits | what is trained on them |
+//! | [`import`] | histories of other programs, as facts: pure | files, the log |
 //! | [`config`] | settings as data: flavours, presets, recipes: pure | what is done with them |
 //! | [`log`] | where events live: sled, HEAD, leases, artifacts | what an event means |
 //! | [`events`] | facts and their bytes: kinds, codec, frames, digest: pure | where frames live |
@@ -47,6 +48,7 @@ pub mod config;
 pub mod data;
 pub mod engine;
 pub mod events;
+pub mod import;
 pub mod log;
 pub mod plot;
 #[cfg(feature = "train")]

@@ -16,15 +16,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("data", &["chance"]),
     ("agent", &["arch", "chance", "config", "events"]),
     ("plot", &[]),
+    ("import", &["agent", "arch", "config", "events"]),
     ("trainer", &["arch", "chance", "config", "events"]),
     ("torch", &["arch", "chance", "config", "data", "trainer"]),
     ("views", &["agent", "arch", "config", "events", "log"]),
-    ("engine", &["agent", "arch", "chance", "config", "data", "events", "log", "trainer"]),
+    (
+        "engine",
+        &["agent", "arch", "chance", "config", "data", "events", "import", "log", "trainer"],
+    ),
     (
         "cli",
         &[
-            "agent", "arch", "config", "data", "engine", "events", "log", "plot", "trainer",
-            "views", "chance",
+            "agent", "arch", "config", "data", "engine", "events", "import", "log", "plot",
+            "trainer", "views", "chance",
         ],
     ),
 ];
@@ -48,7 +52,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
 ];
 
 /// These do no IO and read no clock.
-const PURE: &[&str] = &["arch", "events", "agent", "config", "chance", "plot"];
+const PURE: &[&str] = &["arch", "events", "agent", "config", "chance", "import", "plot"];
 const IMPURE: &[&str] =
     &["std::fs", "std::net", "std::process", "std::env", "Instant::now", "std::thread"];
 

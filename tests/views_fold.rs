@@ -1,9 +1,9 @@
 //! The fold: the same rows however the log is cut, and every recorded digest checked.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod history;
 
-use history::{History, finished, several};
+use history::{History, finished, imported, several};
 use proptest::prelude::*;
 use qtrail::events::frame::Head;
 use qtrail::events::{Event, Hash};
@@ -46,6 +46,22 @@ proptest! {
         cuts.sort_unstable();
         prop_assert_eq!(rows(&history, &cuts), rows(&history, &[]));
     }
+}
+
+/// An import is nothing before its last event, whatever is done with the events before it.
+#[test]
+fn an_import_is_aside_until_it_is_complete() {
+    let (search, history) = (finished(), imported());
+    let count = history.events.len();
+    let cuts: Vec<usize> = (search.events.len()..count).collect();
+    assert_eq!(rows(&history, &cuts), rows(&history, &[]));
+    let folder = tempfile::tempdir().unwrap();
+    let mut model = ReadModel::open(folder.path(), STORE, std::time::Duration::ZERO).unwrap();
+    model.apply(&history.events[..count - 1], history.head_after(count - 1)).unwrap();
+    drop(model);
+    let mut model = ReadModel::open(folder.path(), STORE, std::time::Duration::ZERO).unwrap();
+    model.apply(&history.events, history.head).unwrap();
+    assert_eq!(model.fingerprint().unwrap(), rows(&history, &[]));
 }
 
 #[test]

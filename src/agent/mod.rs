@@ -3,6 +3,7 @@
 //! A [`Job`] is what the engine carries out: a [`search::Search`] or a [`run::Run`]. It decides
 //! and folds; it does no IO, reads no clock, and takes chance from addressed streams only.
 
+pub mod foreign;
 pub mod memory;
 pub mod policy;
 pub mod qtable;

@@ -412,7 +412,8 @@ impl Job for Search {
             Event::SearchFinished(_) if self.phase().is_some() => {
                 return Err(Impossible::of(event, "a phase has not ended"));
             }
-            Event::SearchFinished(_) => self.finished = true,
+            // An imported search is not carried on; its episodes were sampled by others.
+            Event::SearchFinished(_) | Event::ImportFinished(_) => self.finished = true,
             _ => {}
         }
         Ok(())

@@ -5,6 +5,8 @@ mod cells;
 pub mod clock;
 pub mod data;
 pub mod error;
+mod help;
+pub mod import;
 pub mod log;
 pub mod output;
 pub mod plot;
@@ -24,7 +26,7 @@ pub mod work;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::data::DataHome;
 use crate::log::Options;
@@ -70,8 +72,19 @@ pub enum Verb {
     Sql(sql::Args),
     /// Look at the events that everything follows from
     Log(log::Args),
+    /// Take over the history of another program
+    Import(import::Args),
     /// Data sets: list, fetch, check
     Data(data::Args),
+}
+
+impl Cli {
+    /// Reads the command line. Mistakes in it, and requests for help, end the process.
+    #[must_use]
+    pub fn read() -> Self {
+        let matches = help::grouped(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 /// The surroundings of a verb.
@@ -144,6 +157,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Show(args) => show::run(args, &context),
         Verb::Sql(args) => sql::run(args, &context),
         Verb::Log(args) => log::run(args, &context),
+        Verb::Import(args) => import::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
     }
 }

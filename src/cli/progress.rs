@@ -205,6 +205,16 @@ fn phase_line(ended: &PhaseEnded) -> String {
     )
 }
 
+/// A bar that counts to `all`; none where stderr is no terminal.
+#[must_use]
+pub fn counter(all: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{wide_bar} {pos} of {len}");
+    ProgressBar::new(all).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
 /// `1 h 05 min`, `3 min 20 s`, `12 s`.
 #[must_use]
 pub fn duration(duration: Duration) -> String {

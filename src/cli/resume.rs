@@ -20,7 +20,7 @@ pub struct Args {
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let store = Store::open(&context.store)?;
-    let session = work::session(&args.work, context, store)?;
+    let mut session = work::session_without_trainer(context, store)?;
     let scope = match &args.search {
         Some(name) => session.index().find(name).ok_or_else(|| {
             CliError::usage(format!("no search or run is called {name}"))
@@ -35,6 +35,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             }
         },
     };
+    let entry = session.index().entries().get(&scope);
+    if entry.is_some_and(|entry| entry.imported.is_some()) {
+        session.close()?;
+        note(&format!("nothing is left to do: {scope} was imported, and is finished"));
+        return Ok(());
+    }
+    session.set_trainer(work::trainer(&args.work, context)?, args.work.device.clone());
     go_on(session, scope, &args.work, context)
 }
 

@@ -38,20 +38,38 @@ pub struct WorkArgs {
 /// # Errors
 /// What a person is to be told.
 pub fn session(args: &WorkArgs, context: &Context, store: Store) -> Result<Session, CliError> {
+    let trainer = trainer(args, context)?;
+    let mut session = session_without_trainer(context, store)?;
+    session.set_trainer(trainer, args.device.clone());
+    Ok(session)
+}
+
+/// Finds the trainer.
+///
+/// # Errors
+/// What a person is to be told.
+pub fn trainer(args: &WorkArgs, context: &Context) -> Result<PathBuf, CliError> {
     let places = Places {
         told: args.trainer.clone().or_else(|| context.trainer.clone()),
         beside: context.program.as_deref().and_then(Path::parent).map(Path::to_owned),
         path: context.path.clone(),
     };
-    let trainer = places.find().map_err(|error| {
+    places.find().map_err(|error| {
         let hint = "`make setup` and `make build` in qtrail's sources bring it; \
                     everything that does not train works without";
         CliError::usage(error).hint(hint)
-    })?;
+    })
+}
+
+/// Opens a session in the store that records, and trains nothing.
+///
+/// # Errors
+/// What a person is to be told.
+pub fn session_without_trainer(context: &Context, store: Store) -> Result<Session, CliError> {
     let surroundings = Surroundings {
         options: context.options(),
-        trainer,
-        device: args.device.clone(),
+        trainer: PathBuf::new(),
+        device: String::new(),
         clock: clock::now,
         program: program(),
     };

@@ -18,24 +18,43 @@ pub struct Entry {
     pub finished: bool,
     /// Position of its last event.
     pub last: Position,
+    /// Hash of the file it was imported from, if it was.
+    pub imported: Option<Hash>,
 }
 
 /// All searches and runs of a log, and how often each artifact is referred to.
 #[derive(Debug, Clone, Default)]
 pub struct Index {
     entries: BTreeMap<Scope, Entry>,
+    /// Imports whose end was not seen. Only their numbers count: they are not used again.
+    unfinished_imports: BTreeMap<Scope, Entry>,
     references: BTreeMap<Hash, u32>,
 }
 
 impl Index {
     /// Takes in one event, in the order of the log.
     pub fn push(&mut self, recorded: &Recorded) {
-        if recorded.scope != Scope::Store {
-            let entry = self.entries.entry(recorded.scope).or_default();
+        let scope = recorded.scope;
+        if let Event::ImportStarted(started) = &recorded.event {
+            let entry = Entry { imported: Some(started.content), ..Entry::default() };
+            self.unfinished_imports.insert(scope, entry);
+        }
+        if matches!(recorded.event, Event::ImportFinished(_))
+            && let Some(entry) = self.unfinished_imports.remove(&scope)
+        {
+            self.entries.insert(scope, entry);
+        }
+        if scope != Scope::Store {
+            let entry = match self.unfinished_imports.get_mut(&scope) {
+                Some(entry) => entry,
+                None => self.entries.entry(scope).or_default(),
+            };
             entry.last = recorded.position;
             match &recorded.event {
                 Event::SearchStarted(started) => entry.name.clone_from(&started.name),
-                Event::SearchFinished(_) | Event::RunFinished(_) => entry.finished = true,
+                Event::SearchFinished(_) | Event::RunFinished(_) | Event::ImportFinished(_) => {
+                    entry.finished = true;
+                }
                 _ => {}
             }
         }
@@ -73,7 +92,8 @@ impl Index {
     /// The scope of the next search.
     #[must_use]
     pub fn next_search(&self) -> Scope {
-        let numbers = self.entries.keys().map(|scope| match scope {
+        let scopes = self.entries.keys().chain(self.unfinished_imports.keys());
+        let numbers = scopes.map(|scope| match scope {
             Scope::Search(number) => *number,
             _ => 0,
         });
@@ -98,6 +118,13 @@ impl Index {
             let named = |(_, entry): &(&Scope, &Entry)| entry.name == name && !name.is_empty();
             self.entries.iter().rev().find(named).map(|(scope, _)| *scope)
         })
+    }
+
+    /// The search that a file with this hash was imported as.
+    #[must_use]
+    pub fn find_import(&self, content: Hash) -> Option<Scope> {
+        let same = |(_, entry): &(&Scope, &Entry)| entry.imported == Some(content);
+        self.entries.iter().find(same).map(|(scope, _)| *scope)
     }
 
     /// The unfinished search or run that was worked on last.
@@ -174,6 +201,8 @@ impl State {
     pub fn push(&mut self, recorded: &Recorded) -> Result<(), FoldError> {
         let (scope, position) = (recorded.scope, recorded.position);
         match (&mut *self, &recorded.event) {
+            // What follows is a search whose events are those of others.
+            (Self::Unseen, Event::ImportStarted(_)) => Ok(()),
             (Self::Unseen, first @ (Event::SearchStarted(_) | Event::RunStarted(_))) => {
                 *self = Self::Opening { first: Box::new(first.clone()), text: String::new() };
                 self.open_when_complete(scope)

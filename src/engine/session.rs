@@ -130,9 +130,9 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 pub struct Session {
     store: Store,
     locks: Locks,
-    journal: Journal<SledLog>,
-    index: Index,
-    surroundings: Surroundings,
+    pub(super) journal: Journal<SledLog>,
+    pub(super) index: Index,
+    pub(super) surroundings: Surroundings,
 }
 
 impl Session {
@@ -153,6 +153,12 @@ impl Session {
         let mut index = Index::default();
         journal.catch_up(|recorded| index.push(recorded))?;
         Ok(Self { store, locks, journal, index, surroundings })
+    }
+
+    /// Names the trainer program, and the device it is to use: `auto`, `cpu` or `cuda:N`.
+    pub fn set_trainer(&mut self, program: PathBuf, device: String) {
+        self.surroundings.trainer = program;
+        self.surroundings.device = device;
     }
 
     /// The searches and runs in the store.
@@ -250,7 +256,10 @@ impl Session {
     /// Claims the next free number: whoever holds its lock may begin under it. Another process
     /// may be about to begin under the same one; then it is recorded in a moment, and ours is the
     /// one after.
-    fn claim(&mut self, next: fn(&Index) -> Scope) -> Result<(Scope, NamedLock), SessionError> {
+    pub(super) fn claim(
+        &mut self,
+        next: fn(&Index) -> Scope,
+    ) -> Result<(Scope, NamedLock), SessionError> {
         let command = self.surroundings.options.command.clone();
         let once = Locks::new(self.store.lock_folder(), command, Duration::ZERO);
         let started = Instant::now();

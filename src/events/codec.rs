@@ -8,7 +8,7 @@ use bincode::config;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::frame::{Frame, FrameError, FrameView, Payload, Position};
+use super::frame::{Frame, FrameError, Payload, Position};
 use super::ids::Scope;
 use super::kinds::{Event, KINDS};
 
@@ -94,20 +94,29 @@ pub fn fields(event: &Event) -> Result<Vec<u8>, CodecError> {
 /// [`CodecError`] for damaged frames, unknown kinds and payloads that do not decode.
 pub fn decode(position: Position, frame: &Frame) -> Result<Recorded, CodecError> {
     let view = frame.view(position)?;
-    let (at, scope, event) = payload(&view)?;
+    let (at, scope, event) = payload(view.kind, view.version, view.payload)?;
     Ok(Recorded { position, at, scope, event })
 }
 
-fn payload(view: &FrameView<'_>) -> Result<(i64, Scope, Event), CodecError> {
-    let unknown = CodecError::Unknown { kind: view.kind, version: view.version };
-    let kind = KINDS.iter().find(|kind| kind.number == view.kind).ok_or(unknown.clone())?;
-    if view.version != kind.version {
-        return super::upcast::decode(view.kind, view.version, view.payload).ok_or(unknown)?;
+/// Decodes what [`encode`] made, wherever it was kept.
+///
+/// # Errors
+/// As [`decode`].
+pub fn restore(position: Position, payload: &Payload) -> Result<Recorded, CodecError> {
+    let (at, scope, event) = self::payload(payload.kind, payload.version, &payload.bytes)?;
+    Ok(Recorded { position, at, scope, event })
+}
+
+fn payload(number: u16, version: u16, bytes: &[u8]) -> Result<(i64, Scope, Event), CodecError> {
+    let unknown = CodecError::Unknown { kind: number, version };
+    let kind = KINDS.iter().find(|kind| kind.number == number).ok_or(unknown.clone())?;
+    if version != kind.version {
+        return super::upcast::decode(number, version, bytes).ok_or(unknown)?;
     }
     let mut stamp = None;
-    let decoder = Reader { payload: view.payload, stamp: &mut stamp };
-    let event = Event::decode_with(view.kind, decoder).ok_or(unknown)?;
-    let failed = |reason| CodecError::Payload { name: kind.name, version: view.version, reason };
+    let decoder = Reader { payload: bytes, stamp: &mut stamp };
+    let event = Event::decode_with(number, decoder).ok_or(unknown)?;
+    let failed = |reason| CodecError::Payload { name: kind.name, version, reason };
     let event = event.map_err(failed)?;
     let (at, scope) = stamp.unwrap_or_default();
     Ok((at, scope, event))

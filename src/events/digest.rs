@@ -26,6 +26,8 @@ struct Digest {
     /// The attempt that ended each trial.
     ended_by: HashMap<u32, u32>,
     events: Vec<Entry>,
+    /// It is an import whose end was not seen: it counts for nothing.
+    unfinished_import: bool,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,8 @@ impl Digests {
             Event::TrialFinished(finished) => {
                 digest.ended_by.insert(finished.trial, finished.attempt);
             }
+            Event::ImportStarted(_) => digest.unfinished_import = true,
+            Event::ImportFinished(_) => digest.unfinished_import = false,
             _ => {}
         }
         let attempt = match &recorded.event {
@@ -71,8 +75,9 @@ impl Digests {
     /// The digest of each search and run, in the order of their numbers.
     #[must_use]
     pub fn finish(self) -> Vec<(Scope, Hash)> {
-        let mut all: Vec<_> =
-            self.scopes.into_iter().map(|(scope, digest)| (scope, digest.finish())).collect();
+        let counts = |(_, digest): &(_, Digest)| !digest.unfinished_import;
+        let scopes = self.scopes.into_iter().filter(counts);
+        let mut all: Vec<_> = scopes.map(|(scope, digest)| (scope, digest.finish())).collect();
         all.sort_unstable();
         all
     }
@@ -93,9 +98,14 @@ impl Digest {
             Event::ExperienceRecorded(experience) => ((experience.episode, 0), 0),
             Event::ReplayUpdated(update) => ((update.episode, 0), 0),
             Event::PhaseEnded(ended) => ((ended.episode, u32::MAX), ended.phase.into()),
-            Event::SearchFinished(_) | Event::RunFinished(_) => ((u32::MAX, u32::MAX), 0),
+            Event::ImportedRow(row) => ((row.row.saturating_add(1), 0), 0),
+            Event::ImportedQ(values) => ((0, 0), values.first.into()),
+            Event::SearchFinished(_) | Event::RunFinished(_) | Event::ImportFinished(_) => {
+                ((u32::MAX, u32::MAX), 0)
+            }
             Event::SearchStarted(_)
             | Event::RunStarted(_)
+            | Event::ImportStarted(_)
             | Event::AttemptStarted(_)
             | Event::AttemptLost(_)
             | Event::Resumed(_)

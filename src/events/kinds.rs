@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ids::Hash;
+use super::imports::{ImportFinished, ImportStarted, ImportedQ, ImportedRow};
 use crate::arch::Architecture;
 
 /// What kinds there are: number, version, name, whether they are logical.
@@ -86,6 +87,10 @@ kinds! {
     15 RunStarted "run-started" version 1 Logical,
     16 RunFinished "run-finished" version 1 Logical,
     17 ArtifactReleased "artifact-released" version 1 Operational,
+    18 ImportStarted "import-started" version 1 Logical,
+    19 ImportedRow "imported-row" version 1 Logical,
+    20 ImportedQ "imported-q" version 1 Logical,
+    21 ImportFinished "import-finished" version 1 Logical,
 }
 
 /// An entry of the registry.
@@ -509,6 +514,14 @@ impl Event {
                     Outcome::Trained { kept, .. } => *kept = false,
                     Outcome::Failed { message, .. } => message.clear(),
                 }
+            }
+            Self::ImportStarted(fields) => {
+                fields.file.clear();
+                fields.q_file = None;
+            }
+            Self::ImportedRow(fields) => {
+                fields.machine.clear();
+                fields.time_finished = 0.0;
             }
             _ => {}
         }

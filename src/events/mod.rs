@@ -1,6 +1,6 @@
 //! Facts: what can be recorded, and its bytes.
 //!
-//! [`kinds`] says what there is, [`codec`] turns it into payloads, [`frame`] seals payloads into a
+//! [`kinds`] and [`imports`] say what there is, [`codec`] turns it into payloads, [`frame`] seals payloads into a
 //! chain, [`digest`] says whether two searches are the same. This module knows neither where
 //! frames live nor what follows from a fact.
 
@@ -8,9 +8,11 @@ pub mod codec;
 pub mod digest;
 pub mod frame;
 pub mod ids;
+pub mod imports;
 pub mod kinds;
 mod upcast;
 
 pub use codec::Recorded;
 pub use ids::{Hash, Scope};
+pub use imports::*;
 pub use kinds::*;

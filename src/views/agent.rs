@@ -10,9 +10,10 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::ViewError;
 use super::fold::{JobId, cached, impossible, position, read_config, run};
+use crate::agent::foreign::target;
 use crate::agent::qtable::QTable;
-use crate::agent::space::{Action, Kind, PairId, Space, State, Trajectory};
-use crate::arch::{Architecture, Layer};
+use crate::agent::space::{Action, PairId, Space, Trajectory};
+use crate::arch::Architecture;
 use crate::config::learning::Learning;
 use crate::events::{Hash, Recorded, ReplayUpdated};
 
@@ -48,7 +49,7 @@ fn space(db: &Connection, job: JobId, at: &Recorded) -> Result<(Space, f64), Vie
 pub(super) fn insert_pairs(db: &Connection, job: JobId, at: &Recorded) -> Result<(), ViewError> {
     let (space, init) = space(db, job, at)?;
     let sql = "INSERT INTO pair VALUES
-                 (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                 (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)";
     let mut insert = cached(db, sql)?;
     for pair in 0..u32::try_from(space.pair_count()).unwrap_or(u32::MAX) {
         let state = space.states()[space.owner(pair) as usize];
@@ -80,28 +81,7 @@ pub(super) fn insert_pairs(db: &Connection, job: JobId, at: &Recorded) -> Result
             terminate,
         ])?;
     }
-    Ok(())
-}
-
-/// The tuple by which the authors name an action: where it leads, but with the bin of the state it
-/// starts from (1 for layers that flatten).
-fn target(state: State, action: Action) -> (State, bool) {
-    let depth = state.depth + 1;
-    let Action::Place(layer) = action else { return (State { depth, ..state }, true) };
-    let blank = State { depth, filters: 0, field: 0, stride: 0, width: 0, ..state };
-    let next = match layer {
-        Layer::Conv { filters, field, stride } => {
-            State { kind: Kind::Conv, filters, field, stride, ..blank }
-        }
-        Layer::Pool { field, stride } => State { kind: Kind::Pool, field, stride, ..blank },
-        Layer::GlobalAverage { .. } => State { kind: Kind::GlobalAverage, bin: 1, ..blank },
-        Layer::Full { width } => {
-            let filters = if state.kind == Kind::Full { state.filters + 1 } else { 0 };
-            State { kind: Kind::Full, filters, width, bin: 1, ..blank }
-        }
-        Layer::Softmax { .. } => return (blank, true),
-    };
-    (next, false)
+    run(db, "UPDATE job SET q_source = 'recorded' WHERE id = ?", [job])
 }
 
 impl Agent {

@@ -128,7 +128,8 @@ fn functions(connection: &Connection) -> Result<(), ViewError> {
         | FunctionFlags::SQLITE_INNOCUOUS;
     // A result that is no number is NULL: unknown.
     let finite = |x: f64| Some(x).filter(|x| x.is_finite());
-    let unary: [(&str, fn(f64) -> f64); 6] = [
+    type Unary = (&'static str, fn(f64) -> f64);
+    let unary: [Unary; 6] = [
         ("sqrt", f64::sqrt),
         ("exp", f64::exp),
         ("ln", f64::ln),

@@ -10,6 +10,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params};
 
 use super::ViewError;
 use super::agent::Agent;
+use super::imports::{self, Turn};
 use crate::arch::{Architecture, Layer};
 use crate::config::SearchConfig;
 use crate::config::recipe::WeightsOf;
@@ -21,7 +22,7 @@ use crate::events::{
 };
 
 /// Counts changes of what the fold writes that the text of `schema/tables.sql` does not show.
-pub const FOLD_VERSION: u32 = 1;
+pub const FOLD_VERSION: u32 = 2;
 
 /// Row id of a search or run.
 pub(super) type JobId = i64;
@@ -54,6 +55,46 @@ impl Folder {
     }
 
     fn event(&mut self, db: &Connection, recorded: &Recorded) -> Result<(), ViewError> {
+        // What is known as a search or run by now is no unfinished import.
+        let turn = match self.jobs.contains_key(&recorded.scope) {
+            true => Turn::Counts,
+            false => imports::turn(db, recorded)?,
+        };
+        let (job, trial) = match turn {
+            Turn::Counts => self.take_in(db, recorded)?,
+            Turn::Waits => (None, None),
+            Turn::Closes(waited) => (Some(self.import(db, recorded, &waited)?), None),
+        };
+        let sql = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)";
+        let kind = recorded.event.kind().number;
+        let position = number(recorded.position.0);
+        run(db, sql, (position, kind, job, trial, episode(&recorded.event), recorded.at))
+    }
+
+    /// Takes in an import that is complete.
+    fn import(
+        &mut self,
+        db: &Connection,
+        closing: &Recorded,
+        waited: &[Recorded],
+    ) -> Result<JobId, ViewError> {
+        for recorded in waited {
+            if matches!(recorded.event, Event::SearchStarted(_) | Event::ConfigPart(_)) {
+                self.take_in(db, recorded)?;
+            }
+        }
+        let begun = self.job(db, closing)?;
+        let job = begun.ok_or_else(|| impossible(closing, "the search has not begun"))?;
+        imports::complete(db, job, closing, waited)?;
+        Ok(job)
+    }
+
+    /// Takes in an event that counts from now on; says what it is about.
+    fn take_in(
+        &mut self,
+        db: &Connection,
+        recorded: &Recorded,
+    ) -> Result<(Option<JobId>, Option<TrialId>), ViewError> {
         let at = recorded.at;
         match &recorded.event {
             Event::SearchStarted(started) => search_started(db, recorded, started)?,
@@ -77,11 +118,7 @@ impl Folder {
             }
             _ => trial,
         };
-        let sql = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)";
-        let kind = recorded.event.kind().number;
-        let position = number(recorded.position.0);
-        run(db, sql, (position, kind, job, trial, episode(&recorded.event), at))?;
-        Ok(())
+        Ok((job, trial))
     }
 
     fn job(&mut self, db: &Connection, recorded: &Recorded) -> Result<Option<JobId>, ViewError> {
@@ -129,6 +166,10 @@ impl Folder {
             Event::ArtifactReleased(_) => {
                 run(db, "UPDATE trial SET kept = 0 WHERE id = ?", [about.trial])
             }
+            Event::ImportStarted(_)
+            | Event::ImportedRow(_)
+            | Event::ImportedQ(_)
+            | Event::ImportFinished(_) => Err(impossible(about.recorded, "no import has begun")),
         }
     }
 
@@ -266,7 +307,7 @@ fn configured(db: &Connection, about: &About<'_>, job: JobId) -> Result<(), View
     let models = (kind == "search").then(|| config.schedule.models());
     let sql = "UPDATE job SET flavour = ?, models = coalesce(?, models) WHERE id = ?";
     run(db, sql, (flavour, models, job))?;
-    if kind == "search" {
+    if kind == "search" && !imports::is_import(db, about.recorded.scope)? {
         super::agent::insert_pairs(db, job, about.recorded)?;
     }
     Ok(())
@@ -293,7 +334,7 @@ fn episode_sampled(
 }
 
 /// The id of an architecture, new or known.
-fn architecture(db: &Connection, architecture: &Architecture) -> Result<i64, ViewError> {
+pub(super) fn architecture(db: &Connection, architecture: &Architecture) -> Result<i64, ViewError> {
     let text = architecture.to_string();
     let known = cached(db, "SELECT id FROM architecture WHERE text = ?")?
         .query_row([&text], |row| row.get(0))
@@ -469,6 +510,7 @@ fn episode(event: &Event) -> Option<u32> {
         Event::TrialPlanned(fields) => Some(fields.episode).filter(|&episode| episode > 0),
         Event::ExperienceRecorded(fields) => Some(fields.episode),
         Event::ReplayUpdated(fields) => Some(fields.episode),
+        Event::ImportedRow(fields) => fields.row.checked_add(1),
         _ => None,
     }
 }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `schema` | `schema/tables.sql` as the program sees it; the result tables and their columns |
 //! | `fold` | events into rows: the one code path of appenders, queries and rebuilds |
+//! | `imports` | imports: aside until they are complete, then the same rows |
 //! | `agent` | what searches learned, folded with every recorded digest checked |
 //! | `database` | SQLite set up our way: strict, with our functions, read-only for queries |
 //! | `files` | the file names: schema hash and generation, never reused |
@@ -23,6 +24,7 @@ mod database;
 mod error;
 mod files;
 mod fold;
+mod imports;
 mod model;
 mod query;
 mod schema;

@@ -74,8 +74,11 @@ impl Answer {
     /// # Errors
     /// [`ViewError::Mistake`] if it cannot be understood, changes something, or is several.
     pub fn sql(&self, sql: &str, limit: Option<u64>, rows: &mut dyn Rows) -> Result<(), ViewError> {
-        if let Err(error) = self.connection.prepare(sql) {
-            return Err(self.statement_mistake(error, sql));
+        match self.connection.prepare(sql) {
+            // What the authorizer is not asked about (VACUUM).
+            Ok(statement) if !statement.readonly() => return Err(only_reading(sql).into()),
+            Ok(_) => {}
+            Err(error) => return Err(Self::statement_mistake(error, sql)),
         }
         self.run(sql, Vec::new(), limit, rows)
     }
@@ -140,18 +143,13 @@ impl Answer {
         }
     }
 
-    fn statement_mistake(&self, error: SqlError, sql: &str) -> ViewError {
+    fn statement_mistake(error: SqlError, sql: &str) -> ViewError {
         let mut mistake = Mistake { text: sql.to_owned(), ..Mistake::default() };
         match error {
             SqlError::SqlInputError { msg, offset, .. } => {
                 let start = usize::try_from(offset).ok();
                 mistake.at = start.map(|start| (start, word_end(sql, start)));
-                if let Some(name) = msg.strip_prefix("no such table: ") {
-                    let names: Vec<&str> = schema::tables().iter().map(|t| t.name).collect();
-                    mistake.hint = Some(suggestion(name, &names, "tables"));
-                } else if msg.starts_with("no such column: ") {
-                    mistake.hint = Some("`qtrail sql --schema` lists tables and columns".into());
-                }
+                mistake.hint = statement_hint(&msg);
                 mistake.message = msg;
             }
             SqlError::MultipleStatement => {
@@ -160,9 +158,14 @@ impl Answer {
             SqlError::SqliteFailure(failure, _)
                 if failure.code == rusqlite::ErrorCode::AuthorizationForStatementDenied =>
             {
-                mistake.message = "only statements that read are run".to_owned();
-                let hint = "the tables follow from the log and cannot be changed";
-                mistake.hint = Some(hint.to_owned());
+                mistake = only_reading(sql);
+            }
+            // Some mistakes have no place: a table that does not exist.
+            SqlError::SqliteFailure(failure, Some(message))
+                if failure.code == rusqlite::ErrorCode::Unknown =>
+            {
+                mistake.hint = statement_hint(&message);
+                mistake.message = message;
             }
             other => return other.into(),
         }
@@ -194,8 +197,7 @@ impl Answer {
         rows: &mut dyn Rows,
     ) -> Result<(), ViewError> {
         let mut statement = self.connection.prepare(sql)?;
-        let names: Vec<String> =
-            statement.column_names().into_iter().map(ToOwned::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(ToOwned::to_owned).collect();
         rows.columns(&names)?;
         let mut found = statement.query(rusqlite::params_from_iter(parameters))?;
         let (mut values, mut count) = (Vec::with_capacity(names.len()), 0);
@@ -211,6 +213,24 @@ impl Answer {
         }
         Ok(())
     }
+}
+
+fn only_reading(sql: &str) -> Mistake {
+    Mistake {
+        message: "only statements that read are run".to_owned(),
+        text: sql.to_owned(),
+        at: None,
+        hint: Some("the tables follow from the log and cannot be changed".to_owned()),
+    }
+}
+
+fn statement_hint(message: &str) -> Option<String> {
+    if let Some(name) = message.strip_prefix("no such table: ") {
+        let names: Vec<&str> = schema::tables().iter().map(|table| table.name).collect();
+        return Some(suggestion(name, &names, "tables"));
+    }
+    let column = message.starts_with("no such column: ");
+    column.then(|| "`qtrail sql --schema` lists tables and columns".to_owned())
 }
 
 fn find_table(name: &str) -> Result<&'static Table, ViewError> {
@@ -272,7 +292,10 @@ fn condition_mistake(
             no_column(table, name.trim_matches('"'), "--where")
         }
         None => {
-            let message = format!("--where: {msg}");
+            let end = usize::try_from(offset).ok().and_then(&place);
+            let ended = end.is_some_and(|end| end >= condition.len());
+            let what = if ended { "the condition is not complete" } else { &msg };
+            let message = format!("--where: {what}");
             let hint = "an SQL condition over the columns, as in \"accuracy > 0.7 and arch like \
                         '%GAP%'\"";
             Mistake { message, hint: Some(hint.to_owned()), ..Mistake::default() }
@@ -280,6 +303,7 @@ fn condition_mistake(
     };
     mistake.text = condition.to_owned();
     let start = usize::try_from(offset).ok().and_then(place);
+    let start = start.filter(|start| *start < condition.len());
     mistake.at = start.map(|start| (start, word_end(condition, start)));
     mistake.into()
 }
@@ -314,6 +338,12 @@ fn quote_columns(table: &Table, text: &str) -> Result<Quoted, String> {
     let (mut depth, mut at) = (0_u32, 0);
     while let Some(next) = text[at..].chars().next() {
         let end = match next {
+            '-' if text[at..].starts_with("--") => {
+                text[at..].find('\n').map_or(text.len(), |line| at + line)
+            }
+            '/' if text[at..].starts_with("/*") => {
+                text[at..].find("*/").map(|end| at + end + 2).ok_or("a */ is missing")?
+            }
             '\'' | '"' | '`' => closing(text, at, next)?,
             '[' => closing(text, at, ']')?,
             c if c.is_alphabetic() || c == '_' => word_end(text, at),

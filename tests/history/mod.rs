@@ -1,6 +1,6 @@
 //! A fixed history of events, made by the search itself and a scripted trainer, without any
 //! process or clock.
-#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 use std::path::Path;
 
@@ -13,9 +13,12 @@ use qtrail::engine::jobs::config_parts;
 use qtrail::events::codec::encode;
 use qtrail::events::frame::{Head, seal};
 use qtrail::events::{
-    AttemptLost, AttemptStarted, DataFacts, EpochFinished, Event, FailedReason, Hash, Outcome,
-    Recorded, Resumed, RunStarted, Scope, SearchStarted, TrialFinished,
+    AttemptLost, AttemptStarted, DataFacts, EpochFinished, Event, FailedReason, Hash,
+    ImportFinished, ImportStarted, ImportedQ, Outcome, Recorded, Resumed, RunStarted, Scope,
+    SearchStarted, TrialFinished,
 };
+use qtrail::import::metaqnn::Log;
+use qtrail::import::qvalues;
 use qtrail::log::{EventLog, Options, SledLog, Store};
 
 /// When the history begins: 2026-11-20 12:00 UTC. Every event is a second later than the last.
@@ -97,6 +100,44 @@ impl History {
         self.carry_on(scope, &mut run, usize::MAX);
     }
 
+    /// Imports ten rows and a Q-table; `complete`: with the closing event.
+    pub fn import(&mut self, number: u32, name: &str, complete: bool) {
+        let config = SearchConfig::read(presets::text("svhn").unwrap(), None, &[]).unwrap();
+        let text = config.to_toml();
+        let parts = config_parts(&text);
+        let log = Log::read(IMPORTED_LOG, 32, &config.space).unwrap();
+        let pairs = qvalues::read(IMPORTED_Q).unwrap();
+        let started = ImportStarted {
+            format: "metaqnn".into(),
+            file: "log.csv".into(),
+            content: Hash::of(IMPORTED_LOG.as_bytes()),
+            rows: u32::try_from(log.rows.len()).unwrap(),
+            q_file: Some("q.csv".into()),
+            q_content: Some(Hash::of(IMPORTED_Q.as_bytes())),
+            pairs: u32::try_from(pairs.len()).unwrap(),
+        };
+        let search = SearchStarted {
+            name: name.into(),
+            seed: 0,
+            chance: "unknown".into(),
+            data: DataFacts { name: "svhn".into(), channels: 3, side: 32, ..data() },
+            folder: String::new(),
+            config: Hash::of(text.as_bytes()),
+            config_parts: u16::try_from(parts.len()).unwrap(),
+            threads: 0,
+            program: "qtrail 0".into(),
+        };
+        let finished = ImportFinished { foreign_pairs: 1, ..log.tally() };
+        let mut events: Vec<Event> = vec![started.into(), search.into()];
+        events.extend(parts.into_iter().map(Event::from));
+        events.extend(log.rows.into_iter().map(Event::from));
+        events.push(ImportedQ { first: 0, pairs }.into());
+        if complete {
+            events.push(finished.into());
+        }
+        self.record(Scope::Search(number), events);
+    }
+
     pub fn carry_on(&mut self, scope: Scope, job: &mut dyn Job, steps: usize) {
         for _ in 0..steps {
             let events = match job.decide(true) {
@@ -146,6 +187,19 @@ pub fn several() -> History {
     history.resumed(Scope::Search(2), &mut search);
     history
 }
+
+/// A finished search; an import that was killed, and one that is complete.
+pub fn imported() -> History {
+    let mut history = finished();
+    history.import(2, "killed", false);
+    history.import(3, "svhn", true);
+    history
+}
+
+/// A hand-made log in the authors' format.
+pub const IMPORTED_LOG: &str = include_str!("replay_database.csv");
+/// A hand-made Q-table in their format, in 17 columns.
+pub const IMPORTED_Q: &str = include_str!("q_values.csv");
 
 pub fn config() -> SearchConfig {
     SearchConfig::read(presets::text("tiny").unwrap(), None, &[]).unwrap()
