@@ -5,6 +5,7 @@ mod cells;
 pub mod clock;
 pub mod data;
 pub mod error;
+pub mod export;
 mod help;
 pub mod import;
 pub mod log;
@@ -13,6 +14,7 @@ pub mod plot;
 pub mod plots;
 pub mod progress;
 pub mod reading;
+pub mod report;
 pub mod resume;
 pub mod search;
 pub mod show;
@@ -66,6 +68,8 @@ pub enum Verb {
     Plot(plot::Args),
     /// List the figures
     Plots(plots::Args),
+    /// Write a search into one HTML file
+    Report(report::Args),
     /// Show a search, a trial or an episode
     Show(show::Args),
     /// Run one SQL statement that reads
@@ -74,6 +78,8 @@ pub enum Verb {
     Log(log::Args),
     /// Take over the history of another program
     Import(import::Args),
+    /// Hand over to the tools of others
+    Export(export::Args),
     /// Data sets: list, fetch, check
     Data(data::Args),
 }
@@ -154,10 +160,12 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Tables(args) => tables::run(args, &context),
         Verb::Plot(args) => plot::run(args, &context),
         Verb::Plots(args) => plots::run(args, &context),
+        Verb::Report(args) => report::run(args, &context),
         Verb::Show(args) => show::run(args, &context),
         Verb::Sql(args) => sql::run(args, &context),
         Verb::Log(args) => log::run(args, &context),
         Verb::Import(args) => import::run(args, &context),
+        Verb::Export(args) => export::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
     }
 }

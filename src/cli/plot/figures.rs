@@ -94,13 +94,16 @@ impl Asked<'_> {
 
     /// The line of every caption, after what the figure itself has to say.
     fn caption(&self, reading: &str) -> Result<Vec<String>, CliError> {
-        let rows = self.rows("SELECT name, data, seed FROM job WHERE label = {search}")?;
+        let rows = self.rows(
+            "SELECT j.name, j.data, coalesce('imported from ' || i.file, 'seed ' || j.seed)
+             FROM job j LEFT JOIN import i ON i.job = j.id WHERE j.label = {search}",
+        )?;
         let text = |index: usize| rows.first().map_or(String::new(), |row| text(&row[index]));
         let name = match text(0) {
             name if name.is_empty() => String::new(),
             name => format!(" ({name})"),
         };
-        let source = format!("{}{name} on {}, seed {}", self.search, text(1), text(2));
+        let source = format!("{}{name} on {}, {}", self.search, text(1), text(2));
         let mut lines = vec![reading.to_owned(), format!("{source}; {}", footer(self.answer))];
         lines.retain(|line| !line.is_empty());
         Ok(lines)
@@ -121,7 +124,16 @@ fn learning(asked: &Asked<'_>) -> Result<Option<Figure>, CliError> {
     }
     let asked_for = asked.window.and_then(|window| usize::try_from(window).ok());
     let window = asked_for.unwrap_or_else(|| learning::window(samples.len()));
-    let caption = asked.caption("Bars are as wide as there are samples of their ε.")?;
+    let imported = !asked.rows("SELECT 1 FROM import WHERE label = {search}")?.is_empty();
+    let reading = match imported {
+        false => "Bars are as wide as there are samples of their ε.",
+        // Else the line would be taken for the course of learning.
+        true => {
+            "Bars are as wide as there are samples of their ε. Inside an ε the order is that of \
+             the imported file, which need not be the order of sampling."
+        }
+    };
+    let caption = asked.caption(reading)?;
     Ok(Some(learning::figure(&samples, window, caption)))
 }
 
@@ -167,10 +179,11 @@ fn q_values(asked: &Asked<'_>, by: By) -> Result<Option<Figure>, CliError> {
             "next_layer_type = 'conv' AND NOT next_terminate",
         ),
     };
+    // How often a pair was updated is not known of imported tables, whose values begin at 0.5.
     let rows = asked.rows(&format!(
         "SELECT {series} AS series, next_layer_depth, avg(value), count(*)
          FROM pair JOIN job ON job.id = pair.job
-         WHERE job.label = {{search}} AND updates > 0 AND {condition}
+         WHERE job.label = {{search}} AND coalesce(updates > 0, value <> 0.5) AND {condition}
          GROUP BY 1, 2
          ORDER BY instr('conv pool fc gap softmax', series), series, next_layer_depth",
     ))?;
@@ -182,7 +195,7 @@ fn q_values(asked: &Asked<'_>, by: By) -> Result<Option<Figure>, CliError> {
         return Ok(None);
     }
     let pairs: u32 = rows.iter().filter_map(|row| whole(&row[3])).sum();
-    let reading = format!("Mean over the {pairs} pairs of state and action that were updated.");
+    let reading = format!("Mean over {pairs} pairs of state and action, those that were updated.");
     Ok(Some(qvalues::figure(by, &means, asked.caption(&reading)?)))
 }
 
