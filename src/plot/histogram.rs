@@ -44,7 +44,8 @@ fn panel(bins: &[Bin], highest: f64) -> Panel {
     };
     let bars: Vec<Bar> = bins.iter().filter(|bin| bin.samples > 0).map(bar).collect();
     let y = Axis::between("share of samples (%)", 0.0, height(&bars), 5);
-    let x = Axis::between("validation accuracy (%)", 0.0, (100.0 * highest).max(1.0), 5);
+    let ends = [0.0, (100.0 * highest).max(1.0)];
+    let x = Axis::holding("validation accuracy (%)", ends.into_iter(), 5);
     let epsilon = bins.first().map_or(0.0, |bin| bin.epsilon);
     let title = format!("ε = {epsilon}, {samples} samples");
     let marks = vec![Mark::unnamed(Ink::Series(0), Shape::Bars(bars))];
