@@ -15,6 +15,9 @@ pub struct Trained {
     pub front: bool,
 }
 
+/// From so many on, points are drawn small.
+const MANY: usize = 150;
+
 /// Draws architectures, in any order.
 #[must_use]
 pub fn figure(trained: &[Trained], caption: Vec<String>) -> Figure {
@@ -26,7 +29,10 @@ pub fn figure(trained: &[Trained], caption: Vec<String>) -> Figure {
         Mark {
             name: format!("trained architectures ({})", trained.len()),
             ink: Ink::Series(0),
-            shape: Shape::Points(all.clone(), Marker::Dot),
+            shape: Shape::Points(
+                all.clone(),
+                if all.len() > MANY { Marker::Dot } else { Marker::Ring },
+            ),
         },
         Mark {
             name: format!("front ({})", front.len()),
@@ -39,7 +45,11 @@ pub fn figure(trained: &[Trained], caption: Vec<String>) -> Figure {
         let text = format!("{:.2} %, {} parameters", best.1, number(best.0, 0));
         marks.push(Mark::unnamed(Ink::Text, Shape::Text(*best, text)));
     }
-    let values = all.iter().map(|point| point.1);
+    // Room above the best, where its label stands.
+    let best = all.iter().map(|point| point.1).fold(0.0, f64::max);
+    let least = all.iter().map(|point| point.1).fold(100.0, f64::min);
+    let top = (best + 0.06 * (best - least)).min(100.0);
+    let values = all.iter().map(|point| point.1).chain([top]);
     let panel = Panel {
         title: String::new(),
         x: Axis::logarithmic("parameters (weights and biases; log scale)", all.iter().map(|p| p.0)),

@@ -201,7 +201,7 @@ impl Canvas<'_> {
         let (at, fill) = ((fine(x), fine(y)), rgb(color).filled());
         let corners = match marker {
             Marker::Dot => {
-                let faint = rgb(color).mix(0.45).filled();
+                let faint = rgb(color).mix(0.5).filled();
                 return self.root.draw(&Circle::new(at, fine(2.6), faint)).map_err(failed);
             }
             Marker::Circle => {

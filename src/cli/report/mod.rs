@@ -10,7 +10,7 @@ use super::plot::{Asked, PLOTS, one_search, write};
 use super::reading::{AtArgs, answer, collect, footer};
 use super::{CliError, Context, note};
 use crate::plot::{self, Theme};
-use crate::views::{self, Answer, Select, Table, Value};
+use crate::views::{self, Answer, Column, Select, Table, Value};
 use facts::Facts;
 use page::Page;
 
@@ -78,11 +78,8 @@ fn rows(
     table: &Table,
     limit: u64,
 ) -> Result<(), CliError> {
-    // Its own search needs no column.
-    let shown: Vec<_> = table.columns.iter().filter(|column| column.name != "search").collect();
     let select = Select {
         table: table.name.to_owned(),
-        columns: shown.iter().map(|column| column.name.to_owned()).collect(),
         search: Some(search.to_owned()),
         limit: Some(limit),
         ..Select::default()
@@ -93,6 +90,15 @@ fn rows(
         return Ok(());
     }
     let all = answer.count(&select)?;
+    // The search is known, and a column without any value says nothing (imports know little).
+    let says = |(index, column): &(usize, &Column)| {
+        column.name != "search" && kept.0.iter().any(|row| row[*index] != Value::Null)
+    };
+    let (indices, shown): (Vec<usize>, Vec<&Column>) =
+        table.columns.iter().enumerate().filter(says).unzip();
+    for row in &mut kept.0 {
+        *row = indices.iter().map(|index| row[*index].clone()).collect();
+    }
     let headers = shown.iter().map(|column| match column.unit {
         Some(unit) if unit != "id" => format!("{} ({unit})", column.name),
         _ => column.name.to_owned(),

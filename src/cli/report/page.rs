@@ -2,6 +2,9 @@
 
 use super::Cells;
 
+/// Texts longer than this are broken into lines.
+const LONG: usize = 40;
+
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("sort.js");
 
@@ -42,7 +45,7 @@ impl Page {
     /// A figure twice: the page shows the one that suits the reader's colours. It is SVG of our
     /// own, in which texts are escaped already.
     pub(super) fn figure(&mut self, name: &str, question: &str, light: &str, dark: &str) {
-        self.open(question);
+        self.open_question(question, &format!("plot {name}"));
         self.text += &format!(
             "<figure id=\"plot-{}\"><div class=\"wide\">\n<div class=\"light\">{light}</div>\n\
              <div class=\"dark\">{dark}</div>\n</div></figure>\n</section>\n",
@@ -61,7 +64,7 @@ impl Page {
         keys: &[Vec<String>],
         rest: Option<&str>,
     ) {
-        self.open(question);
+        self.open_question(question, &format!("table {name}"));
         self.text += &format!("<div class=\"wide rows\"><table id=\"table-{name}\">\n<thead><tr>");
         for ((header, meaning), numeric) in cells.headers.iter().zip(meanings).zip(&cells.numeric) {
             let class = if *numeric { " class=\"n\"" } else { "" };
@@ -89,7 +92,11 @@ impl Page {
                 true => String::new(),
                 false => format!(" data-v=\"{}\"", escaped(key)),
             };
-            let class = if *numeric { " class=\"n\"" } else { "" };
+            let class = match (*numeric, cell.chars().count() > LONG) {
+                (true, _) => " class=\"n\"",
+                (false, true) => " class=\"t\"",
+                (false, false) => "",
+            };
             self.text += &format!("<td{class}{key}>{}</td>", escaped(cell));
         }
         self.text += "</tr>\n";
@@ -120,6 +127,12 @@ impl Page {
 
     fn open(&mut self, heading: &str) {
         self.text += &format!("<section>\n<h2>{}</h2>\n", escaped(heading));
+    }
+
+    /// A section that answers a question, and what to ask the program for the same.
+    fn open_question(&mut self, question: &str, verb: &str) {
+        let (question, verb) = (escaped(question), escaped(verb));
+        self.text += &format!("<section>\n<h2>{question} <small>{verb}</small></h2>\n");
     }
 }
 
