@@ -96,7 +96,7 @@ impl Axis {
     }
 }
 
-/// A number with so many decimals; from 10,000 on in thousands (k) or millions (M).
+/// A number with so many decimals; from 10,000 on in thousands (k), millions (M), then powers.
 #[must_use]
 pub fn number(value: f64, decimals: usize) -> String {
     let short = |value: f64, letter: char| {
@@ -104,6 +104,7 @@ pub fn number(value: f64, decimals: usize) -> String {
         format!("{}{letter}", text.trim_end_matches('0').trim_end_matches('.'))
     };
     match value.abs() {
+        size if size >= 1e9 => format!("{value:.1e}"),
         size if size >= 1e6 => short(value / 1e6, 'M'),
         size if size >= 1e4 => short(value / 1e3, 'k'),
         0.0 => format!("{:.decimals$}", 0.0),

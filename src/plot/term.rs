@@ -84,7 +84,7 @@ fn shade(ink: Ink) -> char {
 fn drawn(panel: &Panel, width: usize, height: usize) -> Vec<String> {
     let numbers = panel.y.numbers();
     let gutter = numbers.iter().map(|(_, text)| length(text)).max().unwrap_or(0);
-    let mut grid = Grid::new(width - gutter - 2, height);
+    let mut grid = Grid::new(width.saturating_sub(gutter + 2).max(10), height);
     panel.marks.iter().for_each(|mark| grid.mark(mark, panel));
     let mut lines = vec![panel.y.label.clone()];
     for (index, row) in grid.rows().into_iter().enumerate() {
