@@ -16,6 +16,7 @@
 //! |---|---|---|
 //! | [`cli`] | one file per verb; rendering; the only place that prints, reads the environment and the clock | |
 //! | [`engine`] | the imperative shell: carries out a search or run, event by event | terminals, SQL |
+//! | [`plot`] | figures: rows in, SVG, PNG or characters out: pure; the only place that names plotters | where rows come from |
 //! | [`views`] | the read model: tables folded from events, in SQLite; the only place that names rusqlite | how to append |
 //! | `torch` | networks and training through libtorch (feature `train`, part of `qtrail-torch` only); the only place that names tch | the log, the agent |
 //! | [`trainer`] | the protocol, and keeping trainer processes alive | the log |
@@ -49,5 +50,6 @@ pub mod engine;
 pub mod events;
 pub mod import;
 pub mod log;
+pub mod plot;
 pub mod trainer;
 pub mod views;

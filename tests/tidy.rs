@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["arch", "events"]),
     ("data", &["chance"]),
     ("agent", &["arch", "chance", "config", "events"]),
+    ("plot", &[]),
     ("import", &["agent", "arch", "config", "events"]),
     ("trainer", &["arch", "chance", "config", "events"]),
     ("torch", &["arch", "chance", "config", "data", "trainer"]),
@@ -26,8 +27,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "agent", "arch", "config", "data", "engine", "events", "import", "log", "trainer",
-            "views", "chance",
+            "agent", "arch", "config", "data", "engine", "events", "import", "log", "plot",
+            "trainer", "views", "chance",
         ],
     ),
 ];
@@ -38,6 +39,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("sled::Db", &["src/log/sled.rs"]),
     ("sled::Batch", &["src/log/sled.rs"]),
     ("rusqlite", &["src/views/"]),
+    ("plotters::", &["src/plot/svg.rs"]),
+    ("resvg::", &["src/plot/png.rs"]),
     ("tch::", &["src/torch/", "tests/torch"]),
     ("comfy_table", &["src/cli/"]),
     ("clap::", &["src/cli/", "src/main.rs"]),
@@ -49,7 +52,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
 ];
 
 /// These do no IO and read no clock.
-const PURE: &[&str] = &["arch", "events", "agent", "config", "chance", "import"];
+const PURE: &[&str] = &["arch", "events", "agent", "config", "chance", "import", "plot"];
 const IMPURE: &[&str] =
     &["std::fs", "std::net", "std::process", "std::env", "Instant::now", "std::thread"];
 

@@ -5,8 +5,8 @@ use clap::Command;
 /// Headings and their verbs; a verb in none comes last.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Search and train", &["search", "resume", "status", "train"]),
-    ("Ask", &["table", "tables", "show", "compare", "diff", "sql"]),
-    ("Look after", &["log", "import", "data"]),
+    ("Ask", &["table", "tables", "plot", "plots", "report", "show", "compare", "diff", "sql"]),
+    ("Look after", &["log", "import", "export", "data"]),
 ];
 
 const TEMPLATE: &str = "\

@@ -7,12 +7,16 @@ pub mod compare;
 pub mod data;
 pub mod diff;
 pub mod error;
+pub mod export;
 mod help;
 pub mod import;
 pub mod log;
 pub mod output;
+pub mod plot;
+pub mod plots;
 pub mod progress;
 pub mod reading;
+pub mod report;
 pub mod resume;
 pub mod search;
 pub mod settings;
@@ -63,6 +67,12 @@ pub enum Verb {
     Table(table::Args),
     /// List the result tables, or the columns of one
     Tables(tables::Args),
+    /// Draw a figure
+    Plot(plot::Args),
+    /// List the figures
+    Plots(plots::Args),
+    /// Write a search into one HTML file
+    Report(report::Args),
     /// Show a search, a trial or an episode
     Show(show::Args),
     /// Compare searches
@@ -75,6 +85,8 @@ pub enum Verb {
     Log(log::Args),
     /// Take over the history of another program
     Import(import::Args),
+    /// Hand over to the tools of others
+    Export(export::Args),
     /// Data sets: list, fetch, check
     Data(data::Args),
 }
@@ -153,12 +165,16 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Train(args) => train::run(args, &context),
         Verb::Table(args) => table::run(args, &context),
         Verb::Tables(args) => tables::run(args, &context),
+        Verb::Plot(args) => plot::run(args, &context),
+        Verb::Plots(args) => plots::run(args, &context),
+        Verb::Report(args) => report::run(args, &context),
         Verb::Show(args) => show::run(args, &context),
         Verb::Compare(args) => compare::run(args, &context),
         Verb::Diff(args) => diff::run(args, &context),
         Verb::Sql(args) => sql::run(args, &context),
         Verb::Log(args) => log::run(args, &context),
         Verb::Import(args) => import::run(args, &context),
+        Verb::Export(args) => export::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
     }
 }

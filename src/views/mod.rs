@@ -43,5 +43,5 @@ pub use fold::FOLD_VERSION;
 pub use model::{Applied, ReadModel};
 pub use query::{Answer, At, Behind, Comparison, compare, open, rebuild};
 pub use schema::{Column, TABLES_SQL, Table, table, tables};
-pub use select::{Rows, Select};
+pub use select::{Rows, Select, suggestion};
 pub use times::parse_time;

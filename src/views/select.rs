@@ -389,8 +389,9 @@ fn closing(text: &str, at: usize, mark: char) -> Result<usize, String> {
     Ok(at + 1 + end + mark.len_utf8())
 }
 
-/// The nearest of some names, or all of them.
-fn suggestion(wrong: &str, names: &[&str], what: &str) -> String {
+/// What to say of a name that is none of `names`: the nearest of them, or all.
+#[must_use]
+pub fn suggestion(wrong: &str, names: &[&str], what: &str) -> String {
     let wrong = wrong.to_lowercase();
     let near = names.iter().map(|name| (distance(&wrong, name), *name)).min();
     match near {

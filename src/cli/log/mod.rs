@@ -5,6 +5,8 @@ mod show;
 mod stat;
 mod verify;
 
+pub(super) use show::each;
+
 use super::{CliError, Context};
 use crate::log::{SledLog, Store};
 

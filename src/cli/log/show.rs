@@ -85,7 +85,7 @@ fn row(frame: &Frame, recorded: &Recorded) -> Result<[Value; 6], CliError> {
 }
 
 /// Hands every event after a position to `each`; returns the end of the log.
-pub(super) fn each(
+pub(in crate::cli) fn each(
     log: &mut SledLog,
     after: Position,
     mut each: impl FnMut(&Frame, &Recorded) -> Result<ControlFlow<()>, CliError>,

@@ -1,0 +1,170 @@
+//! `qtrail plot`: a figure, into a file or onto the terminal.
+
+mod figures;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::output::terminal_width;
+use super::reading::{AtArgs, answer, choose, footer};
+use super::{CliError, Context, Exit, note};
+use crate::plot::{self, Figure, PlotError, Theme};
+use crate::views;
+pub(super) use figures::{Asked, Kind, PLOTS};
+
+/// Draws a figure (`qtrail plots` lists them).
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which figure
+    name: String,
+    /// File to write: .svg or .png
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// How it is drawn [default: what the name of the file ends in; term without a file]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Light, for paper, or dark
+    #[arg(long, value_enum, default_value_t)]
+    theme: ThemeName,
+    /// Of this search: s1, or its name [default: the newest]
+    #[arg(long, value_name = "SEARCH")]
+    search: Option<String>,
+    /// How many trials `curves` shows, best first
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=8))]
+    top: u8,
+    /// How many samples the line of `learning` averages [default: 100, fewer in small searches]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    window: Option<u32>,
+    #[command(flatten)]
+    at: AtArgs,
+}
+
+/// How a figure is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Scalable, for papers and pages
+    Svg,
+    /// Pixels
+    Png,
+    /// Characters
+    Term,
+}
+
+/// Light or dark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum ThemeName {
+    #[default]
+    Light,
+    Dark,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// What a person is to be told.
+pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
+    // Mistakes first: reading a store may take a while.
+    let kind = kind(&args.name)?;
+    let format = format(args)?;
+    let answer = answer(context, args.at.at)?;
+    let search = one_search(&answer, args.search.as_deref(), "a figure")?;
+    let asked = Asked { answer: &answer, search: &search, top: args.top, window: args.window };
+    let Some(figure) = asked.figure(kind)? else {
+        let message = format!("there is nothing to draw: {search} has {}", kind.without);
+        return Err(CliError::usage(message).hint(footer(&answer)));
+    };
+    let theme = match args.theme {
+        ThemeName::Light => Theme::Light,
+        ThemeName::Dark => Theme::Dark,
+    };
+    let drawn = draw(&figure, format, theme)?;
+    match &args.output {
+        Some(file) if file != Path::new("-") => {
+            write(file, &drawn)?;
+            note(&format!("{}: {}, {}", file.display(), kind.name, footer(&answer)));
+            Ok(())
+        }
+        _ => std::io::stdout().write_all(&drawn).map_err(|error| CliError::output(&error)),
+    }
+}
+
+/// The search that is meant, where it must be one.
+pub(super) fn one_search(
+    answer: &views::Answer,
+    wanted: Option<&str>,
+    what: &str,
+) -> Result<String, CliError> {
+    if let Some(search) = choose(answer, wanted)? {
+        return Ok(search);
+    }
+    Err(match wanted {
+        Some(_) => CliError::usage(format!("{what} shows one search, not all"))
+            .hint("name it with --search; `qtrail table searches` lists them"),
+        None => CliError::usage("there is nothing to draw: the store has no search")
+            .hint("`qtrail search` begins one"),
+    })
+}
+
+fn kind(name: &str) -> Result<&'static Kind, CliError> {
+    PLOTS.iter().find(|kind| kind.name == name).ok_or_else(|| {
+        let names: Vec<&str> = PLOTS.iter().map(|kind| kind.name).collect();
+        CliError::usage(format!("no plot is called `{name}`"))
+            .hint(views::suggestion(name, &names, "plots"))
+    })
+}
+
+fn format(args: &Args) -> Result<Format, CliError> {
+    let Some(file) = args.output.as_deref().filter(|file| *file != Path::new("-")) else {
+        let format = args.format.unwrap_or(Format::Term);
+        if format == Format::Png && std::io::stdout().is_terminal() {
+            return Err(CliError::usage("a PNG is not for a terminal").hint("name a file with -o"));
+        }
+        return Ok(format);
+    };
+    let ending = file.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    match (args.format, ending.as_str()) {
+        (Some(format), _) => Ok(format),
+        (None, "svg") => Ok(Format::Svg),
+        (None, "png") => Ok(Format::Png),
+        (None, "txt") => Ok(Format::Term),
+        (None, _) => {
+            let message = format!("{}: the name ends in neither .svg nor .png", file.display());
+            Err(CliError::usage(message).hint("name it so, or say --format svg|png|term"))
+        }
+    }
+}
+
+fn draw(figure: &Figure, format: Format, theme: Theme) -> Result<Vec<u8>, CliError> {
+    match format {
+        Format::Term => Ok(plot::term(figure, terminal_width().unwrap_or(100).into()).into_bytes()),
+        Format::Svg => Ok(plot::svg(figure, theme)?.into_bytes()),
+        Format::Png => Ok(plot::png(&plot::svg(figure, theme)?)?),
+    }
+}
+
+/// Writes a file that others are to read: whole or not at all.
+pub(super) fn write(file: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let written = tempfile::Builder::new()
+        .prefix(".qtrail-")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(folder.unwrap_or(Path::new(".")))
+        .and_then(|mut temporary| {
+            temporary.write_all(bytes)?;
+            temporary.persist(file).map_err(|error| error.error)
+        });
+    written.map(drop).map_err(|error| {
+        let exit = match error.kind() {
+            std::io::ErrorKind::StorageFull => Exit::Space,
+            _ => Exit::Usage,
+        };
+        CliError::new(exit, format!("{} cannot be written: {error}", file.display()))
+            .hint("name another file with -o")
+    })
+}
+
+impl From<PlotError> for CliError {
+    fn from(error: PlotError) -> Self {
+        Self::new(Exit::Bug, error).hint("please report this")
+    }
+}
