@@ -5,6 +5,7 @@ mod cells;
 pub mod clock;
 pub mod data;
 pub mod error;
+pub mod follow;
 pub mod log;
 pub mod output;
 pub mod progress;

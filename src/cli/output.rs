@@ -102,6 +102,14 @@ impl Printer {
         self.count
     }
 
+    /// Shows what was printed so far, for rows that come one by one.
+    ///
+    /// # Errors
+    /// If stdout cannot be written to.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
     /// Prints what is left, and `footer`: below the rows for people, else on stderr.
     ///
     /// # Errors
