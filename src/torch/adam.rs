@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::TorchError;
-use crate::trainer::recipe::Optimiser;
+use crate::config::recipe::Optimiser;
 
 /// The state of the optimiser.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Adam {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trainer::recipe::Recipe;
+    use crate::config::recipe::Recipe;
 
     /// The textbook's form, on numbers.
     fn textbook(gradients: &[f64], rate: f64) -> f64 {

@@ -23,8 +23,8 @@ use std::path::PathBuf;
 use tch::TchError;
 
 use crate::arch::ShapeError;
+use crate::config::recipe::RecipeError;
 use crate::data::DataError;
-use crate::trainer::recipe::RecipeError;
 
 /// Why a request could not be answered with a result.
 #[derive(Debug, thiserror::Error)]

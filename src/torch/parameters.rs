@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::TorchError;
 use crate::chance::Stream;
-use crate::trainer::recipe::Init;
+use crate::config::recipe::Init;
 
 /// Every tensor begins at a multiple of this many values (256 bytes), as an allocation of its own
 /// would: kernels for vectors depend on it.
@@ -142,13 +142,11 @@ impl Slot {
 
 impl Parameters {
     /// The weights of a layer.
-    #[must_use]
     pub fn weight(&self, pair: Pair) -> &Tensor {
         &self.leaves[pair.weight]
     }
 
     /// The biases of a layer.
-    #[must_use]
     pub fn bias(&self, pair: Pair) -> &Tensor {
         &self.leaves[pair.bias]
     }
@@ -160,9 +158,18 @@ impl Parameters {
     }
 
     /// All values, gaps included; changing them changes the network.
-    #[must_use]
     pub fn buffer(&self) -> &Tensor {
         &self.buffer
+    }
+
+    /// A copy of all values as they are now.
+    ///
+    /// # Errors
+    /// [`TorchError`] if there is no memory for it.
+    pub fn snapshot(&self) -> Result<Tensor, TorchError> {
+        let mut copy = self.buffer.f_empty_like()?;
+        copy.f_copy_(&self.buffer)?;
+        Ok(copy)
     }
 
     /// The gradient of `loss` by all values, in the order of the buffer.
@@ -179,7 +186,7 @@ impl Parameters {
         Ok(Tensor::f_cat(&parts, 0)?)
     }
 
-    /// Writes `buffer`, a copy of [`Parameters::buffer`], as safetensors to `path`.
+    /// Writes `values`, a snapshot or the buffer itself, as safetensors to `path`.
     ///
     /// The bytes follow from names, shapes and values alone.
     ///
@@ -193,13 +200,13 @@ impl Parameters {
             let (action, path) = ("write", path.to_owned());
             TorchError::File { action, path, source: source.into() }
         };
-        let view = |slot: &Slot| {
+        let mut views = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
             let shape = slot.shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
             let data = bytes.get(4 * slot.start..4 * (slot.start + slot.length));
-            TensorView::new(Dtype::F32, shape, data.unwrap_or_default())
-                .map(|view| (slot.name.as_str(), view))
-        };
-        let views: Result<Vec<_>, _> = self.slots.iter().map(view).collect();
-        safetensors::serialize_to_file(views.map_err(fail)?, None, path).map_err(fail)
+            let view = TensorView::new(Dtype::F32, shape, data.unwrap_or_default());
+            views.push((slot.name.as_str(), view.map_err(fail)?));
+        }
+        safetensors::serialize_to_file(views, None, path).map_err(fail)
     }
 }

@@ -1,0 +1,177 @@
+//! The trainer process: requests in, answers out, until stdin closes.
+//!
+//! A thread reads stdin, so that its end is noticed while a network is training: whoever started
+//! this process is gone then, and it must not hold a device. What a request does wrong (an error of
+//! libtorch, a panic) is an answer; the process lives on.
+
+use std::any::Any;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{ExitCode, exit};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use super::data::DeviceData;
+use super::reporter::{Heartbeat, Lines, Place};
+use super::training::{Outcome, train};
+use super::{TorchError, device, memory, speaks_of_memory};
+use crate::trainer::protocol::{Answer, FailedReason, Hello, PROTOCOL, Request, TrainRequest};
+
+/// Name and version of this program.
+pub const PROGRAM: &str = concat!("qtrail-torch ", env!("CARGO_PKG_VERSION"));
+/// Longest request, in bytes.
+const REQUEST_MAX: u64 = 1 << 20;
+/// After the end of stdin, requests that came before it may still be answered for so long.
+const LAST_ANSWERS: Duration = Duration::from_millis(300);
+/// How long the end of the process may take before it is forced: destructors of libtorch run while
+/// another thread computes, and may wait for each other.
+const ORDERLY_EXIT: Duration = Duration::from_millis(300);
+
+/// Answers requests until stdin closes.
+#[must_use]
+pub fn serve() -> ExitCode {
+    let lines = match take_stdout() {
+        Ok(lines) => lines,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "qtrail-torch: stdout cannot be used: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let (sender, requests) = channel();
+    thread::spawn(move || read_requests(&sender));
+    if let Err(error) = device::open_cuda() {
+        let _ = writeln!(io::stderr(), "qtrail-torch: no CUDA: {error}");
+    }
+    answer_all(&requests, &lines);
+    ExitCode::SUCCESS
+}
+
+/// Keeps stdout for the protocol: what libraries print there goes to stderr.
+fn take_stdout() -> io::Result<Lines> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+    rustix::stdio::dup2_stdout(io::stderr().as_fd())?;
+    Ok(Lines::new(Box::new(std::fs::File::from(stdout))))
+}
+
+/// Passes lines on; at the end of stdin, ends the process whatever it is doing.
+fn read_requests(sender: &Sender<Vec<u8>>) {
+    let mut reader = BufReader::new(io::stdin());
+    loop {
+        let mut line = Vec::new();
+        match (&mut reader).take(REQUEST_MAX).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => break,
+            Ok(_) if line.trim_ascii().is_empty() => {}
+            Ok(_) => {
+                let _ = sender.send(line);
+            }
+        }
+    }
+    thread::sleep(LAST_ANSWERS);
+    leave();
+}
+
+fn leave() -> ! {
+    thread::spawn(|| {
+        thread::sleep(ORDERLY_EXIT);
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    });
+    exit(0);
+}
+
+fn answer_all(requests: &Receiver<Vec<u8>>, lines: &Lines) {
+    let mut trainer = Trainer { data: None, lines: lines.clone() };
+    for line in requests {
+        let answer = match serde_json::from_slice(&line) {
+            Ok(Request::Hello { .. }) => Answer::Hello(hello()),
+            Ok(Request::Train(request)) => trainer.answer(&request),
+            Err(error) => {
+                Answer::Error { id: id_of(&line), message: format!("no request: {error}") }
+            }
+        };
+        if lines.say(&answer).is_err() {
+            leave(); // nobody listens
+        }
+    }
+}
+
+/// The id of a line that is no request, if it has one, so that the answer can be told apart.
+fn id_of(line: &[u8]) -> u64 {
+    let value: Option<serde_json::Value> = serde_json::from_slice(line).ok();
+    value.and_then(|value| value.get("id")?.as_u64()).unwrap_or(0)
+}
+
+/// Who this is; the version of the protocol is ours, whatever was asked.
+fn hello() -> Hello {
+    Hello {
+        protocol: PROTOCOL,
+        program: PROGRAM.to_owned(),
+        library: device::library(),
+        devices: device::names(),
+        isa: device::instruction_set(),
+        threads: device::physical_cores(),
+    }
+}
+
+/// What lasts from one request to the next.
+struct Trainer {
+    /// The last data set; most often the next one too.
+    data: Option<DeviceData>,
+    lines: Lines,
+}
+
+impl Trainer {
+    fn answer(&mut self, request: &TrainRequest) -> Answer {
+        let id = request.id;
+        memory::forget_peak();
+        let place = Arc::new(Place::default());
+        let beat = Heartbeat::start(id, Arc::clone(&place), self.lines.clone());
+        let result = catch_unwind(AssertUnwindSafe(|| self.train(request, &place)));
+        drop(beat); // before the last line
+        match result {
+            Ok(Ok(Outcome::Finished(mut finished))) => {
+                if request.device == "cpu" {
+                    finished.peak_memory = memory::peak();
+                }
+                Answer::Finished(finished)
+            }
+            Ok(Ok(Outcome::Failed { reason, message })) => Answer::Failed { id, reason, message },
+            Ok(Err(error)) if error.is_too_large() => too_large(id, error.to_string()),
+            Ok(Err(error)) => Answer::Error { id, message: error.to_string() },
+            Err(panic) => match panic_message(&*panic) {
+                message if speaks_of_memory(&message) => too_large(id, message),
+                message => Answer::Error { id, message: format!("a bug: {message}") },
+            },
+        }
+    }
+
+    fn train(&mut self, request: &TrainRequest, place: &Place) -> Result<Outcome, TorchError> {
+        let threads = if request.threads == 0 { device::physical_cores() } else { request.threads };
+        tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+        let device = device::named(&request.device)?;
+        let kept = match self.data.take() {
+            Some(data) if data.is(&request.data, device)? => data,
+            // The old one is gone before the new one needs its memory.
+            _ => DeviceData::load(&request.data, device)?,
+        };
+        let data = self.data.insert(kept);
+        let lines = self.lines.clone();
+        train(request, data, place, &mut |epoch| {
+            if lines.say(&Answer::Epoch(epoch)).is_err() {
+                leave();
+            }
+        })
+    }
+}
+
+fn too_large(id: u64, message: String) -> Answer {
+    Answer::Failed { id, reason: FailedReason::TooLarge, message }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
+}
