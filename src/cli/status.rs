@@ -39,8 +39,19 @@ WHERE j.finished_at IS NULL ORDER BY j.id, t.id";
 
 /// The columns, as they are printed.
 const COLUMNS: [&str; 13] = [
-    "search", "state", "models", "planned", "best_accuracy", "left", "epsilon", "trial", "epoch",
-    "device", "running_for", "arch", "name",
+    "search",
+    "state",
+    "models",
+    "planned",
+    "best_accuracy",
+    "left",
+    "epsilon",
+    "trial",
+    "epoch",
+    "device",
+    "running_for",
+    "arch",
+    "name",
 ];
 
 /// Runs the verb.
@@ -77,9 +88,8 @@ fn holder(locks: &Locks, label: &Value) -> Option<Busy> {
 }
 
 fn line(row: &[Value], holder: Option<&Busy>) -> [Value; 13] {
-    let [
-        search, name, planned, models, best, epsilon, mean, trial, arch, device, epoch, started,
-    ] = row
+    let [search, name, planned, models, best, epsilon, mean, trial, arch, device, epoch, started] =
+        row
     else {
         return COLUMNS.map(|_| Value::Null); // the query has twelve columns
     };

@@ -157,7 +157,8 @@ impl Writer {
     #[must_use]
     pub fn close(self) -> (String, Head) {
         let Self { head: Head { position, chain }, artifacts } = self;
-        let line = format!("{{\"events\":{position},\"artifacts\":{artifacts},\"chain\":\"{chain}\"}}");
+        let line =
+            format!("{{\"events\":{position},\"artifacts\":{artifacts},\"chain\":\"{chain}\"}}");
         (line, Head { position, chain })
     }
 }
@@ -228,14 +229,16 @@ impl Reader {
         let raw: Raw<'_> =
             serde_json::from_slice(bytes).map_err(|error| LineFault::Json(error.to_string()))?;
         match raw {
-            Raw { position: Some(position), frame: Some(frame), .. } => self.event(position, &frame),
+            Raw { position: Some(position), frame: Some(frame), .. } => {
+                self.event(position, &frame)
+            }
             Raw { artifact: Some(hash), .. } => {
                 self.artifacts += 1;
                 Ok(Line::Artifact(hash))
             }
-            Raw { events: Some(events), artifacts: Some(artifacts), chain: Some(chain), .. } => {
-                self.closing(events, artifacts, &chain)
-            }
+            Raw {
+                events: Some(events), artifacts: Some(artifacts), chain: Some(chain), ..
+            } => self.closing(events, artifacts, &chain),
             _ => Err(LineFault::Unknown),
         }
     }
@@ -345,13 +348,23 @@ mod tests {
             (wrong(&|lines| lines.insert(2, lines[1].clone())), 3, order(3, 2)),
             (wrong(&|lines| drop(lines.pop())), 4, LineFault::Unfinished),
             (wrong(&|lines| lines[4] = "{}".into()), 5, LineFault::Unknown),
-            (wrong(&|lines| lines[4] = lines[4].replace("\":4", "\":5")), 5, LineFault::Count { what: "events", told: 5, found: 4 }),
-            (wrong(&|lines| lines.push(lines[4].clone())), 6, LineFault::After("the line before it closes the log")),
+            (
+                wrong(&|lines| lines[4] = lines[4].replace("\":4", "\":5")),
+                5,
+                LineFault::Count { what: "events", told: 5, found: 4 },
+            ),
+            (
+                wrong(&|lines| lines.push(lines[4].clone())),
+                6,
+                LineFault::After("the line before it closes the log"),
+            ),
         ];
         for (error, line, fault) in cases {
             assert_eq!(error, LineError { line, fault });
         }
-        for text in ["", "[]", "null", "\u{0}", "{\"position\":-1}", "{\"position\":1,\"position\":1}"] {
+        for text in
+            ["", "[]", "null", "\u{0}", "{\"position\":-1}", "{\"position\":1,\"position\":1}"]
+        {
             let error = wrong(&|lines| lines[2] = text.into());
             assert!(error.line == 3, "{text:?}: {error}");
         }

@@ -100,7 +100,11 @@ impl Taking {
     }
 
     /// Takes all artifacts of another store.
-    pub(super) fn from_store(&mut self, from: &Artifacts, stop: &AtomicBool) -> Result<(), CliError> {
+    pub(super) fn from_store(
+        &mut self,
+        from: &Artifacts,
+        stop: &AtomicBool,
+    ) -> Result<(), CliError> {
         for (hash, _) in from.list()? {
             super::going_on(stop)?;
             match from.open(hash) {

@@ -37,7 +37,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let out = out.into_inner().map_err(|error| failed(error.into_error()))?;
     out.as_file().sync_all().map_err(failed)?;
     out.persist(file).map_err(|error| failed(error.error))?;
-    let artifacts = if args.with_artifacts { format!(", {copied} artifacts") } else { String::new() };
+    let artifacts =
+        if args.with_artifacts { format!(", {copied} artifacts") } else { String::new() };
     note(&format!("{} events{artifacts}, chain {}", head.position, head.chain));
     Ok(())
 }
