@@ -3,10 +3,12 @@
 
 mod cells;
 pub mod clock;
+pub mod completions;
 pub mod data;
 pub mod error;
 pub mod follow;
 pub mod log;
+pub mod man;
 pub mod output;
 pub mod progress;
 pub mod reading;
@@ -18,6 +20,7 @@ pub mod status;
 pub mod table;
 pub mod tables;
 pub mod train;
+pub mod watch;
 pub mod work;
 
 use std::path::PathBuf;
@@ -59,6 +62,8 @@ pub enum Verb {
     Table(table::Args),
     /// List the result tables, or the columns of one
     Tables(tables::Args),
+    /// Print a result table anew whenever it changes
+    Watch(watch::Args),
     /// Show a search, a trial or an episode
     Show(show::Args),
     /// Run one SQL statement that reads
@@ -67,6 +72,10 @@ pub enum Verb {
     Log(log::Args),
     /// Data sets: list, fetch, check
     Data(data::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+    /// Write the man pages
+    Man(man::Args),
 }
 
 /// The surroundings of a verb.
@@ -138,6 +147,9 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Sql(args) => sql::run(args, &context),
         Verb::Log(args) => log::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
+        Verb::Watch(args) => watch::run(args, &context),
+        Verb::Completions(args) => completions::run(args),
+        Verb::Man(args) => man::run(args),
     }
 }
 

@@ -260,9 +260,15 @@ fn json(value: &Value) -> String {
 /// Columns of the terminal that stdout is.
 #[must_use]
 pub fn terminal_width() -> Option<u16> {
+    terminal_size().map(|(width, _)| width).filter(|&width| width > 0)
+}
+
+/// Columns and lines of the terminal that stdout is.
+#[must_use]
+pub fn terminal_size() -> Option<(u16, u16)> {
     let stdout = io::stdout();
     if !stdout.is_terminal() {
         return None;
     }
-    rustix::termios::tcgetwinsize(&stdout).ok().map(|size| size.ws_col).filter(|&width| width > 0)
+    rustix::termios::tcgetwinsize(&stdout).ok().map(|size| (size.ws_col, size.ws_row))
 }

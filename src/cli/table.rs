@@ -3,7 +3,7 @@
 use super::output::{FormatArgs, Hint, Printer};
 use super::reading::{AtArgs, answer, choose, footer};
 use super::{CliError, Context, Exit};
-use crate::views::{self, Select};
+use crate::views::{self, Answer, Select};
 
 /// Prints a result table (`qtrail tables` lists them).
 #[derive(Debug, clap::Args)]
@@ -33,13 +33,13 @@ pub struct SelectArgs {
     columns: Vec<String>,
     /// At most so many rows
     #[arg(long, value_name = "N")]
-    limit: Option<u64>,
+    pub(super) limit: Option<u64>,
     /// Leaves out the first rows
     #[arg(long, value_name = "N", default_value_t = 0)]
     offset: u64,
     /// Of this search or run: s1, a name, or all [default: the newest search]
     #[arg(long, value_name = "SEARCH")]
-    search: Option<String>,
+    pub(super) search: Option<String>,
     /// Exits with 1 if there are no rows
     #[arg(long)]
     require: bool,
@@ -54,10 +54,22 @@ const OF_THE_STORE: &[&str] = &["searches", "events"];
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let answer = answer(context, args.at.at)?;
-    let rows = &args.rows;
+    let select = select(&args.name, &args.rows, &answer)?;
+    let mut printer = printer(args.format, &select);
+    answer.select(&select, &mut printer)?;
+    let lines = footers(&answer, &select, printer.count())?;
+    let count = printer.finish(&lines).map_err(|error| CliError::output(&error))?;
+    if count == 0 && args.rows.require {
+        return Err(CliError::new(Exit::No, format!("{} has no such row", args.name)));
+    }
+    Ok(())
+}
+
+/// The question that the options ask.
+pub(super) fn select(name: &str, rows: &SelectArgs, answer: &Answer) -> Result<Select, CliError> {
     let trimmed = |names: &[String]| names.iter().map(|name| name.trim().to_owned()).collect();
     let mut select = Select {
-        table: args.name.clone(),
+        table: name.to_owned(),
         condition: rows.condition.clone(),
         sort: trimmed(&rows.sort),
         columns: trimmed(&rows.columns),
@@ -65,32 +77,35 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         limit: rows.limit,
         offset: rows.offset,
     };
-    let of_the_store = OF_THE_STORE.contains(&args.name.as_str()) && rows.search.is_none();
-    if views::table(&args.name).is_some() && !of_the_store {
-        select.search = choose(&answer, rows.search.as_deref())?;
+    let of_the_store = OF_THE_STORE.contains(&name) && rows.search.is_none();
+    if views::table(name).is_some() && !of_the_store {
+        select.search = choose(answer, rows.search.as_deref())?;
     }
-    let mut printer = Printer::new(args.format, unit);
-    if select.columns.is_empty() {
-        printer = printer.dropping_columns();
-    }
-    answer.select(&select, &mut printer)?;
+    Ok(select)
+}
+
+/// A printer for the rows of a question.
+pub(super) fn printer(format: FormatArgs, select: &Select) -> Printer {
+    let printer = Printer::new(format, unit);
+    if select.columns.is_empty() { printer.dropping_columns() } else { printer }
+}
+
+/// What is said under the rows, of which `shown` were printed.
+pub(super) fn footers(
+    answer: &Answer,
+    select: &Select,
+    shown: u64,
+) -> Result<Vec<String>, CliError> {
     let mut lines = Vec::new();
-    let limit = select.limit.or(views::table(&args.name).and_then(|table| table.limit));
-    if limit == Some(printer.count()) {
-        let all = answer.count(&select)?;
-        if all > printer.count() {
-            lines.push(format!(
-                "{} of {all} rows; --limit and --offset show others",
-                printer.count()
-            ));
+    let limit = select.limit.or(views::table(&select.table).and_then(|table| table.limit));
+    if limit == Some(shown) {
+        let all = answer.count(select)?;
+        if all > shown {
+            lines.push(format!("{shown} of {all} rows; --limit and --offset show others"));
         }
     }
-    lines.push(footer(&answer));
-    let count = printer.finish(&lines).map_err(|error| CliError::output(&error))?;
-    if count == 0 && rows.require {
-        return Err(CliError::new(Exit::No, format!("{} has no such row", args.name)));
-    }
-    Ok(())
+    lines.push(footer(answer));
+    Ok(lines)
 }
 
 /// The unit of a column, the same in all tables.
