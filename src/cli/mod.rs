@@ -7,6 +7,7 @@ pub mod completions;
 pub mod data;
 pub mod error;
 pub mod follow;
+mod help;
 pub mod log;
 pub mod man;
 pub mod output;
@@ -26,7 +27,7 @@ pub mod work;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::data::DataHome;
 use crate::log::Options;
@@ -76,6 +77,15 @@ pub enum Verb {
     Completions(completions::Args),
     /// Write the man pages
     Man(man::Args),
+}
+
+impl Cli {
+    /// Reads the command line. Mistakes in it, and requests for help, end the process.
+    #[must_use]
+    pub fn read() -> Self {
+        let matches = help::grouped(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 /// The surroundings of a verb.

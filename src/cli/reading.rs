@@ -177,7 +177,9 @@ impl From<ViewError> for CliError {
                 Self::new(Exit::Busy, error).hint("wait for it, or give --wait a longer time")
             }
             ViewError::Mistake(mistake) => mistaken(*mistake),
-            ViewError::TooLong { .. } => Self::usage(error).hint("ask for less at a time"),
+            ViewError::TooLong { .. } => {
+                Self::usage(error).hint("ask for less; `qtrail sql --time-limit` allows more")
+            }
             ViewError::Io { ref source, .. } => match source.kind() {
                 std::io::ErrorKind::StorageFull => Self::new(Exit::Space, error),
                 _ => Self::usage(error).hint("see that the store can be read and written"),

@@ -98,11 +98,8 @@ pub(super) fn footers(
 ) -> Result<Vec<String>, CliError> {
     let mut lines = Vec::new();
     let limit = select.limit.or(views::table(&select.table).and_then(|table| table.limit));
-    if limit == Some(shown) {
-        let all = answer.count(select)?;
-        if all > shown {
-            lines.push(format!("{shown} of {all} rows; --limit and --offset show others"));
-        }
+    if limit == Some(shown) && answer.has_more(select)? {
+        lines.push(format!("{shown} rows, and more; --limit and --offset"));
     }
     lines.push(footer(answer));
     Ok(lines)

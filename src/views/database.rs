@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
-use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
@@ -51,6 +50,8 @@ pub(super) fn open(path: &Path, wait: Duration) -> Result<Connection, ViewError>
     // last updates back, which the stamp shows; it does not damage the file.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // Kibibytes. Building a large model sorts architectures into an index.
+    connection.pragma_update(None, "cache_size", -24_000)?;
     set_up(&connection)?;
     Ok(connection)
 }
@@ -128,7 +129,8 @@ fn functions(connection: &Connection) -> Result<(), ViewError> {
         | FunctionFlags::SQLITE_INNOCUOUS;
     // A result that is no number is NULL: unknown.
     let finite = |x: f64| Some(x).filter(|x| x.is_finite());
-    let unary: [(&str, fn(f64) -> f64); 6] = [
+    type Unary = (&'static str, fn(f64) -> f64);
+    let unary: [Unary; 6] = [
         ("sqrt", f64::sqrt),
         ("exp", f64::exp),
         ("ln", f64::ln),
@@ -160,36 +162,4 @@ fn number(
         ValueRef::Real(number) => Ok(Some(number)),
         _ => Ok(None),
     }
-}
-
-/// Steps of SQLite's machine between two looks at what is left.
-const STEPS: i32 = 100_000;
-/// Steps all queries of a connection may take, a minute or two. Steps and not time: rows may wait
-/// for a reader as long as they like.
-pub(super) const STEPS_MAX: i32 = 2_000_000_000;
-
-/// From now on nothing can be changed through this connection, whatever the SQL says.
-pub(super) fn make_read_only(connection: &mut Connection) -> Result<(), ViewError> {
-    connection.pragma_update(None, "query_only", true)?;
-    connection.authorizer(Some(|context: AuthContext<'_>| match context.action {
-        AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => {
-            Authorization::Allow
-        }
-        AuthAction::Function { function_name } => {
-            match function_name.to_ascii_lowercase().as_str() {
-                "load_extension" | "writefile" | "readfile" | "edit" => Authorization::Deny,
-                _ => Authorization::Allow,
-            }
-        }
-        _ => Authorization::Deny,
-    }))?;
-    let mut left = STEPS_MAX / STEPS;
-    connection.progress_handler(
-        STEPS,
-        Some(move || {
-            left -= 1;
-            left <= 0
-        }),
-    )?;
-    Ok(())
 }

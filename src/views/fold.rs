@@ -32,7 +32,16 @@ type TrialId = i64;
 pub(super) struct Folder {
     jobs: HashMap<Scope, JobId>,
     agents: HashMap<JobId, Agent>,
+    /// When the last event of a job was recorded; written at the end, not with each event.
+    last: HashMap<JobId, i64>,
+    /// Row ids of trials that were asked for lately.
+    trials: HashMap<(JobId, u32), TrialId>,
+    /// The architecture asked for last: an episode and its trial follow each other.
+    architecture: Option<(Architecture, i64)>,
 }
+
+/// Row ids remembered: more trials are not at work at the same time.
+const TRIALS_MAX: usize = 1_000;
 
 /// What the event being folded is about.
 struct About<'a> {
@@ -50,6 +59,9 @@ impl Folder {
         for (&job, agent) in &mut self.agents {
             agent.save(db, job)?;
         }
+        for (job, at) in self.last.drain() {
+            run(db, "UPDATE job SET last_at = ? WHERE id = ?", (at, job))?;
+        }
         Ok(())
     }
 
@@ -62,18 +74,17 @@ impl Folder {
         }
         let job = self.job(db, recorded)?;
         let trial = match (job, ordinal(&recorded.event)) {
-            (Some(job), Some(ordinal)) => Some(trial_id(db, recorded, job, ordinal)?),
+            (Some(job), Some(ordinal)) => Some(self.trial(db, recorded, job, ordinal)?),
             _ => None,
         };
         let about = About { recorded, trial };
         if let Some(job) = job {
             self.of_job(db, &about, job)?;
-            let sql = "UPDATE job SET last_at = ? WHERE id = ?";
-            run(db, sql, (at, job))?;
+            self.last.insert(job, at);
         }
         let trial = match (&recorded.event, job) {
             (Event::TrialPlanned(planned), Some(job)) => {
-                Some(trial_id(db, recorded, job, planned.trial)?)
+                Some(self.trial(db, recorded, job, planned.trial)?)
             }
             _ => trial,
         };
@@ -104,8 +115,14 @@ impl Folder {
         match &about.recorded.event {
             Event::SearchStarted(_) | Event::RunStarted(_) => configured(db, about, job),
             Event::ConfigPart(part) => config_part(db, about, job, part),
-            Event::EpisodeSampled(sampled) => episode_sampled(db, about, job, sampled),
-            Event::TrialPlanned(planned) => trial_planned(db, about, job, planned),
+            Event::EpisodeSampled(sampled) => {
+                let architecture = self.architecture(db, &sampled.architecture)?;
+                episode_sampled(db, about, job, sampled, architecture)
+            }
+            Event::TrialPlanned(planned) => {
+                let architecture = self.architecture(db, &planned.architecture)?;
+                trial_planned(db, about, job, planned, architecture)
+            }
             Event::AttemptStarted(started) => attempt_started(db, about, started),
             Event::EpochFinished(epoch) => epoch_finished(db, about, epoch),
             Event::TrialFinished(finished) => trial_finished(db, about, job, finished),
@@ -128,6 +145,39 @@ impl Folder {
             }
             Event::ArtifactReleased(_) => {
                 run(db, "UPDATE trial SET kept = 0 WHERE id = ?", [about.trial])
+            }
+        }
+    }
+
+    fn trial(
+        &mut self,
+        db: &Connection,
+        recorded: &Recorded,
+        job: JobId,
+        ordinal: u32,
+    ) -> Result<TrialId, ViewError> {
+        if let Some(&trial) = self.trials.get(&(job, ordinal)) {
+            return Ok(trial);
+        }
+        let trial = trial_id(db, recorded, job, ordinal)?;
+        if self.trials.len() >= TRIALS_MAX {
+            self.trials.clear();
+        }
+        self.trials.insert((job, ordinal), trial);
+        Ok(trial)
+    }
+
+    fn architecture(
+        &mut self,
+        db: &Connection,
+        architecture: &Architecture,
+    ) -> Result<i64, ViewError> {
+        match &self.architecture {
+            Some((last, id)) if last == architecture => Ok(*id),
+            _ => {
+                let id = architecture_id(db, architecture)?;
+                self.architecture = Some((architecture.clone(), id));
+                Ok(id)
             }
         }
     }
@@ -282,8 +332,8 @@ fn episode_sampled(
     about: &About<'_>,
     job: JobId,
     sampled: &EpisodeSampled,
+    architecture: i64,
 ) -> Result<(), ViewError> {
-    let architecture = architecture(db, &sampled.architecture)?;
     let sql = "INSERT INTO episode (job, episode, phase, epsilon, architecture, ordinal, duplicate,
                  recorded_at)
                VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
@@ -293,7 +343,7 @@ fn episode_sampled(
 }
 
 /// The id of an architecture, new or known.
-fn architecture(db: &Connection, architecture: &Architecture) -> Result<i64, ViewError> {
+fn architecture_id(db: &Connection, architecture: &Architecture) -> Result<i64, ViewError> {
     let text = architecture.to_string();
     let known = cached(db, "SELECT id FROM architecture WHERE text = ?")?
         .query_row([&text], |row| row.get(0))
@@ -317,8 +367,8 @@ fn trial_planned(
     about: &About<'_>,
     job: JobId,
     planned: &TrialPlanned,
+    architecture: i64,
 ) -> Result<(), ViewError> {
-    let architecture = architecture(db, &planned.architecture)?;
     let episode = Some(planned.episode).filter(|&episode| episode > 0);
     let sql = "INSERT INTO trial (job, ordinal, episode, epsilon, architecture, seed, repeat,
                  params, madds, status, planned_at)

@@ -10,6 +10,7 @@
 //! | `fold` | events into rows: the one code path of appenders, queries and rebuilds |
 //! | `agent` | what searches learned, folded with every recorded digest checked |
 //! | `database` | SQLite set up our way: strict, with our functions, read-only for queries |
+//! | `guard` | what queries may not do, and how long they may take |
 //! | `files` | the file names: schema hash and generation, never reused |
 //! | `model` | [`ReadModel`]: one file, its stamp, and applying events to it |
 //! | `appender` | [`Appender`]: keeps the model current behind a process that records |
@@ -23,6 +24,7 @@ mod database;
 mod error;
 mod files;
 mod fold;
+mod guard;
 mod model;
 mod query;
 mod schema;

@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::files::{Files, failed};
+use super::guard::{self, Meter};
 use super::model::read_stamp;
 use super::{Applied, ReadModel, ViewError, database};
 use crate::events::Recorded;
@@ -52,6 +53,7 @@ pub struct Behind {
 #[derive(Debug)]
 pub struct Answer {
     pub(super) connection: Connection,
+    pub(super) meter: Meter,
     /// The end of the log as far as it is shown.
     pub as_of: Head,
     /// Set if the log went on.
@@ -175,8 +177,14 @@ impl Answer {
         // One snapshot for all that is asked.
         connection.execute_batch("BEGIN")?;
         let as_of = read_stamp(&connection)?;
-        database::make_read_only(&mut connection)?;
-        Ok(Self { connection, as_of, behind, notes: Vec::new(), temporary: None })
+        let meter = guard::make_read_only(&mut connection)?;
+        Ok(Self { connection, meter, as_of, behind, notes: Vec::new(), temporary: None })
+    }
+
+    /// Stops statements once they have taken this long, all together; `None`: never. Time in which
+    /// rows wait for a reader does not count. Unless told otherwise it is a minute.
+    pub fn limit_time(&self, most: Option<Duration>) {
+        self.meter.set_limit(most);
     }
 
     fn position_at(&self, time: i64) -> Result<Position, ViewError> {
@@ -362,4 +370,62 @@ fn copy_folder(from: &Path, to: &Path) -> Result<(), ViewError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::codec::encode;
+    use crate::events::frame::seal;
+    use crate::events::{Event, Hash, Scope};
+
+    /// A store with `events` events.
+    fn store(root: &Path, events: u32) -> Store {
+        let store = Store::open_or_create(root).unwrap();
+        let mut log = SledLog::open(store.clone(), Options::default()).unwrap();
+        for trial in 0..events {
+            let event = crate::events::ArtifactReleased { trial, artifact: Hash::default() };
+            let payload = encode(0, Scope::Store, &Event::from(event)).unwrap();
+            let head = log.head().unwrap();
+            log.append(head, &[seal(head, &payload).unwrap().0]).unwrap();
+        }
+        log.close().unwrap();
+        store
+    }
+
+    /// Called directly: whoever runs the tests may be able to write everywhere.
+    #[test]
+    fn a_store_that_cannot_be_written_is_read_as_it_lies_or_built_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder.path().join("a"), 3);
+        let listing = || {
+            let entries = fs::read_dir(store.root()).unwrap().map(|e| e.unwrap().file_name());
+            let mut names: Vec<_> = entries.collect();
+            names.sort();
+            names
+        };
+        let before = listing();
+        let built = read_only(&store, &Options::default()).unwrap();
+        assert_eq!(built.as_of.position, Position(3));
+        assert!(built.notes[0].contains("temporary folder"), "{:?}", built.notes);
+        assert_eq!(listing(), before, "nothing was written");
+
+        drop(newest(&store, &Options::default()).unwrap());
+        let lies = read_only(&store, &Options::default()).unwrap();
+        assert_eq!(lies.as_of.position, Position(3));
+        assert!(lies.notes[0].contains("as they lie"), "{:?}", lies.notes);
+    }
+
+    #[test]
+    fn a_write_ahead_log_is_read_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder.path().join("a"), 3);
+        // Kept open, so that its write-ahead log is not folded in.
+        let model = newest(&store, &Options::default()).unwrap();
+        let files = Files::new(store.root());
+        let wal = format!("{}-wal", files.path(1).display());
+        assert!(fs::metadata(wal).unwrap().len() > 0);
+        let lies = read_only(&store, &Options::default()).unwrap();
+        assert_eq!(lies.as_of, model.as_of);
+    }
 }

@@ -3,7 +3,6 @@
 use rusqlite::Error as SqlError;
 use rusqlite::types::Value as Parameter;
 
-use super::database::STEPS_MAX;
 use super::schema::{self, Table};
 use super::{Answer, Mistake, Value, ViewError};
 
@@ -48,9 +47,27 @@ impl Answer {
     /// [`ViewError::Mistake`] naming what cannot be understood, and where.
     pub fn select(&self, select: &Select, rows: &mut dyn Rows) -> Result<(), ViewError> {
         let table = find_table(&select.table)?;
-        let (sql, search) = self.compose(table, select)?;
-        let parameters: Vec<Parameter> = search.into_iter().map(Parameter::Text).collect();
-        self.run(&sql, parameters, None, rows)
+        let mut sql = self.matching(table, select)?;
+        let order = order(table, select)?;
+        if !order.is_empty() {
+            sql += &format!(" ORDER BY {order}");
+        }
+        let limit = select.limit.or(table.limit).map_or(-1, clamp);
+        sql += &format!(" LIMIT {limit} OFFSET {}", clamp(select.offset));
+        self.run(&sql, parameters(select), None, rows)
+    }
+
+    /// Whether a question has more rows than its limit lets through.
+    ///
+    /// # Errors
+    /// As [`Answer::select`].
+    pub fn has_more(&self, select: &Select) -> Result<bool, ViewError> {
+        let table = find_table(&select.table)?;
+        let Some(limit) = select.limit.or(table.limit) else { return Ok(false) };
+        let offset = clamp(select.offset.saturating_add(limit));
+        let sql = format!("{} LIMIT 1 OFFSET {offset}", self.matching(table, select)?);
+        let mut statement = self.connection.prepare(&sql)?;
+        Ok(statement.exists(rusqlite::params_from_iter(parameters(select)))?)
     }
 
     /// How many rows a question has, whatever its limit and offset.
@@ -58,14 +75,10 @@ impl Answer {
     /// # Errors
     /// As [`Answer::select`].
     pub fn count(&self, select: &Select) -> Result<u64, ViewError> {
-        let all = Select { limit: Some(u64::MAX), offset: 0, sort: Vec::new(), ..select.clone() };
         let table = find_table(&select.table)?;
-        let (sql, search) = self.compose(table, &all)?;
-        let parameters: Vec<Parameter> = search.into_iter().map(Parameter::Text).collect();
-        let sql = format!("SELECT count(*) FROM ({sql}\n)");
-        let count: i64 =
-            self.connection
-                .query_row(&sql, rusqlite::params_from_iter(parameters), |row| row.get(0))?;
+        let sql = format!("SELECT count(*) FROM ({}\n)", self.matching(table, select)?);
+        let parameters = rusqlite::params_from_iter(parameters(select));
+        let count: i64 = self.connection.query_row(&sql, parameters, |row| row.get(0))?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
@@ -74,17 +87,17 @@ impl Answer {
     /// # Errors
     /// [`ViewError::Mistake`] if it cannot be understood, changes something, or is several.
     pub fn sql(&self, sql: &str, limit: Option<u64>, rows: &mut dyn Rows) -> Result<(), ViewError> {
-        if let Err(error) = self.connection.prepare(sql) {
-            return Err(self.statement_mistake(error, sql));
+        match self.connection.prepare(sql) {
+            // What the authorizer is not asked about (VACUUM).
+            Ok(statement) if !statement.readonly() => return Err(only_reading(sql).into()),
+            Ok(_) => {}
+            Err(error) => return Err(Self::statement_mistake(error, sql)),
         }
         self.run(sql, Vec::new(), limit, rows)
     }
 
-    fn compose(
-        &self,
-        table: &Table,
-        select: &Select,
-    ) -> Result<(String, Option<String>), ViewError> {
+    /// The rows asked for, in any order and without limit.
+    fn matching(&self, table: &Table, select: &Select) -> Result<String, ViewError> {
         let names: Vec<&str> = match select.columns.is_empty() {
             true => table.columns.iter().map(|column| column.name).collect(),
             false => {
@@ -93,7 +106,7 @@ impl Answer {
             }
         };
         let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
-        let mut sql = format!("SELECT {} FROM \"{}\"", names.join(", "), table.name);
+        let sql = format!("SELECT {} FROM \"{}\"", names.join(", "), table.name);
         let mut conditions = Vec::new();
         if select.search.is_some() {
             conditions.push("search = ?".to_owned());
@@ -101,20 +114,10 @@ impl Answer {
         if let Some(condition) = &select.condition {
             conditions.push(self.condition(table, condition)?);
         }
-        if !conditions.is_empty() {
-            sql += &format!(" WHERE {}", conditions.join(" AND "));
-        }
-        let order = order(table, &select.sort)?;
-        if !order.is_empty() {
-            sql += &format!(" ORDER BY {order}");
-        }
-        if let Some(limit) = select.limit.or(table.limit) {
-            let clamp = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-            sql += &format!(" LIMIT {} OFFSET {}", clamp(limit), clamp(select.offset));
-        } else if select.offset > 0 {
-            sql += &format!(" LIMIT -1 OFFSET {}", select.offset);
-        }
-        Ok((sql, select.search.clone()))
+        Ok(match conditions.is_empty() {
+            true => sql,
+            false => format!("{sql} WHERE {}", conditions.join(" AND ")),
+        })
     }
 
     /// A condition, checked by itself, so that what is wrong is pointed at.
@@ -140,18 +143,13 @@ impl Answer {
         }
     }
 
-    fn statement_mistake(&self, error: SqlError, sql: &str) -> ViewError {
+    fn statement_mistake(error: SqlError, sql: &str) -> ViewError {
         let mut mistake = Mistake { text: sql.to_owned(), ..Mistake::default() };
         match error {
             SqlError::SqlInputError { msg, offset, .. } => {
                 let start = usize::try_from(offset).ok();
                 mistake.at = start.map(|start| (start, word_end(sql, start)));
-                if let Some(name) = msg.strip_prefix("no such table: ") {
-                    let names: Vec<&str> = schema::tables().iter().map(|t| t.name).collect();
-                    mistake.hint = Some(suggestion(name, &names, "tables"));
-                } else if msg.starts_with("no such column: ") {
-                    mistake.hint = Some("`qtrail sql --schema` lists tables and columns".into());
-                }
+                mistake.hint = statement_hint(&msg);
                 mistake.message = msg;
             }
             SqlError::MultipleStatement => {
@@ -160,9 +158,14 @@ impl Answer {
             SqlError::SqliteFailure(failure, _)
                 if failure.code == rusqlite::ErrorCode::AuthorizationForStatementDenied =>
             {
-                mistake.message = "only statements that read are run".to_owned();
-                let hint = "the tables follow from the log and cannot be changed";
-                mistake.hint = Some(hint.to_owned());
+                mistake = only_reading(sql);
+            }
+            // Some mistakes have no place: a table that does not exist.
+            SqlError::SqliteFailure(failure, Some(message))
+                if failure.code == rusqlite::ErrorCode::Unknown =>
+            {
+                mistake.hint = statement_hint(&message);
+                mistake.message = message;
             }
             other => return other.into(),
         }
@@ -180,7 +183,7 @@ impl Answer {
             Err(ViewError::Sqlite(error))
                 if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) =>
             {
-                Err(ViewError::TooLong { steps: STEPS_MAX })
+                Err(ViewError::TooLong { seconds: self.meter.limit().as_secs_f64() })
             }
             other => other,
         }
@@ -194,13 +197,12 @@ impl Answer {
         rows: &mut dyn Rows,
     ) -> Result<(), ViewError> {
         let mut statement = self.connection.prepare(sql)?;
-        let names: Vec<String> =
-            statement.column_names().into_iter().map(ToOwned::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(ToOwned::to_owned).collect();
         rows.columns(&names)?;
         let mut found = statement.query(rusqlite::params_from_iter(parameters))?;
         let (mut values, mut count) = (Vec::with_capacity(names.len()), 0);
         while limit.is_none_or(|limit| count < limit)
-            && let Some(row) = found.next()?
+            && let Some(row) = self.meter.measure(|| found.next())?
         {
             values.clear();
             for index in 0..names.len() {
@@ -211,6 +213,32 @@ impl Answer {
         }
         Ok(())
     }
+}
+
+fn only_reading(sql: &str) -> Mistake {
+    Mistake {
+        message: "only statements that read are run".to_owned(),
+        text: sql.to_owned(),
+        at: None,
+        hint: Some("the tables follow from the log and cannot be changed".to_owned()),
+    }
+}
+
+fn statement_hint(message: &str) -> Option<String> {
+    if let Some(name) = message.strip_prefix("no such table: ") {
+        let names: Vec<&str> = schema::tables().iter().map(|table| table.name).collect();
+        return Some(suggestion(name, &names, "tables"));
+    }
+    let column = message.starts_with("no such column: ");
+    column.then(|| "`qtrail sql --schema` lists tables and columns".to_owned())
+}
+
+fn clamp(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn parameters(select: &Select) -> Vec<Parameter> {
+    select.search.iter().cloned().map(Parameter::Text).collect()
 }
 
 fn find_table(name: &str) -> Result<&'static Table, ViewError> {
@@ -237,14 +265,16 @@ fn no_column(table: &Table, name: &str, option: &str) -> Mistake {
 }
 
 /// `ORDER BY` of the columns asked for, then the table's own, so that the order is always the same.
-fn order(table: &Table, sort: &[String]) -> Result<String, ViewError> {
+fn order(table: &Table, select: &Select) -> Result<String, ViewError> {
     let mut terms: Vec<String> = Vec::new();
-    for name in sort {
+    for name in &select.sort {
         let plain = name.strip_prefix('-').unwrap_or(name);
         known_column(table, plain, "--sort")?;
         terms.push(name.clone());
     }
     terms.extend(table.order.iter().map(|name| (*name).to_owned()));
+    // Of one search all rows are equal in this.
+    terms.retain(|name| name != "search" || select.search.is_none());
     let term = |name: &String| {
         let (plain, direction) = match name.strip_prefix('-') {
             Some(plain) => (plain, " DESC"),
@@ -272,7 +302,10 @@ fn condition_mistake(
             no_column(table, name.trim_matches('"'), "--where")
         }
         None => {
-            let message = format!("--where: {msg}");
+            let end = usize::try_from(offset).ok().and_then(&place);
+            let ended = end.is_some_and(|end| end >= condition.len());
+            let what = if ended { "the condition is not complete" } else { &msg };
+            let message = format!("--where: {what}");
             let hint = "an SQL condition over the columns, as in \"accuracy > 0.7 and arch like \
                         '%GAP%'\"";
             Mistake { message, hint: Some(hint.to_owned()), ..Mistake::default() }
@@ -280,6 +313,7 @@ fn condition_mistake(
     };
     mistake.text = condition.to_owned();
     let start = usize::try_from(offset).ok().and_then(place);
+    let start = start.filter(|start| *start < condition.len());
     mistake.at = start.map(|start| (start, word_end(condition, start)));
     mistake.into()
 }
@@ -314,6 +348,12 @@ fn quote_columns(table: &Table, text: &str) -> Result<Quoted, String> {
     let (mut depth, mut at) = (0_u32, 0);
     while let Some(next) = text[at..].chars().next() {
         let end = match next {
+            '-' if text[at..].starts_with("--") => {
+                text[at..].find('\n').map_or(text.len(), |line| at + line)
+            }
+            '/' if text[at..].starts_with("/*") => {
+                text[at..].find("*/").map(|end| at + end + 2).ok_or("a */ is missing")?
+            }
             '\'' | '"' | '`' => closing(text, at, next)?,
             '[' => closing(text, at, ']')?,
             c if c.is_alphabetic() || c == '_' => word_end(text, at),

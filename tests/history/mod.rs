@@ -1,6 +1,6 @@
 //! A fixed history of events, made by the search itself and a scripted trainer, without any
 //! process or clock.
-#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 use std::path::Path;
 

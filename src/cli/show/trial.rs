@@ -11,11 +11,17 @@ use crate::views::{Answer, Value};
 
 /// Shows a trial by its number.
 pub(super) fn show(answer: &Answer, number: u32) -> Result<(), CliError> {
+    // Base tables: a view has no index for the text t17.
     let sql = format!(
-        "SELECT v.*, t.message, t.lost_attempts, t.weights, t.seed, t.job,
-           (SELECT rank FROM top WHERE trial = v.trial AND search = v.search) AS rank,
-           (SELECT count(*) FROM top WHERE search = v.search) AS ranked
-         FROM trials v JOIN trial t ON t.id = {number} WHERE v.trial = 't{number}'"
+        "SELECT t.*, a.text AS arch, j.label AS search,
+           strftime('%Y-%m-%d %H:%M:%S', t.planned_at / 1000, 'unixepoch') AS planned,
+           strftime('%Y-%m-%d %H:%M:%S', t.ended_at / 1000, 'unixepoch') AS ended,
+           (SELECT count(*) FROM trial o WHERE o.job = t.job AND o.status = 'trained') AS ranked,
+           CASE WHEN t.status = 'trained' THEN
+             (SELECT 1 + count(*) FROM trial o WHERE o.job = t.job AND o.status = 'trained'
+              AND (-o.accuracy, o.params, o.id) < (-t.accuracy, t.params, t.id)) END AS rank
+         FROM trial t JOIN architecture a ON a.id = t.architecture JOIN job j ON j.id = t.job
+         WHERE t.id = {number}"
     );
     let Some(trial) = Row::first(answer, &sql)? else {
         return Err(CliError::usage(format!("there is no trial t{number}"))
@@ -64,15 +70,16 @@ pub(super) fn show(answer: &Answer, number: u32) -> Result<(), CliError> {
         "seconds",
     ];
     let sql = format!(
-        "SELECT {} FROM epochs WHERE trial = 't{number}' AND NOT lost ORDER BY restart, epoch",
-        names.join(", ")
+        "SELECT e.epoch, e.validation_correct * 1.0 / nullif(e.validation_total, 0),
+           e.train_correct * 1.0 / nullif(e.train_total, 0), e.train_loss, e.learning_rate,
+           e.seconds
+         FROM epoch e JOIN attempt a ON a.trial = e.trial AND a.attempt = e.attempt
+         WHERE e.trial = {number} AND a.outcome <> 'lost' ORDER BY e.restart, e.epoch"
     );
     table(answer, &names, &sql)?;
     let names = ["attempt", "outcome", "device", "trainer", "host", "reason"];
-    let sql = format!(
-        "SELECT {} FROM attempts WHERE trial = 't{number}' ORDER BY attempt",
-        names.join(", ")
-    );
+    let sql =
+        format!("SELECT {} FROM attempt WHERE trial = {number} ORDER BY attempt", names.join(", "));
     table(answer, &names, &sql)
 }
 

@@ -1,0 +1,304 @@
+//! The contract of the data: one event of each kind and version as bytes and as JSON, and the
+//! registry of kinds. `QTRAIL_WRITE_GOLDEN=1` writes the newest versions anew (before v0.1.0 only).
+#![allow(missing_docs, clippy::disallowed_methods, clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use qtrail::arch::Architecture;
+use qtrail::events::codec::{decode, encode};
+use qtrail::events::frame::{Frame, Head, Position, seal};
+use qtrail::events::*;
+use serde_json::{Value, json};
+
+const AT: i64 = 1_795_176_000_123;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/golden")
+}
+
+fn hash(byte: u8) -> Hash {
+    Hash([byte; 32])
+}
+
+fn net() -> Architecture {
+    "[C(64,3,1), P(2,2), FC(128), SM(10)]".parse().unwrap()
+}
+
+fn data() -> DataFacts {
+    DataFacts {
+        name: "mnist".into(),
+        content: hash(1),
+        channels: 1,
+        side: 28,
+        classes: 10,
+        train: 55_000,
+        validation: 5_000,
+        split: hash(2),
+    }
+}
+
+/// One of each kind, with every field unlike its default.
+fn samples() -> Vec<(Scope, Event)> {
+    let search = Scope::Search(3);
+    let started = SearchStarted {
+        name: "night".into(),
+        seed: u64::MAX,
+        chance: "qtrail-chance-1".into(),
+        data: data(),
+        folder: "/data/mnist".into(),
+        config: hash(3),
+        config_parts: 2,
+        threads: 8,
+        program: "qtrail 0.1.0".into(),
+    };
+    let run = RunStarted {
+        architecture: net(),
+        repeats: 3,
+        seed: 7,
+        chance: "qtrail-chance-1".into(),
+        data: data(),
+        folder: "/data/mnist".into(),
+        config: hash(3),
+        config_parts: 2,
+        threads: 8,
+        program: "qtrail 0.1.0".into(),
+    };
+    let attempt = AttemptStarted {
+        trial: 17,
+        attempt: 2,
+        device: "cuda:1".into(),
+        threads: 8,
+        trainer: "qtrail-torch 0.1.0".into(),
+        library: "libtorch 2.11.0".into(),
+        isa: "AVX512".into(),
+        host: "lab".into(),
+    };
+    let epoch = EpochFinished {
+        trial: 17,
+        attempt: 2,
+        restart: 1,
+        epoch: 3,
+        learning_rate: 0.0004,
+        train_loss: 0.1 + 0.2,
+        train_correct: 50_000,
+        train_total: 55_000,
+        validation_loss: 0.25,
+        validation_correct: 4_600,
+        validation_total: 5_000,
+        seconds: 12.5,
+    };
+    let outcome = Outcome::Trained {
+        best_epoch: 18,
+        best_correct: 4_764,
+        last_correct: 4_750,
+        total: 5_000,
+        weights: Some(hash(4)),
+        kept: true,
+    };
+    let finished = TrialFinished {
+        trial: 17,
+        attempt: 2,
+        outcome,
+        epochs: 20,
+        restarts: 1,
+        seconds: 321.0625,
+        peak_memory: 1 << 33,
+    };
+    let sampled = EpisodeSampled {
+        episode: 123,
+        phase: 4,
+        epsilon: 0.7,
+        architecture: net(),
+        trial: 17,
+        duplicate: true,
+    };
+    let planned = TrialPlanned {
+        trial: 17,
+        episode: 120,
+        architecture: net(),
+        seed: 1 << 63,
+        repeat: 1,
+        parameters: 1_137_674,
+        multiply_adds: 12_345_678_901,
+    };
+    let phase = PhaseEnded {
+        phase: 4,
+        epsilon: 0.7,
+        reason: PhaseEnd::Duplicates,
+        models: 17,
+        episode: 123,
+    };
+    let replay = ReplayUpdated {
+        episode: 123,
+        alpha: 0.01,
+        gamma: 1.0,
+        draws: vec![0, 250, 251, 70_000],
+        q: hash(5),
+    };
+    let lost = AttemptLost { trial: 17, attempt: 1, counts: true, reason: "killed".into() };
+    let resumed = Resumed { program: "qtrail 0.1.0".into(), host: "lab".into() };
+    vec![
+        (search, started.into()),
+        (search, ConfigPart { index: 1, text: "[data]\nname = \"mnist\"\n".into() }.into()),
+        (search, sampled.into()),
+        (search, planned.into()),
+        (search, attempt.into()),
+        (search, epoch.into()),
+        (search, finished.into()),
+        (search, lost.into()),
+        (search, TrialLost { trial: 17 }.into()),
+        (search, ExperienceRecorded { episode: 123, reward: 0.9528 }.into()),
+        (search, replay.into()),
+        (search, phase.into()),
+        (search, SearchFinished { episodes: 4_000, trials: 2_700 }.into()),
+        (search, resumed.into()),
+        (Scope::Run(2), run.into()),
+        (Scope::Run(2), RunFinished { trials: 3 }.into()),
+        (Scope::Store, ArtifactReleased { trial: 17, artifact: hash(4) }.into()),
+    ]
+}
+
+/// The first event of a log.
+fn frame(scope: Scope, event: &Event) -> Frame {
+    seal(Head::default(), &encode(AT, scope, event).unwrap()).unwrap().0
+}
+
+fn as_json(recorded: &Recorded, version: u16) -> Value {
+    let kind = recorded.event.kind();
+    json!({
+        "kind": kind.number, "name": kind.name, "version": version,
+        "at": recorded.at, "scope": recorded.scope.to_string(), "fields": recorded.event,
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let lines = bytes
+        .chunks(32)
+        .map(|line| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n");
+    lines.collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<char> = hex.chars().filter(|c| !c.is_whitespace()).collect();
+    let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
+}
+
+fn stem(kind: &Kind, version: u16) -> String {
+    format!("{:02}-{}-v{version}", kind.number, kind.name)
+}
+
+#[test]
+fn every_kind_and_version_decodes_as_it_did() {
+    write_if_told();
+    let registry = registry();
+    for kind in KINDS {
+        let versions = registry.iter().find(|entry| entry.name == kind.name).unwrap();
+        for &version in &versions.versions {
+            let stem = stem(kind, version);
+            let read = |end: &str| {
+                let path = folder().join(format!("{stem}.{end}"));
+                fs::read_to_string(&path)
+                    .unwrap_or_else(|_| panic!("{} is missing", path.display()))
+            };
+            let golden = Frame(bytes(&read("hex")));
+            let recorded = decode(Position(1), &golden).unwrap();
+            let expected: Value = serde_json::from_str(&read("json")).unwrap();
+            assert_eq!(as_json(&recorded, version), expected, "{stem}");
+            if version == kind.version {
+                assert_eq!(frame(recorded.scope, &recorded.event), golden, "{stem}");
+            }
+        }
+    }
+}
+
+/// The samples say the same as the files: a change of a kind shows.
+#[test]
+fn samples_are_the_golden_events() {
+    write_if_told();
+    let samples = samples();
+    assert_eq!(samples.len(), KINDS.len());
+    for (scope, event) in samples {
+        let path = folder().join(stem(event.kind(), event.kind().version) + ".hex");
+        assert_eq!(hex(&frame(scope, &event).0), fs::read_to_string(&path).unwrap());
+    }
+}
+
+fn write_if_told() {
+    static ONCE: Once = Once::new();
+    if std::env::var_os("QTRAIL_WRITE_GOLDEN").is_some() {
+        ONCE.call_once(write);
+    }
+}
+
+fn write() {
+    fs::create_dir_all(folder()).unwrap();
+    for (scope, event) in samples() {
+        let (frame, kind) = (frame(scope, &event), event.kind());
+        let recorded = decode(Position(1), &frame).unwrap();
+        let path = folder().join(stem(kind, kind.version));
+        let json = serde_json::to_string_pretty(&as_json(&recorded, kind.version)).unwrap();
+        fs::write(path.with_extension("hex"), hex(&frame.0)).unwrap();
+        fs::write(path.with_extension("json"), json + "\n").unwrap();
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Registry {
+    event: Vec<Entry>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    number: u16,
+    name: String,
+    versions: Vec<u16>,
+    class: String,
+    what: String,
+    key: Option<String>,
+    #[serde(default)]
+    clear: Vec<String>,
+    fields: Vec<String>,
+}
+
+fn registry() -> Vec<Entry> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/events.toml");
+    toml::from_str::<Registry>(&fs::read_to_string(path).unwrap()).unwrap().event
+}
+
+#[test]
+fn the_registry_is_what_the_program_knows() {
+    let registry = registry();
+    assert_eq!(registry.len(), KINDS.len());
+    let samples = samples();
+    for (entry, kind) in registry.iter().zip(KINDS) {
+        let (name, newest) = (entry.name.as_str(), entry.versions.iter().copied().max());
+        assert_eq!((entry.number, name, newest), (kind.number, kind.name, Some(kind.version)));
+        let logical = kind.class == Class::Logical;
+        assert_eq!(entry.class, if logical { "logical" } else { "operational" }, "{name}");
+        assert_eq!(entry.key.is_some(), logical, "{name}: logical events have a key");
+        assert!(!entry.what.is_empty());
+        let (_, event) = samples.iter().find(|(_, event)| event.kind() == kind).unwrap();
+        let Value::Object(fields) = serde_json::to_value(event).unwrap() else { unreachable!() };
+        let mut fields: Vec<&String> = fields.keys().collect();
+        let word = |text: &String| text.split([' ', ':']).next().unwrap().to_owned();
+        let mut listed: Vec<String> = entry.fields.iter().map(word).collect();
+        fields.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(listed, fields.into_iter().cloned().collect::<Vec<_>>(), "{name}");
+        check_cleared(entry, event);
+    }
+}
+
+/// The fields said to be cleared are those that are.
+fn check_cleared(entry: &Entry, event: &Event) {
+    let Some(cleared) = event.clone().logical() else { return };
+    let (before, after) = (json!(event), json!(cleared));
+    for field in before.as_object().unwrap().keys() {
+        let said = entry.clear.iter().any(|name| name.split(':').next() == Some(field));
+        assert_eq!(said, before[field] != after[field], "{}: {field}", entry.name);
+    }
+}
