@@ -9,6 +9,7 @@
 //! | `schema` | `schema/tables.sql` as the program sees it; the result tables and their columns |
 //! | `fold` | events into rows: the one code path of appenders, queries and rebuilds |
 //! | `agent` | what searches learned, folded with every recorded digest checked |
+//! | `ahead` | reading the log in one thread while another folds |
 //! | `database` | SQLite set up our way: strict, with our functions, read-only for queries |
 //! | `guard` | what queries may not do, and how long they may take |
 //! | `files` | the file names: schema hash and generation, never reused |
@@ -19,6 +20,7 @@
 //! | `times` | points in time as people write them |
 
 mod agent;
+mod ahead;
 mod appender;
 mod database;
 mod error;

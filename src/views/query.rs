@@ -12,6 +12,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use super::ahead::read_ahead;
 use super::files::{Files, failed};
 use super::guard::{self, Meter};
 use super::model::read_stamp;
@@ -25,8 +26,6 @@ use crate::log::{EventLog, LogError, Options, SledLog, Store, read_on};
 
 /// Events read in one go.
 const CHUNK: usize = 1_000;
-/// Events read before the log is left and they are applied: bounds memory.
-const LEG: usize = 50_000;
 /// A process that records is this far behind its own `HEAD` at most: it is given that long before
 /// the log is taken from it.
 const GRACE: Duration = Duration::from_millis(30);
@@ -215,29 +214,39 @@ fn catch_up(
             }
         }
     }
-    let mut log = SledLog::outside(store.clone(), options.clone());
     while !shows(model, target, store)? {
-        let read = read_leg(&mut log, model, target);
-        let (events, head) = match read {
-            Ok(leg) => leg,
-            Err(ViewError::Log(LogError::Busy(busy))) => {
-                let (log, because) = (target.position, busy.to_string());
-                return Ok(Some(Behind { log, because }));
-            }
-            Err(error) => return Err(error),
-        };
-        log.release()?;
-        match model.apply(&events, head)? {
-            Applied::Done | Applied::Known => {}
-            // Another process has replaced or rebuilt what this one saw.
-            Applied::Gap => return Err(model.foreign()),
-            Applied::Busy => {
-                let because = "another process is writing to the read model".to_owned();
-                return Ok(Some(Behind { log: target.position, because }));
-            }
+        let log = SledLog::outside(store.clone(), options.clone());
+        if let Some(because) = read_and_apply(model, log, target)? {
+            return Ok(Some(Behind { log: target.position, because }));
         }
     }
     Ok(None)
+}
+
+/// Applies what the model lacks up to `target`; says what kept it from that.
+fn read_and_apply(
+    model: &mut ReadModel,
+    log: SledLog,
+    target: Head,
+) -> Result<Option<String>, ViewError> {
+    let (stamp, foreign) = (model.stamp()?, model.foreign());
+    std::thread::scope(|scope| {
+        for leg in read_ahead(scope, log, (stamp, target), foreign) {
+            let (events, head) = match leg {
+                Err(ViewError::Log(LogError::Busy(busy))) => return Ok(Some(busy.to_string())),
+                other => other?,
+            };
+            match model.apply(&events, head)? {
+                Applied::Done | Applied::Known => {}
+                // Another process has replaced or rebuilt what this one saw.
+                Applied::Gap => return Err(model.foreign()),
+                Applied::Busy => {
+                    return Ok(Some("another process is writing to the read model".to_owned()));
+                }
+            }
+        }
+        Ok(None)
+    })
 }
 
 /// Whether a model shows the log up to `target`.
@@ -253,33 +262,6 @@ fn shows(model: &ReadModel, target: Head, store: &Store) -> Result<bool, ViewErr
     };
     let other = stamp.position == end.position && stamp.chain != end.chain;
     if other || stamp.position > end.position { Err(model.foreign()) } else { Ok(true) }
-}
-
-/// Reads on from where the model is.
-fn read_leg(
-    log: &mut SledLog,
-    model: &ReadModel,
-    target: Head,
-) -> Result<(Vec<Recorded>, Head), ViewError> {
-    let stamp = model.stamp()?;
-    if let Some(before) = stamp.position.0.checked_sub(1) {
-        let frames = log.read(Position(before), 1)?;
-        let view = frames.first().and_then(|frame| frame.view(stamp.position).ok());
-        if view.is_none_or(|view| view.chain != stamp.chain) {
-            return Err(model.foreign());
-        }
-    }
-    let (mut events, mut head) = (Vec::new(), stamp);
-    while events.len() < LEG && head.position < target.position {
-        let (frames, next) = read_on(log, head, CHUNK)?;
-        if frames.is_empty() {
-            break;
-        }
-        events.extend(decoded(head.position, &frames)?);
-        head = next;
-        log.yield_if_wanted()?;
-    }
-    Ok((events, head))
 }
 
 /// Decodes frames that follow position `after`.
