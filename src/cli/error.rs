@@ -73,6 +73,9 @@ impl CliError {
 impl From<LogError> for CliError {
     fn from(error: LogError) -> Self {
         let (exit, hint) = match error.kind() {
+            _ if matches!(error, LogError::Exists { .. }) => {
+                (Exit::Usage, "give a path where nothing is yet")
+            }
             Kind::Busy => (Exit::Busy, "wait for it, or give --wait a longer time in seconds"),
             Kind::Missing => (
                 Exit::Usage,

@@ -5,8 +5,11 @@ use clap::Command;
 /// Headings and their verbs; a verb in none comes last.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Search and train", &["search", "resume", "status", "train"]),
-    ("Ask", &["table", "tables", "plot", "plots", "report", "show", "compare", "diff", "sql"]),
-    ("Look after", &["log", "import", "export", "data"]),
+    (
+        "Ask",
+        &["table", "tables", "watch", "plot", "plots", "report", "show", "compare", "diff", "sql"],
+    ),
+    ("Look after", &["log", "import", "export", "data", "completions", "man"]),
 ];
 
 const TEMPLATE: &str = "\

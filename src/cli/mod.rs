@@ -4,13 +4,16 @@
 mod cells;
 pub mod clock;
 pub mod compare;
+pub mod completions;
 pub mod data;
 pub mod diff;
 pub mod error;
 pub mod export;
+pub mod follow;
 mod help;
 pub mod import;
 pub mod log;
+pub mod man;
 pub mod output;
 pub mod plot;
 pub mod plots;
@@ -26,6 +29,7 @@ pub mod status;
 pub mod table;
 pub mod tables;
 pub mod train;
+pub mod watch;
 pub mod work;
 
 use std::path::PathBuf;
@@ -73,6 +77,8 @@ pub enum Verb {
     Plots(plots::Args),
     /// Write a search into one HTML file
     Report(report::Args),
+    /// Print a result table anew whenever it changes
+    Watch(watch::Args),
     /// Show a search, a trial or an episode
     Show(show::Args),
     /// Compare searches
@@ -89,6 +95,10 @@ pub enum Verb {
     Export(export::Args),
     /// Data sets: list, fetch, check
     Data(data::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+    /// Write the man pages
+    Man(man::Args),
 }
 
 impl Cli {
@@ -176,6 +186,9 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Import(args) => import::run(args, &context),
         Verb::Export(args) => export::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
+        Verb::Watch(args) => watch::run(args, &context),
+        Verb::Completions(args) => completions::run(args),
+        Verb::Man(args) => man::run(args),
     }
 }
 

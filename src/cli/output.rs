@@ -102,6 +102,14 @@ impl Printer {
         self.count
     }
 
+    /// Shows what was printed so far, for rows that come one by one.
+    ///
+    /// # Errors
+    /// If stdout cannot be written to.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
     /// Prints what is left, and `footer`: below the rows for people, else on stderr.
     ///
     /// # Errors
@@ -254,9 +262,15 @@ fn json(value: &Value) -> String {
 /// Columns of the terminal that stdout is.
 #[must_use]
 pub fn terminal_width() -> Option<u16> {
+    terminal_size().map(|(width, _)| width).filter(|&width| width > 0)
+}
+
+/// Columns and lines of the terminal that stdout is.
+#[must_use]
+pub fn terminal_size() -> Option<(u16, u16)> {
     let stdout = io::stdout();
     if !stdout.is_terminal() {
         return None;
     }
-    rustix::termios::tcgetwinsize(&stdout).ok().map(|size| size.ws_col).filter(|&width| width > 0)
+    rustix::termios::tcgetwinsize(&stdout).ok().map(|size| (size.ws_col, size.ws_row))
 }

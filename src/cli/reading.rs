@@ -130,20 +130,28 @@ fn none_of_that_name(wanted: &str, listed: &[Listed]) -> CliError {
 /// # Errors
 /// What a person is to be told.
 pub fn collect(answer: &Answer, sql: &str) -> Result<Vec<Vec<Value>>, CliError> {
-    let mut kept = Kept(Vec::new());
+    let mut kept = Kept::default();
     answer.sql(sql, None, &mut kept)?;
-    Ok(kept.0)
+    Ok(kept.rows)
 }
 
-struct Kept(Vec<Vec<Value>>);
+/// Rows, kept.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Kept {
+    /// Names of their columns.
+    pub names: Vec<String>,
+    /// The rows.
+    pub rows: Vec<Vec<Value>>,
+}
 
 impl Rows for Kept {
-    fn columns(&mut self, _: &[String]) -> std::io::Result<()> {
+    fn columns(&mut self, names: &[String]) -> std::io::Result<()> {
+        self.names = names.to_vec();
         Ok(())
     }
 
     fn row(&mut self, values: &[Value]) -> std::io::Result<()> {
-        self.0.push(values.to_vec());
+        self.rows.push(values.to_vec());
         Ok(())
     }
 }
@@ -169,7 +177,9 @@ impl From<ViewError> for CliError {
                 Self::new(Exit::Busy, error).hint("wait for it, or give --wait a longer time")
             }
             ViewError::Mistake(mistake) => mistaken(*mistake),
-            ViewError::TooLong { .. } => Self::usage(error).hint("ask for less at a time"),
+            ViewError::TooLong { .. } => {
+                Self::usage(error).hint("ask for less; `qtrail sql --time-limit` allows more")
+            }
             ViewError::Io { ref source, .. } => match source.kind() {
                 std::io::ErrorKind::StorageFull => Self::new(Exit::Space, error),
                 _ => Self::usage(error).hint("see that the store can be read and written"),

@@ -1,6 +1,7 @@
 //! `qtrail sql`: a statement of one's own.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use super::output::{FormatArgs, Printer};
 use super::reading::{AtArgs, answer, footer};
@@ -17,13 +18,24 @@ pub struct Args {
     /// Prints all tables with what their columns mean, and the functions there are
     #[arg(long)]
     schema: bool,
-    /// At most so many rows
+    /// At most so many rows; 0 for all [default: 10000 for people, else all]
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
+    /// Stops the statement after so many seconds of its own; 0 for never
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = parse_seconds)]
+    time_limit: f64,
     #[command(flatten)]
     at: AtArgs,
     #[command(flatten)]
     format: FormatArgs,
+}
+
+/// Rows for people are kept until the widths of columns are known.
+const LIMIT: u64 = 10_000;
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=1e9).contains(seconds));
+    seconds.ok_or_else(|| "a number of seconds".to_owned())
 }
 
 /// Runs the verb.
@@ -35,11 +47,14 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         return print_schema().map_err(|error| CliError::output(&error));
     };
     let answer = answer(context, args.at.at)?;
+    answer.limit_time(Some(args.time_limit).filter(|&s| s > 0.0).map(Duration::from_secs_f64));
+    let default = args.format.format.is_for_people().then_some(LIMIT);
+    let limit = args.limit.or(default).filter(|&limit| limit > 0);
     let mut printer = Printer::new(args.format, unit);
-    answer.sql(statement, args.limit, &mut printer)?;
+    answer.sql(statement, limit, &mut printer)?;
     let mut lines = Vec::new();
-    if args.limit == Some(printer.count()) {
-        lines.push(format!("stopped after {} rows by --limit", printer.count()));
+    if limit == Some(printer.count()) {
+        lines.push(format!("stopped after {} rows; --limit 0 prints all", printer.count()));
     }
     lines.push(footer(&answer));
     printer.finish(&lines).map_err(|error| CliError::output(&error))?;

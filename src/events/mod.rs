@@ -1,8 +1,8 @@
 //! Facts: what can be recorded, and its bytes.
 //!
-//! [`kinds`] and [`imports`] say what there is, [`codec`] turns it into payloads, [`frame`] seals payloads into a
-//! chain, [`digest`] says whether two searches are the same. This module knows neither where
-//! frames live nor what follows from a fact.
+//! [`kinds`] and [`imports`] say what there is, [`codec`] turns it into payloads, [`frame`] seals
+//! payloads into a chain, [`digest`] says whether two searches are the same, [`lines`] carries a
+//! log as text. This module knows neither where frames live nor what follows from a fact.
 
 pub mod codec;
 pub mod digest;
@@ -10,6 +10,7 @@ pub mod frame;
 pub mod ids;
 pub mod imports;
 pub mod kinds;
+pub mod lines;
 mod upcast;
 
 pub use codec::Recorded;

@@ -34,6 +34,12 @@ pub enum LogError {
         /// The folder.
         path: PathBuf,
     },
+    /// There is something at this path already, where a store is to be restored.
+    #[error("there is something at {} already", .path.display())]
+    Exists {
+        /// Where the store was to be.
+        path: PathBuf,
+    },
     /// The store was written by a newer program.
     #[error("the store at {} has format {format}: it needs qtrail {minimum} or newer", .path.display())]
     TooNew {
@@ -126,7 +132,7 @@ impl LogError {
         match self {
             Self::Conflict { .. } => Kind::Conflict,
             Self::Busy(_) => Kind::Busy,
-            Self::Missing { .. } | Self::Occupied { .. } => Kind::Missing,
+            Self::Missing { .. } | Self::Occupied { .. } | Self::Exists { .. } => Kind::Missing,
             Self::Damaged(_) | Self::NoArtifact { .. } => Kind::Damaged,
             Self::TooNew { .. } => Kind::TooNew,
             Self::NoSpace { .. } => Kind::NoSpace,

@@ -12,12 +12,14 @@
 //! | `sled_log` | [`SledLog`]: the order of operations of append, yield, seal and close |
 //! | `memory` | [`MemoryLog`]: the twin for tests, with faults to inject |
 //! | `verify` | checking every event against checksum, chain and `HEAD` |
+//! | `building` | a store made aside and given its name only when all of it is there |
 //! | `artifacts` | large immutable blobs, named by their hash |
 //!
 //! The order of operations, and why each crash point is harmless, is in `schema/README.md`.
 
 pub mod artifacts;
 mod aside;
+mod building;
 mod entry;
 mod error;
 mod files;
@@ -31,6 +33,7 @@ pub mod store;
 pub mod verify;
 
 use self::sled::Database;
+pub use building::Building;
 pub use error::{Damage, Kind, LogError};
 pub use lease::{Busy, Holder, Locks, NamedLock};
 pub use memory::{Fault, MemoryLog};

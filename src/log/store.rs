@@ -153,7 +153,7 @@ impl Store {
 
 /// An absolute path, symbolic links followed where it exists: what the store is called from now
 /// on, wherever the process goes.
-fn settled(root: &Path) -> Result<PathBuf, LogError> {
+pub(super) fn settled(root: &Path) -> Result<PathBuf, LogError> {
     fs::canonicalize(root).or_else(|_| std::path::absolute(root)).map_err(failed("find", root))
 }
 
@@ -170,7 +170,7 @@ fn no_store(root: PathBuf) -> LogError {
 }
 
 /// Makes all of an empty store in the folder `at`, durable but for the folder's own name.
-fn furnish(at: &Path, id: StoreId) -> Result<(), LogError> {
+pub(super) fn furnish(at: &Path, id: StoreId) -> Result<(), LogError> {
     fs::create_dir(at).map_err(failed("create", at))?;
     for name in ["sled", "lock", "artifacts"] {
         make_folder(&at.join(name))?;
@@ -185,7 +185,7 @@ fn furnish(at: &Path, id: StoreId) -> Result<(), LogError> {
 }
 
 /// Gives the finished folder its name. `false`: something else has that name by now.
-fn publish(sibling: &Path, root: &Path) -> Result<bool, LogError> {
+pub(super) fn publish(sibling: &Path, root: &Path) -> Result<bool, LogError> {
     match fs::rename(sibling, root) {
         Ok(()) => {}
         Err(error) if occupied(&error) => return Ok(false),
@@ -200,7 +200,7 @@ fn occupied(error: &io::Error) -> bool {
     matches!(error.kind(), AlreadyExists | DirectoryNotEmpty | NotADirectory)
 }
 
-fn random_id() -> Result<StoreId, LogError> {
+pub(super) fn random_id() -> Result<StoreId, LogError> {
     let path = Path::new("/dev/urandom");
     let mut bytes = [0; 16];
     fs::File::open(path)

@@ -7,7 +7,7 @@
 use rusqlite::Connection;
 
 use super::schema::TABLES_SQL;
-use super::{Answer, ViewError, database};
+use super::{Answer, ViewError, guard};
 
 /// Parameters of result tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +37,9 @@ impl Answer {
             return Ok(());
         }
         // The tables of the file stay as they are; only what is temporary is made.
-        database::make_writable(&mut self.connection)?;
+        guard::make_writable(&mut self.connection)?;
         let made = make(&self.connection, arguments);
-        database::make_read_only(&mut self.connection)?;
+        guard::forbid_writing(&mut self.connection)?;
         made
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
-use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
@@ -163,43 +162,4 @@ fn number(
         ValueRef::Real(number) => Ok(Some(number)),
         _ => Ok(None),
     }
-}
-
-/// Steps of SQLite's machine between two looks at what is left.
-const STEPS: i32 = 100_000;
-/// Steps all queries of a connection may take, a minute or two. Steps and not time: rows may wait
-/// for a reader as long as they like.
-pub(super) const STEPS_MAX: i32 = 2_000_000_000;
-
-/// Takes [`make_read_only`] back, for what the program itself has to make.
-pub(super) fn make_writable(connection: &mut Connection) -> Result<(), ViewError> {
-    connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)?;
-    connection.pragma_update(None, "query_only", false)?;
-    Ok(())
-}
-
-/// From now on nothing can be changed through this connection, whatever the SQL says.
-pub(super) fn make_read_only(connection: &mut Connection) -> Result<(), ViewError> {
-    connection.pragma_update(None, "query_only", true)?;
-    connection.authorizer(Some(|context: AuthContext<'_>| match context.action {
-        AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => {
-            Authorization::Allow
-        }
-        AuthAction::Function { function_name } => {
-            match function_name.to_ascii_lowercase().as_str() {
-                "load_extension" | "writefile" | "readfile" | "edit" => Authorization::Deny,
-                _ => Authorization::Allow,
-            }
-        }
-        _ => Authorization::Deny,
-    }))?;
-    let mut left = STEPS_MAX / STEPS;
-    connection.progress_handler(
-        STEPS,
-        Some(move || {
-            left -= 1;
-            left <= 0
-        }),
-    )?;
-    Ok(())
 }

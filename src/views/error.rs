@@ -64,10 +64,10 @@ pub enum ViewError {
     #[error("{0}")]
     Mistake(Box<Mistake>),
     /// A query that took too long.
-    #[error("the query was stopped after {steps} steps")]
+    #[error("the query was stopped after {seconds} s")]
     TooLong {
         /// The limit.
-        steps: i32,
+        seconds: f64,
     },
     /// SQLite refused something else.
     #[error("the read model: {0}")]

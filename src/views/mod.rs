@@ -11,7 +11,9 @@
 //! | `jobs` | how searches and runs begin |
 //! | `imports` | imports: aside until they are complete, then the same rows |
 //! | `agent` | what searches learned, folded with every recorded digest checked |
+//! | `ahead` | reading the log in one thread while another folds |
 //! | `database` | SQLite set up our way: strict, with our functions, read-only for queries |
+//! | `guard` | what queries may not do, and how long they may take |
 //! | `files` | the file names: schema hash and generation, never reused |
 //! | `model` | [`ReadModel`]: one file, its stamp, and applying events to it |
 //! | `appender` | [`Appender`]: keeps the model current behind a process that records |
@@ -21,12 +23,14 @@
 //! | `times` | points in time as people write them |
 
 mod agent;
+mod ahead;
 mod appender;
 mod arguments;
 mod database;
 mod error;
 mod files;
 mod fold;
+mod guard;
 mod imports;
 mod jobs;
 mod model;

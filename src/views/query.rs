@@ -12,7 +12,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use super::ahead::read_ahead;
 use super::files::{Files, failed};
+use super::guard::{self, Meter};
 use super::model::read_stamp;
 use super::{Applied, ReadModel, ViewError, database};
 use crate::events::Recorded;
@@ -24,8 +26,6 @@ use crate::log::{EventLog, LogError, Options, SledLog, Store, read_on};
 
 /// Events read in one go.
 const CHUNK: usize = 1_000;
-/// Events read before the log is left and they are applied: bounds memory.
-const LEG: usize = 50_000;
 /// A process that records is this far behind its own `HEAD` at most: it is given that long before
 /// the log is taken from it.
 const GRACE: Duration = Duration::from_millis(30);
@@ -52,6 +52,7 @@ pub struct Behind {
 #[derive(Debug)]
 pub struct Answer {
     pub(super) connection: Connection,
+    pub(super) meter: Meter,
     /// The end of the log as far as it is shown.
     pub as_of: Head,
     /// Set if the log went on.
@@ -175,8 +176,14 @@ impl Answer {
         // One snapshot for all that is asked.
         connection.execute_batch("BEGIN")?;
         let as_of = read_stamp(&connection)?;
-        database::make_read_only(&mut connection)?;
-        Ok(Self { connection, as_of, behind, notes: Vec::new(), temporary: None })
+        let meter = guard::make_read_only(&mut connection)?;
+        Ok(Self { connection, meter, as_of, behind, notes: Vec::new(), temporary: None })
+    }
+
+    /// Stops statements once they have taken this long, all together; `None`: never. Time in which
+    /// rows wait for a reader does not count. Unless told otherwise it is a minute.
+    pub fn limit_time(&self, most: Option<Duration>) {
+        self.meter.set_limit(most);
     }
 
     fn position_at(&self, time: i64) -> Result<Position, ViewError> {
@@ -207,29 +214,39 @@ fn catch_up(
             }
         }
     }
-    let mut log = SledLog::outside(store.clone(), options.clone());
     while !shows(model, target, store)? {
-        let read = read_leg(&mut log, model, target);
-        let (events, head) = match read {
-            Ok(leg) => leg,
-            Err(ViewError::Log(LogError::Busy(busy))) => {
-                let (log, because) = (target.position, busy.to_string());
-                return Ok(Some(Behind { log, because }));
-            }
-            Err(error) => return Err(error),
-        };
-        log.release()?;
-        match model.apply(&events, head)? {
-            Applied::Done | Applied::Known => {}
-            // Another process has replaced or rebuilt what this one saw.
-            Applied::Gap => return Err(model.foreign()),
-            Applied::Busy => {
-                let because = "another process is writing to the read model".to_owned();
-                return Ok(Some(Behind { log: target.position, because }));
-            }
+        let log = SledLog::outside(store.clone(), options.clone());
+        if let Some(because) = read_and_apply(model, log, target)? {
+            return Ok(Some(Behind { log: target.position, because }));
         }
     }
     Ok(None)
+}
+
+/// Applies what the model lacks up to `target`; says what kept it from that.
+fn read_and_apply(
+    model: &mut ReadModel,
+    log: SledLog,
+    target: Head,
+) -> Result<Option<String>, ViewError> {
+    let (stamp, foreign) = (model.stamp()?, model.foreign());
+    std::thread::scope(|scope| {
+        for leg in read_ahead(scope, log, (stamp, target), foreign) {
+            let (events, head) = match leg {
+                Err(ViewError::Log(LogError::Busy(busy))) => return Ok(Some(busy.to_string())),
+                other => other?,
+            };
+            match model.apply(&events, head)? {
+                Applied::Done | Applied::Known => {}
+                // Another process has replaced or rebuilt what this one saw.
+                Applied::Gap => return Err(model.foreign()),
+                Applied::Busy => {
+                    return Ok(Some("another process is writing to the read model".to_owned()));
+                }
+            }
+        }
+        Ok(None)
+    })
 }
 
 /// Whether a model shows the log up to `target`.
@@ -245,33 +262,6 @@ fn shows(model: &ReadModel, target: Head, store: &Store) -> Result<bool, ViewErr
     };
     let other = stamp.position == end.position && stamp.chain != end.chain;
     if other || stamp.position > end.position { Err(model.foreign()) } else { Ok(true) }
-}
-
-/// Reads on from where the model is.
-fn read_leg(
-    log: &mut SledLog,
-    model: &ReadModel,
-    target: Head,
-) -> Result<(Vec<Recorded>, Head), ViewError> {
-    let stamp = model.stamp()?;
-    if let Some(before) = stamp.position.0.checked_sub(1) {
-        let frames = log.read(Position(before), 1)?;
-        let view = frames.first().and_then(|frame| frame.view(stamp.position).ok());
-        if view.is_none_or(|view| view.chain != stamp.chain) {
-            return Err(model.foreign());
-        }
-    }
-    let (mut events, mut head) = (Vec::new(), stamp);
-    while events.len() < LEG && head.position < target.position {
-        let (frames, next) = read_on(log, head, CHUNK)?;
-        if frames.is_empty() {
-            break;
-        }
-        events.extend(decoded(head.position, &frames)?);
-        head = next;
-        log.yield_if_wanted()?;
-    }
-    Ok((events, head))
 }
 
 /// Decodes frames that follow position `after`.

@@ -3,7 +3,6 @@
 use rusqlite::Error as SqlError;
 use rusqlite::types::Value as Parameter;
 
-use super::database::STEPS_MAX;
 use super::schema::{self, Table};
 use super::{Answer, Mistake, Value, ViewError};
 
@@ -184,7 +183,7 @@ impl Answer {
             Err(ViewError::Sqlite(error))
                 if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) =>
             {
-                Err(ViewError::TooLong { steps: STEPS_MAX })
+                Err(ViewError::TooLong { seconds: self.meter.limit().as_secs_f64() })
             }
             other => other,
         }
@@ -203,7 +202,7 @@ impl Answer {
         let mut found = statement.query(rusqlite::params_from_iter(parameters))?;
         let (mut values, mut count) = (Vec::with_capacity(names.len()), 0);
         while limit.is_none_or(|limit| count < limit)
-            && let Some(row) = found.next()?
+            && let Some(row) = self.meter.measure(|| found.next())?
         {
             values.clear();
             for index in 0..names.len() {

@@ -19,37 +19,36 @@ pub(super) struct Args {
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: u64,
+    #[command(flatten)]
+    filter: Filter,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+/// Which events.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Filter {
     /// Only of this kind, as in trial-finished
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
     /// Only of this search or run: s1, r1
     #[arg(long, value_name = "SEARCH")]
     search: Option<String>,
-    #[command(flatten)]
-    format: FormatArgs,
 }
 
 /// Events read at a time.
 const CHUNK: usize = 500;
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    if let Some(kind) = &args.kind
-        && !KINDS.iter().any(|known| known.name == kind)
-    {
-        let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
-        return Err(CliError::usage(format!("no kind of event is called {kind}"))
-            .hint(format!("the kinds are {}", names.join(", "))));
-    }
+    args.filter.check()?;
     let mut log = super::log(context)?;
-    let mut printer = Printer::new(args.format, |name| Hint { unit: None, json: name == "fields" });
     let output = |error: std::io::Error| CliError::output(&error);
-    let names = ["position", "recorded", "kind", "version", "scope", "fields"];
-    printer.columns(&names.map(ToOwned::to_owned)).map_err(output)?;
+    let mut printer = printer(args.format).map_err(output)?;
     let end = each(&mut log, Position(args.after), |frame, recorded| {
         if printer.count() >= args.limit {
             return Ok(ControlFlow::Break(()));
         }
-        if args.wants(recorded) {
+        if args.filter.wants(recorded) {
             printer.row(&row(frame, recorded)?).map_err(output)?;
         }
         Ok(ControlFlow::Continue(()))
@@ -61,15 +60,36 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     Ok(())
 }
 
-impl Args {
-    fn wants(&self, recorded: &Recorded) -> bool {
+/// A printer that has the columns of events already.
+pub(super) fn printer(format: FormatArgs) -> std::io::Result<Printer> {
+    let mut printer = Printer::new(format, |name| Hint { unit: None, json: name == "fields" });
+    let names = ["position", "recorded", "kind", "version", "scope", "fields"];
+    printer.columns(&names.map(ToOwned::to_owned))?;
+    Ok(printer)
+}
+
+impl Filter {
+    /// Whether there is such a kind at all.
+    pub(super) fn check(&self) -> Result<(), CliError> {
+        match &self.kind {
+            Some(kind) if !KINDS.iter().any(|known| known.name == kind) => {
+                let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+                Err(CliError::usage(format!("no kind of event is called {kind}"))
+                    .hint(format!("the kinds are {}", names.join(", "))))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn wants(&self, recorded: &Recorded) -> bool {
         let kind = |kind: &String| recorded.event.kind().name == kind;
         let search = |search: &String| recorded.scope.to_string() == *search;
         self.kind.as_ref().is_none_or(kind) && self.search.as_ref().is_none_or(search)
     }
 }
 
-fn row(frame: &Frame, recorded: &Recorded) -> Result<[Value; 6], CliError> {
+/// An event as a row.
+pub(super) fn row(frame: &Frame, recorded: &Recorded) -> Result<[Value; 6], CliError> {
     let number = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
     let bug = |error: &dyn std::fmt::Display| CliError::new(Exit::Bug, error);
     let version = frame.view(recorded.position).map_err(|error| bug(&error))?.version;

@@ -1,0 +1,265 @@
+//! Asking a large store: whole processes on a generated log of 100,000 trials (1,000,000 events).
+//!
+//! The log is generated once, by the search itself and a trainer that makes results up, and kept
+//! in the target folder. What is printed: time and peak memory of each question, the time in which
+//! the read model is built from nothing, and the time to fold a search of the paper's size.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use qtrail::agent::search::Search;
+use qtrail::agent::{Decision, Job};
+use qtrail::chance::Stream;
+use qtrail::config::{SearchConfig, presets};
+use qtrail::engine::jobs::config_parts;
+use qtrail::events::codec::encode;
+use qtrail::events::frame::{Head, seal};
+use qtrail::events::{
+    AttemptStarted, DataFacts, EpochFinished, Event, FailedReason, Hash, Outcome, Scope,
+    SearchStarted, TrialFinished,
+};
+use qtrail::log::{Building, Options};
+
+/// Searches of the large store, and models of each: two days on ten GPUs, thirty-five times.
+const SEARCHES: u32 = 35;
+const MODELS: u32 = 2_860;
+/// Epochs recorded of each trial.
+const EPOCHS: u32 = 4;
+/// Runs whose median is taken.
+const RUNS: usize = 9;
+
+fn main() {
+    if std::env::args().any(|argument| argument == "--test" || argument == "--list") {
+        return;
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let large = generated(&folder.join("tables-large"), SEARCHES, MODELS);
+    let paper = generated(&folder.join("tables-paper"), 1, 3_000);
+    for (what, store) in [("1 M events", &large), ("a search of 3,000 models, K = 100", &paper)] {
+        let question = ["sql", "select max(position) from event"];
+        let times = (0..3).map(|_| {
+            forget_tables(store);
+            timed(store, &question)
+        });
+        let time = median(times.collect());
+        forget_tables(store);
+        let (cpu, memory) = usage(store, &question);
+        println!("tables built from {what}: {time:.0?}, processor {cpu:.0} ms, {memory} MiB");
+    }
+    println!("{:>9}  {:>9}  {:>7}  on 100,000 trials", "time", "processor", "memory");
+    for question in QUESTIONS {
+        let times = (0..RUNS).map(|_| timed(&large, question)).collect();
+        let (cpu, memory) = usage(&large, question);
+        let (time, question) = (median(times), question.join(" "));
+        println!("{time:>9.1?}  {cpu:>6.0} ms  {memory:>3} MiB  {question}");
+    }
+}
+
+const QUESTIONS: &[&[&str]] = &[
+    &["--version"],
+    &["table", "trials", "--search", "s30", "--where", "accuracy > 0.9 and depth < 5"],
+    &["table", "trials", "--search", "all", "--where", "trial = 't77777'"],
+    &["table", "top"],
+    &["table", "top", "--search", "all", "--where", "rank = 1"],
+    &["table", "searches"],
+    &["table", "epochs", "--search", "s30", "--limit", "20"],
+    &["show", "t77777"],
+    &["sql", "select * from trial where id = 77777"],
+    &["sql", "select count(*) from trial where accuracy > 0.9 and params < 100000"],
+    &["sql", "select count(distinct arch) from episodes"],
+    &["table", "epsilon", "--search", "all"],
+    &["table", "epsilon"],
+    &["table", "rolling", "--limit", "20"],
+    &["table", "rolling", "--search", "all", "--limit", "20"],
+    &["table", "histogram", "--limit", "20"],
+];
+
+fn command(store: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_qtrail"));
+    command.arg("--store").arg(store).args(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+fn timed(store: &Path, arguments: &[&str]) -> Duration {
+    let started = Instant::now();
+    command(store, arguments).status().unwrap();
+    started.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+/// Processor time in milliseconds, which does not depend on who else is at work, and peak memory in
+/// MiB, as the kernel counts them for a parent that waits.
+fn usage(store: &Path, arguments: &[&str]) -> (f64, u64) {
+    let script = "import resource, subprocess, sys\n\
+                  subprocess.run(sys.argv[1:], stdout=-3, stderr=-3)\n\
+                  used = resource.getrusage(resource.RUSAGE_CHILDREN)\n\
+                  print((used.ru_utime + used.ru_stime) * 1000, used.ru_maxrss // 1024)";
+    let mut command = Command::new("python3");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_qtrail"), "--store"]);
+    let output = command.arg(store).args(arguments).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (time, memory) = text.trim().split_once(' ').unwrap();
+    (time.parse().unwrap(), memory.parse().unwrap())
+}
+
+fn forget_tables(store: &Path) {
+    for entry in std::fs::read_dir(store).unwrap().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("views") {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+}
+
+/// The store of this name, made if it is not there from an earlier time.
+fn generated(root: &Path, searches: u32, models: u32) -> PathBuf {
+    if !root.exists() {
+        println!("generating {} …", root.display());
+        let mut events = Events {
+            building: Building::begin(root, Options::default()).unwrap(),
+            head: Head::default(),
+        };
+        (1..=searches).for_each(|number| search(&mut events, number, models));
+        let (_, head) = events.building.finish().unwrap();
+        println!("{} events", head.position);
+    }
+    root.to_owned()
+}
+
+struct Events {
+    building: Building,
+    head: Head,
+}
+
+impl Events {
+    fn record(&mut self, scope: Scope, events: &[Event]) {
+        for event in events {
+            let at = 1_795_176_000_000 + 1000 * self.head.position.0 as i64;
+            let (frame, head) = seal(self.head, &encode(at, scope, event).unwrap()).unwrap();
+            self.building.push(frame).unwrap();
+            self.head = head;
+        }
+    }
+}
+
+fn search(events: &mut Events, number: u32, models: u32) {
+    let scope = Scope::Search(number);
+    let config = config(models);
+    let text = config.to_toml();
+    let parts = config_parts(&text);
+    let started = SearchStarted {
+        name: format!("search {number}"),
+        seed: number.into(),
+        chance: qtrail::chance::SCHEME.into(),
+        data: DataFacts {
+            name: "test".into(),
+            content: Hash::of(b"content"),
+            channels: 1,
+            side: 28,
+            classes: 10,
+            train: 55_000,
+            validation: 5_000,
+            split: Hash::of(b"split"),
+        },
+        folder: "/data".into(),
+        config: Hash::of(text.as_bytes()),
+        config_parts: parts.len() as u16,
+        threads: 1,
+        program: "qtrail 0".into(),
+    };
+    let mut search = Search::new(started.clone(), config).unwrap();
+    let parts = parts.into_iter().map(Event::from);
+    events.record(scope, &std::iter::once(started.into()).chain(parts).collect::<Vec<_>>());
+    loop {
+        let recorded = match search.decide(true) {
+            Decision::Record(events) => events,
+            Decision::Train(trial) => train(&search, trial),
+            Decision::Wait | Decision::Done => return,
+        };
+        recorded.iter().for_each(|event| search.apply(event).unwrap());
+        events.record(scope, &recorded);
+    }
+}
+
+/// The paper's space and replay; a tenth of the models at each of ten epsilons, none so low that
+/// most samples are known already.
+fn config(models: u32) -> SearchConfig {
+    let phases: Vec<String> = (11..=20)
+        .rev()
+        .map(|parts| format!("{{epsilon={},models={}}}", f64::from(parts) / 20.0, models / 10))
+        .collect();
+    let set = format!("schedule.phases=[{}]", phases.join(","));
+    SearchConfig::read(presets::text("mnist").unwrap(), None, &[set]).unwrap()
+}
+
+/// Results that follow from the seed of a trial and, a little, from its size.
+fn train(search: &Search, ordinal: u32) -> Vec<Event> {
+    let trial = search.trials().get(ordinal).unwrap();
+    let mut chance = Stream::new(trial.planned.seed, "made up", 0);
+    let failed = chance.below(20) == 0;
+    let mut events: Vec<Event> = vec![
+        AttemptStarted {
+            trial: ordinal,
+            attempt: 1,
+            device: "cuda:0".into(),
+            threads: 1,
+            trainer: "made up 1".into(),
+            library: "none".into(),
+            isa: "any".into(),
+            host: "host".into(),
+        }
+        .into(),
+    ];
+    let best = 3_000 + chance.below(1_950) as u32;
+    for epoch in 1..=EPOCHS {
+        let correct = if failed { 500 } else { best - (EPOCHS - epoch) * 100 };
+        events.push(
+            EpochFinished {
+                trial: ordinal,
+                attempt: 1,
+                restart: 0,
+                epoch,
+                learning_rate: 0.001,
+                train_loss: 2.0 / f64::from(epoch),
+                train_correct: correct * 11,
+                train_total: 55_000,
+                validation_loss: 2.5 / f64::from(epoch),
+                validation_correct: correct,
+                validation_total: 5_000,
+                seconds: 12.5,
+            }
+            .into(),
+        );
+    }
+    let outcome = match failed {
+        true => Outcome::Failed { reason: FailedReason::Chance, message: "no better".into() },
+        false => Outcome::Trained {
+            best_epoch: EPOCHS,
+            best_correct: best,
+            last_correct: best,
+            total: 5_000,
+            weights: Some(Hash::of(&ordinal.to_le_bytes())),
+            kept: false,
+        },
+    };
+    let (epochs, restarts, seconds, peak_memory) = (EPOCHS, 0, 50.0, 1 << 30);
+    let finished = TrialFinished {
+        trial: ordinal,
+        attempt: 1,
+        outcome,
+        epochs,
+        restarts,
+        seconds,
+        peak_memory,
+    };
+    events.push(finished.into());
+    events
+}

@@ -1,0 +1,109 @@
+//! Reading a log ahead of the fold: one thread reads, checks and decodes, the other folds. Each
+//! takes about half of the time that building a read model takes.
+//!
+//! The reader keeps the log while it is read, but gives it up at once when somebody waits for it,
+//! also while it waits itself for the fold. The fold never waits for the log while it holds
+//! SQLite: it takes SQLite only with events in hand.
+
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{Scope, sleep};
+use std::time::Duration;
+
+use super::ViewError;
+use super::query::decoded;
+use crate::events::Recorded;
+use crate::events::frame::{Head, Position};
+use crate::log::{EventLog as _, LogError, SledLog, read_on};
+
+/// Events read in one go.
+const CHUNK: usize = 1_000;
+/// Events handed over together, and folded in one transaction. Three of these are in memory.
+const LEG: usize = 25_000;
+/// Pause of a reader that is ahead, between two looks at who waits for the log.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Events in the order of the log, and the head after them; or why there are no more.
+pub(super) type Leg = Result<(Vec<Recorded>, Head), ViewError>;
+
+/// Reads on from `from` up to `target` in a thread of its own. Dropping the receiver ends it.
+/// `foreign` is the error that the log is not the one of which `from` is a head.
+pub(super) fn read_ahead<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    log: SledLog,
+    (from, target): (Head, Head),
+    foreign: ViewError,
+) -> Receiver<Leg> {
+    let (legs, receiver) = sync_channel(1);
+    scope.spawn(move || {
+        let mut reader = Reader { log, head: from, target, legs };
+        if let Err(error) = reader.run(foreign) {
+            // Nobody may listen any more, which is as well.
+            let _ = reader.legs.send(Err(error));
+        }
+    });
+    receiver
+}
+
+struct Reader {
+    log: SledLog,
+    head: Head,
+    target: Head,
+    legs: SyncSender<Leg>,
+}
+
+impl Reader {
+    fn run(&mut self, foreign: ViewError) -> Result<(), ViewError> {
+        if !self.is_of_this_log()? {
+            return Err(foreign);
+        }
+        while self.head.position < self.target.position {
+            let events = self.leg()?;
+            if events.is_empty() {
+                break;
+            }
+            if self.head.position >= self.target.position {
+                // Others may have it while the last part is folded.
+                self.log.release()?;
+            }
+            if !self.hand_over(Ok((events, self.head)))? {
+                break;
+            }
+        }
+        Ok(self.log.release()?)
+    }
+
+    fn is_of_this_log(&mut self) -> Result<bool, LogError> {
+        let Head { position, chain } = self.head;
+        let Some(before) = position.0.checked_sub(1) else { return Ok(true) };
+        let frames = self.log.read(Position(before), 1)?;
+        let view = frames.first().and_then(|frame| frame.view(position).ok());
+        Ok(view.is_some_and(|view| view.chain == chain))
+    }
+
+    fn leg(&mut self) -> Result<Vec<Recorded>, ViewError> {
+        let mut events = Vec::new();
+        while events.len() < LEG && self.head.position < self.target.position {
+            let (frames, next) = read_on(&mut self.log, self.head, CHUNK)?;
+            if frames.is_empty() {
+                break;
+            }
+            events.extend(decoded(self.head.position, &frames)?);
+            self.head = next;
+            self.log.yield_if_wanted()?;
+        }
+        Ok(events)
+    }
+
+    /// `false` if nobody listens any more.
+    fn hand_over(&mut self, mut leg: Leg) -> Result<bool, LogError> {
+        loop {
+            match self.legs.try_send(leg) {
+                Ok(()) => return Ok(true),
+                Err(TrySendError::Disconnected(_)) => return Ok(false),
+                Err(TrySendError::Full(back)) => leg = back,
+            }
+            self.log.yield_if_wanted()?;
+            sleep(PAUSE);
+        }
+    }
+}
