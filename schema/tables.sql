@@ -429,27 +429,22 @@ JOIN spread s ON s.job = w.job AND s.epsilon = w.epsilon
 JOIN job j ON j.id = w.job;
 
 -- table rolling: How does the mean accuracy of the last samples develop?
--- order: search, sample
+-- order: search, episode
 CREATE VIEW rolling AS
-WITH
-  counted AS (
-    SELECT
-      job, episode, epsilon, reward,
-      row_number() OVER so_far AS n, sum(reward) OVER so_far AS total
-    FROM episode
-    WHERE reward IS NOT NULL
-    WINDOW so_far AS (PARTITION BY job ORDER BY episode ROWS UNBOUNDED PRECEDING)
-  ),
-  windows AS (
-    SELECT c.*, a.window, lag(c.total, a.window, 0.0) OVER (PARTITION BY c.job ORDER BY c.n) AS left_out
-    FROM counted c, args a
-  )
+WITH windows AS (
+  SELECT
+    job, episode, epsilon, reward,
+    avg(reward) OVER last AS mean, count(*) OVER last AS n, args.window
+  FROM episode, args
+  WHERE reward IS NOT NULL
+  -- SQLite wants a constant here. For another window the program replaces it.
+  WINDOW last AS (PARTITION BY job ORDER BY episode ROWS BETWEEN 99 PRECEDING AND CURRENT ROW)
+)
 SELECT
-  w.n AS sample, -- samples with a reward so far, from 1
-  CASE WHEN w.n >= w.window THEN round((w.total - w.left_out) / w.window, 12) END AS mean_accuracy, -- over the last `--window` samples; unknown before there are so many
+  w.episode AS episode, -- number in its search
+  CASE WHEN w.n = w.window THEN w.mean END AS mean_accuracy, -- over the last `--window` samples with a reward; unknown before there are so many
   w.epsilon AS epsilon, -- share of random actions
   w.reward AS accuracy, -- of this sample
-  w.episode AS episode, -- number in its search
   w.window AS window, -- samples averaged over
   j.label AS search -- [id] its search
 FROM windows w
@@ -613,12 +608,10 @@ SELECT
   l.key + 1 AS position, -- from 1, softmax last
   l.value AS layer, -- as it is written
   substr(l.value, 1, instr(l.value, '(') - 1) AS type, -- C, P, FC, GAP or SM
-  json_extract('[' || substr(l.value, instr(l.value, '(') + 1, length(l.value) - instr(l.value, '(') - 1) || ']', '$[0]')
-    AS size, -- first number: filters, field of a pooling layer, width or classes
-  CASE WHEN l.value LIKE 'C(%'
-    THEN json_extract('[' || substr(l.value, 3, length(l.value) - 3) || ']', '$[1]')
-    WHEN l.value LIKE 'P(%'
-    THEN json_extract('[' || substr(l.value, 3, length(l.value) - 3) || ']', '$[0]')
+  CAST(substr(l.value, instr(l.value, '(') + 1) AS INTEGER) AS size, -- first number: filters, field of a pooling layer, width or classes
+  CASE substr(l.value, 1, 2)
+    WHEN 'C(' THEN CAST(substr(l.value, instr(l.value, ',') + 1) AS INTEGER)
+    WHEN 'P(' THEN CAST(substr(l.value, 3) AS INTEGER)
   END AS field, -- [pixels] side of its field
   t.accuracy AS accuracy, -- of the whole
   t.status AS status, -- of the training
@@ -633,7 +626,7 @@ JOIN json_each('["' || replace(substr(a.text, 2, length(a.text) - 2), ', ', '","
 -- limit: 20
 CREATE VIEW motifs AS
 WITH
-  ranked AS (
+  ranked AS MATERIALIZED (
     SELECT
       t.job, t.id, t.ordinal, a.text,
       row_number() OVER (PARTITION BY t.job ORDER BY t.accuracy DESC, t.ordinal)
@@ -646,14 +639,14 @@ WITH
     SELECT
       r.job, r.ordinal, r.best, l.key AS place,
       CASE substr(l.value, 1, 2)
-        WHEN 'C(' THEN 'C' || json_extract('[' || substr(l.value, 3, length(l.value) - 3) || ']', '$[1]')
-        WHEN 'P(' THEN 'P' || json_extract('[' || substr(l.value, 3, length(l.value) - 3) || ']', '$[0]')
+        WHEN 'C(' THEN 'C' || CAST(substr(l.value, instr(l.value, ',') + 1) AS INTEGER)
+        WHEN 'P(' THEN 'P' || CAST(substr(l.value, 3) AS INTEGER)
         ELSE substr(l.value, 1, instr(l.value, '(') - 1)
       END AS part
     FROM ranked r
     JOIN json_each('["' || replace(substr(r.text, 2, length(r.text) - 2), ', ', '","') || '"]') l
   ),
-  followed AS (
+  followed AS MATERIALIZED (
     SELECT *, lead(part) OVER w AS second, lead(part, 2) OVER w AS third
     FROM parts
     WINDOW w AS (PARTITION BY job, ordinal ORDER BY place)

@@ -9,6 +9,9 @@ use rusqlite::Connection;
 use super::schema::TABLES_SQL;
 use super::{Answer, ViewError, guard};
 
+/// The frame of the default window, which SQLite wants as a constant.
+const WINDOW: &str = "ROWS BETWEEN 99 PRECEDING";
+
 /// Parameters of result tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arguments {
@@ -45,9 +48,9 @@ impl Answer {
 }
 
 fn make(connection: &Connection, arguments: &Arguments) -> Result<(), ViewError> {
-    let Arguments { window, bins, quarantined } = arguments;
+    let Arguments { window, bins, quarantined } = *arguments;
     let mut sql = format!("CREATE TEMP TABLE args AS SELECT {window} AS window, {bins} AS bins;\n");
-    if *quarantined {
+    if quarantined {
         for table in ["episode", "trial"] {
             sql += &format!(
                 "CREATE TEMP VIEW {table} AS SELECT * FROM main.{table}
@@ -56,6 +59,20 @@ fn make(connection: &Connection, arguments: &Arguments) -> Result<(), ViewError>
         }
     }
     let views = TABLES_SQL.find("-- table ").map_or("", |start| &TABLES_SQL[start..]);
+    let views = views.replace(WINDOW, &WINDOW.replace("99", &window.saturating_sub(1).to_string()));
     sql += &views.replace("\nCREATE VIEW ", "\nCREATE TEMP VIEW ");
     Ok(connection.execute_batch(&sql)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_and_the_program_have_the_same_defaults() {
+        let Arguments { window, bins, .. } = Arguments::default();
+        assert!(TABLES_SQL.contains(&format!("INSERT INTO args VALUES ({window}, {bins});")));
+        assert_eq!(TABLES_SQL.matches(WINDOW).count(), 1);
+        assert!(WINDOW.contains(&format!(" {} ", window - 1)));
+    }
 }
