@@ -18,7 +18,7 @@
 //! | [`engine`] | the imperative shell: carries out a search or run, event by event | terminals, SQL |
 //! | [`plot`] | figures: rows in, SVG, PNG or characters out: pure; the only place that names plotters | where rows come from |
 //! | [`views`] | the read model: tables folded from events, in SQLite; the only place that names rusqlite | how to append |
-//! | `torch` | networks and training through libtorch (feature `train`, part of `qtrail-torch` only); the only place that names tch | the log, the agent |
+//! | `torch` | networks and training through libtorch; part of `qtrail-torch` only, not of this library; the only place that names tch | the log, the agent |
 //! | [`trainer`] | the protocol, and keeping trainer processes alive | the log |
 //! | [`agent`] | state space, Q-table, epsilon-greedy policy, schedule, replay: pure | IO, clocks, the log |
 //! | [`data`] | image data sets: formats, fetching, splits | what is trained on them |
