@@ -377,7 +377,7 @@ LEFT JOIN attempt a ON a.trial = e.trial AND a.attempt = e.attempt;
 -- limit: 10
 CREATE VIEW top AS
 SELECT
-  row_number() OVER (PARTITION BY t.job ORDER BY t.accuracy DESC, t.params, t.id) AS rank, -- in its search; of equals the smaller model first
+  row_number() OVER (PARTITION BY j.label ORDER BY t.accuracy DESC, t.params, t.id) AS rank, -- in its search; of equals the smaller model first
   t.accuracy AS accuracy, -- validation accuracy
   a.text AS arch, -- what was trained
   t.params AS params, -- weights and biases

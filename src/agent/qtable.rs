@@ -39,7 +39,7 @@ impl QTable {
     /// The value of the best action of a state; untried actions count with their initial value.
     #[must_use]
     pub fn best(&self, space: &Space, state: StateId) -> f64 {
-        self.values[space.pairs(state)].iter().copied().fold(f64::NEG_INFINITY, f64::max)
+        greatest(&self.values[space.pairs(state)])
     }
 
     /// Learns from one experience: backwards and in place, so that the maximum of a state already
@@ -62,12 +62,27 @@ impl QTable {
     /// BLAKE3 over the bits of all values (little-endian, in the order of pair ids).
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        let mut bytes = Vec::with_capacity(self.values.len() * 8);
-        for value in &self.values {
-            bytes.extend(value.to_bits().to_le_bytes());
+        // A piece at a time: large enough for the hash to work on in parallel, and no allocation.
+        let (mut hasher, mut bytes) = (blake3::Hasher::new(), [0; 16_384]);
+        for values in self.values.chunks(bytes.len() / 8) {
+            for (place, value) in bytes.chunks_exact_mut(8).zip(values) {
+                place.copy_from_slice(&value.to_bits().to_le_bytes());
+            }
+            hasher.update(&bytes[..values.len() * 8]);
         }
-        *blake3::hash(&bytes).as_bytes()
+        *hasher.finalize().as_bytes()
     }
+}
+
+/// The greatest value. Four lanes, because replay spends its time here, and one comparison would
+/// wait for the other; the greatest is the same in any order.
+fn greatest(values: &[f64]) -> f64 {
+    let greater = |a: f64, b: f64| if b > a { b } else { a };
+    let (fours, rest) = values.as_chunks::<4>();
+    let lanes = fours.iter().fold([f64::NEG_INFINITY; 4], |lanes, four| {
+        std::array::from_fn(|lane| greater(lanes[lane], four[lane]))
+    });
+    lanes.into_iter().chain(rest.iter().copied()).fold(f64::NEG_INFINITY, greater)
 }
 
 #[cfg(test)]
@@ -93,6 +108,29 @@ mod tests {
         assert_eq!(at(&q, a[1]).to_bits(), 0x3fe0_00f9_fb03_40fd);
         assert_eq!(at(&q, a[0]).to_bits(), 0x3fe0_0004_2706_a01d);
         assert_eq!(q.updates().iter().sum::<u32>(), 8);
+    }
+
+    #[test]
+    fn the_greatest_is_found_wherever_it_is() {
+        assert_eq!(greatest(&[]), f64::NEG_INFINITY);
+        for length in 1..=11 {
+            for at in 0..length {
+                let mut values = vec![-0.25; length];
+                values[at] = 0.75;
+                assert_eq!(greatest(&values), 0.75, "{at} of {length}");
+            }
+        }
+    }
+
+    /// The digest is of the bytes as a whole, however they are handed over.
+    #[test]
+    fn the_digest_is_that_of_all_bytes() {
+        for pairs in [0, 1, 2_047, 2_048, 2_049, 5_000] {
+            let values: Vec<f64> = (0..pairs).map(f64::from).collect();
+            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_bits().to_le_bytes()).collect();
+            let q = QTable::from_parts(values, Vec::new());
+            assert_eq!(q.digest(), *blake3::hash(&bytes).as_bytes());
+        }
     }
 
     #[test]
