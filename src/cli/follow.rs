@@ -58,7 +58,7 @@ impl Follow {
     ///
     /// # Errors
     /// If `HEAD` cannot be read.
-    pub fn next(&mut self) -> Result<Option<Head>, CliError> {
+    pub fn change(&mut self) -> Result<Option<Head>, CliError> {
         loop {
             let head = self.store.read_head()?.record.head;
             if self.seen.replace(head) != Some(head) {

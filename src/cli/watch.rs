@@ -34,7 +34,7 @@ const BESIDE_ROWS: u16 = 6;
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let mut follow = Follow::new(Store::open(&context.store)?, args.every)?;
     let (mut rows, mut shown) = (args.rows.clone(), None);
-    while follow.next()?.is_some() {
+    while follow.change()?.is_some() {
         match print(args, &mut rows, &mut shown, context) {
             // Others keep the log or the tables: later, then.
             Err(error) if error.exit == Exit::Busy => {

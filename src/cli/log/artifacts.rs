@@ -80,7 +80,7 @@ impl Taking {
     }
 
     /// Takes the file of this name from an exported folder. Its bytes must have that hash.
-    pub(super) fn from_folder(&mut self, folder: &Path, hash: Hash) -> Result<(), CliError> {
+    pub(super) fn take_from_folder(&mut self, folder: &Path, hash: Hash) -> Result<(), CliError> {
         let path = folder.join(hash.to_string());
         let wrong = |what: &dyn std::fmt::Display| {
             CliError::usage(format!("artifact {}: {what}", path.display()))
@@ -100,7 +100,7 @@ impl Taking {
     }
 
     /// Takes all artifacts of another store.
-    pub(super) fn from_store(
+    pub(super) fn take_from_store(
         &mut self,
         from: &Artifacts,
         stop: &AtomicBool,

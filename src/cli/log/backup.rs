@@ -23,7 +23,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     super::frames(&mut log, &stop, |frame| Ok(building.push(frame)?))?;
     // After the events: whatever they name was there before them.
     let mut taking = Taking::into(&building.store()?)?;
-    taking.from_store(&log.store().artifacts(), &stop)?;
+    taking.take_from_store(&log.store().artifacts(), &stop)?;
     let (store, head) = building.finish()?;
     let (events, artifacts) = (head.position, taking.taken);
     say(&format!("{events} events and {artifacts} artifacts in {}", store.root().display()));

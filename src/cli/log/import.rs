@@ -35,7 +35,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         }
         match reader.line(&bytes).map_err(|error| wrong(&args.file, &error))? {
             Line::Event(frame) => building.push(frame)?,
-            Line::Artifact(hash) if args.with_artifacts => taking.from_folder(&folder, hash)?,
+            Line::Artifact(hash) if args.with_artifacts => {
+                taking.take_from_folder(&folder, hash)?;
+            }
             Line::Artifact(_) => left += 1,
             Line::Closing => {}
         }

@@ -63,7 +63,7 @@ fn carry_on(
     args: &Args,
     out: &mut Out,
 ) -> Result<Position, CliError> {
-    while follow.next()?.is_some() {
+    while follow.change()?.is_some() {
         let read = each(log, position, |frame, recorded| {
             position = recorded.position;
             if args.filter.wants(recorded) {
