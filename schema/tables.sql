@@ -72,6 +72,7 @@ CREATE TABLE job (
   replays      INTEGER NOT NULL DEFAULT 0, -- replay updates so far
   q_digest     TEXT,                    -- hash of the Q-table after the last of them
   q_position   INTEGER,                 -- position of the last of them
+  q_init       REAL,                    -- Q-value of a pair before its first update
   q_source     TEXT                     -- where its Q-values come from: recorded, imported; NULL: it has none
 ) STRICT;
 
@@ -427,6 +428,71 @@ FROM whole w
 JOIN spread s ON s.job = w.job AND s.epsilon = w.epsilon
 JOIN job j ON j.id = w.job;
 
+-- table rolling: How does the mean accuracy of the last samples develop?
+-- order: search, sample
+CREATE VIEW rolling AS
+WITH
+  counted AS (
+    SELECT
+      job, episode, epsilon, reward,
+      row_number() OVER so_far AS n, sum(reward) OVER so_far AS total
+    FROM episode
+    WHERE reward IS NOT NULL
+    WINDOW so_far AS (PARTITION BY job ORDER BY episode ROWS UNBOUNDED PRECEDING)
+  ),
+  windows AS (
+    SELECT c.*, a.window, lag(c.total, a.window, 0.0) OVER (PARTITION BY c.job ORDER BY c.n) AS left_out
+    FROM counted c, args a
+  )
+SELECT
+  w.n AS sample, -- samples with a reward so far, from 1
+  CASE WHEN w.n >= w.window THEN round((w.total - w.left_out) / w.window, 12) END AS mean_accuracy, -- over the last `--window` samples; unknown before there are so many
+  w.epsilon AS epsilon, -- share of random actions
+  w.reward AS accuracy, -- of this sample
+  w.episode AS episode, -- number in its search
+  w.window AS window, -- samples averaged over
+  j.label AS search -- [id] its search
+FROM windows w
+JOIN job j ON j.id = w.job;
+
+-- table histogram: How are accuracies distributed at each epsilon?
+-- order: search, -epsilon, bin
+CREATE VIEW histogram AS
+WITH
+  ranges AS (
+    SELECT
+      e.job, e.epsilon, min(e.reward) AS low, max(e.reward) AS high, count(*) AS n, a.bins
+    FROM episode e, args a
+    WHERE e.reward IS NOT NULL
+    GROUP BY e.job, e.epsilon
+  ),
+  binned AS (
+    SELECT
+      r.*,
+      CASE WHEN r.high > r.low
+        THEN min(CAST((e.reward - r.low) / (r.high - r.low) * r.bins AS INTEGER), r.bins - 1)
+        ELSE 0
+      END AS bin
+    FROM episode e JOIN ranges r ON r.job = e.job AND r.epsilon = e.epsilon
+    WHERE e.reward IS NOT NULL
+  ),
+  counts AS (
+    SELECT job, epsilon, low, (high - low) / bins AS width, n, bin, count(*) AS samples
+    FROM binned
+    GROUP BY job, epsilon, low, high, bins, n, bin
+  )
+SELECT
+  c.epsilon AS epsilon, -- share of random actions
+  c.bin AS bin, -- from 0; `--bins` equal ones from the lowest accuracy of this epsilon to its highest; empty ones are left out
+  c.samples * 1.0 / c.n / nullif(c.width, 0) AS density, -- share divided by width, as Figure A2 has it
+  c.samples * 1.0 / c.n AS share, -- of the samples of this epsilon
+  c.samples AS samples, -- in the bin
+  c.low + c.bin * c.width AS lower, -- where the bin begins
+  c.low + (c.bin + 1) * c.width AS upper, -- where it ends; the last one holds its end
+  j.label AS search -- [id] its search
+FROM counts c
+JOIN job j ON j.id = c.job;
+
 -- table phases: When and why did each phase of a schedule end?
 -- order: search, phase
 CREATE VIEW phases AS
@@ -490,6 +556,348 @@ SELECT
   j.label AS search -- [id] its search
 FROM pair p
 JOIN job j ON j.id = p.job;
+
+-- table qdepth: What does the agent expect of each kind of layer at each depth?
+-- order: search, layer, depth
+CREATE VIEW qdepth AS
+WITH values_of AS (
+  SELECT
+    p.job, p.value, p.next_layer_depth AS depth,
+    CASE WHEN p.next_terminate THEN 'softmax' ELSE p.next_layer_type END AS layer,
+    -- An imported table does not say how often a pair was updated: it was if its value moved.
+    coalesce(p.updates > 0, p.value <> j.q_init) AS touched
+  FROM pair p JOIN job j ON j.id = p.job
+  WHERE NOT p.phantom
+)
+SELECT
+  v.layer AS layer, -- that is placed: conv, pool, gap, fc or softmax
+  v.depth AS depth, -- at which it is placed, from 1
+  avg(CASE WHEN v.touched THEN v.value END) AS mean_q, -- over the pairs that were updated
+  sum(v.touched) AS n, -- pairs that were updated
+  avg(v.value) AS mean_q_all, -- over all pairs, those with the initial value too
+  count(*) AS n_all, -- pairs
+  j.q_source AS source, -- recorded (learned here) or imported
+  j.label AS search -- [id] its search
+FROM values_of v
+JOIN job j ON j.id = v.job
+GROUP BY v.job, v.layer, v.depth;
+
+-- table qfield: What does the agent expect of convolutions of each field at each depth?
+-- order: search, field, depth
+CREATE VIEW qfield AS
+WITH values_of AS (
+  SELECT
+    p.job, p.value, p.next_layer_depth AS depth, p.next_filter_size AS field,
+    coalesce(p.updates > 0, p.value <> j.q_init) AS touched
+  FROM pair p JOIN job j ON j.id = p.job
+  WHERE NOT p.phantom AND p.next_layer_type = 'conv' AND NOT p.next_terminate
+)
+SELECT
+  v.field AS field, -- [pixels] side of the convolution's field
+  v.depth AS depth, -- at which it is placed, from 1
+  avg(CASE WHEN v.touched THEN v.value END) AS mean_q, -- over the pairs that were updated
+  sum(v.touched) AS n, -- pairs that were updated
+  avg(v.value) AS mean_q_all, -- over all pairs, those with the initial value too
+  count(*) AS n_all, -- pairs
+  j.q_source AS source, -- recorded (learned here) or imported
+  j.label AS search -- [id] its search
+FROM values_of v
+JOIN job j ON j.id = v.job
+GROUP BY v.job, v.field, v.depth;
+
+-- table layers: Of which layers are the architectures made?
+-- order: search, trial, position
+CREATE VIEW layers AS
+SELECT
+  't' || t.id AS trial, -- [id] the training
+  l.key + 1 AS position, -- from 1, softmax last
+  l.value AS layer, -- as it is written
+  substr(l.value, 1, instr(l.value, '(') - 1) AS type, -- C, P, FC, GAP or SM
+  json_extract('[' || substr(l.value, instr(l.value, '(') + 1, length(l.value) - instr(l.value, '(') - 1) || ']', '$[0]')
+    AS size, -- first number: filters, field of a pooling layer, width or classes
+  CASE WHEN l.value LIKE 'C(%'
+    THEN json_extract('[' || substr(l.value, 3, length(l.value) - 3) || ']', '$[1]')
+    WHEN l.value LIKE 'P(%'
+    THEN json_extract('[' || substr(l.value, 3, length(l.value) - 3) || ']', '$[0]')
+  END AS field, -- [pixels] side of its field
+  t.accuracy AS accuracy, -- of the whole
+  t.status AS status, -- of the training
+  j.label AS search -- [id] its search or run
+FROM trial t
+JOIN job j ON j.id = t.job
+JOIN architecture a ON a.id = t.architecture
+JOIN json_each('["' || replace(substr(a.text, 2, length(a.text) - 2), ', ', '","') || '"]') l;
+
+-- table motifs: Which sequences of layers do the best architectures have more often than the others?
+-- order: search, -difference, length, motif
+-- limit: 20
+CREATE VIEW motifs AS
+WITH
+  ranked AS (
+    SELECT
+      t.job, t.id, t.ordinal, a.text,
+      row_number() OVER (PARTITION BY t.job ORDER BY t.accuracy DESC, t.ordinal)
+        <= (count(*) OVER (PARTITION BY t.job) + 9) / 10 AS best
+    FROM trial t JOIN architecture a ON a.id = t.architecture
+    WHERE t.accuracy IS NOT NULL AND t.status IN ('trained', 'failed')
+  ),
+  parts AS (
+    -- C(64,3,1) is C3: what counts is the kind of layer and its field.
+    SELECT
+      r.job, r.ordinal, r.best, l.key AS place,
+      CASE substr(l.value, 1, 2)
+        WHEN 'C(' THEN 'C' || json_extract('[' || substr(l.value, 3, length(l.value) - 3) || ']', '$[1]')
+        WHEN 'P(' THEN 'P' || json_extract('[' || substr(l.value, 3, length(l.value) - 3) || ']', '$[0]')
+        ELSE substr(l.value, 1, instr(l.value, '(') - 1)
+      END AS part
+    FROM ranked r
+    JOIN json_each('["' || replace(substr(r.text, 2, length(r.text) - 2), ', ', '","') || '"]') l
+  ),
+  followed AS (
+    SELECT *, lead(part) OVER w AS second, lead(part, 2) OVER w AS third
+    FROM parts
+    WINDOW w AS (PARTITION BY job, ordinal ORDER BY place)
+  ),
+  found AS (
+    SELECT DISTINCT job, ordinal, best, 2 AS length, part || ' ' || second AS motif
+    FROM followed WHERE second IS NOT NULL
+    UNION ALL
+    SELECT DISTINCT job, ordinal, best, 3, part || ' ' || second || ' ' || third
+    FROM followed WHERE third IS NOT NULL
+  ),
+  sizes AS (SELECT job, count(*) AS n, sum(best) AS n_best FROM ranked GROUP BY job)
+SELECT
+  f.motif AS motif, -- layers that follow each other; C3 is a convolution with field 3, P2 pooling with field 2
+  sum(f.best) * 1.0 / s.n_best - count(*) * 1.0 / s.n AS difference, -- of the two shares
+  sum(f.best) * 1.0 / s.n_best AS share_best, -- of the best decile that has it
+  count(*) * 1.0 / s.n AS share_all, -- of all architectures with a result that has it
+  sum(f.best) AS best, -- architectures of the best decile that have it
+  count(*) AS "all", -- architectures that have it
+  f.length AS length, -- layers in it
+  j.label AS search -- [id] its search or run
+FROM found f
+JOIN sizes s ON s.job = f.job
+JOIN job j ON j.id = f.job
+GROUP BY f.job, f.length, f.motif;
+
+-- table pareto: Which architectures are best for their size, work or time?
+-- order: search, -accuracy, params
+CREATE VIEW pareto AS
+WITH fronts AS (
+  -- In the front is what is better than everything that costs as much or less. Of equals the
+  -- first: the more accurate, then the earlier.
+  SELECT
+    t.*,
+    t.accuracy > coalesce(max(t.accuracy) OVER (
+      PARTITION BY t.job ORDER BY t.params, t.accuracy DESC, t.ordinal
+      ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), -1) AS by_params,
+    t.accuracy > coalesce(max(t.accuracy) OVER (
+      PARTITION BY t.job ORDER BY t.madds, t.accuracy DESC, t.ordinal
+      ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), -1) AS by_madds,
+    t.seconds IS NOT NULL AND t.accuracy > coalesce(max(t.accuracy) OVER (
+      PARTITION BY t.job, t.seconds IS NULL ORDER BY t.seconds, t.accuracy DESC, t.ordinal
+      ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), -1) AS by_seconds
+  FROM trial t
+  WHERE t.status = 'trained' AND t.accuracy IS NOT NULL
+)
+SELECT
+  f.accuracy AS accuracy, -- validation accuracy
+  a.text AS arch, -- what was trained
+  f.params AS params, -- weights and biases
+  f.madds AS madds, -- multiplications with a weight for one image
+  f.seconds AS seconds, -- of training
+  f.by_params AS by_params, -- 1 if no model with as few or fewer parameters is as accurate
+  f.by_madds AS by_madds, -- the same for multiplications
+  f.by_seconds AS by_seconds, -- the same for the time of training
+  't' || f.id AS trial, -- [id] its training
+  j.label AS search -- [id] its search or run
+FROM fronts f
+JOIN job j ON j.id = f.job
+JOIN architecture a ON a.id = f.architecture
+WHERE f.by_params OR f.by_madds OR f.by_seconds;
+
+-- table cost: How much computing did each epsilon take, and for what?
+-- order: search, -epsilon, device
+CREATE VIEW cost AS
+WITH tries AS (
+  SELECT
+    t.job, t.epsilon, t.id, t.status, t.seconds, t.epochs, t.accuracy, a.device,
+    a.outcome = 'lost' AS lost, (a.ended_at - a.started_at) / 3600000.0 AS hours
+  FROM attempt a JOIN trial t ON t.id = a.trial
+)
+SELECT
+  r.epsilon AS epsilon, -- share of random actions; unknown outside of searches
+  r.device AS device, -- cpu or cuda:N
+  sum(r.hours) AS device_hours, -- [h] from the start to the end of each try, lost ones too
+  sum(CASE WHEN r.lost THEN r.hours ELSE 0 END) AS lost_hours, -- [h] of them for tries that were lost
+  count(DISTINCT r.id) AS trials, -- trainings
+  count(*) AS attempts, -- tries
+  sum(r.hours) * 3600 / count(DISTINCT r.id) AS seconds_per_trial, -- [s] of the device
+  max(CASE WHEN NOT r.lost THEN r.seconds END) AS longest, -- [s] longest training, as the trainer says
+  sum(CASE WHEN NOT r.lost THEN r.epochs END) AS epochs, -- done in the last restarts
+  max(CASE WHEN r.status = 'trained' THEN r.accuracy END) AS best_accuracy, -- that it bought
+  j.label AS search -- [id] its search or run
+FROM tries r
+JOIN job j ON j.id = r.job
+GROUP BY r.job, r.epsilon, r.device;
+
+-- table quarantine: Which rows of imported logs count for nothing, and why?
+-- order: search, row
+CREATE VIEW quarantine AS
+SELECT
+  i.row AS row, -- of the file, from 0 without the header, as the authors' tools count
+  i.line AS line, -- of the file, from 1
+  i.quarantine AS reason, -- what is wrong with it
+  i.best AS accuracy, -- as it stands there
+  i.epsilon AS epsilon, -- share of random actions
+  a.text AS arch, -- what was sampled
+  i.best_iteration AS iteration, -- of the accuracy
+  i.update_number AS "update", -- of the Q-table that followed
+  i.machine AS machine, -- it ran on
+  strftime('%Y-%m-%d %H:%M:%S', i.time_finished, 'unixepoch') AS finished, -- UTC
+  m.file AS file, -- it was imported from
+  j.label AS search -- [id] its search
+FROM imported i
+JOIN job j ON j.id = i.job
+JOIN import m ON m.job = i.job
+JOIN architecture a ON a.id = i.architecture
+WHERE i.quarantine IS NOT NULL;
+
+-- table published: How do published test errors compare, and where does the best model here stand?
+-- order: place, search
+CREATE VIEW published AS
+WITH papers (place, part, method, cifar10, svhn, mnist, cifar100, note, source) AS (
+  VALUES
+    (1, 'similar layers', 'Maxout', 9.38, 2.47, 0.45, 38.57, NULL, 'Baker et al. 2017, Table 3'),
+    (2, 'similar layers', 'NIN', 8.81, 2.35, 0.47, 35.68, NULL, 'Baker et al. 2017, Table 3'),
+    (3, 'similar layers', 'FitNet', 8.39, 2.42, 0.51, 35.04, NULL, 'Baker et al. 2017, Table 3'),
+    (4, 'similar layers', 'HighWay', 7.72, NULL, NULL, NULL, NULL, 'Baker et al. 2017, Table 3'),
+    (5, 'similar layers', 'VGGnet', 7.25, NULL, NULL, NULL, NULL, 'Baker et al. 2017, Table 3'),
+    (6, 'similar layers', 'All-CNN', 7.25, NULL, NULL, 33.71, NULL, 'Baker et al. 2017, Table 3'),
+    (7, 'similar layers', 'MetaQNN (ensemble)', 7.32, 2.06, 0.32, NULL, NULL, 'Baker et al. 2017, Table 3'),
+    (8, 'similar layers', 'MetaQNN (top model)', 6.92, 2.28, 0.44, 27.14, 'CIFAR-100: the top CIFAR-10 architecture, trained from scratch', 'Baker et al. 2017, Table 3'),
+    (9, 'similar layers', 'MetaQNN (ensemble)', NULL, NULL, 0.38, NULL, 'MNIST in the state space of the submission', 'Baker et al., submission of November 2016, Table 3'),
+    (10, 'similar layers', 'MetaQNN (top model)', NULL, NULL, 0.41, NULL, 'MNIST in the state space of the submission', 'Baker et al., submission of November 2016, Table 3'),
+    (11, 'similar layers', 'MetaQNN (ensemble of 10)', NULL, NULL, 0.28, NULL, 'all ten MNIST models', 'Baker et al. 2017, section 5'),
+    (21, 'state of the art', 'DropConnect', 9.32, 1.94, 0.57, NULL, NULL, 'Baker et al. 2017, Table 4'),
+    (22, 'state of the art', 'DSN', 8.22, 1.92, 0.39, 34.57, NULL, 'Baker et al. 2017, Table 4'),
+    (23, 'state of the art', 'R-CNN', 7.72, 1.77, 0.31, 31.75, NULL, 'Baker et al. 2017, Table 4'),
+    (24, 'state of the art', 'MetaQNN (ensemble)', 7.32, 2.06, 0.32, NULL, NULL, 'Baker et al. 2017, Table 4'),
+    (25, 'state of the art', 'MetaQNN (top model)', 6.92, 2.28, 0.44, 27.14, 'CIFAR-100: the top CIFAR-10 architecture, trained from scratch', 'Baker et al. 2017, Table 4'),
+    (26, 'state of the art', 'Resnet(110)', 6.61, NULL, NULL, NULL, NULL, 'Baker et al. 2017, Table 4'),
+    (27, 'state of the art', 'Resnet(1001)', 4.62, NULL, NULL, 22.71, NULL, 'Baker et al. 2017, Table 4'),
+    (28, 'state of the art', 'ELU', 6.55, NULL, NULL, 24.28, NULL, 'Baker et al. 2017, Table 4'),
+    (29, 'state of the art', 'Tree+Max-Avg', 6.05, 1.69, 0.31, 32.37, NULL, 'Baker et al. 2017, Table 4'),
+    (41, 'transfer', 'from scratch', NULL, 2.48, 0.8, 27.14, 'the top CIFAR-10 model on other data sets', 'Baker et al. 2017, Table 5'),
+    (42, 'transfer', 'finetuned', NULL, 4.0, 0.81, 34.93, 'the top CIFAR-10 model on other data sets', 'Baker et al. 2017, Table 5'),
+    (43, 'transfer', 'state of the art', NULL, 1.69, 0.31, 24.28, NULL, 'Baker et al. 2017, Table 5')
+),
+here AS (
+  -- Validation, not test: what a search knows of its best model. It stands in both comparisons.
+  SELECT j.label, j.data, 100 * (1 - max(t.accuracy)) AS error
+  FROM trial t JOIN job j ON j.id = t.job
+  WHERE t.status = 'trained' AND j.kind = 'search'
+  GROUP BY j.id
+),
+together AS (
+  SELECT *, NULL AS search FROM papers
+  UNION ALL
+  SELECT
+    p.place, p.part, 'here: ' || h.label || ' (top model)',
+    CASE WHEN h.data = 'cifar10' THEN h.error END, CASE WHEN h.data = 'svhn' THEN h.error END,
+    CASE WHEN h.data = 'mnist' THEN h.error END, CASE WHEN h.data = 'cifar100' THEN h.error END,
+    'on the validation images, not the test images', 'this store', h.label
+  FROM here h
+  JOIN (SELECT 19 AS place, 'similar layers' AS part UNION ALL SELECT 39, 'state of the art') p
+  WHERE h.data IN ('cifar10', 'svhn', 'mnist', 'cifar100')
+)
+SELECT
+  t.method AS method, -- as the paper names it; `here` for a search of this store
+  t.cifar10 AS cifar10, -- [%] test error on CIFAR-10
+  t.svhn AS svhn, -- [%] on SVHN
+  t.mnist AS mnist, -- [%] on MNIST
+  t.cifar100 AS cifar100, -- [%] on CIFAR-100
+  t.part AS part, -- compared with: similar layers, state of the art, or transfer of the top model
+  t.note AS note, -- what is special about it
+  t.source AS source, -- where it is printed
+  t.place AS place, -- its place in the tables
+  t.search AS search -- [id] of this store
+FROM together t;
+
+-- table published_attacks: What did photographs do to adversarial examples in the paper?
+-- order: place
+CREATE VIEW published_attacks AS
+WITH paper (place, number, sampling, method, eps, photos, photo_clean, photo_clean5, photo_adv, photo_adv5,
+    source_clean, source_clean5, source_adv, source_adv5, destroyed, destroyed5) AS (
+  -- Kurakin, Goodfellow, Bengio 2017, Adversarial Examples in the Physical World, Tables 1 to 3.
+  VALUES
+    (1, 1, 'average', 'fast', 16, 99, 79.8, 91.9, 36.4, 67.7, 85.3, 94.1, 36.3, 58.8, NULL, NULL),
+    (2, 1, 'average', 'fast', 8, 102, 70.6, 93.1, 49.0, 73.5, 77.5, 97.1, 30.4, 57.8, NULL, NULL),
+    (3, 1, 'average', 'fast', 4, 102, 72.5, 90.2, 52.9, 79.4, 77.5, 94.1, 33.3, 51.0, NULL, NULL),
+    (4, 1, 'average', 'fast', 2, 99, 65.7, 85.9, 54.5, 78.8, 71.6, 93.1, 35.3, 53.9, NULL, NULL),
+    (5, 1, 'average', 'basic', 16, 96, 72.9, 89.6, 49.0, 75.0, 81.4, 95.1, 28.4, 31.4, NULL, NULL),
+    (6, 1, 'average', 'basic', 8, 102, 72.5, 93.1, 51.0, 87.3, 73.5, 93.1, 26.5, 31.4, NULL, NULL),
+    (7, 1, 'average', 'basic', 4, 102, 63.7, 87.3, 48.0, 80.4, 74.5, 92.2, 12.7, 24.5, NULL, NULL),
+    (8, 1, 'average', 'basic', 2, 99, 70.7, 87.9, 62.6, 86.9, 74.5, 96.1, 28.4, 41.2, NULL, NULL),
+    (9, 1, 'average', 'l.l.', 16, 90, 71.1, 90.0, 60.0, 83.3, 79.4, 96.1, 1.0, 1.0, NULL, NULL),
+    (10, 1, 'average', 'l.l.', 8, 102, 76.5, 94.1, 69.6, 92.2, 78.4, 98.0, 0.0, 6.9, NULL, NULL),
+    (11, 1, 'average', 'l.l.', 4, 99, 76.8, 86.9, 75.8, 85.9, 80.4, 90.2, 9.8, 24.5, NULL, NULL),
+    (12, 1, 'average', 'l.l.', 2, 102, 71.6, 87.3, 68.6, 89.2, 75.5, 92.2, 20.6, 44.1, NULL, NULL),
+    (13, 2, 'prefiltered', 'fast', 16, 99, 81.8, 97.0, 5.1, 39.4, 100.0, 100.0, 0.0, 0.0, NULL, NULL),
+    (14, 2, 'prefiltered', 'fast', 8, 96, 77.1, 95.8, 14.6, 70.8, 100.0, 100.0, 0.0, 0.0, NULL, NULL),
+    (15, 2, 'prefiltered', 'fast', 4, 102, 81.4, 100.0, 32.4, 91.2, 100.0, 100.0, 0.0, 0.0, NULL, NULL),
+    (16, 2, 'prefiltered', 'fast', 2, 99, 88.9, 99.0, 49.5, 91.9, 100.0, 100.0, 0.0, 0.0, NULL, NULL),
+    (17, 2, 'prefiltered', 'basic', 16, 90, 93.3, 97.8, 60.0, 87.8, 100.0, 100.0, 0.0, 0.0, NULL, NULL),
+    (18, 2, 'prefiltered', 'basic', 8, 102, 89.2, 98.0, 64.7, 91.2, 100.0, 100.0, 0.0, 0.0, NULL, NULL),
+    (19, 2, 'prefiltered', 'basic', 4, 102, 92.2, 97.1, 77.5, 94.1, 100.0, 100.0, 0.0, 0.0, NULL, NULL),
+    (20, 2, 'prefiltered', 'basic', 2, 99, 93.9, 97.0, 80.8, 97.0, 100.0, 100.0, 0.0, 1.0, NULL, NULL),
+    (21, 2, 'prefiltered', 'l.l.', 16, 96, 95.8, 100.0, 87.5, 97.9, 100.0, 100.0, 0.0, 0.0, NULL, NULL),
+    (22, 2, 'prefiltered', 'l.l.', 8, 99, 96.0, 100.0, 88.9, 97.0, 100.0, 100.0, 0.0, 0.0, NULL, NULL),
+    (23, 2, 'prefiltered', 'l.l.', 4, 99, 93.9, 100.0, 91.9, 98.0, 100.0, 100.0, 0.0, 0.0, NULL, NULL),
+    (24, 2, 'prefiltered', 'l.l.', 2, 102, 92.2, 99.0, 93.1, 98.0, 100.0, 100.0, 0.0, 0.0, NULL, NULL),
+    (25, 3, 'average', 'fast', 16, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 12.5, 40.0),
+    (26, 3, 'average', 'fast', 8, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 33.3, 40.0),
+    (27, 3, 'average', 'fast', 4, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 46.7, 65.9),
+    (28, 3, 'average', 'fast', 2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 61.1, 63.2),
+    (29, 3, 'average', 'basic', 16, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 40.4, 69.4),
+    (30, 3, 'average', 'basic', 8, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 52.1, 90.5),
+    (31, 3, 'average', 'basic', 4, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 52.4, 82.6),
+    (32, 3, 'average', 'basic', 2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 71.7, 81.5),
+    (33, 3, 'average', 'l.l.', 16, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 72.2, 85.1),
+    (34, 3, 'average', 'l.l.', 8, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 86.3, 94.6),
+    (35, 3, 'average', 'l.l.', 4, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 90.3, 93.9),
+    (36, 3, 'average', 'l.l.', 2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 82.1, 93.9),
+    (37, 3, 'prefiltered', 'fast', 16, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 5.1, 39.4),
+    (38, 3, 'prefiltered', 'fast', 8, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 14.6, 70.8),
+    (39, 3, 'prefiltered', 'fast', 4, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 32.4, 91.2),
+    (40, 3, 'prefiltered', 'fast', 2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 49.5, 91.9),
+    (41, 3, 'prefiltered', 'basic', 16, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 60.0, 87.8),
+    (42, 3, 'prefiltered', 'basic', 8, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 64.7, 91.2),
+    (43, 3, 'prefiltered', 'basic', 4, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 77.5, 94.1),
+    (44, 3, 'prefiltered', 'basic', 2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 80.8, 96.9),
+    (45, 3, 'prefiltered', 'l.l.', 16, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 87.5, 97.9),
+    (46, 3, 'prefiltered', 'l.l.', 8, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 88.9, 97.0),
+    (47, 3, 'prefiltered', 'l.l.', 4, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 91.9, 98.0),
+    (48, 3, 'prefiltered', 'l.l.', 2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 93.1, 98.0)
+)
+SELECT
+  p.method AS method, -- fast, basic (iterative), or l.l. (iterative, least likely class)
+  p.eps AS eps, -- size of the attack, of 255
+  p.number AS "table", -- of the paper: 1 and 2 accuracies, 3 destruction rates
+  p.sampling AS sampling, -- average, or prefiltered: clean right, adversarial wrong with confidence
+  p.photos AS photos, -- images photographed
+  p.photo_clean AS photo_clean, -- [%] accuracy on photographs of clean images
+  p.photo_adv AS photo_adv, -- [%] on photographs of adversarial images
+  p.source_clean AS source_clean, -- [%] on the clean images themselves
+  p.source_adv AS source_adv, -- [%] on the adversarial images themselves
+  p.destroyed AS destroyed, -- [%] destruction rate
+  p.photo_clean5 AS photo_clean5, -- [%] the same for the five likeliest classes
+  p.photo_adv5 AS photo_adv5, -- [%] the same for the five likeliest classes
+  p.source_clean5 AS source_clean5, -- [%] the same for the five likeliest classes
+  p.source_adv5 AS source_adv5, -- [%] the same for the five likeliest classes
+  p.destroyed5 AS destroyed5, -- [%] the same for the five likeliest classes
+  p.place AS place -- its place in the tables
+FROM paper p;
 
 -- table events: What was recorded, and when?
 -- order: position

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
-use history::{finished, several};
+use history::{finished, imported, several};
 
 struct World {
     folder: tempfile::TempDir,
@@ -18,6 +18,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         several().store(&folder.path().join("store"));
         finished().store(&folder.path().join("one"));
+        imported().store(&folder.path().join("imported"));
         Self { folder }
     }
 
@@ -61,12 +62,69 @@ impl World {
 fn golden_tables() {
     let world = World::new();
     for table in [
-        "searches", "episodes", "trials", "epochs", "top", "epsilon", "phases", "attempts",
-        "qtable", "events",
+        "searches",
+        "episodes",
+        "trials",
+        "epochs",
+        "top",
+        "epsilon",
+        "phases",
+        "attempts",
+        "qtable",
+        "events",
+        "qdepth",
+        "qfield",
+        "layers",
+        "motifs",
+        "pareto",
+        "cost",
+        "published",
+        "published_attacks",
     ] {
         let shown = world.print(&["table", table, "--limit", "12"]);
         insta::assert_snapshot!(format!("table_{table}"), shown);
     }
+}
+
+/// An import that was killed is nowhere; one that is complete is like any search.
+#[test]
+fn golden_tables_of_an_import() {
+    let world = World::new();
+    let cases: [(&str, &[&str]); 9] = [
+        ("table_quarantine", &["quarantine"]),
+        ("table_rolling", &["rolling", "--window", "3"]),
+        ("table_histogram", &["histogram", "--bins", "4"]),
+        ("imported_searches", &["searches", "--columns", "search,status,models,episodes,name"]),
+        (
+            "imported_trials",
+            &["trials", "--columns", "trial,accuracy,arch,status,params,planned,ended"],
+        ),
+        ("imported_epsilon", &["epsilon"]),
+        ("imported_epsilon_all", &["epsilon", "--include-quarantined"]),
+        ("imported_qtable", &["qtable"]),
+        ("imported_qdepth", &["qdepth", "--q", "imported"]),
+    ];
+    for (name, arguments) in cases {
+        let table = [&["--store", "imported", "table"], arguments].concat();
+        insta::assert_snapshot!(name, world.print(&table));
+    }
+}
+
+#[test]
+fn parameters_are_checked_where_they_mean_nothing() {
+    let world = World::new();
+    let cases: [(&[&str], &str); 4] = [
+        (&["table", "top", "--q", "recorded"], "--q: top holds no Q-values; qtable, qdepth"),
+        (&["table", "rolling", "--window", "0"], "0 is not in 1..=1000000"),
+        (&["table", "published_attacks", "--search", "s1"], "is not about searches"),
+        (&["table", "qtable", "--q", "none"], "invalid value 'none'"),
+    ];
+    for (arguments, expected) in cases {
+        let (code, _, stderr) = world.run(arguments);
+        assert!(code == 2 && stderr.contains(expected), "{stderr}");
+    }
+    let none = world.print(&["table", "qtable", "--q", "imported"]);
+    assert!(none.contains("no rows") && none.contains("Q-values: s1: recorded"), "{none}");
 }
 
 /// A table added to schema/tables.sql needs a golden test.
@@ -107,6 +165,10 @@ fn show_and_log() {
             &["log", "show", "--kind", "trial-finished", "--limit", "2", "--format", "jsonl"],
         ),
         ("log_verify", &["log", "verify"]),
+        ("compare", &["--store", "imported", "compare", "first", "s3"]),
+        ("diff", &["--store", "imported", "diff", "t14", "t17"]),
+        ("show_imported", &["--store", "imported", "show", "s3"]),
+        ("show_imported_trial", &["--store", "imported", "show", "t15"]),
         ("tables", &["tables"]),
         ("tables_epsilon", &["tables", "epsilon"]),
         ("help", &["--help"]),

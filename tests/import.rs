@@ -3,9 +3,9 @@
 //! The authors' files are not part of this repository. `QTRAIL_METAQNN` names their folder; without
 //! it these tests look beside the checkout, and skip with a notice.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr, clippy::disallowed_methods)]
+#![allow(clippy::cast_possible_truncation)]
 
 mod common;
-#[allow(dead_code)]
 mod history;
 
 use std::path::{Path, PathBuf};
@@ -151,6 +151,14 @@ fn the_authors_log_gives_the_known_numbers() {
     let good = ["table", "top", "--where", "epsilon < 1 and accuracy >= 0.95"];
     let good = csv(&world, &[&good[..], &["--columns", "accuracy"]].concat());
     assert_eq!(good, "0.9528\n");
+    let first = "select round(density, 3) from histogram where bin = 0 order by epsilon desc";
+    assert_eq!(csv(&world, &["sql", first]), "54.357\n55.25\n51.917\n");
+    let bins = "select count(*) from histogram group by epsilon order by epsilon desc";
+    assert_eq!(csv(&world, &["sql", bins]), "40\n23\n23\n");
+    let all = ["table", "epsilon", "--include-quarantined", "--where", "epsilon < 0.8"];
+    let all = csv(&world, &[&all[..], &["--columns", "mean_accuracy,samples,new"]].concat());
+    assert_eq!(all, "86.0,73,54\n");
+    assert_eq!(csv(&world, &["sql", "select count(*) from quarantine"]), "73\n");
     let row_552 = "select accuracy from episodes where episode = 553";
     assert_eq!(csv(&world, &["sql", row_552]), "0.9514\n");
     let values = "select count(*), sum(phantom), sum(value = 0.5), sum(value > 1) from qtable";

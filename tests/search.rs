@@ -153,6 +153,40 @@ fn a_named_search_is_begun_once() {
 }
 
 #[test]
+fn reading_verbs_answer_while_a_search_runs() {
+    let world = World::new();
+    let mut child = world.start("a", &World::tiny("1"), "0.4");
+    soon("no trial ended", || world.position("a") >= 12);
+    for arguments in [
+        vec!["status"],
+        vec!["table", "epsilon"],
+        vec!["table", "top", "--format", "json"],
+        vec!["table", "trials", "--where", "accuracy > 0.1", "--sort", "-accuracy"],
+        vec!["table", "qtable"],
+        vec!["sql", "SELECT count(*) AS n FROM event"],
+        vec!["show", "s1"],
+        vec!["log", "stat"],
+        vec!["log", "show", "--limit", "3"],
+        vec!["log", "digest", "--logical"],
+        vec!["log", "verify"],
+        vec!["data", "check", "data"],
+    ] {
+        let asked = Instant::now();
+        world.run("a", &arguments).code(0);
+        assert!(
+            asked.elapsed() < Duration::from_secs(5),
+            "{arguments:?} took {:?}",
+            asked.elapsed()
+        );
+    }
+    assert_eq!(child.try_wait().unwrap(), None, "the search ended too soon to matter");
+    kill("-9", child.id());
+    child.wait().unwrap();
+    let status = world.run("a", &["status"]);
+    status.code(0).says("stopped: qtrail resume s1");
+}
+
+#[test]
 fn one_architecture_can_be_trained_alone() {
     let world = World::new();
     let train =
@@ -206,7 +240,8 @@ fn mistakes_have_a_clear_message_and_change_nothing() {
     ] {
         world.run("a", &arguments).code(2).says(message);
         if world.path("a").exists() {
-            // Found out only once the store was made: then it is empty.
+            // Found out only against the images, once the store was made: then it is empty.
+            assert!(arguments[0] == "train", "{arguments:?} made a store");
             assert_eq!(world.events("a").len(), 0, "{arguments:?}");
             std::fs::remove_dir_all(world.path("a")).unwrap();
         }

@@ -158,7 +158,7 @@ mod tests {
         let row = vec![Value::Text("x".repeat(30)); 6];
         let cells = Cells::of(&[row], (0..6).map(|n| n.to_string()).collect());
         assert_eq!(cells.fitting(1000), 6);
-        assert_eq!(cells.fitting(130), 4);
+        assert_eq!(cells.fitting(135), 4);
         assert_eq!(cells.fitting(20), 3);
     }
 }

@@ -5,7 +5,7 @@ use clap::Command;
 /// Headings and their verbs; a verb in none comes last.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Search and train", &["search", "resume", "status", "train"]),
-    ("Ask", &["table", "tables", "plot", "plots", "report", "show", "sql"]),
+    ("Ask", &["table", "tables", "show", "compare", "diff", "plot", "plots", "report", "sql"]),
     ("Look after", &["log", "import", "export", "data"]),
 ];
 

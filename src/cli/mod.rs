@@ -3,7 +3,9 @@
 
 mod cells;
 pub mod clock;
+pub mod compare;
 pub mod data;
+pub mod diff;
 pub mod error;
 pub mod export;
 mod help;
@@ -17,6 +19,7 @@ pub mod reading;
 pub mod report;
 pub mod resume;
 pub mod search;
+pub mod settings;
 pub mod show;
 pub mod sql;
 pub mod status;
@@ -72,6 +75,10 @@ pub enum Verb {
     Report(report::Args),
     /// Show a search, a trial or an episode
     Show(show::Args),
+    /// Compare searches
+    Compare(compare::Args),
+    /// Compare two trials
+    Diff(diff::Args),
     /// Run one SQL statement that reads
     Sql(sql::Args),
     /// Look at the events that everything follows from
@@ -162,6 +169,8 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Plots(args) => plots::run(args, &context),
         Verb::Report(args) => report::run(args, &context),
         Verb::Show(args) => show::run(args, &context),
+        Verb::Compare(args) => compare::run(args, &context),
+        Verb::Diff(args) => diff::run(args, &context),
         Verb::Sql(args) => sql::run(args, &context),
         Verb::Log(args) => log::run(args, &context),
         Verb::Import(args) => import::run(args, &context),

@@ -118,8 +118,10 @@ impl Printer {
             lines.push("no rows".to_owned());
         }
         if !self.dropped.is_empty() {
-            let names = self.dropped.join(", ");
-            lines.push(format!("no room for {names}; choose with --columns"));
+            let (few, all) = (self.dropped.iter().take(4), self.dropped.len());
+            let names = few.cloned().collect::<Vec<_>>().join(", ");
+            let more = if all > 4 { format!(" and {} more", all - 4) } else { String::new() };
+            lines.push(format!("no room for {names}{more}; --columns chooses"));
         }
         lines.extend(footer.iter().cloned());
         if self.args.format.is_for_people() {

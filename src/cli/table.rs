@@ -1,9 +1,10 @@
 //! `qtrail table`: a result table.
 
+use super::cells::exact;
 use super::output::{FormatArgs, Hint, Printer};
-use super::reading::{AtArgs, answer, choose, footer};
+use super::reading::{AtArgs, answer, choose, collect, footer};
 use super::{CliError, Context, Exit};
-use crate::views::{self, Select};
+use crate::views::{self, Answer, Arguments, Select};
 
 /// Prints a result table (`qtrail tables` lists them).
 #[derive(Debug, clap::Args)]
@@ -33,31 +34,103 @@ pub struct SelectArgs {
     columns: Vec<String>,
     /// At most so many rows
     #[arg(long, value_name = "N")]
-    limit: Option<u64>,
+    pub(super) limit: Option<u64>,
     /// Leaves out the first rows
     #[arg(long, value_name = "N", default_value_t = 0)]
     offset: u64,
     /// Of this search or run: s1, a name, or all [default: the newest search]
     #[arg(long, value_name = "SEARCH")]
-    search: Option<String>,
+    pub(super) search: Option<String>,
     /// Exits with 1 if there are no rows
     #[arg(long)]
     require: bool,
+    #[command(flatten)]
+    parameters: ParameterArgs,
+}
+
+/// Parameters of some tables.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Parameters of some tables")]
+pub struct ParameterArgs {
+    /// Samples that `rolling` averages over [default: 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    window: Option<u32>,
+    /// Bins of `histogram` [default: 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    bins: Option<u32>,
+    /// Lets rows of imported logs count that are in quarantine
+    #[arg(long)]
+    include_quarantined: bool,
+    /// Which Q-values [default: recorded, else imported]
+    #[arg(long, value_enum, value_name = "SOURCE")]
+    q: Option<QSource>,
+}
+
+/// Where Q-values come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum QSource {
+    /// Learned by a search of this store
+    Recorded,
+    /// Imported with the log of another program
+    Imported,
+}
+
+impl QSource {
+    /// As the tables have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Recorded => "recorded",
+            Self::Imported => "imported",
+        }
+    }
+}
+
+impl ParameterArgs {
+    /// Sets them for all that is asked.
+    ///
+    /// # Errors
+    /// What a person is to be told.
+    pub(super) fn set(&self, answer: &mut Answer) -> Result<(), CliError> {
+        let default = Arguments::default();
+        let (window, bins) = (self.window, self.bins);
+        answer.set_arguments(&Arguments {
+            window: window.unwrap_or(default.window),
+            bins: bins.unwrap_or(default.bins),
+            quarantined: self.include_quarantined,
+        })?;
+        Ok(())
+    }
 }
 
 /// Tables about the whole store: all searches unless told otherwise.
-const OF_THE_STORE: &[&str] = &["searches", "events"];
+const OF_THE_STORE: &[&str] = &["searches", "events", "published", "published_attacks"];
+/// Tables of Q-values.
+const OF_VALUES: &[&str] = &["qtable", "qdepth", "qfield"];
 
 /// Runs the verb.
 ///
 /// # Errors
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    let answer = answer(context, args.at.at)?;
-    let rows = &args.rows;
+    let mut answer = answer(context, args.at.at)?;
+    args.rows.parameters.set(&mut answer)?;
+    let select = select(&args.name, &args.rows, &answer)?;
+    let mut printer = printer(args.format, &select);
+    answer.select(&select, &mut printer)?;
+    let lines = footers(&answer, &select, printer.count())?;
+    let count = printer.finish(&lines).map_err(|error| CliError::output(&error))?;
+    if count == 0 && args.rows.require {
+        return Err(CliError::new(Exit::No, format!("{} has no such row", args.name)));
+    }
+    Ok(())
+}
+
+/// The question that the options ask.
+pub(super) fn select(name: &str, rows: &SelectArgs, answer: &Answer) -> Result<Select, CliError> {
     let trimmed = |names: &[String]| names.iter().map(|name| name.trim().to_owned()).collect();
     let mut select = Select {
-        table: args.name.clone(),
+        table: name.to_owned(),
         condition: rows.condition.clone(),
         sort: trimmed(&rows.sort),
         columns: trimmed(&rows.columns),
@@ -65,32 +138,77 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         limit: rows.limit,
         offset: rows.offset,
     };
-    let of_the_store = OF_THE_STORE.contains(&args.name.as_str()) && rows.search.is_none();
-    if views::table(&args.name).is_some() && !of_the_store {
-        select.search = choose(&answer, rows.search.as_deref())?;
+    let of_the_store = OF_THE_STORE.contains(&name) && rows.search.is_none();
+    if let Some(table) = views::table(name)
+        && !of_the_store
+    {
+        if table.column("search").is_none() {
+            let message = format!("--search: {name} is not about searches");
+            return Err(CliError::usage(message));
+        }
+        select.search = choose(answer, rows.search.as_deref())?;
     }
-    let mut printer = Printer::new(args.format, unit);
-    if select.columns.is_empty() {
-        printer = printer.dropping_columns();
+    if let Some(source) = rows.parameters.q {
+        if !OF_VALUES.contains(&name) {
+            let tables = OF_VALUES.join(", ");
+            return Err(CliError::usage(format!("--q: {name} holds no Q-values; {tables} do")));
+        }
+        let source = format!("source = '{}'", source.name());
+        select.condition = Some(match select.condition.take() {
+            Some(condition) => format!("({condition}\n) and {source}"),
+            None => source,
+        });
     }
-    answer.select(&select, &mut printer)?;
+    Ok(select)
+}
+
+/// A printer for the rows of a question.
+pub(super) fn printer(format: FormatArgs, select: &Select) -> Printer {
+    let printer = Printer::new(format, unit);
+    if select.columns.is_empty() { printer.dropping_columns() } else { printer }
+}
+
+/// What is said under the rows, of which `shown` were printed.
+pub(super) fn footers(
+    answer: &Answer,
+    select: &Select,
+    shown: u64,
+) -> Result<Vec<String>, CliError> {
     let mut lines = Vec::new();
-    let limit = select.limit.or(views::table(&args.name).and_then(|table| table.limit));
-    if limit == Some(printer.count()) {
-        let all = answer.count(&select)?;
-        if all > printer.count() {
-            lines.push(format!(
-                "{} of {all} rows; --limit and --offset show others",
-                printer.count()
+    let limit = select.limit.or(views::table(&select.table).and_then(|table| table.limit));
+    if limit == Some(shown) && answer.has_more(select)? {
+        lines.push(format!("{shown} rows, and more; --limit and --offset"));
+    }
+    lines.extend(notes(answer, select)?);
+    lines.push(footer(answer));
+    Ok(lines)
+}
+
+/// What has to be known about the rows of a table.
+fn notes(answer: &Answer, select: &Select) -> Result<Vec<String>, CliError> {
+    let mut notes = Vec::new();
+    let table = select.table.as_str();
+    let of = match &select.search {
+        Some(label) => format!("label = '{label}'"),
+        None => "1".to_owned(),
+    };
+    let texts = |sql: &str| -> Result<Vec<String>, CliError> {
+        let rows = collect(answer, sql)?;
+        Ok(rows.iter().map(|row| row.iter().map(exact).collect::<Vec<_>>().join(": ")).collect())
+    };
+    if table == "rolling" {
+        for label in texts(&format!("SELECT label FROM import WHERE job IS NOT NULL AND {of}"))? {
+            notes.push(format!(
+                "{label} is imported: the order of its samples within an epsilon is not chronological"
             ));
         }
     }
-    lines.push(footer(&answer));
-    let count = printer.finish(&lines).map_err(|error| CliError::output(&error))?;
-    if count == 0 && rows.require {
-        return Err(CliError::new(Exit::No, format!("{} has no such row", args.name)));
+    if OF_VALUES.contains(&table) {
+        let sql = "SELECT label, coalesce(q_source, 'none') FROM job";
+        let sources = texts(&format!("{sql} WHERE kind = 'search' AND {of} ORDER BY id"))?;
+        notes.push(format!("Q-values: {}", sources.join(", ")));
     }
-    Ok(())
+    Ok(notes)
 }
 
 /// The unit of a column, the same in all tables.

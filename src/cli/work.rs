@@ -33,18 +33,7 @@ pub struct WorkArgs {
     pub data: Option<String>,
 }
 
-/// Finds the trainer, and opens a session in the store.
-///
-/// # Errors
-/// What a person is to be told.
-pub fn session(args: &WorkArgs, context: &Context, store: Store) -> Result<Session, CliError> {
-    let trainer = trainer(args, context)?;
-    let mut session = session_without_trainer(context, store)?;
-    session.set_trainer(trainer, args.device.clone());
-    Ok(session)
-}
-
-/// Finds the trainer.
+/// Finds the trainer. Asked for before a store is made: a verb that cannot train makes none.
 ///
 /// # Errors
 /// What a person is to be told.
@@ -55,10 +44,25 @@ pub fn trainer(args: &WorkArgs, context: &Context) -> Result<PathBuf, CliError> 
         path: context.path.clone(),
     };
     places.find().map_err(|error| {
-        let hint = "`make setup` and `make build` in qtrail's sources bring it; \
+        let hint = "`make build` in qtrail's sources brings it; \
                     everything that does not train works without";
         CliError::usage(error).hint(hint)
     })
+}
+
+/// Opens a session in the store.
+///
+/// # Errors
+/// What a person is to be told.
+pub fn session(
+    args: &WorkArgs,
+    context: &Context,
+    trainer: PathBuf,
+    store: Store,
+) -> Result<Session, CliError> {
+    let mut session = session_without_trainer(context, store)?;
+    session.set_trainer(trainer, args.device.clone());
+    Ok(session)
 }
 
 /// Opens a session in the store that records, and trains nothing.

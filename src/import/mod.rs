@@ -188,6 +188,7 @@ impl Fields<'_> {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn csv_error(error: csv::Error) -> ImportError {
     let line = error.position().map_or(1, csv::Position::line);
     let reason = match error.kind() {

@@ -1,4 +1,4 @@
-//! The peak of this process's memory, as the kernel counts it.
+//! Memory as the kernel counts it: this process's peak, and what the machine has.
 
 use std::fs;
 
@@ -10,11 +10,21 @@ pub fn forget_peak() {
 /// The peak in bytes, 0 if unknown.
 #[must_use]
 pub fn peak() -> u64 {
-    fs::read_to_string("/proc/self/status").ok().and_then(|status| parse(&status)).unwrap_or(0)
+    read("/proc/self/status", "VmHWM:").unwrap_or(0)
 }
 
-fn parse(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+/// Memory of the machine in bytes; without limit if unknown.
+#[must_use]
+pub fn of_machine() -> u64 {
+    read("/proc/meminfo", "MemTotal:").unwrap_or(u64::MAX)
+}
+
+fn read(path: &str, name: &str) -> Option<u64> {
+    parse(&fs::read_to_string(path).ok()?, name)
+}
+
+fn parse(lines: &str, name: &str) -> Option<u64> {
+    let line = lines.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -24,9 +34,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_peak_is_read() {
-        assert_eq!(parse("Name:\tx\nVmHWM:\t  113280 kB\nVmRSS:\t 1 kB\n"), Some(115_998_720));
-        assert_eq!(parse("Name:\tx\n"), None);
-        assert!(peak() > 0);
+    fn sizes_are_read() {
+        let status = "Name:\tx\nVmHWM:\t  113280 kB\nVmRSS:\t 1 kB\n";
+        assert_eq!(parse(status, "VmHWM:"), Some(115_998_720));
+        assert_eq!(parse("Name:\tx\n", "VmHWM:"), None);
+        assert!(peak() > 0 && peak() < of_machine());
     }
 }

@@ -96,6 +96,8 @@ mod tests {
                    allocate memory: you tried to allocate 17179869184000 bytes.";
         assert!(torch(cpu).is_too_large());
         assert!(torch("CUDA out of memory. Tried to allocate 20.00 GiB").is_too_large());
+        let refused = tch::Tensor::f_zeros([1 << 50], (tch::Kind::Float, tch::Device::Cpu));
+        assert!(TorchError::from(refused.unwrap_err()).is_too_large());
         assert!(TorchError::Memory(1 << 50).is_too_large());
         assert!(!torch("mat1 and mat2 shapes cannot be multiplied").is_too_large());
         let traced = torch("it broke\nException raised from …\nframe #0: …");

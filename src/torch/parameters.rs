@@ -9,13 +9,16 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor};
 
-use super::TorchError;
+use super::{TorchError, memory};
 use crate::chance::Stream;
 use crate::config::recipe::Init;
 
 /// Every tensor begins at a multiple of this many values (256 bytes), as an allocation of its own
 /// would: kernels for vectors depend on it.
 const ALIGNMENT: usize = 64;
+/// Bytes that training takes for each parameter at least: its value, its gradient, and two running
+/// means of the optimiser.
+const BYTES_EACH: u64 = 16;
 
 /// A weight or bias that is planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +95,11 @@ impl Plan {
         let start = self.values.len();
         let end = start.checked_add(length).and_then(|end| end.checked_next_multiple_of(ALIGNMENT));
         let end = end.ok_or_else(too_large)?;
+        // The system grants memory that it does not have, and kills later: then the trial is lost
+        // and repeated, where it could be known to be impossible.
+        if (end as u64).saturating_mul(BYTES_EACH) > memory::of_machine() {
+            return Err(too_large());
+        }
         self.values.try_reserve(end - start).map_err(|_| too_large())?;
         self.values.resize(end, 0.0);
         let shape = shape.iter().map(|&n| i64::from(n)).collect();

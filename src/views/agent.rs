@@ -9,7 +9,8 @@ use std::collections::{BTreeSet, HashMap};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::ViewError;
-use super::fold::{JobId, cached, impossible, position, read_config, run};
+use super::fold::{JobId, cached, impossible, position, run};
+use super::jobs::read_config;
 use crate::agent::foreign::target;
 use crate::agent::qtable::QTable;
 use crate::agent::space::{Action, PairId, Space, Trajectory};

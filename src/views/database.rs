@@ -51,6 +51,8 @@ pub(super) fn open(path: &Path, wait: Duration) -> Result<Connection, ViewError>
     // last updates back, which the stamp shows; it does not damage the file.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // Kibibytes. Building a large model sorts architectures into an index.
+    connection.pragma_update(None, "cache_size", -24_000)?;
     set_up(&connection)?;
     Ok(connection)
 }
@@ -168,6 +170,13 @@ const STEPS: i32 = 100_000;
 /// Steps all queries of a connection may take, a minute or two. Steps and not time: rows may wait
 /// for a reader as long as they like.
 pub(super) const STEPS_MAX: i32 = 2_000_000_000;
+
+/// Takes [`make_read_only`] back, for what the program itself has to make.
+pub(super) fn make_writable(connection: &mut Connection) -> Result<(), ViewError> {
+    connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)?;
+    connection.pragma_update(None, "query_only", false)?;
+    Ok(())
+}
 
 /// From now on nothing can be changed through this connection, whatever the SQL says.
 pub(super) fn make_read_only(connection: &mut Connection) -> Result<(), ViewError> {

@@ -11,14 +11,13 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params};
 use super::ViewError;
 use super::agent::Agent;
 use super::imports::{self, Turn};
+use super::jobs::{config_part, configured, read_config, run_started, search_started};
 use crate::arch::{Architecture, Layer};
-use crate::config::SearchConfig;
 use crate::config::recipe::WeightsOf;
 use crate::events::frame::Position;
 use crate::events::{
-    AttemptLost, AttemptStarted, ConfigPart, DataFacts, EpisodeSampled, EpochFinished, Event,
-    ExperienceRecorded, Hash, Outcome, PhaseEnded, Recorded, RunStarted, Scope, SearchStarted,
-    TrialFinished, TrialPlanned,
+    AttemptLost, AttemptStarted, EpisodeSampled, EpochFinished, Event, ExperienceRecorded, Outcome,
+    PhaseEnded, Recorded, Scope, TrialFinished, TrialPlanned,
 };
 
 /// Counts changes of what the fold writes that the text of `schema/tables.sql` does not show.
@@ -33,11 +32,20 @@ type TrialId = i64;
 pub(super) struct Folder {
     jobs: HashMap<Scope, JobId>,
     agents: HashMap<JobId, Agent>,
+    /// When the last event of a job was recorded; written at the end, not with each event.
+    last: HashMap<JobId, i64>,
+    /// Row ids of trials that were asked for lately.
+    trials: HashMap<(JobId, u32), TrialId>,
+    /// The architecture asked for last: an episode and its trial follow each other.
+    architecture: Option<(Architecture, i64)>,
 }
 
+/// Row ids remembered: more trials are not at work at the same time.
+const TRIALS_MAX: usize = 1_000;
+
 /// What the event being folded is about.
-struct About<'a> {
-    recorded: &'a Recorded,
+pub(super) struct About<'a> {
+    pub(super) recorded: &'a Recorded,
     trial: Option<TrialId>,
 }
 
@@ -51,12 +59,16 @@ impl Folder {
         for (&job, agent) in &mut self.agents {
             agent.save(db, job)?;
         }
+        for (job, at) in self.last.drain() {
+            run(db, "UPDATE job SET last_at = ? WHERE id = ?", (at, job))?;
+        }
         Ok(())
     }
 
     fn event(&mut self, db: &Connection, recorded: &Recorded) -> Result<(), ViewError> {
         // What is known as a search or run by now is no unfinished import.
-        let turn = match self.jobs.contains_key(&recorded.scope) {
+        let known = recorded.scope == Scope::Store || self.jobs.contains_key(&recorded.scope);
+        let turn = match known {
             true => Turn::Counts,
             false => imports::turn(db, recorded)?,
         };
@@ -86,6 +98,7 @@ impl Folder {
         let begun = self.job(db, closing)?;
         let job = begun.ok_or_else(|| impossible(closing, "the search has not begun"))?;
         imports::complete(db, job, closing, waited)?;
+        self.last.insert(job, closing.at);
         Ok(job)
     }
 
@@ -103,18 +116,17 @@ impl Folder {
         }
         let job = self.job(db, recorded)?;
         let trial = match (job, ordinal(&recorded.event)) {
-            (Some(job), Some(ordinal)) => Some(trial_id(db, recorded, job, ordinal)?),
+            (Some(job), Some(ordinal)) => Some(self.trial(db, recorded, job, ordinal)?),
             _ => None,
         };
         let about = About { recorded, trial };
         if let Some(job) = job {
             self.of_job(db, &about, job)?;
-            let sql = "UPDATE job SET last_at = ? WHERE id = ?";
-            run(db, sql, (at, job))?;
+            self.last.insert(job, at);
         }
         let trial = match (&recorded.event, job) {
             (Event::TrialPlanned(planned), Some(job)) => {
-                Some(trial_id(db, recorded, job, planned.trial)?)
+                Some(self.trial(db, recorded, job, planned.trial)?)
             }
             _ => trial,
         };
@@ -141,8 +153,14 @@ impl Folder {
         match &about.recorded.event {
             Event::SearchStarted(_) | Event::RunStarted(_) => configured(db, about, job),
             Event::ConfigPart(part) => config_part(db, about, job, part),
-            Event::EpisodeSampled(sampled) => episode_sampled(db, about, job, sampled),
-            Event::TrialPlanned(planned) => trial_planned(db, about, job, planned),
+            Event::EpisodeSampled(sampled) => {
+                let architecture = self.architecture(db, &sampled.architecture)?;
+                episode_sampled(db, about, job, sampled, architecture)
+            }
+            Event::TrialPlanned(planned) => {
+                let architecture = self.architecture(db, &planned.architecture)?;
+                trial_planned(db, about, job, planned, architecture)
+            }
             Event::AttemptStarted(started) => attempt_started(db, about, started),
             Event::EpochFinished(epoch) => epoch_finished(db, about, epoch),
             Event::TrialFinished(finished) => trial_finished(db, about, job, finished),
@@ -170,6 +188,39 @@ impl Folder {
             | Event::ImportedRow(_)
             | Event::ImportedQ(_)
             | Event::ImportFinished(_) => Err(impossible(about.recorded, "no import has begun")),
+        }
+    }
+
+    fn trial(
+        &mut self,
+        db: &Connection,
+        recorded: &Recorded,
+        job: JobId,
+        ordinal: u32,
+    ) -> Result<TrialId, ViewError> {
+        if let Some(&trial) = self.trials.get(&(job, ordinal)) {
+            return Ok(trial);
+        }
+        let trial = trial_id(db, recorded, job, ordinal)?;
+        if self.trials.len() >= TRIALS_MAX {
+            self.trials.clear();
+        }
+        self.trials.insert((job, ordinal), trial);
+        Ok(trial)
+    }
+
+    fn architecture(
+        &mut self,
+        db: &Connection,
+        architecture: &Architecture,
+    ) -> Result<i64, ViewError> {
+        match &self.architecture {
+            Some((last, id)) if last == architecture => Ok(*id),
+            _ => {
+                let id = architecture_id(db, architecture)?;
+                self.architecture = Some((architecture.clone(), id));
+                Ok(id)
+            }
         }
     }
 
@@ -211,120 +262,13 @@ impl Folder {
     }
 }
 
-fn search_started(
-    db: &Connection,
-    recorded: &Recorded,
-    started: &SearchStarted,
-) -> Result<(), ViewError> {
-    let Scope::Search(number) = recorded.scope else {
-        return Err(impossible(recorded, "it does not name a search"));
-    };
-    let SearchStarted { name, seed, chance, data, config, threads, program, folder, .. } = started;
-    let head = ("search", number, name.as_str(), *seed);
-    insert_job(db, recorded, head, data, (chance, *config, *threads, program, folder))
-}
-
-fn run_started(
-    db: &Connection,
-    recorded: &Recorded,
-    started: &RunStarted,
-) -> Result<(), ViewError> {
-    let Scope::Run(number) = recorded.scope else {
-        return Err(impossible(recorded, "it does not name a run"));
-    };
-    let RunStarted { seed, chance, data, config, threads, program, folder, repeats, .. } = started;
-    let head = ("run", number, "", *seed);
-    insert_job(db, recorded, head, data, (chance, *config, *threads, program, folder))?;
-    let sql = "UPDATE job SET models = ? WHERE label = ?";
-    run(db, sql, (repeats, recorded.scope.to_string()))
-}
-
-fn insert_job(
-    db: &Connection,
-    recorded: &Recorded,
-    (kind, number, name, seed): (&str, u32, &str, u64),
-    data: &DataFacts,
-    (chance, config, threads, program, folder): (&str, Hash, u32, &str, &str),
-) -> Result<(), ViewError> {
-    let sql = "INSERT INTO job (label, kind, number, name, seed, chance, data, content, split,
-                 channels, side, classes, train, validation, folder, threads, program,
-                 config_hash, config, started_at, last_at)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?)";
-    let label = recorded.scope.to_string();
-    let seen: bool = cached(db, "SELECT EXISTS (SELECT 1 FROM job WHERE label = ?)")?
-        .query_row([&label], |row| row.get(0))?;
-    if seen {
-        return Err(impossible(recorded, "it has begun already"));
-    }
-    cached(db, sql)?.execute(rusqlite::params![
-        label,
-        kind,
-        number,
-        name,
-        seed.to_string(),
-        chance,
-        data.name,
-        data.content.to_string(),
-        data.split.to_string(),
-        data.channels,
-        data.side,
-        data.classes,
-        data.train,
-        data.validation,
-        folder,
-        threads,
-        program,
-        config.to_string(),
-        recorded.at,
-        recorded.at,
-    ])?;
-    Ok(())
-}
-
-fn config_part(
-    db: &Connection,
-    about: &About<'_>,
-    job: JobId,
-    part: &ConfigPart,
-) -> Result<(), ViewError> {
-    run(db, "UPDATE job SET config = config || ? WHERE id = ?", (&part.text, job))?;
-    configured(db, about, job)
-}
-
-/// Takes in the configuration once its last part is there.
-fn configured(db: &Connection, about: &About<'_>, job: JobId) -> Result<(), ViewError> {
-    let sql = "SELECT config, config_hash, kind FROM job WHERE id = ?";
-    let (text, hash, kind): (String, String, String) =
-        cached(db, sql)?.query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    if Hash::of(text.as_bytes()).to_string() != hash {
-        return Ok(());
-    }
-    let config = read_config(about.recorded, &text)?;
-    let flavour = match config.flavour {
-        crate::config::Flavour::Paper => "paper",
-        crate::config::Flavour::Code => "code",
-    };
-    let models = (kind == "search").then(|| config.schedule.models());
-    let sql = "UPDATE job SET flavour = ?, models = coalesce(?, models) WHERE id = ?";
-    run(db, sql, (flavour, models, job))?;
-    if kind == "search" && !imports::is_import(db, about.recorded.scope)? {
-        super::agent::insert_pairs(db, job, about.recorded)?;
-    }
-    Ok(())
-}
-
-pub(super) fn read_config(recorded: &Recorded, text: &str) -> Result<SearchConfig, ViewError> {
-    let wrong = |error| impossible(recorded, format!("the configuration is not one: {error}"));
-    SearchConfig::read(text, None, &[]).map_err(wrong)
-}
-
 fn episode_sampled(
     db: &Connection,
     about: &About<'_>,
     job: JobId,
     sampled: &EpisodeSampled,
+    architecture: i64,
 ) -> Result<(), ViewError> {
-    let architecture = architecture(db, &sampled.architecture)?;
     let sql = "INSERT INTO episode (job, episode, phase, epsilon, architecture, ordinal, duplicate,
                  recorded_at)
                VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
@@ -334,7 +278,10 @@ fn episode_sampled(
 }
 
 /// The id of an architecture, new or known.
-pub(super) fn architecture(db: &Connection, architecture: &Architecture) -> Result<i64, ViewError> {
+pub(super) fn architecture_id(
+    db: &Connection,
+    architecture: &Architecture,
+) -> Result<i64, ViewError> {
     let text = architecture.to_string();
     let known = cached(db, "SELECT id FROM architecture WHERE text = ?")?
         .query_row([&text], |row| row.get(0))
@@ -358,8 +305,8 @@ fn trial_planned(
     about: &About<'_>,
     job: JobId,
     planned: &TrialPlanned,
+    architecture: i64,
 ) -> Result<(), ViewError> {
-    let architecture = architecture(db, &planned.architecture)?;
     let episode = Some(planned.episode).filter(|&episode| episode > 0);
     let sql = "INSERT INTO trial (job, ordinal, episode, epsilon, architecture, seed, repeat,
                  params, madds, status, planned_at)

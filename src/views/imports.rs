@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::ViewError;
-use super::fold::{JobId, architecture, cached, impossible, number, read_config, run};
+use super::fold::{JobId, architecture_id, cached, impossible, number, run};
+use super::jobs::read_config;
 use crate::agent::foreign::{Keys, action_name};
 use crate::agent::space::Space;
 use crate::arch::dropout::DropoutRule;
@@ -51,6 +52,9 @@ pub(super) fn turn(db: &Connection, recorded: &Recorded) -> Result<Turn, ViewErr
 
 fn begin(db: &Connection, recorded: &Recorded, started: &ImportStarted) -> Result<(), ViewError> {
     let ImportStarted { format, file, content, rows, q_file, q_content, pairs } = started;
+    if !matches!(recorded.scope, Scope::Search(_)) {
+        return Err(impossible(recorded, "it does not name a search"));
+    }
     let label = recorded.scope.to_string();
     let known = "SELECT EXISTS (SELECT 1 FROM import WHERE label = ?1)
                    OR EXISTS (SELECT 1 FROM job WHERE label = ?1)";
@@ -170,7 +174,7 @@ impl<'c> Rows<'c> {
         if !self.phases.contains(&row.epsilon) {
             self.phases.push(row.epsilon);
         }
-        let architecture = architecture(self.db, &row.architecture)?;
+        let architecture = architecture_id(self.db, &row.architecture)?;
         let sql = "INSERT INTO imported VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         let time = Some(row.time_finished).filter(|seconds| *seconds > 0.0);
         cached(self.db, sql)?.execute(rusqlite::params![
@@ -197,7 +201,7 @@ impl<'c> Rows<'c> {
     /// The row as an episode, and as a trial if its architecture is new.
     fn episode(&mut self, row: &ImportedRow) -> Result<(), ViewError> {
         let quarantined = row.quarantine.is_some();
-        let id = architecture(self.db, &row.architecture)?;
+        let id = architecture_id(self.db, &row.architecture)?;
         let known = self.trials.get(&id).copied();
         let next = u32::try_from(self.trials.len() + 1).unwrap_or(u32::MAX);
         let ordinal = *self.trials.entry(id).or_insert(next);
@@ -237,7 +241,7 @@ impl<'c> Rows<'c> {
         let status = if row.failed { "failed" } else { "trained" };
         let reason = row.failed.then_some("chance");
         #[expect(clippy::cast_possible_truncation, reason = "a date, checked when it was read")]
-        let ended = (row.time_finished > 0.0).then(|| (row.time_finished * 1000.0) as i64);
+        let ended = (row.time_finished > 0.0).then_some((row.time_finished * 1000.0) as i64);
         let (job, episode, epsilon) = (self.job, row.row + 1, row.epsilon);
         run(
             self.db,
@@ -307,8 +311,8 @@ impl<'c> Rows<'c> {
         waited: &[Recorded],
     ) -> Result<(), ViewError> {
         let (db, job, at) = (self.db, self.job, closing.at);
-        let sql = "UPDATE job SET finished_at = ?, last_at = ?, experiences = ? WHERE id = ?";
-        run(db, sql, (at, at, self.experiences, job))?;
+        let sql = "UPDATE job SET finished_at = ?, experiences = ? WHERE id = ?";
+        run(db, sql, (at, self.experiences, job))?;
         let ImportFinished { episodes, trials, repeated, conflicts, quarantined, .. } = finished;
         let missing: Vec<String> = finished.missing.iter().map(ToString::to_string).collect();
         let label = closing.scope.to_string();

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `schema` | `schema/tables.sql` as the program sees it; the result tables and their columns |
 //! | `fold` | events into rows: the one code path of appenders, queries and rebuilds |
+//! | `jobs` | how searches and runs begin |
 //! | `imports` | imports: aside until they are complete, then the same rows |
 //! | `agent` | what searches learned, folded with every recorded digest checked |
 //! | `database` | SQLite set up our way: strict, with our functions, read-only for queries |
@@ -16,15 +17,18 @@
 //! | `appender` | [`Appender`]: keeps the model current behind a process that records |
 //! | `query` | [`open`]: a model that shows the whole log, or says why it does not |
 //! | `select` | rows of a table: filter, order, columns, limits |
+//! | `arguments` | parameters of result tables |
 //! | `times` | points in time as people write them |
 
 mod agent;
 mod appender;
+mod arguments;
 mod database;
 mod error;
 mod files;
 mod fold;
 mod imports;
+mod jobs;
 mod model;
 mod query;
 mod schema;
@@ -32,6 +36,7 @@ mod select;
 mod times;
 
 pub use appender::Appender;
+pub use arguments::Arguments;
 pub use database::{FUNCTIONS, Value};
 pub use error::{Mistake, ViewError};
 pub use fold::FOLD_VERSION;

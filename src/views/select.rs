@@ -48,9 +48,27 @@ impl Answer {
     /// [`ViewError::Mistake`] naming what cannot be understood, and where.
     pub fn select(&self, select: &Select, rows: &mut dyn Rows) -> Result<(), ViewError> {
         let table = find_table(&select.table)?;
-        let (sql, search) = self.compose(table, select)?;
-        let parameters: Vec<Parameter> = search.into_iter().map(Parameter::Text).collect();
-        self.run(&sql, parameters, None, rows)
+        let mut sql = self.matching(table, select)?;
+        let order = order(table, select)?;
+        if !order.is_empty() {
+            sql += &format!(" ORDER BY {order}");
+        }
+        let limit = select.limit.or(table.limit).map_or(-1, clamp);
+        sql += &format!(" LIMIT {limit} OFFSET {}", clamp(select.offset));
+        self.run(&sql, parameters(select), None, rows)
+    }
+
+    /// Whether a question has more rows than its limit lets through.
+    ///
+    /// # Errors
+    /// As [`Answer::select`].
+    pub fn has_more(&self, select: &Select) -> Result<bool, ViewError> {
+        let table = find_table(&select.table)?;
+        let Some(limit) = select.limit.or(table.limit) else { return Ok(false) };
+        let offset = clamp(select.offset.saturating_add(limit));
+        let sql = format!("{} LIMIT 1 OFFSET {offset}", self.matching(table, select)?);
+        let mut statement = self.connection.prepare(&sql)?;
+        Ok(statement.exists(rusqlite::params_from_iter(parameters(select)))?)
     }
 
     /// How many rows a question has, whatever its limit and offset.
@@ -58,14 +76,10 @@ impl Answer {
     /// # Errors
     /// As [`Answer::select`].
     pub fn count(&self, select: &Select) -> Result<u64, ViewError> {
-        let all = Select { limit: Some(u64::MAX), offset: 0, sort: Vec::new(), ..select.clone() };
         let table = find_table(&select.table)?;
-        let (sql, search) = self.compose(table, &all)?;
-        let parameters: Vec<Parameter> = search.into_iter().map(Parameter::Text).collect();
-        let sql = format!("SELECT count(*) FROM ({sql}\n)");
-        let count: i64 =
-            self.connection
-                .query_row(&sql, rusqlite::params_from_iter(parameters), |row| row.get(0))?;
+        let sql = format!("SELECT count(*) FROM ({}\n)", self.matching(table, select)?);
+        let parameters = rusqlite::params_from_iter(parameters(select));
+        let count: i64 = self.connection.query_row(&sql, parameters, |row| row.get(0))?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
@@ -83,11 +97,8 @@ impl Answer {
         self.run(sql, Vec::new(), limit, rows)
     }
 
-    fn compose(
-        &self,
-        table: &Table,
-        select: &Select,
-    ) -> Result<(String, Option<String>), ViewError> {
+    /// The rows asked for, in any order and without limit.
+    fn matching(&self, table: &Table, select: &Select) -> Result<String, ViewError> {
         let names: Vec<&str> = match select.columns.is_empty() {
             true => table.columns.iter().map(|column| column.name).collect(),
             false => {
@@ -96,7 +107,7 @@ impl Answer {
             }
         };
         let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
-        let mut sql = format!("SELECT {} FROM \"{}\"", names.join(", "), table.name);
+        let sql = format!("SELECT {} FROM \"{}\"", names.join(", "), table.name);
         let mut conditions = Vec::new();
         if select.search.is_some() {
             conditions.push("search = ?".to_owned());
@@ -104,20 +115,10 @@ impl Answer {
         if let Some(condition) = &select.condition {
             conditions.push(self.condition(table, condition)?);
         }
-        if !conditions.is_empty() {
-            sql += &format!(" WHERE {}", conditions.join(" AND "));
-        }
-        let order = order(table, &select.sort)?;
-        if !order.is_empty() {
-            sql += &format!(" ORDER BY {order}");
-        }
-        if let Some(limit) = select.limit.or(table.limit) {
-            let clamp = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-            sql += &format!(" LIMIT {} OFFSET {}", clamp(limit), clamp(select.offset));
-        } else if select.offset > 0 {
-            sql += &format!(" LIMIT -1 OFFSET {}", select.offset);
-        }
-        Ok((sql, select.search.clone()))
+        Ok(match conditions.is_empty() {
+            true => sql,
+            false => format!("{sql} WHERE {}", conditions.join(" AND ")),
+        })
     }
 
     /// A condition, checked by itself, so that what is wrong is pointed at.
@@ -233,6 +234,14 @@ fn statement_hint(message: &str) -> Option<String> {
     column.then(|| "`qtrail sql --schema` lists tables and columns".to_owned())
 }
 
+fn clamp(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn parameters(select: &Select) -> Vec<Parameter> {
+    select.search.iter().cloned().map(Parameter::Text).collect()
+}
+
 fn find_table(name: &str) -> Result<&'static Table, ViewError> {
     schema::table(name).ok_or_else(|| {
         let names: Vec<&str> = schema::tables().iter().map(|table| table.name).collect();
@@ -257,14 +266,16 @@ fn no_column(table: &Table, name: &str, option: &str) -> Mistake {
 }
 
 /// `ORDER BY` of the columns asked for, then the table's own, so that the order is always the same.
-fn order(table: &Table, sort: &[String]) -> Result<String, ViewError> {
+fn order(table: &Table, select: &Select) -> Result<String, ViewError> {
     let mut terms: Vec<String> = Vec::new();
-    for name in sort {
+    for name in &select.sort {
         let plain = name.strip_prefix('-').unwrap_or(name);
         known_column(table, plain, "--sort")?;
         terms.push(name.clone());
     }
     terms.extend(table.order.iter().map(|name| (*name).to_owned()));
+    // Of one search all rows are equal in this.
+    terms.retain(|name| name != "search" || select.search.is_none());
     let term = |name: &String| {
         let (plain, direction) = match name.strip_prefix('-') {
             Some(plain) => (plain, " DESC"),

@@ -33,7 +33,11 @@ pub(super) fn show(answer: &Answer, label: &str) -> Result<(), CliError> {
         ),
         ("best", format!("validation accuracy {}", text("best_accuracy"))),
     ];
-    if job.get("kind") == &Value::Text("search".into()) {
+    if let Some(import) =
+        Row::first(answer, &format!("SELECT * FROM import WHERE label = '{label}'"))?
+    {
+        lines.extend(imported(&import));
+    } else if job.get("kind") == &Value::Text("search".into()) {
         lines.push(("episodes", text("episodes")));
         lines.push((
             "learning",
@@ -80,4 +84,44 @@ pub(super) fn show(answer: &Answer, label: &str) -> Result<(), CliError> {
          ORDER BY rank LIMIT 5"
     );
     table(answer, &names, &sql)
+}
+
+/// Where an imported search comes from, and what is to be known of it.
+fn imported(import: &Row) -> Vec<(&'static str, String)> {
+    let text = |name| import.text(name);
+    let mut lines = vec![
+        ("imported from", format!("{} ({}), {} rows", text("file"), text("format"), text("rows"))),
+        (
+            "episodes",
+            format!(
+                "{}, {} architectures repeated, {} with several accuracies",
+                text("episodes"),
+                text("repeated"),
+                text("conflicts")
+            ),
+        ),
+    ];
+    if import.int("quarantined") > Some(0) {
+        let conflicts = text("conflicts_with_quarantined");
+        lines.push((
+            "quarantine",
+            format!("{} rows; with them {conflicts} with several accuracies", text("quarantined")),
+        ));
+    }
+    if !text("missing").is_empty() {
+        lines.push(("gaps", format!("update numbers {}", text("missing"))));
+    }
+    lines.push(match import.int("pairs") {
+        Some(0) => ("Q-values", "none".to_owned()),
+        _ => (
+            "Q-values",
+            format!(
+                "imported from {}: {} pairs, {} of them not in the state space",
+                text("q_file"),
+                text("pairs"),
+                text("foreign_pairs")
+            ),
+        ),
+    });
+    lines
 }

@@ -7,6 +7,7 @@ use std::io::Write as _;
 
 use super::output::{Format, FormatArgs, Hint, Printer};
 use super::reading::{AtArgs, answer, choose, collect, footer, listed};
+use super::table::QSource;
 use super::{CliError, Context, say};
 use crate::views::{Answer, Rows as _, Value};
 
@@ -18,6 +19,9 @@ pub struct Args {
     /// Which search an episode is of [default: the newest]
     #[arg(long, value_name = "SEARCH")]
     search: Option<String>,
+    /// Which Q-values along the layers [default: recorded, else imported]
+    #[arg(long, value_enum, value_name = "SOURCE")]
+    q: Option<QSource>,
     #[command(flatten)]
     at: AtArgs,
 }
@@ -34,10 +38,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         .find(|job| job.label == args.id || (!job.name.is_empty() && job.name == args.id));
     match (named, number(&args.id, 't'), number(&args.id, 'e')) {
         (Some(job), ..) => job::show(&answer, &job.label)?,
-        (None, Some(trial), _) => trial::show(&answer, trial)?,
+        (None, Some(trial), _) => trial::show(&answer, trial, args.q)?,
         (None, None, Some(episode)) => {
             let search = choose(&answer, args.search.as_deref())?;
-            trial::show_episode(&answer, search.as_deref(), episode)?;
+            trial::show_episode(&answer, search.as_deref(), episode, args.q)?;
         }
         (None, None, None) => {
             let message = format!("nothing is called {}", args.id);
@@ -54,34 +58,34 @@ fn number(id: &str, letter: char) -> Option<u32> {
 }
 
 /// One row of a statement, by column name.
-pub(super) struct Row {
+pub(in crate::cli) struct Row {
     names: Vec<String>,
     values: Vec<Value>,
 }
 
 impl Row {
     /// The first row, if there is one.
-    fn first(answer: &Answer, sql: &str) -> Result<Option<Self>, CliError> {
+    pub(in crate::cli) fn first(answer: &Answer, sql: &str) -> Result<Option<Self>, CliError> {
         let mut kept = Named(Vec::new(), Vec::new());
         answer.sql(sql, Some(1), &mut kept)?;
         let Named(names, mut rows) = kept;
         Ok(rows.pop().map(|values| Self { names, values }))
     }
 
-    fn get(&self, name: &str) -> &Value {
+    pub(in crate::cli) fn get(&self, name: &str) -> &Value {
         let index = self.names.iter().position(|known| known == name);
         index.and_then(|index| self.values.get(index)).unwrap_or(&Value::Null)
     }
 
     /// A value as text; unknown is `-`.
-    fn text(&self, name: &str) -> String {
+    pub(in crate::cli) fn text(&self, name: &str) -> String {
         match self.get(name) {
             Value::Null => "-".to_owned(),
             other => super::cells::exact(other),
         }
     }
 
-    fn int(&self, name: &str) -> Option<i64> {
+    pub(in crate::cli) fn int(&self, name: &str) -> Option<i64> {
         match self.get(name) {
             Value::Integer(number) => Some(*number),
             _ => None,

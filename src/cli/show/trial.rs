@@ -6,16 +6,23 @@ use crate::arch::shape::Map;
 use crate::arch::{Architecture, PoolRule, Shapes};
 use crate::cli::CliError;
 use crate::cli::reading::collect;
+use crate::cli::table::QSource;
 use crate::config::SearchConfig;
 use crate::views::{Answer, Value};
 
 /// Shows a trial by its number.
-pub(super) fn show(answer: &Answer, number: u32) -> Result<(), CliError> {
+pub(super) fn show(answer: &Answer, number: u32, q: Option<QSource>) -> Result<(), CliError> {
+    // Base tables: a view has no index for the text t17.
     let sql = format!(
-        "SELECT v.*, t.message, t.lost_attempts, t.weights, t.seed, t.job,
-           (SELECT rank FROM top WHERE trial = v.trial AND search = v.search) AS rank,
-           (SELECT count(*) FROM top WHERE search = v.search) AS ranked
-         FROM trials v JOIN trial t ON t.id = {number} WHERE v.trial = 't{number}'"
+        "SELECT t.*, a.text AS arch, j.label AS search, j.q_source,
+           strftime('%Y-%m-%d %H:%M:%S', t.planned_at / 1000, 'unixepoch') AS planned,
+           strftime('%Y-%m-%d %H:%M:%S', t.ended_at / 1000, 'unixepoch') AS ended,
+           (SELECT count(*) FROM trial o WHERE o.job = t.job AND o.status = 'trained') AS ranked,
+           CASE WHEN t.status = 'trained' THEN
+             (SELECT 1 + count(*) FROM trial o WHERE o.job = t.job AND o.status = 'trained'
+              AND (-o.accuracy, o.params, o.id) < (-t.accuracy, t.params, t.id)) END AS rank
+         FROM trial t JOIN architecture a ON a.id = t.architecture JOIN job j ON j.id = t.job
+         WHERE t.id = {number}"
     );
     let Some(trial) = Row::first(answer, &sql)? else {
         return Err(CliError::usage(format!("there is no trial t{number}"))
@@ -32,29 +39,28 @@ pub(super) fn show(answer: &Answer, number: u32) -> Result<(), CliError> {
     if let Some(rank) = trial.int("rank") {
         lines.push(("rank", format!("{rank} of {} in {}", text("ranked"), text("search"))));
     }
-    lines.extend([
-        (
-            "size",
-            format!("{} parameters, {} multiply-adds an image", text("params"), text("madds")),
-        ),
-        (
-            "training",
-            format!(
-                "{} epochs, {} restarts, {} s, {} attempts",
-                text("epochs"),
-                text("restarts"),
-                text("seconds"),
-                text("attempts")
-            ),
-        ),
-        ("planned", format!("{} UTC, ended {}", text("planned"), text("ended"))),
-    ]);
+    let size = format!("{} parameters, {} multiply-adds an image", text("params"), text("madds"));
+    lines.push(("size", size));
+    match imported(answer, number)? {
+        Some(row) => lines.push(("imported", row)),
+        None => lines.extend(training(&trial)),
+    }
     if let Value::Text(weights) = trial.get("weights") {
         let kept = if trial.int("kept") == Some(1) { "kept" } else { "not kept" };
         lines.push(("weights", format!("{weights} ({kept})")));
     }
+    let source = match (trial.get("q_source"), q) {
+        (Value::Text(source), None) => Some(source.as_str()),
+        (Value::Text(source), Some(wanted)) => {
+            Some(source.as_str()).filter(|source| *source == wanted.name())
+        }
+        _ => None,
+    };
+    let kind = q.map_or("recorded or imported", QSource::name);
+    let none = format!("none {kind} in {}", text("search"));
+    lines.push(("Q-values", source.map_or(none, ToOwned::to_owned)));
     facts(&format!("t{number}  {}", text("arch")), &lines)?;
-    layers(answer, trial.int("job").unwrap_or(0), &text("arch"))?;
+    layers(answer, trial.int("job").unwrap_or(0), &text("arch"), source.is_some())?;
     let names = [
         "epoch",
         "validation_accuracy",
@@ -64,21 +70,60 @@ pub(super) fn show(answer: &Answer, number: u32) -> Result<(), CliError> {
         "seconds",
     ];
     let sql = format!(
-        "SELECT {} FROM epochs WHERE trial = 't{number}' AND NOT lost ORDER BY restart, epoch",
-        names.join(", ")
+        "SELECT e.epoch, e.validation_correct * 1.0 / nullif(e.validation_total, 0),
+           e.train_correct * 1.0 / nullif(e.train_total, 0), e.train_loss, e.learning_rate,
+           e.seconds
+         FROM epoch e JOIN attempt a ON a.trial = e.trial AND a.attempt = e.attempt
+         WHERE e.trial = {number} AND a.outcome <> 'lost' ORDER BY e.restart, e.epoch"
     );
     table(answer, &names, &sql)?;
     let names = ["attempt", "outcome", "device", "trainer", "host", "reason"];
-    let sql = format!(
-        "SELECT {} FROM attempts WHERE trial = 't{number}' ORDER BY attempt",
-        names.join(", ")
-    );
+    let sql =
+        format!("SELECT {} FROM attempt WHERE trial = {number} ORDER BY attempt", names.join(", "));
     table(answer, &names, &sql)
+}
+
+fn training(trial: &Row) -> [(&'static str, String); 2] {
+    let text = |name| trial.text(name);
+    let training = format!(
+        "{} epochs, {} restarts, {} s, {} attempts",
+        text("epochs"),
+        text("restarts"),
+        text("seconds"),
+        text("attempts")
+    );
+    let planned = format!("{} UTC, ended {}", text("planned"), text("ended"));
+    [("training", training), ("planned", planned)]
+}
+
+/// What the row of the foreign log says of an imported trial.
+fn imported(answer: &Answer, number: u32) -> Result<Option<String>, CliError> {
+    let sql = format!(
+        "SELECT i.*, m.file, strftime('%Y-%m-%d %H:%M:%S', i.time_finished, 'unixepoch') AS time
+         FROM trial t JOIN imported i ON i.job = t.job AND i.row = t.episode - 1
+         JOIN import m ON m.job = t.job WHERE t.id = {number}"
+    );
+    Ok(Row::first(answer, &sql)?.map(|row| {
+        let text = |name| row.text(name);
+        format!(
+            "line {} of {}: best in iteration {}, {} in iteration {}, on {}, finished {} UTC",
+            text("line"),
+            text("file"),
+            text("best_iteration"),
+            text("last"),
+            text("last_iteration"),
+            text("machine"),
+            text("time")
+        )
+    }))
 }
 
 fn status(trial: &Row) -> String {
     let text = |name| trial.text(name);
     match text("status").as_str() {
+        "trained" if trial.int("total").is_none() => {
+            format!("trained: validation accuracy {}", text("accuracy"))
+        }
         "trained" => format!(
             "trained: validation accuracy {} ({} of {} images in epoch {}, {} in the last)",
             text("accuracy"),
@@ -98,7 +143,7 @@ fn status(trial: &Row) -> String {
 }
 
 /// The layers with their shapes, and what the agent thinks of each step.
-fn layers(answer: &Answer, job: i64, text: &str) -> Result<(), CliError> {
+fn layers(answer: &Answer, job: i64, text: &str, with_q: bool) -> Result<(), CliError> {
     let sql = format!("SELECT config, channels, side, classes FROM job WHERE id = {job}");
     let Some(facts) = Row::first(answer, &sql)? else { return Ok(()) };
     let count = |name| u32::try_from(facts.int(name).unwrap_or(0)).unwrap_or(0);
@@ -113,7 +158,7 @@ fn layers(answer: &Answer, job: i64, text: &str) -> Result<(), CliError> {
     };
     let space = Space::new(&config.space, count("side"), count("classes")).ok();
     let path = space.and_then(|space| space.trajectory(&net)).unwrap_or_default();
-    let learned = q_values(answer, job, &path)?;
+    let learned = if with_q { q_values(answer, job, &path)? } else { Vec::new() };
     let number = |n: u64| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
     let shown = shapes.layers.iter().enumerate().map(|(index, layer)| {
         let map = layer.output;
@@ -140,10 +185,10 @@ fn q_values(answer: &Answer, job: i64, path: &[u32]) -> Result<Vec<(Value, Value
     let mut learned = Vec::with_capacity(path.len());
     for pair in path {
         let sql = format!("SELECT value, updates FROM pair WHERE job = {job} AND pair = {pair}");
-        let mut found = collect(answer, &sql)?;
-        if let Some([q, updates]) = found.pop().and_then(|row| <[Value; 2]>::try_from(row).ok()) {
-            learned.push((q, updates));
-        }
+        let found = collect(answer, &sql)?.pop();
+        let pair = found.and_then(|row| <[Value; 2]>::try_from(row).ok());
+        // An imported table may not have every pair.
+        learned.push(pair.map_or((Value::Null, Value::Null), |[q, updates]| (q, updates)));
     }
     Ok(learned)
 }
@@ -153,6 +198,7 @@ pub(super) fn show_episode(
     answer: &Answer,
     search: Option<&str>,
     number: u32,
+    q: Option<QSource>,
 ) -> Result<(), CliError> {
     let Some(search) = search else {
         return Err(
@@ -181,7 +227,7 @@ pub(super) fn show_episode(
     ];
     facts(&format!("e{number} of {search}  {}", text("arch")), &lines)?;
     match text("trial").strip_prefix('t').and_then(|number| number.parse().ok()) {
-        Some(trial) => show(answer, trial),
+        Some(trial) => show(answer, trial, q),
         None => Ok(()),
     }
 }

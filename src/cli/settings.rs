@@ -1,0 +1,85 @@
+//! What `search` and `train` share: which configuration, seed and threads; and the images they
+//! name.
+
+use std::path::PathBuf;
+
+use super::work::{self, WorkArgs};
+use super::{CliError, Context};
+use crate::config::{Flavour, SearchConfig, presets};
+use crate::engine::session::{Prepared, prepare, read_limited};
+
+/// Largest configuration file in bytes; its parts fill one batch of the log.
+const CONFIG_MAX: u64 = 64 * 1024;
+
+/// Which configuration, seed and threads.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Settings")]
+pub struct SettingsArgs {
+    /// A configuration that comes with the program (`--preset help` lists them)
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    preset: Option<String>,
+    /// A configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What holds where the paper and its authors' code differ: paper or code
+    #[arg(long)]
+    flavour: Option<Flavour>,
+    /// A single setting laid over the configuration, as in recipe.epochs=5
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Seed of everything the agent and the training choose
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Threads to compute with on a CPU [default: all]
+    #[arg(long)]
+    threads: Option<u32>,
+}
+
+impl SettingsArgs {
+    /// The configuration; `default` is the preset if none is named.
+    ///
+    /// # Errors
+    /// What a person is to be told.
+    pub fn read(&self, default: Option<&str>) -> Result<SearchConfig, CliError> {
+        let text = match (&self.config, self.preset.as_deref().or(default)) {
+            (Some(file), _) => read_limited(file, CONFIG_MAX).map_err(|error| {
+                let file = file.display();
+                CliError::usage(format!("cannot read the configuration {file}: {error}"))
+            })?,
+            (None, Some("help")) => return Err(CliError::usage(list())),
+            (None, Some(name)) => presets::text(name)?.to_owned(),
+            (None, None) => {
+                return Err(CliError::usage("a search needs --preset NAME or --config FILE")
+                    .hint(format!("the presets are {}", presets::names())));
+            }
+        };
+        Ok(SearchConfig::read(&text, self.flavour, &self.settings)?)
+    }
+
+    /// Threads to compute with on a CPU.
+    #[must_use]
+    pub fn threads(&self) -> u32 {
+        self.threads.unwrap_or_else(work::threads).max(1)
+    }
+}
+
+fn list() -> String {
+    let line = |(name, what, _): &(&str, &str, &str)| format!("\n  {name:14} {what}");
+    let lines: String = presets::PRESETS.iter().map(line).collect();
+    format!("the presets are{lines}")
+}
+
+/// Finds and reads the images: those that `--data` names, else those of the configuration, which
+/// learns the name.
+///
+/// # Errors
+/// What a person is to be told.
+pub fn images(
+    args: &WorkArgs,
+    context: &Context,
+    config: &mut SearchConfig,
+) -> Result<Prepared, CliError> {
+    let data = context.data.locate(args.data.as_deref().unwrap_or(&config.data.name))?;
+    config.data.name.clone_from(&data.name);
+    Ok(prepare(config, &data)?)
+}

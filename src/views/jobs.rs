@@ -1,0 +1,116 @@
+//! Folding how searches and runs begin: what they are, and their configuration.
+
+use rusqlite::Connection;
+
+use super::ViewError;
+use super::fold::{About, JobId, cached, impossible, run};
+use super::imports;
+use crate::config::SearchConfig;
+use crate::events::{ConfigPart, DataFacts, Hash, Recorded, RunStarted, Scope, SearchStarted};
+
+pub(super) fn search_started(
+    db: &Connection,
+    recorded: &Recorded,
+    started: &SearchStarted,
+) -> Result<(), ViewError> {
+    let Scope::Search(number) = recorded.scope else {
+        return Err(impossible(recorded, "it does not name a search"));
+    };
+    let SearchStarted { name, seed, chance, data, config, threads, program, folder, .. } = started;
+    let head = ("search", number, name.as_str(), *seed);
+    insert_job(db, recorded, head, data, (chance, *config, *threads, program, folder))
+}
+
+pub(super) fn run_started(
+    db: &Connection,
+    recorded: &Recorded,
+    started: &RunStarted,
+) -> Result<(), ViewError> {
+    let Scope::Run(number) = recorded.scope else {
+        return Err(impossible(recorded, "it does not name a run"));
+    };
+    let RunStarted { seed, chance, data, config, threads, program, folder, repeats, .. } = started;
+    let head = ("run", number, "", *seed);
+    insert_job(db, recorded, head, data, (chance, *config, *threads, program, folder))?;
+    let sql = "UPDATE job SET models = ? WHERE label = ?";
+    run(db, sql, (repeats, recorded.scope.to_string()))
+}
+
+fn insert_job(
+    db: &Connection,
+    recorded: &Recorded,
+    (kind, number, name, seed): (&str, u32, &str, u64),
+    data: &DataFacts,
+    (chance, config, threads, program, folder): (&str, Hash, u32, &str, &str),
+) -> Result<(), ViewError> {
+    let sql = "INSERT INTO job (label, kind, number, name, seed, chance, data, content, split,
+                 channels, side, classes, train, validation, folder, threads, program,
+                 config_hash, config, started_at, last_at)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?)";
+    let label = recorded.scope.to_string();
+    let seen: bool = cached(db, "SELECT EXISTS (SELECT 1 FROM job WHERE label = ?)")?
+        .query_row([&label], |row| row.get(0))?;
+    if seen {
+        return Err(impossible(recorded, "it has begun already"));
+    }
+    cached(db, sql)?.execute(rusqlite::params![
+        label,
+        kind,
+        number,
+        name,
+        seed.to_string(),
+        chance,
+        data.name,
+        data.content.to_string(),
+        data.split.to_string(),
+        data.channels,
+        data.side,
+        data.classes,
+        data.train,
+        data.validation,
+        folder,
+        threads,
+        program,
+        config.to_string(),
+        recorded.at,
+        recorded.at,
+    ])?;
+    Ok(())
+}
+
+pub(super) fn config_part(
+    db: &Connection,
+    about: &About<'_>,
+    job: JobId,
+    part: &ConfigPart,
+) -> Result<(), ViewError> {
+    run(db, "UPDATE job SET config = config || ? WHERE id = ?", (&part.text, job))?;
+    configured(db, about, job)
+}
+
+/// Takes in the configuration once its last part is there.
+pub(super) fn configured(db: &Connection, about: &About<'_>, job: JobId) -> Result<(), ViewError> {
+    let sql = "SELECT config, config_hash, kind FROM job WHERE id = ?";
+    let (text, hash, kind): (String, String, String) =
+        cached(db, sql)?.query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    if Hash::of(text.as_bytes()).to_string() != hash {
+        return Ok(());
+    }
+    let config = read_config(about.recorded, &text)?;
+    let flavour = match config.flavour {
+        crate::config::Flavour::Paper => "paper",
+        crate::config::Flavour::Code => "code",
+    };
+    let models = (kind == "search").then(|| config.schedule.models());
+    let sql = "UPDATE job SET flavour = ?, models = coalesce(?, models), q_init = ? WHERE id = ?";
+    run(db, sql, (flavour, models, config.learning.init, job))?;
+    if kind == "search" && !imports::is_import(db, about.recorded.scope)? {
+        super::agent::insert_pairs(db, job, about.recorded)?;
+    }
+    Ok(())
+}
+
+pub(super) fn read_config(recorded: &Recorded, text: &str) -> Result<SearchConfig, ViewError> {
+    let wrong = |error| impossible(recorded, format!("the configuration is not one: {error}"));
+    SearchConfig::read(text, None, &[]).map_err(wrong)
+}
