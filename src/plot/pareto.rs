@@ -60,37 +60,8 @@ pub fn figure(trained: &[Trained], caption: Vec<String>) -> Figure {
     Figure { title, caption, panels: vec![panel], columns: 1 }
 }
 
-/// Which of some (cost, accuracy) no other one beats in both.
-#[must_use]
-pub fn front(points: &[Point]) -> Vec<bool> {
-    let mut order: Vec<usize> = (0..points.len()).collect();
-    order.sort_by(|&a, &b| {
-        points[a].0.total_cmp(&points[b].0).then(points[b].1.total_cmp(&points[a].1))
-    });
-    let (mut on, mut best) = (vec![false; points.len()], f64::NEG_INFINITY);
-    for index in order {
-        if points[index].1 > best {
-            best = points[index].1;
-            on[index] = true;
-        }
-    }
-    on
-}
-
 /// The front as stairs: what can be had for a price is what was had for less.
 fn steps(front: &[Point]) -> Vec<Point> {
     let corner = |pair: &[Point]| [(pair[1].0, pair[0].1), pair[1]];
     front.first().copied().into_iter().chain(front.windows(2).flat_map(corner)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_front_is_what_nothing_beats() {
-        let points = [(10.0, 0.5), (5.0, 0.4), (7.0, 0.3), (10.0, 0.45), (20.0, 0.5), (30.0, 0.6)];
-        assert_eq!(front(&points), [true, true, false, false, false, true]);
-        assert!(front(&[]).is_empty());
-    }
 }

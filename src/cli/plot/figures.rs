@@ -27,35 +27,35 @@ pub(crate) const PLOTS: &[Kind] = &[
     Kind {
         name: "learning",
         shows: "Does the agent find better architectures the less it explores? (Figure 3)",
-        table: "epsilon",
+        table: "rolling",
         without: "no samples with a result yet",
         draw: learning,
     },
     Kind {
         name: "accuracy-histogram",
         shows: "How accurate are the architectures of each epsilon? (Figure A2)",
-        table: "episodes",
+        table: "histogram",
         without: "no samples with a result yet",
         draw: accuracy_histogram,
     },
     Kind {
         name: "qdepth",
         shows: "Which layers has the agent learned to place, and how deep? (Figure A3)",
-        table: "qtable",
+        table: "qdepth",
         without: "no Q-value that was updated yet",
         draw: |asked| q_values(asked, By::Layer),
     },
     Kind {
         name: "qfield",
         shows: "Which fields of convolutions has it learned to place, and how deep? (Figure A4)",
-        table: "qtable",
+        table: "qfield",
         without: "no Q-value of a convolution that was updated yet",
         draw: |asked| q_values(asked, By::Field),
     },
     Kind {
         name: "pareto",
         shows: "What does accuracy cost in parameters?",
-        table: "trials",
+        table: "pareto",
         without: "no trained architecture yet",
         draw: pareto,
     },
@@ -139,22 +139,8 @@ fn learning(asked: &Asked<'_>) -> Result<Option<Figure>, CliError> {
 
 fn accuracy_histogram(asked: &Asked<'_>) -> Result<Option<Figure>, CliError> {
     let rows = asked.rows(
-        "WITH
-           sample AS (
-             SELECT epsilon, accuracy FROM episodes
-             WHERE search = {search} AND accuracy IS NOT NULL
-           ),
-           ends AS (
-             SELECT epsilon, min(accuracy) AS low, (max(accuracy) - min(accuracy)) / 100 AS width
-             FROM sample GROUP BY epsilon
-           ),
-           binned AS (
-             SELECT e.*, CASE WHEN width > 0
-               THEN min(99, CAST((s.accuracy - low) / width AS INTEGER)) ELSE 0 END AS bin
-             FROM sample s JOIN ends e ON e.epsilon = s.epsilon
-           )
-         SELECT epsilon, low + bin * width, low + (bin + 1) * width, count(*) FROM binned
-         GROUP BY epsilon, bin ORDER BY epsilon DESC, bin",
+        "SELECT epsilon, lower, upper, samples FROM histogram
+         WHERE search = {search} ORDER BY epsilon DESC, bin",
     )?;
     let bin = |row: &Vec<Value>| {
         let (epsilon, from, to) = (real(&row[0])?, real(&row[1])?, real(&row[2])?);
@@ -172,21 +158,16 @@ fn accuracy_histogram(asked: &Asked<'_>) -> Result<Option<Figure>, CliError> {
 }
 
 fn q_values(asked: &Asked<'_>, by: By) -> Result<Option<Figure>, CliError> {
-    let (series, condition) = match by {
-        By::Layer => ("CASE WHEN next_terminate THEN 'softmax' ELSE next_layer_type END", "TRUE"),
-        By::Field => (
-            "next_filter_size || ' x ' || next_filter_size",
-            "next_layer_type = 'conv' AND NOT next_terminate",
-        ),
-    };
-    // How often a pair was updated is not known of imported tables, whose values begin at 0.5.
-    let rows = asked.rows(&format!(
-        "SELECT {series} AS series, next_layer_depth, avg(value), count(*)
-         FROM pair JOIN job ON job.id = pair.job
-         WHERE job.label = {{search}} AND coalesce(updates > 0, value <> 0.5) AND {condition}
-         GROUP BY 1, 2
-         ORDER BY instr('conv pool fc gap softmax', series), series, next_layer_depth",
-    ))?;
+    let rows = asked.rows(match by {
+        By::Layer => {
+            "SELECT layer, depth, mean_q, n FROM qdepth WHERE search = {search} AND n > 0
+             ORDER BY instr('conv pool fc gap softmax', layer), depth"
+        }
+        By::Field => {
+            "SELECT field || ' x ' || field, depth, mean_q, n FROM qfield
+             WHERE search = {search} AND n > 0 ORDER BY field, depth"
+        }
+    })?;
     let mean = |row: &Vec<Value>| {
         Some(Mean { series: text(&row[0]), depth: whole(&row[1])?, value: real(&row[2])? })
     };
@@ -201,19 +182,19 @@ fn q_values(asked: &Asked<'_>, by: By) -> Result<Option<Figure>, CliError> {
 
 fn pareto(asked: &Asked<'_>) -> Result<Option<Figure>, CliError> {
     let rows = asked.rows(
-        "SELECT params, accuracy FROM trials
+        "SELECT params, accuracy,
+           trial IN (SELECT trial FROM pareto WHERE search = {search} AND by_params)
+         FROM trials
          WHERE search = {search} AND status = 'trained' AND params > 0 AND accuracy IS NOT NULL",
     )?;
-    let place = |row: &Vec<Value>| Some((real(&row[0])?, real(&row[1])?));
-    let places: Vec<(f64, f64)> = rows.iter().filter_map(place).collect();
-    if places.is_empty() {
+    let one = |row: &Vec<Value>| {
+        let front = row[2] == Value::Integer(1);
+        Some(Trained { params: real(&row[0])?, accuracy: real(&row[1])?, front })
+    };
+    let trained: Vec<Trained> = rows.iter().filter_map(one).collect();
+    if trained.is_empty() {
         return Ok(None);
     }
-    let trained: Vec<Trained> = places
-        .iter()
-        .zip(pareto::front(&places))
-        .map(|(&(params, accuracy), front)| Trained { params, accuracy, front })
-        .collect();
     let reading = "On the front are those than which no other is smaller and at least as \
                    accurate. Failed architectures are left out.";
     Ok(Some(pareto::figure(&trained, asked.caption(reading)?)))
