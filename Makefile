@@ -26,7 +26,9 @@ demo: build
 	@echo
 	@echo "Ask more of it: export PATH=$(CURDIR)/target/release:\$$PATH, then: qtrail tables, qtrail show s1, qtrail --help"
 
+# Some tests want real images, and skip without them.
 test: setup
+	-@$(CARGO) run --quiet --features train -- data fetch fashion-mnist
 	$(CARGO) test --features train
 
 lint:

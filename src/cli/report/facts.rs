@@ -25,7 +25,7 @@ pub(super) struct Facts {
     pub(super) log: Pairs,
 }
 
-/// Of the search with this label, in the order of [`Job`].
+/// Of the search with this label, in the order of its columns below.
 const SQL: &str = "
     SELECT j.name, j.data, s.status, s.models, j.models, s.failed, s.lost, s.episodes,
       s.best_accuracy, s.started, s.updated, j.flavour, j.seed, j.chance, j.train, j.validation,
