@@ -249,6 +249,20 @@ fn mistakes_have_a_clear_message_and_change_nothing() {
 }
 
 #[test]
+fn another_trainer_on_resume_is_warned_of() {
+    let world = World::new();
+    let mut child = world.start("a", &World::tiny("1"), "0.3");
+    soon("no trial", || world.position("a") >= 5);
+    kill("-9", child.id());
+    child.wait().unwrap();
+    let other = std::fs::read_to_string(common::trainer()).unwrap();
+    std::fs::write(world.path("other.py"), other.replace("example 1", "example 2")).unwrap();
+    Command::new("chmod").arg("755").arg(world.path("other.py")).status().unwrap();
+    let ran = world.run("a", &["resume", "--trainer", "other.py"]);
+    ran.code(0).says("until now training was done by example 1").says("from now on by example 2");
+}
+
+#[test]
 fn other_images_are_noticed_on_resume() {
     let world = World::new();
     let mut child = world.start("a", &World::tiny("1"), "0.2");

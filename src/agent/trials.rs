@@ -38,6 +38,20 @@ pub enum Status {
 pub struct Trials {
     list: Vec<Trial>,
     lost_in_a_row: u32,
+    computer: Option<Computer>,
+}
+
+/// What training computes with, as far as its results depend on it bit by bit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Computer {
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Trainer program and version.
+    pub trainer: String,
+    /// Numerical library and version.
+    pub library: String,
+    /// Instruction set of its CPU kernels.
+    pub isa: String,
 }
 
 impl Trials {
@@ -57,6 +71,12 @@ impl Trials {
     #[must_use]
     pub fn next_ordinal(&self) -> u32 {
         u32::try_from(self.list.len()).unwrap_or(u32::MAX) + 1
+    }
+
+    /// What the last attempt computed with.
+    #[must_use]
+    pub fn computer(&self) -> Option<&Computer> {
+        self.computer.as_ref()
     }
 
     /// Trials lost in a row since the last one that ended or the last resumption.
@@ -113,6 +133,12 @@ impl Trials {
                 if started.attempt != trial.attempts {
                     return Err(Impossible::of(event, "attempts are numbered without gaps"));
                 }
+                self.computer = Some(Computer {
+                    device: started.device.clone(),
+                    trainer: started.trainer.clone(),
+                    library: started.library.clone(),
+                    isa: started.isa.clone(),
+                });
             }
             Event::EpochFinished(epoch) => {
                 self.expect_attempt(epoch.trial, epoch.attempt, event)?;

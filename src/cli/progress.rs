@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::agent::Job;
 use crate::agent::search::Search;
-use crate::agent::trials::{Status, Trial};
+use crate::agent::trials::{Computer, Status, Trial};
 use crate::engine::{News, Report};
 use crate::events::{Event, Outcome, PhaseEnded, Scope};
 
@@ -162,6 +162,17 @@ impl Report for Progress {
                 return;
             }
             News::Trainer(_) => {}
+            News::OtherComputer { before, now } => {
+                let line = |c: &Computer| {
+                    format!("{} {} on {} ({})", c.trainer, c.library, c.device, c.isa)
+                };
+                self.say(&format!(
+                    "warning: until now training was done by {}, from now on by {}: \
+                     results may differ in some bits from those of an unbroken search",
+                    line(before),
+                    line(now)
+                ));
+            }
             News::Stopping => {
                 self.say("stopping after the running trial; once more to stop at once");
             }

@@ -15,6 +15,7 @@ pub mod session;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::agent::trials::Computer;
 use crate::agent::{Decision, Impossible, Job};
 use crate::events::{
     ArtifactReleased, AttemptLost, AttemptStarted, Event, Outcome, Scope, TrialFinished,
@@ -88,6 +89,13 @@ pub enum News<'a> {
         epoch: u32,
         /// Share of the epoch that is done.
         share: f64,
+    },
+    /// Training goes on with something else than before: its results may differ in some bits.
+    OtherComputer {
+        /// What the last attempt computed with.
+        before: Computer,
+        /// What the next one will.
+        now: Computer,
     },
     /// Asked to stop: the running trial is the last.
     Stopping,
@@ -187,6 +195,7 @@ impl<L: SharedLog> Engine<'_, L> {
     fn assign(&mut self, ordinal: u32) -> Result<(), EngineError> {
         let Some(hello) = self.crew.muster()? else { return Ok(()) };
         self.report.news(self.job, &News::Trainer(&hello));
+        self.warn_of_another_computer(&hello);
         let Some(trial) = self.job.trials().get(ordinal) else { return Ok(()) };
         let attempt = trial.attempts + 1;
         let request = self.request(trial);
@@ -203,6 +212,19 @@ impl<L: SharedLog> Engine<'_, L> {
         self.record(vec![started.into()])?;
         self.crew.assign(ordinal, attempt, request);
         Ok(())
+    }
+
+    fn warn_of_another_computer(&mut self, hello: &Hello) {
+        let now = Computer {
+            device: self.machine.device.clone(),
+            trainer: hello.program.clone(),
+            library: hello.library.clone(),
+            isa: hello.isa.clone(),
+        };
+        if let Some(before) = self.job.trials().computer().filter(|before| **before != now) {
+            let before = before.clone();
+            self.report.news(self.job, &News::OtherComputer { before, now });
+        }
     }
 
     fn request(&self, trial: &crate::agent::trials::Trial) -> TrainRequest {
