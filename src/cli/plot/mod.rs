@@ -6,6 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::output::terminal_width;
+use super::parameters::{OF_VALUES, QuarantineArgs, ValueArgs};
 use super::reading::{AtArgs, answer, choose, footer};
 use super::{CliError, Context, Exit, note};
 use crate::plot::{self, Figure, PlotError, Theme};
@@ -35,6 +36,10 @@ pub struct Args {
     /// How many samples the line of `learning` averages [default: 100, fewer in small searches]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     window: Option<u32>,
+    #[command(flatten)]
+    rows: QuarantineArgs,
+    #[command(flatten)]
+    q: ValueArgs,
     #[command(flatten)]
     at: AtArgs,
 }
@@ -66,8 +71,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     // Mistakes first: reading a store may take a while.
     let kind = kind(&args.name)?;
     let format = format(args)?;
-    let answer = answer(context, args.at.at)?;
+    if args.q.q.is_some() && !OF_VALUES.contains(&kind.name) {
+        return Err(CliError::usage(format!("--q: {} shows no Q-values", kind.name)));
+    }
+    let mut answer = answer(context, args.at.at)?;
+    args.rows.set(&mut answer)?;
     let search = one_search(&answer, args.search.as_deref(), "a figure")?;
+    args.q.check(&answer, &search)?;
     let asked = Asked { answer: &answer, search: &search, top: args.top, window: args.window };
     let Some(figure) = asked.figure(kind)? else {
         let message = format!("there is nothing to draw: {search} has {}", kind.without);
