@@ -109,7 +109,10 @@ pub(super) fn select(name: &str, rows: &SelectArgs, answer: &Answer) -> Result<S
 /// A printer for the rows of a question.
 pub(super) fn printer(format: FormatArgs, select: &Select) -> Printer {
     let printer = Printer::new(format, unit);
-    if select.columns.is_empty() { printer.dropping_columns() } else { printer }
+    match select.columns.is_empty() {
+        true => printer.dropping_columns("--columns chooses"),
+        false => printer,
+    }
 }
 
 /// What is said under the rows, of which `shown` were printed.
