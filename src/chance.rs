@@ -50,6 +50,13 @@ impl Stream {
         }
     }
 
+    /// A number from 0 to below 1: the upper 53 bits of the next 64, over 2^53.
+    pub fn unit(&mut self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
+        let upper = (self.bits() >> 11) as f64;
+        upper / (1_u64 << 53) as f64
+    }
+
     /// [`Stream::below`] for an index into something of length `n`.
     pub fn index(&mut self, n: usize) -> usize {
         #[expect(clippy::cast_possible_truncation, reason = "below(n) < n, which is a usize")]

@@ -8,7 +8,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use qtrail::agent::memory::Memory;
 use qtrail::agent::qtable::QTable;
 use qtrail::agent::space::Space;
 use qtrail::arch::dropout::{DropoutRule, place};
@@ -47,16 +46,15 @@ fn history() -> Option<Vec<Row>> {
 /// architecture, or the row's own.
 fn sweep(rows: &[Row], first: bool) -> (QTable, Space) {
     let space = Space::new(&SpaceConfig::paper(12), 32, 10).unwrap();
-    let (mut memory, mut rewards) = (Memory::default(), HashMap::new());
+    let mut q = QTable::new(space.pair_count(), 0.5);
+    let mut rewards = HashMap::new();
     for row in rows {
         let architecture = &row.notation.architecture;
         let reward = *rewards.entry(architecture.clone()).or_insert(row.accuracy);
         let reward = if first { reward } else { row.accuracy };
-        memory.push(&space.trajectory(architecture).unwrap(), reward);
+        let trajectory = space.trajectory(architecture).unwrap();
+        q.learn(&space, &trajectory, reward, Learning::default());
     }
-    let draws: Vec<u32> = (0..u32::try_from(rows.len()).unwrap()).collect();
-    let mut q = QTable::new(space.pair_count(), 0.5);
-    memory.replay(&space, &mut q, &draws, Learning::default());
     (q, space)
 }
 

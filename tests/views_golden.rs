@@ -136,6 +136,7 @@ fn samples() -> Vec<(Scope, Event)> {
         alpha: 0.01,
         gamma: 1.0,
         draws: vec![0, 250, 251, 70_000],
+        weights: vec![1.0, 0.5, 0.25, 1.0],
         q: hash(5),
     };
     let lost = AttemptLost { trial: 17, attempt: 1, counts: true, reason: "killed".into() };

@@ -1,9 +1,6 @@
 //! The replay memory: experiences in the order in which they were recorded.
 
-use super::qtable::QTable;
-use super::space::{PairId, Space};
-use crate::chance::Stream;
-use crate::config::learning::Learning;
+use super::space::PairId;
 
 /// Experiences, their trajectories laid end to end.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,6 +17,13 @@ impl Memory {
         self.pairs.extend(trajectory);
         self.ends.push(self.pairs.len());
         self.rewards.push(reward);
+    }
+
+    /// Changes what an experience is worth.
+    pub fn revalue(&mut self, index: usize, reward: f64) {
+        if let Some(place) = self.rewards.get_mut(index) {
+            *place = reward;
+        }
     }
 
     /// Number of experiences.
@@ -41,34 +45,11 @@ impl Memory {
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
         Some((&self.pairs[start..end], self.rewards[index]))
     }
-
-    /// Learns from the experiences at `draws`, in that order. An index outside is left out.
-    pub fn replay(&self, space: &Space, q: &mut QTable, draws: &[u32], with: Learning) {
-        for (trajectory, reward) in draws.iter().filter_map(|&draw| self.get(draw as usize)) {
-            q.learn(space, trajectory, reward, with);
-        }
-    }
-}
-
-/// `count` indices below `len`, uniform, with replacement (Baker et al. 2017, Algorithm 1).
-#[must_use]
-pub fn draw_uniform(len: usize, count: u32, chance: &mut Stream) -> Vec<u32> {
-    let index = |_| u32::try_from(chance.index(len)).unwrap_or(u32::MAX);
-    (0..count).map(index).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn draws_are_uniform_with_replacement() {
-        let draws = draw_uniform(10, 100_000, &mut Stream::new(5, "replay", 1));
-        let mut counts = [0_u32; 10];
-        draws.iter().for_each(|&draw| counts[draw as usize] += 1);
-        // Binomial(100000, 1/10): mean 10000, sd 95; ±4.5 sd.
-        assert!(counts.iter().all(|n| (9_573..=10_427).contains(n)), "{counts:?}");
-    }
 
     #[test]
     fn trajectories_come_back() {

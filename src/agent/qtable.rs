@@ -36,6 +36,11 @@ impl QTable {
         &self.updates
     }
 
+    /// Values and update counts, to be changed together.
+    pub(super) fn parts_mut(&mut self) -> (&mut [f64], &mut [u32]) {
+        (&mut self.values, &mut self.updates)
+    }
+
     /// The value of the best action of a state; untried actions count with their initial value.
     #[must_use]
     pub fn best(&self, space: &Space, state: StateId) -> f64 {
@@ -76,7 +81,7 @@ impl QTable {
 
 /// The greatest value. Four lanes, because replay spends its time here, and one comparison would
 /// wait for the other; the greatest is the same in any order.
-fn greatest(values: &[f64]) -> f64 {
+pub(super) fn greatest(values: &[f64]) -> f64 {
     let greater = |a: f64, b: f64| if b > a { b } else { a };
     let (fours, rest) = values.as_chunks::<4>();
     let lanes = fours.iter().fold([f64::NEG_INFINITY; 4], |lanes, four| {

@@ -7,19 +7,20 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::memory::{Memory, draw_uniform};
+use super::memory::Memory;
 use super::policy::sample;
 use super::qtable::QTable;
+use super::replay::{Draw, Facts, Learner, Order, sampler};
 use super::space::{Space, Trajectory};
 use super::trials::{Status, Trials, training_seed};
 use super::{Decision, Impossible, Job};
 use crate::arch::shape::Map;
 use crate::arch::{Architecture, PoolRule, Shapes};
 use crate::chance::Stream;
-use crate::config::learning::{Epsilon, Learning};
+use crate::config::SearchConfig;
+use crate::config::learning::Epsilon;
 use crate::config::recipe::WeightsOf;
 use crate::config::space::SpaceError;
-use crate::config::{ReplayPolicy, SearchConfig};
 use crate::events::{
     EpisodeSampled, Event, ExperienceRecorded, Hash, Outcome, PhaseEnd, PhaseEnded, ReplayUpdated,
     SearchFinished, SearchStarted, TrialLost, TrialPlanned,
@@ -31,8 +32,7 @@ pub struct Search {
     started: SearchStarted,
     config: SearchConfig,
     space: Arc<Space>,
-    q: QTable,
-    memory: Memory,
+    learner: Learner,
     trials: Trials,
     /// The trial of every architecture sampled so far.
     known: HashMap<Architecture, u32>,
@@ -48,6 +48,7 @@ pub struct Search {
 /// One sampled architecture.
 #[derive(Debug, Clone)]
 struct Episode {
+    phase: u32,
     trial: u32,
     trajectory: Trajectory,
 }
@@ -68,13 +69,14 @@ impl Search {
     /// [`SpaceError`] if the configured space cannot be built for the data.
     pub fn new(started: SearchStarted, config: SearchConfig) -> Result<Self, SpaceError> {
         let space = Space::new(&config.space, started.data.side, started.data.classes)?;
-        let q = QTable::new(space.pair_count(), config.learning.init);
+        let space = Arc::new(space);
+        let sampler = sampler(&config.replay.policy);
+        let learner = Learner::new(Arc::clone(&space), config.learning, Order::Backward, sampler);
         Ok(Self {
             started,
             config,
-            space: Arc::new(space),
-            q,
-            memory: Memory::default(),
+            space,
+            learner,
             trials: Trials::default(),
             known: HashMap::new(),
             episodes: Vec::new(),
@@ -106,13 +108,13 @@ impl Search {
     /// Its Q-table.
     #[must_use]
     pub fn q(&self) -> &QTable {
-        &self.q
+        self.learner.q()
     }
 
     /// Its replay memory.
     #[must_use]
     pub fn memory(&self) -> &Memory {
-        &self.memory
+        self.learner.memory()
     }
 
     /// Number of episodes.
@@ -175,23 +177,32 @@ impl Search {
         else {
             return Vec::new(); // only episodes with a reward are ever due
         };
-        let mut memory = self.memory.clone();
-        memory.push(trajectory, reward);
-        vec![ExperienceRecorded { episode, reward }.into(), self.replay(episode, &memory).into()]
+        let mut learner = self.learner.clone();
+        let mut chance = self.replay_chance(episode);
+        learner.push(trajectory, self.facts(episode, reward), &mut chance);
+        let draws = learner.replay(self.config.replay.draws, &mut chance).to_vec();
+        let weighted = draws.iter().any(|draw| draw.weight != 1.0);
+        let update = ReplayUpdated {
+            episode,
+            alpha: self.config.learning.alpha,
+            gamma: self.config.learning.gamma,
+            draws: draws.iter().map(|draw| draw.index).collect(),
+            weights: draws.iter().filter(|_| weighted).map(|draw| draw.weight).collect(),
+            q: Hash(learner.q().digest()),
+        };
+        vec![ExperienceRecorded { episode, reward }.into(), update.into()]
     }
 
-    fn replay(&self, episode: u32, memory: &Memory) -> ReplayUpdated {
-        let mut chance = Stream::new(self.started.seed, "replay", episode.into());
-        let draws = match self.config.replay.policy {
-            ReplayPolicy::Uniform => {
-                draw_uniform(memory.len(), self.config.replay.draws, &mut chance)
-            }
-        };
-        let mut q = self.q.clone();
-        memory.replay(&self.space, &mut q, &draws, self.config.learning);
-        let learning = self.config.learning;
-        let (alpha, gamma, q) = (learning.alpha, learning.gamma, Hash(q.digest()));
-        ReplayUpdated { episode, alpha, gamma, draws, q }
+    /// What the replay policy may know of an episode.
+    fn facts(&self, episode: u32, reward: f64) -> Facts {
+        let of = self.episode(episode);
+        let (phase, trial) = of.map_or((0, 1), |of| (of.phase, of.trial));
+        Facts { episode, phase, architecture: trial.saturating_sub(1), reward }
+    }
+
+    /// Chance of what follows an experience: what the policy keeps of it, then its draws.
+    fn replay_chance(&self, episode: u32) -> Stream {
+        Stream::new(self.started.seed, "replay", episode.into())
     }
 
     /// Why the current phase is over, if it is.
@@ -237,7 +248,7 @@ impl Search {
     fn sample(&self, epsilon: Epsilon) -> Vec<Event> {
         let episode = self.episode_count() + 1;
         let mut chance = Stream::new(self.started.seed, "sample", episode.into());
-        let trajectory = sample(&self.space, &self.q, epsilon, &mut chance);
+        let trajectory = sample(&self.space, self.q(), epsilon, &mut chance);
         let architecture = self.space.architecture(&trajectory);
         let known = self.known.get(&architecture).copied();
         let trial = known.unwrap_or_else(|| self.trials.next_ordinal());
@@ -283,7 +294,11 @@ impl Search {
             return impossible("the trial is not the one that answers the architecture");
         }
         self.known.insert(sampled.architecture.clone(), sampled.trial);
-        self.episodes.push(Episode { trial: sampled.trial, trajectory });
+        self.episodes.push(Episode {
+            phase: sampled.phase.into(),
+            trial: sampled.trial,
+            trajectory,
+        });
         let row = &mut self.phases.duplicates_in_a_row;
         *row = if sampled.duplicate { *row + 1 } else { 0 };
         if self.reward_of_episode(sampled.episode).is_some() {
@@ -309,7 +324,9 @@ impl Search {
         self.due.pop_front();
         self.unreplayed = Some(experience.episode);
         let trajectory = self.episodes[experience.episode as usize - 1].trajectory.clone();
-        self.memory.push(&trajectory, experience.reward);
+        let facts = self.facts(experience.episode, experience.reward);
+        let mut chance = self.replay_chance(experience.episode);
+        self.learner.push(&trajectory, facts, &mut chance);
         Ok(())
     }
 
@@ -317,13 +334,20 @@ impl Search {
         if self.unreplayed.take() != Some(update.episode) {
             return Err(Impossible::of(event, "it does not follow its experience"));
         }
-        if update.draws.iter().any(|&draw| draw as usize >= self.memory.len()) {
+        if update.draws.iter().any(|&draw| draw as usize >= self.memory().len()) {
             return Err(Impossible::of(event, "a draw is outside the memory"));
         }
-        let with =
-            Learning { alpha: update.alpha, gamma: update.gamma, init: self.config.learning.init };
-        self.memory.replay(&self.space, &mut self.q, &update.draws, with);
-        let found = Hash(self.q.digest());
+        if ![0, update.draws.len()].contains(&update.weights.len()) {
+            return Err(Impossible::of(event, "not every draw has a weight"));
+        }
+        if (update.alpha, update.gamma) != (self.config.learning.alpha, self.config.learning.gamma)
+        {
+            return Err(Impossible::of(event, "its constants are not those of the search"));
+        }
+        let draw = |(place, &index)| Draw { index, weight: update.weight(place) };
+        let draws: Vec<Draw> = update.draws.iter().enumerate().map(draw).collect();
+        self.learner.recall(&draws);
+        let found = Hash(self.q().digest());
         if found == update.q {
             Ok(())
         } else {

@@ -8,6 +8,7 @@
 pub mod learning;
 pub mod presets;
 pub mod recipe;
+pub mod replay;
 pub mod space;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use toml::{Table, Value};
 use crate::events::FailedReason;
 use learning::{Epsilon, Learning};
 use recipe::{Recipe, RecipeError, WeightsOf};
+use replay::{Policy, ReplayConfig};
 use space::SpaceConfig;
 
 /// Everything a search is told, except its seed, its name and where things lie.
@@ -188,25 +190,6 @@ impl Schedule {
     }
 }
 
-/// What is learned from after each episode.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReplayConfig {
-    /// `uniform`: every experience equally likely, with replacement.
-    pub policy: ReplayPolicy,
-    /// Draws after each episode, the paper's K.
-    pub draws: u32,
-}
-
-/// How experiences are drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ReplayPolicy {
-    /// Every experience equally likely, with replacement (Baker et al. 2017, Algorithm 1).
-    #[default]
-    Uniform,
-}
-
 /// What an experience is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -309,7 +292,8 @@ impl SearchConfig {
         let range = |key, value: String, rule| ConfigError::Range { key, value, rule };
         let unit = |x: f64| (0.0..=1.0).contains(&x);
         let Learning { alpha, gamma, init } = self.learning;
-        let draws_max = crate::events::ReplayUpdated::DRAWS;
+        let draws_max = self.replay.policy.draws_max();
+        let live = self.replay.policy.live();
         let rewards = [self.reward.chance, self.reward.non_finite, self.reward.too_large];
         let sampled = self.schedule.order == Order::Sample;
         let (phases, replay) = (&self.schedule.phases, &self.replay);
@@ -321,7 +305,17 @@ impl SearchConfig {
                 "replay.draws",
                 replay.draws.to_string(),
                 (1..=draws_max).contains(&replay.draws),
-                "1 to 700",
+                if draws_max == crate::events::ReplayUpdated::DRAWS {
+                    "1 to 700"
+                } else {
+                    "1 to 300 where draws have weights"
+                },
+            ),
+            (
+                "replay.policy",
+                replay.policy.to_string(),
+                live.is_ok(),
+                live.err().unwrap_or_default(),
             ),
             (
                 "reward",
@@ -398,7 +392,7 @@ fn base(flavour: Flavour) -> Table {
             phases: Vec::new(),
         },
         learning: Learning::default(),
-        replay: ReplayConfig { policy: ReplayPolicy::Uniform, draws },
+        replay: ReplayConfig { policy: Policy::Uniform, draws },
         reward: RewardConfig {
             accuracy: WeightsOf::Best,
             chance: None,

@@ -374,6 +374,8 @@ pub struct ReplayUpdated {
     pub gamma: f64,
     /// Indices into the memory, from 0 in the order in which experiences were recorded.
     pub draws: Vec<u32>,
+    /// What the learning rate was multiplied by, for each draw; empty if by 1 for all.
+    pub weights: Vec<f64>,
     /// Digest of the Q-table afterwards.
     pub q: Hash,
 }
@@ -381,6 +383,14 @@ pub struct ReplayUpdated {
 impl ReplayUpdated {
     /// Most draws in one event.
     pub const DRAWS: u32 = 700;
+    /// Most draws in one event where they have weights.
+    pub const WEIGHTED_DRAWS: u32 = 300;
+
+    /// The weight of a draw.
+    #[must_use]
+    pub fn weight(&self, draw: usize) -> f64 {
+        self.weights.get(draw).copied().unwrap_or(1.0)
+    }
 }
 
 /// A phase of the schedule ended.

@@ -133,8 +133,9 @@ impl Agent {
         recorded: &Recorded,
         update: &ReplayUpdated,
     ) -> Result<(), ViewError> {
-        let with = Learning { alpha: update.alpha, gamma: update.gamma, init: self.init };
-        for &draw in &update.draws {
+        for (place, &draw) in update.draws.iter().enumerate() {
+            let alpha = update.alpha * update.weight(place);
+            let with = Learning { alpha, gamma: update.gamma, init: self.init };
             if draw >= self.experiences {
                 return Err(impossible(recorded, format!("draw {draw} is outside the memory")));
             }
