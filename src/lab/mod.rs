@@ -13,6 +13,7 @@
 //! | `measure` | what came of it: exposure, rank correlations, the greedy architecture |
 //! | `rank` | Spearman's rho, Kendall's tau-b, bootstrap |
 //! | `study` | one row a policy: mean and standard deviation over seeds |
+//! | `settings` | what a study was told |
 //! | `laws` | what uniform replay does, exactly, without a single draw |
 
 pub mod history;
@@ -20,4 +21,5 @@ pub mod laws;
 pub mod measure;
 pub mod rank;
 pub mod rederive;
+pub mod settings;
 pub mod study;

@@ -97,6 +97,12 @@ const RANKED: &[Ranked] = &[
     ("kendall_trained", |samples| &samples.trained, Ranks::kendall),
 ];
 
+/// Whether a figure has an interval.
+#[must_use]
+pub fn has_interval(figure: &str) -> bool {
+    RANKED.iter().any(|(name, ..)| *name == figure)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
