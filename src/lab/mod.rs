@@ -23,3 +23,6 @@ pub mod rank;
 pub mod rederive;
 pub mod settings;
 pub mod study;
+
+#[cfg(test)]
+mod tests;

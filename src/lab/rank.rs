@@ -67,7 +67,7 @@ impl Ranks {
             xx += times * dx * dx;
             yy += times * dy * dy;
         }
-        Some(xy / (xx.sqrt() * yy.sqrt())).filter(|rho| rho.is_finite())
+        Some(xy / (xx * yy).sqrt()).filter(|rho| rho.is_finite())
     }
 
     /// Kendall's tau-b: concordant less discordant couples of pairs, over the geometric mean of
@@ -95,7 +95,7 @@ impl Ranks {
             }
         }
         #[expect(clippy::cast_precision_loss, reason = "couples of millions of pairs")]
-        let tau = excess as f64 / ((untied_x as f64).sqrt() * (untied_y as f64).sqrt());
+        let tau = excess as f64 / (untied_x as f64 * untied_y as f64).sqrt();
         Some(tau).filter(|tau| tau.is_finite())
     }
 }

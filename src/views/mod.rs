@@ -19,6 +19,7 @@
 //! | `appender` | [`Appender`]: keeps the model current behind a process that records |
 //! | `query` | [`open`]: a model that shows the whole log, or says why it does not |
 //! | `select` | rows of a table: filter, order, columns, limits |
+//! | `reward` | rewards by an expression over what is known of a trial |
 //! | `arguments` | parameters of result tables |
 //! | `times` | points in time as people write them |
 
@@ -35,6 +36,7 @@ mod imports;
 mod jobs;
 mod model;
 mod query;
+mod reward;
 mod schema;
 mod select;
 mod times;
@@ -46,6 +48,7 @@ pub use error::{Mistake, ViewError};
 pub use fold::FOLD_VERSION;
 pub use model::{Applied, ReadModel};
 pub use query::{Answer, At, Behind, Comparison, compare, open, rebuild};
+pub use reward::{FACTS, TrialReward, check_reward};
 pub use schema::{Column, TABLES_SQL, Table, table, tables};
 pub use select::{Rows, Select, suggestion};
 pub use times::parse_time;

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::super::progress::counter;
 use super::super::{CliError, Context};
-use super::history;
+use super::{history, rewards};
 use crate::agent::replay::Order;
 use crate::config::learning::Learning;
 use crate::config::replay::Policy;
@@ -16,7 +16,7 @@ use crate::lab::measure::{Measured, PathValue, Reference, measure};
 use crate::lab::rederive::{Check, Derived, Duplicates, Task, is_deterministic, rederive};
 use crate::lab::settings::{Named, Seeds, Settings};
 use crate::lab::study::{Row, row};
-use crate::views::Answer;
+use crate::views::{Answer, check_reward};
 
 /// Which policies, and how they learn.
 #[derive(Debug, Clone, clap::Args)]
@@ -44,6 +44,13 @@ pub struct LessonArgs {
     /// the memory by then
     #[arg(long, value_name = "RULE", default_value = "first", value_parser = Duplicates::of_name)]
     duplicates: Duplicates,
+    /// The reward: an expression over the facts of a trial, as in
+    /// "accuracy - 0.02*ln(params/1e6)" [default: as recorded]
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
+    reward: Option<String>,
+    /// What to do about trials that lack a fact of --reward
+    #[arg(long, value_enum, default_value_t)]
+    missing: Missing,
     /// Lets rows of imported logs count that are in quarantine
     #[arg(long)]
     include_quarantined: bool,
@@ -57,6 +64,16 @@ pub struct LessonArgs {
     /// What a trajectory is worth by a Q-table: mean, terminal or min of its values
     #[arg(long, value_name = "VALUE", default_value = "mean", value_parser = PathValue::of_name)]
     path_value: PathValue,
+}
+
+/// What to do about trials that lack a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Missing {
+    /// Refuse
+    #[default]
+    Fail,
+    /// Leave them out
+    Skip,
 }
 
 fn alpha(text: &str) -> Result<f64, String> {
@@ -75,8 +92,16 @@ fn finite(text: &str) -> Result<f64, String> {
 }
 
 impl LessonArgs {
+    /// Finds mistakes that need no store.
+    pub(crate) fn check(&self) -> Result<Vec<Policy>, CliError> {
+        if let Some(expression) = &self.reward {
+            check_reward(expression)?;
+        }
+        self.policies()
+    }
+
     /// The policies, at least one and none twice.
-    pub(crate) fn policies(&self) -> Result<Vec<Policy>, CliError> {
+    fn policies(&self) -> Result<Vec<Policy>, CliError> {
         let mut policies: Vec<Policy> = Vec::new();
         for text in self.policies.iter().flat_map(|list| Policy::split(list)) {
             let policy: Policy = text.parse().map_err(|error| {
@@ -99,7 +124,7 @@ impl LessonArgs {
     pub(crate) fn lesson(
         &self,
         context: &Context,
-        answer: &Answer,
+        answer: &mut Answer,
         label: &str,
     ) -> Result<Lesson, CliError> {
         let end = answer.as_of.position;
@@ -113,8 +138,8 @@ impl LessonArgs {
             path_value: self.path_value,
             include_quarantined: self.include_quarantined,
             shuffle: self.shuffle,
-            reward: None,
-            skip_missing: false,
+            reward: self.reward.clone(),
+            skip_missing: self.missing == Missing::Skip,
             seeds: self.seeds.clone(),
             learning: Learning {
                 alpha: self.alpha.unwrap_or(recorded.alpha),
@@ -122,8 +147,7 @@ impl LessonArgs {
                 init: self.init.unwrap_or(recorded.init),
             },
         };
-        let reference = reference(&history)?;
-        Ok(Lesson { settings, history, reference })
+        Lesson::new(answer, settings, history)
     }
 }
 
@@ -150,6 +174,16 @@ pub(crate) struct Learned {
 }
 
 impl Lesson {
+    /// Gives a history the rewards that the settings ask for.
+    fn new(answer: &mut Answer, settings: Settings, history: History) -> Result<Self, CliError> {
+        let reference = reference(&history)?;
+        let history = match &settings.reward {
+            None => history,
+            Some(expression) => rewards::apply(answer, &settings, expression, history)?,
+        };
+        Ok(Self { settings, history, reference })
+    }
+
     /// The seeds that a policy is run under: one if all give the same.
     pub(crate) fn seeds(&self, policy: &Policy) -> &[u64] {
         let seeds = self.settings.seeds.0.as_slice();

@@ -2,6 +2,7 @@
 
 pub(super) mod history;
 pub(super) mod lesson;
+mod rewards;
 mod rows;
 
 use std::path::{Path, PathBuf};
@@ -48,11 +49,11 @@ pub struct Args {
 /// What a person is to be told; exit code 1 if `as-logged` finds another Q-table than on record.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     // Mistakes first: reading a store may take a while.
-    let policies = args.lesson.policies()?;
+    let policies = args.lesson.check()?;
     rows::check(&args.columns, args.exposure)?;
-    let answer = answer(context, args.at.at)?;
+    let mut answer = answer(context, args.at.at)?;
     let label = history::search(&answer, args.search.as_deref())?;
-    let lesson = args.lesson.lesson(context, &answer, &label)?;
+    let lesson = args.lesson.lesson(context, &mut answer, &label)?;
     if let Some(file) = &args.export_q {
         export(file, &lesson, &policies)?;
     }
