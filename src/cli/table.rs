@@ -104,7 +104,7 @@ impl ParameterArgs {
 }
 
 /// Tables about the whole store: all searches unless told otherwise.
-const OF_THE_STORE: &[&str] = &["searches", "events", "published", "published_attacks"];
+const OF_THE_STORE: &[&str] = &["searches", "events", "replays", "published", "published_attacks"];
 /// Tables of Q-values.
 const OF_VALUES: &[&str] = &["qtable", "qdepth", "qfield"];
 

@@ -64,9 +64,9 @@ impl Kind {
     #[must_use]
     pub fn what(self) -> &'static str {
         match self {
-            Self::Exact => "exact: follows from the recorded experiences and the policy",
+            Self::Exact => "exact: follows from the recorded experiences and the policy, without more",
             Self::Prequential => {
-                "prequential: each new architecture ranked by the Q-table before it was learned from"
+                "each new architecture ranked by the Q-table before it was learned from"
             }
             Self::InSample => {
                 "in-sample: architectures that were learned from ranked again; compares policies, \

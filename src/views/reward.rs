@@ -167,7 +167,12 @@ impl Expression {
                 ')' => match open.pop() {
                     Some((_, Some((name, least, most, count)))) => {
                         if !(least..=most).contains(&count) {
-                            return wrong(format!("{name} has {count} arguments"));
+                            let takes = match (least, most) {
+                                (1, 1) => "1 argument".to_owned(),
+                                (least, most) if least == most => format!("{least} arguments"),
+                                _ => format!("{least} to {most} arguments"),
+                            };
+                            return wrong(format!("{name} takes {takes}, not {count}"));
                         }
                     }
                     Some(_) => {}
@@ -307,7 +312,7 @@ mod tests {
         let cases = [
             ("acuracy * 2", "no fact is called `acuracy`", "acuracy"),
             ("accuracy + random()", "no function is called `random`", "random"),
-            ("max(accuracy)", "max has 1 arguments", ")"),
+            ("max(accuracy)", "max takes 2 to 20 arguments, not 1", ")"),
             ("accuracy)", "a `)` without its `(`", ")"),
             ("2 * (accuracy", "a `(` without its `)`", "("),
             ("accuracy --1", "`--` begins a comment", "-"),

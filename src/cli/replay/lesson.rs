@@ -147,7 +147,7 @@ impl LessonArgs {
                 init: self.init.unwrap_or(recorded.init),
             },
         };
-        Lesson::new(answer, settings, history)
+        Lesson::new(Some(answer), settings, history)
     }
 }
 
@@ -174,12 +174,18 @@ pub(crate) struct Learned {
 }
 
 impl Lesson {
-    /// Gives a history the rewards that the settings ask for.
-    fn new(answer: &mut Answer, settings: Settings, history: History) -> Result<Self, CliError> {
+    /// Gives a history the rewards that the settings ask for, of which `answer` knows the facts.
+    pub(crate) fn new(
+        answer: Option<&mut Answer>,
+        settings: Settings,
+        history: History,
+    ) -> Result<Self, CliError> {
         let reference = reference(&history)?;
-        let history = match &settings.reward {
-            None => history,
-            Some(expression) => rewards::apply(answer, &settings, expression, history)?,
+        let history = match (&settings.reward, answer) {
+            (Some(expression), Some(answer)) => {
+                rewards::apply(answer, &settings, expression, history)?
+            }
+            _ => history,
         };
         Ok(Self { settings, history, reference })
     }

@@ -4,6 +4,7 @@ pub(super) mod history;
 pub(super) mod lesson;
 mod rewards;
 mod rows;
+pub(super) mod study;
 
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,15 @@ pub struct Args {
     /// Writes the Q-table to a file, in the authors' 17 columns; of one policy and one seed
     #[arg(long, value_name = "FILE")]
     export_q: Option<PathBuf>,
+    /// Records what came of it under this name: `qtrail table replays`
+    #[arg(long, value_name = "NAME")]
+    save: Option<String>,
+    /// Does a recorded study again and says whether the same comes out
+    #[arg(long, value_name = "NAME", conflicts_with_all = [
+        "search", "policies", "k", "alpha", "gamma", "init", "reward", "include_quarantined",
+        "shuffle", "exposure", "export_q", "save", "columns", "at",
+    ])]
+    check: Option<String>,
     /// Only these columns, in this order
     #[arg(long, value_name = "COL,…", value_delimiter = ',')]
     columns: Vec<String>,
@@ -48,11 +58,17 @@ pub struct Args {
 /// # Errors
 /// What a person is to be told; exit code 1 if `as-logged` finds another Q-table than on record.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
+    if let Some(name) = &args.check {
+        return study::find(&answer(context, None)?, name)?.check(context);
+    }
     // Mistakes first: reading a store may take a while.
     let policies = args.lesson.check()?;
     rows::check(&args.columns, args.exposure)?;
     let mut answer = answer(context, args.at.at)?;
     let label = history::search(&answer, args.search.as_deref())?;
+    if let Some(name) = &args.save {
+        study::check_name(&answer, name)?;
+    }
     let lesson = args.lesson.lesson(context, &mut answer, &label)?;
     if let Some(file) = &args.export_q {
         export(file, &lesson, &policies)?;
@@ -63,7 +79,11 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         true => shown.exposure(args.format, &args.columns)?,
         false => shown.summary(args.format, &args.columns)?,
     }
-    checked(&learned)
+    checked(&learned)?;
+    match &args.save {
+        Some(name) => study::save(context, name, &lesson, &learned, answer.as_of.position),
+        None => Ok(()),
+    }
 }
 
 /// Says how `as-logged` compares with the record.
