@@ -45,34 +45,50 @@ impl PathValue {
     }
 }
 
-/// How far a number can be trusted to say what it seems to say.
+/// Figures that belong together, and how far they can be trusted to say what they seem to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// It follows from the history and the policy, without more.
-    Exact,
-    /// Architectures are predicted before they are learned from.
-    Prequential,
-    /// What was learned from is predicted: too good, but comparable between policies.
-    InSample,
+pub enum Section {
+    /// Architectures ranked before they are learned from.
+    Prediction,
+    /// Who was drawn, how often and how soon.
+    Draws,
+    /// Who was not drawn at all.
+    Never,
+    /// Architectures ranked that were learned from.
+    Ranks,
+    /// The Q-table at the end.
+    Table,
 }
 
-impl Kind {
-    /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Prequential, Self::Exact, Self::InSample];
+impl Section {
+    /// All of them, the main one first.
+    pub const ALL: [Self; 5] =
+        [Self::Prediction, Self::Draws, Self::Never, Self::Ranks, Self::Table];
 
-    /// What is said of it under a table.
+    /// What is said over it.
     #[must_use]
-    pub fn what(self) -> &'static str {
+    pub fn title(self) -> &'static str {
         match self {
-            Self::Exact => "exact: follows from the recorded experiences and the policy, without more",
-            Self::Prequential => {
-                "each new architecture ranked by the Q-table before it was learned from"
+            Self::Prediction => {
+                "Ranking each new architecture before it is learned from (prequential)"
             }
-            Self::InSample => {
-                "in-sample: architectures that were learned from ranked again; compares policies, \
-                 predicts nothing"
+            Self::Draws => "Draws per experience (exact re-derivation)",
+            Self::Never => "Share of experiences that are never drawn (exact re-derivation)",
+            Self::Ranks => {
+                "Ranking architectures that were learned from (in-sample: compares policies, \
+                 predicts nothing)"
+            }
+            Self::Table => {
+                "The Q-table (exact re-derivation), and what it would choose (accuracy as on \
+                 record, else unknown)"
             }
         }
+    }
+
+    /// Whether what was learned from is predicted: too good, but comparable between policies.
+    #[must_use]
+    pub fn is_in_sample(self) -> bool {
+        self == Self::Ranks
     }
 }
 
@@ -83,15 +99,15 @@ pub struct Figure {
     pub name: &'static str,
     /// What it is.
     pub what: &'static str,
-    /// How far it can be trusted.
-    pub kind: Kind,
+    /// Where it belongs.
+    pub section: Section,
 }
 
 macro_rules! figures {
-    ($($name:ident $kind:ident $what:literal,)*) => {
+    ($($name:ident $section:ident $what:literal,)*) => {
         /// All figures, in the order of their columns.
         pub const FIGURES: &[Figure] =
-            &[$(Figure { name: stringify!($name), what: $what, kind: Kind::$kind },)*];
+            &[$(Figure { name: stringify!($name), what: $what, section: Section::$section },)*];
 
         /// The figures of one policy under one seed; `None` where there is no such number.
         #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -110,25 +126,25 @@ macro_rules! figures {
 }
 
 figures! {
-    prequential Prequential "rank correlation (Spearman) of path value and reward over new architectures",
-    prequential_trained Prequential "the same over those whose training did not fail",
-    first_tenth Exact "draws per experience of the earliest tenth",
-    last_tenth Exact "draws per experience of the latest tenth",
-    last_phase Exact "draws per experience of the last phase",
-    never Exact "share of all experiences that were never drawn",
-    never_first_tenth Exact "share of the earliest tenth that was never drawn",
-    never_last_tenth Exact "share of the latest tenth that was never drawn",
-    never_last_phase Exact "share of the last phase that was never drawn",
-    first_draw Exact "median episodes from an experience to its first draw; never counts as longest",
-    own_step Exact "share of experiences that were drawn in their own step",
-    gini Exact "inequality of draws: 0 if all are drawn equally often, towards 1 if few get all",
-    spearman InSample "rank correlation of path value and reward over distinct architectures",
-    spearman_trained InSample "the same over those whose training did not fail",
-    kendall InSample "Kendall's tau-b of path value and reward over distinct architectures",
-    kendall_trained InSample "the same over those whose training did not fail",
-    top10 InSample "of the ten architectures of highest path value, how many are among the ten best",
-    rms Exact "root mean square distance to the Q-table on record, over pairs that either has learned",
-    updates Exact "updates of a Q-value",
+    prequential Prediction "rank correlation (Spearman) of path value and reward over new architectures",
+    prequential_trained Prediction "the same over those whose training did not fail",
+    first_tenth Draws "draws per experience of the earliest tenth",
+    last_tenth Draws "draws per experience of the latest tenth",
+    last_phase Draws "draws per experience of the last phase",
+    never Never "share of all experiences that were never drawn",
+    never_first_tenth Never "share of the earliest tenth that was never drawn",
+    never_last_tenth Never "share of the latest tenth that was never drawn",
+    never_last_phase Never "share of the last phase that was never drawn",
+    first_draw Draws "median episodes from an experience to its first draw; never counts as longest",
+    own_step Draws "share of experiences that were drawn in their own step",
+    gini Draws "inequality of draws: 0 if all are drawn equally often, towards 1 if few get all",
+    spearman Ranks "rank correlation of path value and reward over distinct architectures",
+    spearman_trained Ranks "the same over those whose training did not fail",
+    kendall Ranks "Kendall's tau-b of path value and reward over distinct architectures",
+    kendall_trained Ranks "the same over those whose training did not fail",
+    top10 Ranks "of the ten architectures of highest path value, how many are among the ten best",
+    rms Table "root mean square distance to the Q-table on record, over pairs that either has learned",
+    updates Table "updates of a Q-value",
 }
 
 /// One policy under one seed.

@@ -92,6 +92,11 @@ fn finite(text: &str) -> Result<f64, String> {
 }
 
 impl LessonArgs {
+    /// Whether a policy is named.
+    pub(crate) fn is_asked(&self) -> bool {
+        !self.policies.is_empty()
+    }
+
     /// Finds mistakes that need no store.
     pub(crate) fn check(&self) -> Result<Vec<Policy>, CliError> {
         if let Some(expression) = &self.reward {
@@ -148,6 +153,18 @@ impl LessonArgs {
             },
         };
         Lesson::new(Some(answer), settings, history)
+    }
+}
+
+impl Learned {
+    /// Draws of each experience, in the mean over seeds.
+    pub(crate) fn draws(&self) -> Vec<f64> {
+        let count = self.measured.first().map_or(0, |one| one.counts.len());
+        let seeds = self.measured.len() as f64;
+        let drawn = |index: usize| {
+            self.measured.iter().map(|one| f64::from(one.counts[index])).sum::<f64>() / seeds
+        };
+        (0..count).map(drawn).collect()
     }
 }
 

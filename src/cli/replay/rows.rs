@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::super::CliError;
 use super::super::output::{FormatArgs, Hint, Printer};
+use super::super::{CliError, say};
 use super::lesson::{Learned, Lesson};
-use crate::lab::measure::{FIGURES, Kind};
-use crate::lab::study::{Row, Summary};
+use crate::lab::measure::{FIGURES, Measured, Section};
+use crate::lab::settings::Named;
+use crate::lab::study::{Row, Summary, has_interval};
 use crate::views::{Rows as _, Value, suggestion};
 
 /// Columns besides the figures.
@@ -46,17 +47,43 @@ pub(super) struct Shown<'a> {
 type Column = (String, Vec<Value>);
 
 impl Shown<'_> {
-    /// One row a policy.
+    /// One row a policy; for people in several tables, one below the other.
     pub(super) fn summary(&self, format: FormatArgs, wanted: &[String]) -> Result<(), CliError> {
         let people = format.format.is_for_people();
+        let (columns, rows) = (self.columns(people), self.learned.len());
+        let footer = self.footer(people);
+        if !people || !wanted.is_empty() {
+            return print(Printer::new(format, unit), &choose(&columns, wanted), rows, &footer);
+        }
+        for section in Section::ALL {
+            let figures = FIGURES.iter().filter(|figure| figure.section == section);
+            let mut names = vec!["policy"];
+            names.extend(figures.map(|figure| figure.name));
+            match section {
+                Section::Prediction => names.insert(1, "seeds"),
+                Section::Table => names.extend(AFTER.iter().copied().chain([SECONDS])),
+                _ => {}
+            }
+            let names: Vec<String> = names.into_iter().map(ToOwned::to_owned).collect();
+            let last = section == Section::Table;
+            let footer = if last { footer.as_slice() } else { &[String::new()] };
+            say(section.title());
+            print(Printer::new(format, |_| Hint::default()), &choose(&columns, &names), rows, footer)?;
+        }
+        Ok(())
+    }
+
+    /// All columns of the summary. One name may stand for several: mean, deviation, ends.
+    fn columns(&self, people: bool) -> Vec<(&'static str, Vec<Column>)> {
         let rows: Vec<&Row> = self.learned.iter().map(|learned| &learned.row).collect();
-        let mut columns: Vec<(&str, Vec<Column>)> = Vec::new();
-        let mut add = |name: &'static str, value: &dyn Fn(&Row) -> Value| {
+        let single = |name: &'static str, value: &dyn Fn(&Row) -> Value| {
             let values = rows.iter().map(|row| value(row)).collect();
-            columns.push((name, vec![(name.to_owned(), values)]));
+            (name, vec![(name.to_owned(), values)])
         };
-        add("policy", &|row| Value::Text(row.policy.to_string()));
-        add("seeds", &|row| whole(row.seeds));
+        let mut columns = vec![
+            single("policy", &|row| Value::Text(row.policy.to_string())),
+            single("seeds", &|row| whole(row.seeds)),
+        ];
         for (index, figure) in FIGURES.iter().enumerate() {
             let summaries: Vec<Summary> = rows.iter().map(|row| row.figures[index]).collect();
             let parts = match people {
@@ -65,27 +92,20 @@ impl Shown<'_> {
             };
             columns.push((figure.name, parts));
         }
-        let mut add = |name: &'static str, value: &dyn Fn(&Row) -> Value| {
-            let values = rows.iter().map(|row| value(row)).collect();
-            columns.push((name, vec![(name.to_owned(), values)]));
-        };
-        add("greedy_accuracy", &|row| match row.greedy.accuracy {
+        columns.push(single("greedy_accuracy", &|row| match row.greedy.accuracy {
+            Some(accuracy) if people => Value::Text(format!("{accuracy:.4}")),
             Some(accuracy) => Value::Real(accuracy),
             None if people => Value::Text("unknown".to_owned()),
             None => Value::Null,
-        });
-        add("greedy_seeds", &|row| whole(row.greedy_seeds));
-        add("greedy", &|row| Value::Text(row.greedy.architecture.to_string()));
+        }));
+        columns.push(single("greedy_seeds", &|row| whole(row.greedy_seeds)));
+        columns.push(single("greedy", &|row| Value::Text(row.greedy.architecture.to_string())));
         if people {
-            let seconds = self.learned.iter().map(|learned| Value::Real(learned.seconds));
+            let seconds = self.learned.iter().map(|learned| learned.seconds);
+            let seconds = seconds.map(|seconds| Value::Text(format!("{seconds:.2}")));
             columns.push((SECONDS, vec![(SECONDS.to_owned(), seconds.collect())]));
         }
-        let chosen = choose(columns, wanted);
-        let mut printer = Printer::new(format, unit);
-        if wanted.is_empty() {
-            printer = printer.dropping_columns();
-        }
-        print(printer, &chosen, rows.len(), &self.footer(people))
+        columns
     }
 
     /// One row an experience and policy, with its draws in the mean over seeds.
@@ -96,7 +116,7 @@ impl Shown<'_> {
         let mut count = 0;
         for learned in self.learned {
             for (index, one) in history.experiences.iter().enumerate() {
-                let drawn = |measured: &crate::lab::measure::Measured| measured.counts[index];
+                let drawn = |measured: &Measured| measured.counts[index];
                 let draws = Summary::of(
                     learned.measured.iter().map(|measured| Some(f64::from(drawn(measured)))),
                 );
@@ -122,7 +142,7 @@ impl Shown<'_> {
                 count += 1;
             }
         }
-        let chosen = choose(columns, wanted);
+        let chosen = choose(&columns, wanted);
         let footer = vec![
             format!(
                 "draws: in the mean over seeds {}; never: share of the seeds under which it was \
@@ -138,25 +158,16 @@ impl Shown<'_> {
     fn footer(&self, people: bool) -> Vec<String> {
         let (history, settings) = (&self.lesson.history, &self.lesson.settings);
         let learning = settings.learning;
-        let mut lines = Vec::new();
-        for kind in Kind::ALL {
-            let of_kind = FIGURES.iter().filter(|figure| figure.kind == kind);
-            let names: Vec<&str> = of_kind.map(|figure| figure.name).collect();
-            lines.push(format!("{}: {}", names.join(", "), kind.what()));
-        }
-        lines.push(
-            "not known: what would have been sampled under another policy; accuracy is on record \
-             only of what was (greedy_accuracy: else unknown)"
+        let mut lines = vec![
+            "not known: what would have been sampled under another policy; the experiences are \
+             those on record"
                 .to_owned(),
-        );
-        lines.push(
-            "greedy: the best action at each step, of equal ones the first in stored order"
-                .to_owned(),
-        );
+        ];
         if people && self.learned.iter().any(|learned| learned.row.seeds > 1) {
             lines.push(
                 "mean ± standard deviation over seeds [95 % bootstrap over architectures and \
-                 seeds]; seeds 0: all give the same"
+                 seeds]; seeds 0: all give the same. greedy: of equal actions the first in stored \
+                 order, under greedy_seeds of the seeds; seconds a seed"
                     .to_owned(),
             );
         }
@@ -170,10 +181,13 @@ impl Shown<'_> {
             learning.alpha,
             learning.gamma,
             learning.init,
-            crate::lab::settings::Named::named(settings.order),
+            settings.order.named(),
             settings.duplicates.name(),
             settings.seeds,
         );
+        if let Some(reward) = &settings.reward {
+            let _ = write!(told, ", reward {reward}");
+        }
         if settings.shuffle {
             told += ", shuffled within phases";
         }
@@ -187,9 +201,9 @@ impl Shown<'_> {
 }
 
 /// The columns wanted, in their order, or all.
-fn choose(columns: Vec<(&str, Vec<Column>)>, wanted: &[String]) -> Vec<Column> {
+fn choose(columns: &[(&str, Vec<Column>)], wanted: &[String]) -> Vec<Column> {
     if wanted.is_empty() {
-        return columns.into_iter().flat_map(|(_, parts)| parts).collect();
+        return columns.iter().flat_map(|(_, parts)| parts.clone()).collect();
     }
     let of_name = |name: &String| {
         columns.iter().find(|(column, _)| *column == name.trim()).map(|(_, parts)| parts.clone())
@@ -248,7 +262,7 @@ fn exact(name: &str, summaries: &[Summary]) -> Vec<Column> {
     };
     let mut columns: Vec<Column> =
         vec![column("", &|summary| summary.mean), column("_sd", &|summary| summary.sd)];
-    if crate::lab::study::has_interval(name) {
+    if has_interval(name) {
         columns.push(column("_low", &|summary| summary.interval.map(|ends| ends.0)));
         columns.push(column("_high", &|summary| summary.interval.map(|ends| ends.1)));
     }
@@ -258,7 +272,7 @@ fn exact(name: &str, summaries: &[Summary]) -> Vec<Column> {
 /// What the header says of a figure besides its name.
 fn unit(name: &str) -> Hint {
     let figure = FIGURES.iter().find(|figure| figure.name == name);
-    let in_sample = figure.is_some_and(|figure| figure.kind == Kind::InSample);
+    let in_sample = figure.is_some_and(|figure| figure.section.is_in_sample());
     Hint { unit: in_sample.then_some("in-sample"), json: false }
 }
 
