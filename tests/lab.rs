@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use common::World;
 use qtrail::agent::replay::Order;
 use qtrail::config::replay::Policy;
-use qtrail::events::{Event, Recorded};
+use qtrail::events::{Event, Recorded, Scope};
 use qtrail::lab::history::{Folder, History};
 use qtrail::lab::laws::Uniform;
 use qtrail::lab::measure::{PathValue, Reference, measure};
@@ -23,7 +23,7 @@ use qtrail::lab::rederive::{Check, Duplicates, Task, rederive};
 fn fold(events: &[Recorded], number: u32) -> History {
     let mut folder = Folder::default();
     for recorded in events {
-        if recorded.scope == qtrail::events::Scope::Search(number) {
+        if recorded.scope == Scope::Search(number) {
             folder.push(&recorded.event).unwrap();
         }
     }
@@ -162,7 +162,8 @@ fn a_sweep_of_the_authors_log_gives_the_known_values() {
 #[test]
 fn uniform_on_the_authors_log_hardly_replays_the_latest() {
     let Some(world) = authors() else { return };
-    let ran = world.run("m", &["replay", "--policy", "uniform", "--seeds", "0..3", "--format", "json"]);
+    let ran =
+        world.run("m", &["replay", "--policy", "uniform", "--seeds", "0..3", "--format", "json"]);
     let rows: serde_json::Value = serde_json::from_str(&ran.code(0).stdout()).unwrap();
     let figure = |name: &str| rows[0][name].as_f64().unwrap();
     // Means over four seeds; their standard deviations are 0.15 and 0.09.
@@ -170,7 +171,8 @@ fn uniform_on_the_authors_log_hardly_replays_the_latest() {
     assert!((figure("last_tenth") - 6.66).abs() < 0.25);
     assert!((figure("never") * 1_910.0 - 14.3).abs() < 5.0);
     assert!((figure("gini") - 0.4997).abs() < 0.005);
-    let again = world.run("m", &["replay", "--policy", "uniform", "--seeds", "0..3", "--format", "json"]);
+    let again =
+        world.run("m", &["replay", "--policy", "uniform", "--seeds", "0..3", "--format", "json"]);
     assert_eq!(again.stdout(), ran.stdout(), "the same seeds, the same bytes");
 }
 
@@ -190,4 +192,80 @@ fn what_cannot_be_is_said() {
     said(&["--policy", "sweep", "--reward", "acuracy"], "^^^^^^^");
     said(&["--policy", "sweep", "--reward", "accuracy - seconds"], "1789 lack seconds");
     said(&["nobody", "--policy", "sweep"], "no search is called nobody");
+}
+
+/// The events of studies in a store.
+fn studies(world: &World, store: &str) -> Vec<Event> {
+    let events = world.events(store).into_iter().map(|recorded| recorded.event);
+    let of_study = |event: &Event| {
+        matches!(event, Event::StudyStarted(_) | Event::StudyRow(_) | Event::StudyFinished(_))
+    };
+    events.filter(of_study).collect()
+}
+
+#[test]
+fn a_study_is_done_again_to_the_last_bit() {
+    let world = World::new();
+    history::finished().store(&world.path("s"));
+    let digest = world.digest("s");
+    let replay = ["replay", "--policy", "uniform,sweep,as-logged", "--seeds", "0..2"];
+    let saved = [&replay[..], &["--path-value", "min", "--alpha", "0.3", "--save", "a"]].concat();
+    world.run("s", &saved).code(0).says("saved as study 1, a");
+    world.run("s", &saved).code(2).says("a study called a is in the store");
+    let reward = ["--reward", "accuracy - depth/50", "--save", "b"];
+    world.run("s", &[&replay[..2], &["sweep"], &reward].concat()).code(0).says("as study 2");
+    for name in ["a", "b"] {
+        world.run("s", &["replay", "--check", name]).code(0).says("all equal");
+    }
+    world.run("s", &["replay", "--check", "c"]).code(2).says("no study of replay is called c");
+    world.run("s", &["plot", "exposure", "--study", "a"]).code(0).says("as-logged: ");
+    world.run("s", &["log", "verify"]).code(0);
+    assert_eq!(world.digest("s"), digest, "a search is the same whether it was studied or not");
+
+    // One bit of one number.
+    let mut history = history::finished();
+    let mut events = studies(&world, "s");
+    let Event::StudyRow(row) = &mut events[1] else { panic!("{events:?}") };
+    let mean = row.figures[2].mean.as_mut().unwrap();
+    *mean = f64::from_bits(mean.to_bits() ^ 1);
+    let name = row.figures[2].name.clone();
+    history.record(Scope::Store, events);
+    history.store(&world.path("other"));
+    let check = world.run("other", &["replay", "--check", "a"]);
+    check.code(1).says(&format!("uniform, {name}, mean: recorded")).says("1 numbers are not");
+    world.run("other", &["replay", "--check", "b"]).code(0);
+}
+
+#[test]
+fn a_study_counts_once_it_is_complete() {
+    let world = World::new();
+    history::finished().store(&world.path("s"));
+    let replay = ["replay", "--policy", "sweep", "--save", "a"];
+    world.run("s", &replay).code(0);
+    let mut events = studies(&world, "s");
+    events.pop();
+    let mut history = history::finished();
+    history.record(Scope::Store, events);
+    history.store(&world.path("killed"));
+    world.run("killed", &["table", "replays", "--require"]).code(1);
+    world.run("killed", &["replay", "--check", "a"]).code(2);
+    world.run("killed", &replay).code(0).says("saved as study 2, a");
+    world.run("killed", &["replay", "--check", "a"]).code(0).says("1 policies");
+}
+
+#[test]
+fn as_logged_compares_every_digest_on_record() {
+    let world = World::new();
+    history::imported().store(&world.path("s"));
+    let replay =
+        |more: &[&str]| world.run("s", &[&["replay", "--policy", "as-logged"], more].concat());
+    let count = digests(&history::finished().events).len();
+    replay(&["first"]).code(0).says(&format!("{count} digests of Q-tables on record, all equal"));
+    // An import that was killed is no search; one that is complete has no draws.
+    replay(&["killed"]).code(2).says("no search is called killed");
+    replay(&["svhn"]).code(2).says("is not on record");
+    replay(&["first", "--at", "40"]).code(0).says("as of event 40").says("all equal");
+    let exposure = replay(&["first", "--exposure", "--format", "csv", "--no-header"]);
+    let rows = exposure.code(0).stdout();
+    assert_eq!(rows.lines().count(), fold(&history::finished().events, 1).experiences.len());
 }

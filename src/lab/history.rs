@@ -12,7 +12,9 @@ use crate::agent::space::{Space, Trajectory};
 use crate::arch::Architecture;
 use crate::chance::Stream;
 use crate::config::SearchConfig;
-use crate::events::{Event, Hash, ImportedPair, ImportedRow, Outcome, ReplayUpdated, SearchStarted};
+use crate::events::{
+    Event, Hash, ImportedPair, ImportedRow, Outcome, ReplayUpdated, SearchStarted,
+};
 
 /// What a search experienced.
 #[derive(Debug, Clone)]

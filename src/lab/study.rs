@@ -58,12 +58,10 @@ impl Summary {
 #[must_use]
 pub fn row(policy: &Policy, deterministic: bool, measured: &[Measured], seed: u64) -> Row {
     let values: Vec<Vec<Option<f64>>> = measured.iter().map(|one| one.figures.values()).collect();
-    let mut figures: Vec<Summary> = (0..FIGURES.len())
-        .map(|index| Summary::of(values.iter().map(|of| of[index])))
-        .collect();
+    let mut figures: Vec<Summary> =
+        (0..FIGURES.len()).map(|index| Summary::of(values.iter().map(|of| of[index]))).collect();
     for (name, sample, statistic) in RANKED {
-        let samples: Vec<Ranks> =
-            measured.iter().map(|one| sample(&one.samples).clone()).collect();
+        let samples: Vec<Ranks> = measured.iter().map(|one| sample(&one.samples).clone()).collect();
         let place = FIGURES.iter().position(|figure| figure.name == *name);
         if let Some(summary) = place.and_then(|place| figures.get_mut(place)) {
             let mut chance = Stream::new(seed, "bootstrap", 0);

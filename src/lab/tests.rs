@@ -147,11 +147,10 @@ fn a_sweep_draws_at_the_end_and_scores_at_its_turn() {
 fn values_of_a_path() {
     let values = [0.5, 0.25, 1.0];
     let of = |value: PathValue| value.of(&values, &[2, 1, 0]);
-    assert_eq!([of(PathValue::Mean), of(PathValue::Terminal), of(PathValue::Min)], [
-        1.75 / 3.0,
-        0.5,
-        0.25
-    ]);
+    assert_eq!(
+        [of(PathValue::Mean), of(PathValue::Terminal), of(PathValue::Min)],
+        [1.75 / 3.0, 0.5, 0.25]
+    );
 }
 
 /// The recorded draws give the recorded digests; one that was changed is found.

@@ -46,9 +46,8 @@ const FUNCTIONS: &[(&str, usize, usize)] = &[
 ];
 
 /// Words of conditions.
-const WORDS: &[&str] = &[
-    "and", "or", "not", "case", "when", "then", "else", "end", "is", "null", "between", "in",
-];
+const WORDS: &[&str] =
+    &["and", "or", "not", "case", "when", "then", "else", "end", "is", "null", "between", "in"];
 
 /// The reward of a trial.
 #[derive(Debug, Clone, PartialEq)]

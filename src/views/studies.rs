@@ -39,7 +39,14 @@ fn row(db: &Connection, recorded: &Recorded, fields: &StudyRow) -> Result<(), Vi
     for (place, figure) in (0_u32..).zip(figures) {
         let name = &figure.name;
         insert.execute((
-            study, row, name, place, figure.mean, figure.sd, figure.low, figure.high,
+            study,
+            row,
+            name,
+            place,
+            figure.mean,
+            figure.sd,
+            figure.low,
+            figure.high,
         ))?;
     }
     Ok(())

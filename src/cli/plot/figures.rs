@@ -262,10 +262,9 @@ fn curves(asked: &Asked<'_>) -> Result<Option<Figure>, CliError> {
 fn exposure(asked: &Asked<'_>) -> Result<Option<Figure>, CliError> {
     let Some(Replayed { lesson, learned }) = &asked.replayed else { return Ok(None) };
     let experiences = &lesson.history.experiences;
-    let phases = experiences.chunk_by(|a, b| a.phase == b.phase).map(|phase| Stretch {
-        epsilon: phase[0].epsilon,
-        experiences: phase.len(),
-    });
+    let phases = experiences
+        .chunk_by(|a, b| a.phase == b.phase)
+        .map(|phase| Stretch { epsilon: phase[0].epsilon, experiences: phase.len() });
     let of = |learned: &Learned| {
         let never = FIGURES.iter().position(|figure| figure.name == "never");
         let never = never.and_then(|place| learned.row.figures[place].mean).unwrap_or(0.0);

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use super::output::terminal_width;
 use super::reading::{AtArgs, answer, choose, footer};
-use super::{CliError, Context, Exit, note};
-use crate::plot::{self, Figure, PlotError, Theme};
-use crate::views;
 use super::replay::lesson::LessonArgs;
 use super::replay::{history, study};
+use super::{CliError, Context, Exit, note};
 use crate::config::replay::Policy;
+use crate::plot::{self, Figure, PlotError, Theme};
+use crate::views;
 pub(super) use figures::{Asked, PLOTS};
 use figures::{EXPOSURE, Kind, Replayed};
 

@@ -68,7 +68,12 @@ impl Shown<'_> {
             let last = section == Section::Table;
             let footer = if last { footer.as_slice() } else { &[String::new()] };
             say(section.title());
-            print(Printer::new(format, |_| Hint::default()), &choose(&columns, &names), rows, footer)?;
+            print(
+                Printer::new(format, |_| Hint::default()),
+                &choose(&columns, &names),
+                rows,
+                footer,
+            )?;
         }
         Ok(())
     }
@@ -120,9 +125,12 @@ impl Shown<'_> {
                 let draws = Summary::of(
                     learned.measured.iter().map(|measured| Some(f64::from(drawn(measured)))),
                 );
-                let never = Summary::of(learned.measured.iter().map(|measured| {
-                    Some(if drawn(measured) == 0 { 1.0 } else { 0.0 })
-                }));
+                let never = Summary::of(
+                    learned
+                        .measured
+                        .iter()
+                        .map(|measured| Some(if drawn(measured) == 0 { 1.0 } else { 0.0 })),
+                );
                 // Shuffled, an experience has another place under each seed.
                 let of_place = |value: Value| if settings.shuffle { Value::Null } else { value };
                 let known = &history.architectures[one.architecture as usize].architecture;

@@ -137,8 +137,9 @@ pub(crate) fn find(answer: &Answer, name: &str) -> Result<Saved, CliError> {
         let figure = StudyFigure { name: text(name), mean, sd, low, high };
         figures.entry(*index).or_default().push(figure);
     }
-    let sql =
-        format!("SELECT row, policy, seeds, greedy FROM study_row WHERE study = {study} ORDER BY row");
+    let sql = format!(
+        "SELECT row, policy, seeds, greedy FROM study_row WHERE study = {study} ORDER BY row"
+    );
     let mut rows = Vec::new();
     for row in collect(answer, &sql)? {
         let [Value::Integer(index), policy, Value::Integer(seeds), greedy] = &row[..] else {
@@ -162,7 +163,10 @@ impl Saved {
     pub(crate) fn policies(&self) -> Result<Vec<Policy>, CliError> {
         let policy = |row: &StudyRow| {
             row.policy.parse().map_err(|error| {
-                CliError::new(Exit::Damaged, format!("the policies of study {}: {error}", self.name))
+                CliError::new(
+                    Exit::Damaged,
+                    format!("the policies of study {}: {error}", self.name),
+                )
             })
         };
         self.rows.iter().map(policy).collect()
