@@ -39,7 +39,7 @@ impl PathValue {
         let along = path.iter().map(|&pair| values[pair as usize]);
         match self {
             Self::Mean => along.sum::<f64>() / number(path.len()),
-            Self::Terminal => along.last().unwrap_or(f64::NAN),
+            Self::Terminal => path.last().map_or(f64::NAN, |&pair| values[pair as usize]),
             Self::Min => along.fold(f64::INFINITY, f64::min),
         }
     }

@@ -186,7 +186,6 @@ mod name {
 
     use super::Named;
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]
     pub(super) fn serialize<T: Named, S: Serializer>(choice: &T, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(choice.named())
     }

@@ -27,22 +27,34 @@ pub const FACTS: &[&str] = &[
     "peak_memory",
 ];
 
-/// Functions, with the number of arguments they take: from, to.
-const FUNCTIONS: &[(&str, usize, usize)] = &[
-    ("ln", 1, 1),
-    ("log10", 1, 1),
-    ("exp", 1, 1),
-    ("sqrt", 1, 1),
-    ("pow", 2, 2),
+/// A function that an expression may call.
+struct Function {
+    name: &'static str,
+    /// Fewest arguments.
+    least: usize,
+    /// Most arguments.
+    most: usize,
+}
+
+const fn function(name: &'static str, least: usize, most: usize) -> Function {
+    Function { name, least, most }
+}
+
+const FUNCTIONS: &[Function] = &[
+    function("ln", 1, 1),
+    function("log10", 1, 1),
+    function("exp", 1, 1),
+    function("sqrt", 1, 1),
+    function("pow", 2, 2),
     // With one argument they would be taken over all trials.
-    ("min", 2, 20),
-    ("max", 2, 20),
-    ("abs", 1, 1),
-    ("floor", 1, 1),
-    ("ceil", 1, 1),
-    ("round", 1, 2),
-    ("coalesce", 2, 20),
-    ("iif", 3, 3),
+    function("min", 2, 20),
+    function("max", 2, 20),
+    function("abs", 1, 1),
+    function("floor", 1, 1),
+    function("ceil", 1, 1),
+    function("round", 1, 2),
+    function("coalesce", 2, 20),
+    function("iif", 3, 3),
 ];
 
 /// Words of conditions.
@@ -118,13 +130,13 @@ fn mistaken(error: SqlError, text: &str, place: impl Fn(usize) -> Option<usize>)
     let SqlError::SqlInputError { msg, offset, .. } = error else { return error.into() };
     let start = usize::try_from(offset).ok().and_then(place);
     match start.filter(|start| *start < text.len()) {
-        Some(start) => mistake(text, (start, word_end(text, start)), msg),
-        None => mistake(text, (text.len(), text.len()), "the expression is not complete".into()),
+        Some(start) => mistake(text, (start, word_end(text, start)), &msg),
+        None => mistake(text, (text.len(), text.len()), "the expression is not complete"),
     }
 }
 
-fn mistake(text: &str, at: (usize, usize), message: String) -> ViewError {
-    let functions: Vec<&str> = FUNCTIONS.iter().map(|(name, ..)| *name).collect();
+fn mistake(text: &str, at: (usize, usize), message: &str) -> ViewError {
+    let functions: Vec<&str> = FUNCTIONS.iter().map(|function| function.name).collect();
     let hint = format!(
         "as in \"accuracy - 0.02*ln(params/1e6)\"; facts: {}; functions: {}",
         FACTS.join(", "),
@@ -143,89 +155,96 @@ struct Expression {
     added: Vec<usize>,
 }
 
+/// A parenthesis that is open.
+struct Open {
+    at: usize,
+    /// The function it belongs to.
+    of: Option<&'static Function>,
+    /// Arguments so far.
+    arguments: usize,
+}
+
+impl Open {
+    /// What is wrong if it closes now.
+    fn close(&self) -> Result<(), String> {
+        let Some(Function { name, least, most }) = self.of else { return Ok(()) };
+        let found = self.arguments;
+        if (*least..=*most).contains(&found) {
+            return Ok(());
+        }
+        Err(match most - least {
+            0 if *most == 1 => format!("{name} takes 1 argument, not {found}"),
+            0 => format!("{name} takes {most} arguments, not {found}"),
+            _ => format!("{name} takes {least} to {most} arguments, not {found}"),
+        })
+    }
+}
+
 impl Expression {
     fn read(text: &str) -> Result<Self, ViewError> {
         let mut read = Self { sql: String::new(), facts: Vec::new(), added: Vec::new() };
-        // Open parentheses: where, and if of a function, which and how many arguments so far.
-        let mut open: Vec<(usize, Option<(&str, usize, usize, usize)>)> = Vec::new();
-        let (mut at, mut function) = (0, None);
+        let (mut open, mut at, mut before): (Vec<Open>, usize, Option<&'static Function>) =
+            (Vec::new(), 0, None);
         if text.trim().is_empty() {
-            return Err(mistake(text, (0, 0), "it is empty".into()));
+            return Err(mistake(text, (0, 0), "it is empty"));
         }
         while let Some(next) = text[at..].chars().next() {
             let end = token_end(text, at, next);
             let token = &text[at..end];
-            let wrong = |message: String| Err(mistake(text, (at, end), message));
-            let mut after = None;
+            let wrong = |message: &str| Err(mistake(text, (at, end), message));
             match next {
-                c if c.is_alphabetic() || c == '_' => {
-                    after = read.word(text, (at, end))?.map(|found| (found, at));
-                }
+                c if is_word(c) => before = read.word(text, (at, end))?,
                 '0'..='9' | '.' => read.number(token),
-                '(' => open.push((at, function)),
-                ')' => match open.pop() {
-                    Some((_, Some((name, least, most, count)))) => {
-                        if !(least..=most).contains(&count) {
-                            let takes = match (least, most) {
-                                (1, 1) => "1 argument".to_owned(),
-                                (least, most) if least == most => format!("{least} arguments"),
-                                _ => format!("{least} to {most} arguments"),
-                            };
-                            return wrong(format!("{name} takes {takes}, not {count}"));
-                        }
-                    }
-                    Some(_) => {}
-                    None => return wrong("a `)` without its `(`".into()),
+                _ => read.sql += token,
+            }
+            match next {
+                '(' => open.push(Open { at, of: before.take(), arguments: 1 }),
+                ')' => match open.pop().map(|open| open.close()) {
+                    Some(Ok(())) => {}
+                    Some(Err(message)) => return wrong(&message),
+                    None => return wrong("a `)` without its `(`"),
                 },
                 ',' => match open.last_mut() {
-                    Some((_, Some((.., count)))) => *count += 1,
-                    Some((_, None)) => {} // a list after `in`
-                    None => return wrong("a comma outside of a function".into()),
+                    Some(open) => open.arguments += 1, // or a list after `in`
+                    None => return wrong("a comma outside of a function"),
                 },
-                '+' | '*' | '/' | '%' | '<' | '>' | '=' | '!' => {}
-                '-' if !text[end..].starts_with('-') => {}
-                '-' => return wrong("`--` begins a comment in SQL; write `- -1`".into()),
-                c if c.is_whitespace() => {}
-                _ => return wrong(format!("`{token}` has no meaning here")),
-            }
-            if !matches!(next, c if c.is_alphabetic() || c == '_' || c == '.' || c.is_ascii_digit())
-            {
-                read.sql += token;
-            }
-            if !next.is_whitespace() {
-                function = after.map(|((name, least, most), _)| (name, least, most, 1));
+                '-' if text[end..].starts_with('-') => {
+                    return wrong("`--` begins a comment in SQL; write `- -1`");
+                }
+                '+' | '-' | '*' | '/' | '%' | '<' | '>' | '=' | '!' | '0'..='9' | '.' => {}
+                c if is_word(c) || c.is_whitespace() => {}
+                _ => return wrong(&format!("`{token}` has no meaning here")),
             }
             at = end;
         }
         match open.pop() {
-            Some((at, _)) => Err(mistake(text, (at, at + 1), "a `(` without its `)`".into())),
+            Some(open) => Err(mistake(text, (open.at, open.at + 1), "a `(` without its `)`")),
             None => Ok(read),
         }
     }
 
-    /// A word: a fact, a function (which is returned), or a word of conditions.
-    #[expect(clippy::type_complexity, reason = "an entry of FUNCTIONS")]
+    /// A word: a fact, a function (which is returned, and followed by its parenthesis), or a word
+    /// of conditions.
     fn word(
         &mut self,
         text: &str,
         (at, end): (usize, usize),
-    ) -> Result<Option<(&'static str, usize, usize)>, ViewError> {
+    ) -> Result<Option<&'static Function>, ViewError> {
         let word = text[at..end].to_lowercase();
         let called = text[end..].trim_start().starts_with('(');
-        if let Some(fact) = FACTS.iter().find(|fact| **fact == word) {
+        let fact = FACTS.iter().find(|fact| **fact == word).filter(|_| !called);
+        let function = FUNCTIONS.iter().find(|function| function.name == word);
+        self.sql += &word;
+        if let Some(fact) = fact {
             if !self.facts.contains(fact) {
                 self.facts.push(fact);
             }
-            self.sql += &word;
             return Ok(None);
         }
-        let function = FUNCTIONS.iter().find(|(name, ..)| *name == word);
         if let Some(function) = function.filter(|_| called) {
-            self.sql += &word;
-            return Ok(Some(*function));
+            return Ok(Some(function));
         }
         if WORDS.contains(&word.as_str()) {
-            self.sql += &word;
             return Ok(None);
         }
         let message = match (called, function) {
@@ -233,7 +252,7 @@ impl Expression {
             (false, Some(_)) => format!("`{word}` is a function: `{word}(`"),
             (false, None) => format!("no fact is called `{word}`"),
         };
-        let mut error = mistake(text, (at, end), message);
+        let mut error = mistake(text, (at, end), &message);
         if let ViewError::Mistake(mistake) = &mut error
             && !called
             && function.is_none()
@@ -260,14 +279,14 @@ impl Expression {
     }
 }
 
+fn is_word(c: char) -> bool {
+    c.is_alphabetic() || c == '_'
+}
+
 /// The end of the token that begins with `next`.
 fn token_end(text: &str, at: usize, next: char) -> usize {
     if !(next.is_ascii_digit() || next == '.') {
-        return if next.is_alphabetic() || next == '_' {
-            word_end(text, at)
-        } else {
-            at + next.len_utf8()
-        };
+        return if is_word(next) { word_end(text, at) } else { at + next.len_utf8() };
     }
     let bytes = text.as_bytes();
     let mut end = at;

@@ -21,7 +21,7 @@ use crate::views::{Answer, check_reward};
 /// Which policies, and how they learn.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Replay")]
-pub struct LessonArgs {
+pub(crate) struct LessonArgs {
     /// Which experiences are drawn (`qtrail policies` lists them); several, or a list with commas
     #[arg(long = "policy", value_name = "POLICY,…")]
     policies: Vec<String>,
