@@ -269,3 +269,30 @@ fn as_logged_compares_every_digest_on_record() {
     let rows = exposure.code(0).stdout();
     assert_eq!(rows.lines().count(), fold(&history::finished().events, 1).experiences.len());
 }
+
+#[test]
+fn rewards_by_an_expression() {
+    let world = World::new();
+    history::imported().store(&world.path("s"));
+    let replay = |search: &str, policy: &str, reward: &[&str]| {
+        let fixed = ["replay", search, "--policy", policy, "--format", "csv", "--no-header"];
+        world.run("s", &[&fixed[..], &["--columns", "updates,rms", "--reward"], reward].concat())
+    };
+    // The accuracy on record is the reward on record, to the last bit.
+    replay("first", "as-logged", &["accuracy"]).code(0).says("all equal");
+    let other = replay("first", "as-logged", &["1 - accuracy"]);
+    assert!(!other.code(0).stderr().contains("digests"), "{}", other.stderr());
+    replay("first", "sweep", &["accuracy * 3"]).code(0).says("not from 0 to 1; --init (now 0.5)");
+    // A quarter is left of a half: whole numbers are real.
+    let half = replay("first", "sweep", &["accuracy * 1/2"]).stdout();
+    assert_eq!(half, replay("first", "sweep", &["accuracy * 0.5"]).stdout());
+    assert_ne!(half, replay("first", "sweep", &["accuracy"]).stdout());
+
+    // The rows of an import do not say how long they took.
+    let lacking = replay("svhn", "sweep", &["accuracy - seconds/1000"]);
+    lacking.code(2).says("lack seconds").says("--missing skip");
+    replay("svhn", "sweep", &["seconds", "--missing", "skip"]).code(2).says("no experiences");
+    let some = replay("svhn", "sweep", &["sqrt(accuracy - 0.5)", "--missing", "skip"]);
+    some.code(0).says("left out: ").says("no finite number");
+    replay("svhn", "sweep", &["max(accuracy)"]).code(2).says("max takes 2 to 20 arguments");
+}

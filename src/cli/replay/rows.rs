@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::super::output::{FormatArgs, Hint, Printer};
+use super::super::output::{Format, FormatArgs, Hint, Printer};
 use super::super::{CliError, say};
 use super::lesson::{Learned, Lesson};
 use crate::lab::measure::{FIGURES, Measured, Section};
@@ -67,7 +67,10 @@ impl Shown<'_> {
             let names: Vec<String> = names.into_iter().map(ToOwned::to_owned).collect();
             let last = section == Section::Table;
             let footer = if last { footer.as_slice() } else { &[String::new()] };
-            say(section.title());
+            say(&match format.format {
+                Format::Md => format!("**{}**\n", section.title()),
+                _ => section.title().to_owned(),
+            });
             print(
                 Printer::new(format, |_| Hint::default()),
                 &choose(&columns, &names),
