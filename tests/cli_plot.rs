@@ -106,7 +106,12 @@ fn mistakes_are_named() {
     world.refuses(&["plot", "learning", "--at", "1"], &["s1 has no samples", "as of event 1"]);
     world.refuses(&["plot", "exposure"], &["no policy is named"]);
     world.refuses(&["plot", "exposure", "--study", "a"], &["no study of replay is called a"]);
-    world.refuses(&["plot", "qdepth", "--policy", "uniform"], &["only exposure takes --policy"]);
+    world.refuses(
+        &["plot", "qdepth", "--policy", "uniform"],
+        &["only exposure takes the arguments of replay"],
+    );
+    world.refuses(&["plot", "pareto", "--include-quarantined"], &["only exposure takes"]);
+    world.refuses(&["plot", "pareto", "--seeds", "3"], &["only exposure takes"]);
     world.refuses(&["report", "--at", "0"], &["has no search"]);
     world.refuses(&["export", "qtable", "--columns", "18"], &["17 or 21"]);
     world.refuses(&["export", "qtable", "--at", "1"], &["s1 has no Q-table"]);

@@ -40,7 +40,10 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     window: Option<u32>,
     /// `exposure`: of a recorded study (`qtrail table replays`), instead of --policy
-    #[arg(long, value_name = "NAME", conflicts_with = "policies")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = [
+        "search", "policies", "k", "alpha", "gamma", "init", "order", "duplicates", "reward",
+        "missing", "include_quarantined", "seeds", "shuffle", "path_value", "at",
+    ])]
     study: Option<String>,
     #[command(flatten)]
     lesson: LessonArgs,
@@ -105,13 +108,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
 
 /// The policies of a figure that learns again.
 fn policies(args: &Args, kind: &Kind) -> Result<Vec<Policy>, CliError> {
-    let asked = args.lesson.is_asked() || args.study.is_some();
+    let asked = args.lesson.is_told() || args.study.is_some();
     match (kind.name == EXPOSURE, asked) {
         (true, _) if args.study.is_some() => Ok(Vec::new()),
         (true, _) => args.lesson.check(),
         (false, false) => Ok(Vec::new()),
         (false, true) => Err(CliError::usage(format!("{} shows what is on record", kind.name))
-            .hint(format!("only {EXPOSURE} takes --policy or --study"))),
+            .hint(format!("only {EXPOSURE} takes the arguments of replay, or --study"))),
     }
 }
 

@@ -18,6 +18,9 @@ use crate::lab::settings::{Named, Seeds, Settings};
 use crate::lab::study::{Row, row};
 use crate::views::{Answer, check_reward};
 
+/// Seeds unless told otherwise.
+const SEEDS: &str = "0..9";
+
 /// Which policies, and how they learn.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Replay")]
@@ -55,7 +58,7 @@ pub(crate) struct LessonArgs {
     #[arg(long)]
     include_quarantined: bool,
     /// Seeds of the draws: 0..9 (both ends included), 7, or 0,3,5
-    #[arg(long, default_value = "0..9")]
+    #[arg(long, default_value = SEEDS)]
     seeds: Seeds,
     /// Lets each seed shuffle the experiences of each phase: for imports that do not say in which
     /// order they came
@@ -92,9 +95,16 @@ fn finite(text: &str) -> Result<f64, String> {
 }
 
 impl LessonArgs {
-    /// Whether a policy is named.
-    pub(crate) fn is_asked(&self) -> bool {
-        !self.policies.is_empty()
+    /// Whether anything but the defaults is asked for.
+    pub(crate) fn is_told(&self) -> bool {
+        let Self { policies, k, alpha, gamma, init, reward, .. } = self;
+        let learning = [alpha, gamma, init].into_iter().any(Option::is_some);
+        let flags = self.include_quarantined || self.shuffle || self.missing != Missing::Fail;
+        let choices = self.order != Order::Backward
+            || self.duplicates != Duplicates::First
+            || self.path_value != PathValue::Mean
+            || self.seeds.to_string() != SEEDS;
+        !policies.is_empty() || k.is_some() || reward.is_some() || learning || flags || choices
     }
 
     /// Finds mistakes that need no store.

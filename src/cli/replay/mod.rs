@@ -40,8 +40,9 @@ pub struct Args {
     save: Option<String>,
     /// Does a recorded study again and says whether the same comes out
     #[arg(long, value_name = "NAME", conflicts_with_all = [
-        "search", "policies", "k", "alpha", "gamma", "init", "reward", "include_quarantined",
-        "shuffle", "exposure", "export_q", "save", "columns", "at",
+        "search", "policies", "k", "alpha", "gamma", "init", "order", "duplicates", "reward",
+        "missing", "include_quarantined", "seeds", "shuffle", "path_value", "exposure", "export_q",
+        "save", "columns", "at",
     ])]
     check: Option<String>,
     /// Only these columns, in this order
