@@ -7,6 +7,7 @@ pub mod foreign;
 pub mod memory;
 pub mod policy;
 pub mod qtable;
+pub mod replay;
 pub mod run;
 pub mod search;
 pub mod space;

@@ -8,6 +8,7 @@
 pub mod learning;
 pub mod presets;
 pub mod recipe;
+pub mod replay;
 pub mod space;
 
 use serde::{Deserialize, Serialize};
