@@ -110,7 +110,6 @@ fn mistakes_are_named() {
         &["plot", "qdepth", "--policy", "uniform"],
         &["only exposure takes the arguments of replay"],
     );
-    world.refuses(&["plot", "pareto", "--include-quarantined"], &["only exposure takes"]);
     world.refuses(&["plot", "pareto", "--seeds", "3"], &["only exposure takes"]);
     world.refuses(&["report", "--at", "0"], &["has no search"]);
     world.refuses(&["export", "qtable", "--columns", "18"], &["17 or 21"]);

@@ -283,6 +283,26 @@ impl Space {
         Some(trajectory)
     }
 
+    /// Every architecture that can be sampled, in stored order: a state's actions one after the
+    /// other, what follows from one before the next.
+    #[must_use]
+    pub fn all(&self) -> Vec<Architecture> {
+        let (mut all, mut trajectory) = (Vec::new(), Vec::new());
+        self.visit(self.start(), &mut trajectory, &mut all);
+        all
+    }
+
+    fn visit(&self, place: Place, trajectory: &mut Trajectory, all: &mut Vec<Architecture>) {
+        for pair in self.pairs(place.state).map(id) {
+            trajectory.push(pair);
+            match self.follow(place, pair) {
+                Some(next) => self.visit(next, trajectory, all),
+                None => all.push(self.architecture(trajectory)),
+            }
+            trajectory.pop();
+        }
+    }
+
     fn find(&self, state: StateId, action: Action) -> Option<PairId> {
         self.pairs(state).map(id).find(|&pair| self.action(pair) == action)
     }
@@ -379,6 +399,16 @@ mod tests {
         let count = |config: &SpaceConfig| Space::new(config, 28, 10).unwrap().architectures();
         assert_eq!(count(&small(4, &[(4, 4), (2, 2)], &[32])), 1_042);
         assert_eq!(count(&small(3, &[(3, 2), (2, 2)], &[32])), 186);
+    }
+
+    #[test]
+    fn a_small_space_is_listed_in_full() {
+        let space = Space::new(&small(3, &[(3, 2), (2, 2)], &[32]), 28, 10).unwrap();
+        let all = space.all();
+        let distinct: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!((all.len(), distinct.len()), (186, 186));
+        assert_eq!(all[0].to_string(), "[SM(10)]");
+        assert!(all.iter().all(|net| space.trajectory(net).is_some()));
     }
 
     /// Fan-out by kind and bin, as the authors' data has it.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::parameters::ValueArgs;
 use super::plot::{one_search, write};
 use super::reading::{AtArgs, answer, collect, footer};
 use super::{CliError, Context, note};
@@ -37,6 +38,8 @@ struct QtableArgs {
     /// Of this search: s1, or its name [default: the newest]
     #[arg(long, value_name = "SEARCH")]
     search: Option<String>,
+    #[command(flatten)]
+    q: ValueArgs,
     #[command(flatten)]
     at: AtArgs,
 }
@@ -85,6 +88,7 @@ fn qtable(args: &QtableArgs, context: &Context) -> Result<(), CliError> {
     let Layout::Metaqnn = args.layout;
     let answer = answer(context, args.at.at)?;
     let search = one_search(&answer, args.search.as_deref(), "a Q-table")?;
+    args.q.check(&answer, &search)?;
     let rows = collect(&answer, &statement(&search, args.columns))?;
     if rows.is_empty() {
         let message = format!("there is nothing to export: {search} has no Q-table");

@@ -15,6 +15,7 @@ pub mod import;
 pub mod log;
 pub mod man;
 pub mod output;
+mod parameters;
 pub mod plot;
 pub mod plots;
 pub mod progress;

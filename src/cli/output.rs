@@ -63,7 +63,7 @@ pub struct Printer {
     /// Columns of the terminal; `None`: not a terminal, nothing is left out.
     width: Option<u16>,
     /// Whether columns may be left out for want of room.
-    may_drop: bool,
+    may_drop: Option<&'static str>,
     hint: fn(&str) -> Hint,
     names: Vec<String>,
     kept: Vec<Vec<Value>>,
@@ -79,7 +79,7 @@ impl Printer {
         Self {
             args,
             width: terminal_width(),
-            may_drop: false,
+            may_drop: None,
             hint,
             names: Vec::new(),
             kept: Vec::new(),
@@ -89,10 +89,11 @@ impl Printer {
         }
     }
 
-    /// Lets it leave out columns that a terminal has no room for; the footer names them.
+    /// Lets it leave out columns that a terminal has no room for; the footer names them and says
+    /// how they can be had.
     #[must_use]
-    pub fn dropping_columns(mut self) -> Self {
-        self.may_drop = true;
+    pub fn dropping_columns(mut self, otherwise: &'static str) -> Self {
+        self.may_drop = Some(otherwise);
         self
     }
 
@@ -129,7 +130,8 @@ impl Printer {
             let (few, all) = (self.dropped.iter().take(4), self.dropped.len());
             let names = few.cloned().collect::<Vec<_>>().join(", ");
             let more = if all > 4 { format!(" and {} more", all - 4) } else { String::new() };
-            lines.push(format!("no room for {names}{more}; --columns chooses"));
+            let otherwise = self.may_drop.unwrap_or_default();
+            lines.push(format!("no room for {names}{more}; {otherwise}"));
         }
         lines.extend(footer.iter().cloned());
         if self.args.format.is_for_people() {
@@ -158,7 +160,7 @@ impl Printer {
         let headers: Vec<String> = self.names.iter().map(header).collect();
         let cells = Cells::of(&self.kept, headers);
         let shown = match self.width {
-            Some(width) if self.may_drop => cells.fitting(width.into()),
+            Some(width) if self.may_drop.is_some() => cells.fitting(width.into()),
             _ => self.names.len(),
         };
         self.dropped = self.names.split_off(shown);

@@ -63,6 +63,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             search.space().architectures(),
             cost.bytes / 1e6,
         ));
+    } else {
+        let (models, repeats) = (job.planned_models(), job.config().schedule.repeats);
+        let architectures = models / repeats.max(1);
+        note(&format!("{scope}: all {architectures} architectures of the space, {repeats} x each"));
     }
     work::carry_on(session, scope, lock, job, &prepared.folder)
 }

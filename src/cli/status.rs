@@ -48,10 +48,10 @@ const COLUMNS: [&str; 13] = [
     "epsilon",
     "trial",
     "epoch",
-    "device",
     "running_for",
-    "arch",
     "name",
+    "device",
+    "arch",
 ];
 
 /// Runs the verb.
@@ -63,7 +63,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let locks = Locks::new(store.lock_folder(), context.command.clone(), Duration::ZERO);
     let answer = answer(context, None)?;
     let rows = collect(&answer, SQL)?;
-    let mut printer = Printer::new(args.format, |_| Hint::default());
+    let mut printer =
+        Printer::new(args.format, |_| Hint::default()).dropping_columns("--format json has all");
     let mut print = || {
         printer.columns(&COLUMNS.map(str::to_owned))?;
         for row in &rows {
@@ -123,10 +124,10 @@ fn line(row: &[Value], holder: Option<&Busy>) -> [Value; 13] {
         epsilon.clone(),
         running(trial),
         running(epoch),
-        running(device),
         running_for,
-        running(arch),
         name.clone(),
+        running(device),
+        running(arch),
     ]
 }
 

@@ -2,9 +2,10 @@
 
 use super::cells::exact;
 use super::output::{FormatArgs, Hint, Printer};
+use super::parameters::{OF_VALUES, ParameterArgs, values_outside};
 use super::reading::{AtArgs, answer, choose, collect, footer};
 use super::{CliError, Context, Exit};
-use crate::views::{self, Answer, Arguments, Select};
+use crate::views::{self, Answer, Select};
 
 /// Prints a result table (`qtrail tables` lists them).
 #[derive(Debug, clap::Args)]
@@ -48,65 +49,8 @@ pub struct SelectArgs {
     parameters: ParameterArgs,
 }
 
-/// Parameters of some tables.
-#[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Parameters of some tables")]
-pub struct ParameterArgs {
-    /// Samples that `rolling` averages over [default: 100]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    window: Option<u32>,
-    /// Bins of `histogram` [default: 100]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    bins: Option<u32>,
-    /// Lets rows of imported logs count that are in quarantine
-    #[arg(long)]
-    include_quarantined: bool,
-    /// Which Q-values [default: recorded, else imported]
-    #[arg(long, value_enum, value_name = "SOURCE")]
-    q: Option<QSource>,
-}
-
-/// Where Q-values come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum QSource {
-    /// Learned by a search of this store
-    Recorded,
-    /// Imported with the log of another program
-    Imported,
-}
-
-impl QSource {
-    /// As the tables have it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Recorded => "recorded",
-            Self::Imported => "imported",
-        }
-    }
-}
-
-impl ParameterArgs {
-    /// Sets them for all that is asked.
-    ///
-    /// # Errors
-    /// What a person is to be told.
-    pub(super) fn set(&self, answer: &mut Answer) -> Result<(), CliError> {
-        let default = Arguments::default();
-        let (window, bins) = (self.window, self.bins);
-        answer.set_arguments(&Arguments {
-            window: window.unwrap_or(default.window),
-            bins: bins.unwrap_or(default.bins),
-            quarantined: self.include_quarantined,
-        })?;
-        Ok(())
-    }
-}
-
 /// Tables about the whole store: all searches unless told otherwise.
 const OF_THE_STORE: &[&str] = &["searches", "events", "replays", "published", "published_attacks"];
-/// Tables of Q-values.
-const OF_VALUES: &[&str] = &["qtable", "qdepth", "qfield"];
 
 /// Runs the verb.
 ///
@@ -148,7 +92,7 @@ pub(super) fn select(name: &str, rows: &SelectArgs, answer: &Answer) -> Result<S
         }
         select.search = choose(answer, rows.search.as_deref())?;
     }
-    if let Some(source) = rows.parameters.q {
+    if let Some(source) = rows.parameters.q.q {
         if !OF_VALUES.contains(&name) {
             let tables = OF_VALUES.join(", ");
             return Err(CliError::usage(format!("--q: {name} holds no Q-values; {tables} do")));
@@ -165,7 +109,10 @@ pub(super) fn select(name: &str, rows: &SelectArgs, answer: &Answer) -> Result<S
 /// A printer for the rows of a question.
 pub(super) fn printer(format: FormatArgs, select: &Select) -> Printer {
     let printer = Printer::new(format, unit);
-    if select.columns.is_empty() { printer.dropping_columns() } else { printer }
+    match select.columns.is_empty() {
+        true => printer.dropping_columns("--columns chooses"),
+        false => printer,
+    }
 }
 
 /// What is said under the rows, of which `shown` were printed.
@@ -207,6 +154,7 @@ fn notes(answer: &Answer, select: &Select) -> Result<Vec<String>, CliError> {
         let sql = "SELECT label, coalesce(q_source, 'none') FROM job";
         let sources = texts(&format!("{sql} WHERE kind = 'search' AND {of} ORDER BY id"))?;
         notes.push(format!("Q-values: {}", sources.join(", ")));
+        notes.extend(values_outside(answer, select.search.as_deref())?);
     }
     Ok(notes)
 }

@@ -131,10 +131,44 @@ pub struct DataConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Schedule {
+    /// How architectures are chosen.
+    #[serde(default, skip_serializing_if = "Order::is_sample")]
+    pub order: Order,
+    /// Trainings of each architecture, each with a seed of its own; above 1 only with `enumerate`.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub repeats: u32,
     /// A phase also ends after this many architectures in a row that were known already.
     pub max_duplicates_in_a_row: u32,
     /// In order.
     pub phases: Vec<Phase>,
+}
+
+/// How architectures are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// By the agent, phase after phase.
+    #[default]
+    Sample,
+    /// Every legal one, in stored order, without phases: nothing is sampled, nothing is learned.
+    Enumerate,
+}
+
+impl Order {
+    // Serde asks with a reference.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_sample(&self) -> bool {
+        *self == Self::Sample
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_one(repeats: &u32) -> bool {
+    *repeats == 1
 }
 
 /// One phase of the schedule.
@@ -148,7 +182,7 @@ pub struct Phase {
 }
 
 impl Schedule {
-    /// New architectures over all phases.
+    /// New architectures over all phases; 0 where every one of a space is taken.
     #[must_use]
     pub fn models(&self) -> u32 {
         self.phases.iter().map(|phase| phase.models).sum()
@@ -278,6 +312,7 @@ impl SearchConfig {
         let Learning { alpha, gamma, init } = self.learning;
         let draws_max = crate::events::ReplayUpdated::DRAWS;
         let rewards = [self.reward.chance, self.reward.non_finite, self.reward.too_large];
+        let sampled = self.schedule.order == Order::Sample;
         let (phases, replay) = (&self.schedule.phases, &self.replay);
         let rules = [
             ("learning.alpha", alpha.to_string(), alpha > 0.0 && alpha <= 1.0, "above 0 to 1"),
@@ -298,8 +333,14 @@ impl SearchConfig {
             (
                 "schedule.phases",
                 format!("{} phases", phases.len()),
-                (1..=1000).contains(&phases.len()),
-                "1 to 1000 phases",
+                (1..=1000).contains(&phases.len()) == sampled && phases.len() <= 1000,
+                "1 to 1000 phases; none where schedule.order is enumerate",
+            ),
+            (
+                "schedule.repeats",
+                self.schedule.repeats.to_string(),
+                (1..=if sampled { 1 } else { 1000 }).contains(&self.schedule.repeats),
+                "1; up to 1000 where schedule.order is enumerate",
             ),
             (
                 "schedule.phases.models",
@@ -351,7 +392,12 @@ fn base(flavour: Flavour) -> Table {
         keep_weights: KeepWeights::Top(10),
         data: DataConfig { name: String::new(), validation: 5_000, train: None, seed: 0 },
         space: SpaceConfig::paper(12),
-        schedule: Schedule { max_duplicates_in_a_row: 1_000, phases: Vec::new() },
+        schedule: Schedule {
+            order: Order::Sample,
+            repeats: 1,
+            max_duplicates_in_a_row: 1_000,
+            phases: Vec::new(),
+        },
         learning: Learning::default(),
         replay: ReplayConfig { policy: ReplayPolicy::Uniform, draws },
         reward: RewardConfig {

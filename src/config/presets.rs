@@ -9,6 +9,11 @@ pub const PRESETS: &[(&str, &str, &str)] = &[
         "a few minutes on 2 CPU cores, Fashion-MNIST",
         include_str!("../../presets/demo.toml"),
     ),
+    (
+        "exhaustive-demo",
+        "every architecture of a small space, three times: half an hour on 2 CPU cores",
+        include_str!("../../presets/exhaustive-demo.toml"),
+    ),
     ("tiny", "seconds, for tests", include_str!("../../presets/tiny.toml")),
     ("mnist", "the paper's MNIST search", include_str!("../../presets/mnist.toml")),
     (

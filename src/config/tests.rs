@@ -70,6 +70,9 @@ fn mistakes_are_named() {
     let tiny = presets::text("tiny").unwrap();
     assert!(error(tiny, &["replay.darws=1"]).contains("darws"));
     assert_eq!(error(tiny, &["replay.draws=0"]), "replay.draws = 0: 1 to 700");
+    assert!(error(tiny, &["schedule.repeats=2"]).ends_with("where schedule.order is enumerate"));
+    let phases = error(tiny, &["schedule.order=enumerate"]);
+    assert!(phases.ends_with("none where schedule.order is enumerate"), "{phases}");
     assert_eq!(error(tiny, &["learning.alpha=0"]), "learning.alpha = 0: above 0 to 1");
     assert_eq!(
         error(tiny, &["nonsense"]),
@@ -77,5 +80,5 @@ fn mistakes_are_named() {
     );
     assert!(error(tiny, &["flavour=sweet"]).contains("sweet"));
     assert!(error("schedule = 3", &[]).contains("schedule"));
-    assert!(presets::text("nope").unwrap_err().to_string().contains("there are demo, tiny"));
+    assert!(presets::text("nope").unwrap_err().to_string().contains("there are demo, "));
 }

@@ -6,7 +6,7 @@ use super::studies::Studies;
 use crate::agent::run::Run;
 use crate::agent::search::Search;
 use crate::agent::{Impossible, Job};
-use crate::config::{ConfigError, SearchConfig};
+use crate::config::{ConfigError, Order, SearchConfig};
 use crate::events::frame::Position;
 use crate::events::{ConfigPart, Event, Hash, Outcome, Recorded, Scope};
 
@@ -244,6 +244,9 @@ impl State {
         let job: Box<dyn Job> = match (**first).clone() {
             Event::RunStarted(started) => {
                 Box::new(Run::new(started, config).map_err(|error| cannot(&error))?)
+            }
+            Event::SearchStarted(started) if config.schedule.order == Order::Enumerate => {
+                Box::new(Run::enumerate(started, config).map_err(|error| cannot(&error))?)
             }
             Event::SearchStarted(started) => {
                 Box::new(Search::new(started, config).map_err(|error| cannot(&error))?)

@@ -15,8 +15,10 @@ use super::journal::{Journal, JournalError, Observer};
 use super::keeper::Keeper;
 use super::{Ending, Engine, EngineError, Machine, Report};
 use crate::agent::Job;
+use crate::agent::run::Run;
+use crate::agent::search::Search;
 use crate::arch::Architecture;
-use crate::config::SearchConfig;
+use crate::config::{Order, SearchConfig};
 use crate::data::{DataError, Located, Part, Split};
 use crate::events::{DataFacts, Event, Hash, Recorded, Resumed, RunStarted, Scope, SearchStarted};
 use crate::log::artifacts::ArtifactHash;
@@ -196,8 +198,16 @@ impl Session {
             threads,
             program: self.surroundings.program.clone(),
         };
-        crate::agent::search::Search::new(started.clone(), config.clone())
-            .map_err(|error| SessionError::Settings(error.to_string()))?;
+        // What cannot be carried out is not begun.
+        let wrong = |error: &dyn std::fmt::Display| SessionError::Settings(error.to_string());
+        match config.schedule.order {
+            Order::Sample => {
+                Search::new(started.clone(), config.clone()).map_err(|error| wrong(&error))?;
+            }
+            Order::Enumerate => {
+                Run::enumerate(started.clone(), config.clone()).map_err(|error| wrong(&error))?;
+            }
+        }
         self.begin(Index::next_search, started.into(), parts, data)
     }
 
@@ -228,7 +238,7 @@ impl Session {
             threads,
             program: self.surroundings.program.clone(),
         };
-        crate::agent::run::Run::new(started.clone(), config.clone())
+        Run::new(started.clone(), config.clone())
             .map_err(|error| SessionError::Settings(error.to_string()))?;
         self.begin(Index::next_run, started.into(), parts, data)
     }

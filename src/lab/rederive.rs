@@ -106,7 +106,7 @@ pub enum RederiveError {
     #[error("as-logged: {0}")]
     NoDraws(&'static str),
     /// No experience.
-    #[error("it has no experiences yet")]
+    #[error("it has no experiences: nothing was sampled and learned from, or not yet")]
     Empty,
 }
 

@@ -36,7 +36,7 @@ pub(super) struct Agent {
 }
 
 /// Finds the space of a search from its recorded configuration.
-fn space(db: &Connection, job: JobId, at: &Recorded) -> Result<(Space, f64), ViewError> {
+pub(super) fn space(db: &Connection, job: JobId, at: &Recorded) -> Result<(Space, f64), ViewError> {
     let sql = "SELECT config, side, classes FROM job WHERE id = ?";
     let (text, side, classes): (String, u32, u32) =
         cached(db, sql)?.query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;

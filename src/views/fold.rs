@@ -397,21 +397,24 @@ fn trial_finished(
                          last_correct = ?, total = ?, weights = ?, kept = ? WHERE id = ?";
             let weights = weights.map(|hash| hash.to_string());
             run(db, sql, (best_epoch, best_correct, last_correct, total, weights, kept, trial))?;
-            match about.recorded.scope {
-                Scope::Run(_) => run_accuracy(db, about, job, (*best_correct, *last_correct)),
-                _ => Ok(()),
-            }
+            unrewarded_accuracy(db, about, job, (*best_correct, *last_correct))
         }
     }
 }
 
-/// A run has no rewards: its accuracy is a share of images, of the epoch its settings name.
-fn run_accuracy(
+/// A trial that no episode asked for has no reward: its accuracy is a share of images, of the epoch
+/// its settings name.
+fn unrewarded_accuracy(
     db: &Connection,
     about: &About<'_>,
     job: JobId,
     (best, last): (u32, u32),
 ) -> Result<(), ViewError> {
+    let sampled: bool = cached(db, "SELECT episode IS NOT NULL FROM trial WHERE id = ?")?
+        .query_row([about.trial], |row| row.get(0))?;
+    if sampled {
+        return Ok(());
+    }
     let text: String =
         cached(db, "SELECT config FROM job WHERE id = ?")?.query_row([job], |row| row.get(0))?;
     let correct = match read_config(about.recorded, &text)?.reward.accuracy {

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::ViewError;
 use super::fold::{About, JobId, cached, impossible, run};
 use super::imports;
-use crate::config::SearchConfig;
+use crate::config::{Order, SearchConfig};
 use crate::events::{ConfigPart, DataFacts, Hash, Recorded, RunStarted, Scope, SearchStarted};
 
 pub(super) fn search_started(
@@ -101,13 +101,24 @@ pub(super) fn configured(db: &Connection, about: &About<'_>, job: JobId) -> Resu
         crate::config::Flavour::Paper => "paper",
         crate::config::Flavour::Code => "code",
     };
-    let models = (kind == "search").then(|| config.schedule.models());
+    let enumerates = config.schedule.order == Order::Enumerate;
+    let models = match (kind.as_str(), enumerates) {
+        ("search", true) => Some(enumerated(db, job, about.recorded, config.schedule.repeats)?),
+        ("search", false) => Some(config.schedule.models()),
+        _ => None,
+    };
     let sql = "UPDATE job SET flavour = ?, models = coalesce(?, models), q_init = ? WHERE id = ?";
     run(db, sql, (flavour, models, config.learning.init, job))?;
-    if kind == "search" && !imports::is_import(db, about.recorded.scope)? {
+    if kind == "search" && !enumerates && !imports::is_import(db, about.recorded.scope)? {
         super::agent::insert_pairs(db, job, about.recorded)?;
     }
     Ok(())
+}
+
+/// Trials of a search that takes every architecture of its space.
+fn enumerated(db: &Connection, job: JobId, at: &Recorded, repeats: u32) -> Result<u32, ViewError> {
+    let (space, _) = super::agent::space(db, job, at)?;
+    Ok(u32::try_from(space.architectures()).unwrap_or(u32::MAX).saturating_mul(repeats))
 }
 
 pub(super) fn read_config(recorded: &Recorded, text: &str) -> Result<SearchConfig, ViewError> {

@@ -1,6 +1,7 @@
 //! From the tables of a store to figures: which rows each of them is drawn from.
 
 use super::super::CliError;
+use super::super::parameters::values_outside;
 use super::super::reading::{collect, footer};
 use super::super::replay::lesson::{Learned, Lesson};
 use crate::lab::measure::FIGURES;
@@ -200,7 +201,11 @@ fn q_values(asked: &Asked<'_>, by: By) -> Result<Option<Figure>, CliError> {
     }
     let pairs: u32 = rows.iter().filter_map(|row| whole(&row[3])).sum();
     let reading = format!("Mean over {pairs} pairs of state and action, those that were updated.");
-    Ok(Some(qvalues::figure(by, &means, asked.caption(&reading)?)))
+    let mut caption = asked.caption(&reading)?;
+    if let Some(outside) = values_outside(asked.answer, Some(asked.search))? {
+        caption.insert(1, format!("{outside}."));
+    }
+    Ok(Some(qvalues::figure(by, &means, caption)))
 }
 
 fn pareto(asked: &Asked<'_>) -> Result<Option<Figure>, CliError> {

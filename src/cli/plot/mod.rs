@@ -6,6 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::output::terminal_width;
+use super::parameters::{OF_VALUES, QuarantineArgs, ValueArgs};
 use super::reading::{AtArgs, answer, choose, footer};
 use super::replay::lesson::LessonArgs;
 use super::replay::{history, study};
@@ -48,6 +49,10 @@ pub struct Args {
     #[command(flatten)]
     lesson: LessonArgs,
     #[command(flatten)]
+    rows: QuarantineArgs,
+    #[command(flatten)]
+    q: ValueArgs,
+    #[command(flatten)]
     at: AtArgs,
 }
 
@@ -78,13 +83,20 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     // Mistakes first: reading a store may take a while.
     let kind = kind(&args.name)?;
     let format = format(args)?;
+    if args.q.q.is_some() && !OF_VALUES.contains(&kind.name) {
+        return Err(CliError::usage(format!("--q: {} shows no Q-values", kind.name)));
+    }
     let policies = policies(args, kind)?;
     let mut answer = answer(context, args.at.at)?;
     let replayed = replayed(args, &policies, kind, context, &mut answer)?;
     let search = match &replayed {
         Some(replayed) => replayed.lesson.settings.search.clone(),
-        None => one_search(&answer, args.search.as_deref(), "a figure")?,
+        None => {
+            args.rows.set(&mut answer)?;
+            one_search(&answer, args.search.as_deref(), "a figure")?
+        }
     };
+    args.q.check(&answer, &search)?;
     let (top, window) = (args.top, args.window);
     let asked = Asked { answer: &answer, search: &search, top, window, replayed };
     let Some(figure) = asked.figure(kind)? else {
@@ -136,7 +148,7 @@ fn replayed(
         }
         None => {
             let label = history::search(answer, args.search.as_deref())?;
-            (args.lesson.lesson(context, answer, &label)?, policies.to_vec())
+            (args.lesson.lesson(context, answer, &label, args.rows)?, policies.to_vec())
         }
     };
     let learned = lesson.learn(&policies)?;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::super::parameters::QuarantineArgs;
 use super::super::progress::counter;
 use super::super::{CliError, Context};
 use super::{history, rewards};
@@ -54,9 +55,6 @@ pub(crate) struct LessonArgs {
     /// What to do about trials that lack a fact of --reward
     #[arg(long, value_enum, default_value_t)]
     missing: Missing,
-    /// Lets rows of imported logs count that are in quarantine
-    #[arg(long)]
-    include_quarantined: bool,
     /// Seeds of the draws: 0..9 (both ends included), 7, or 0,3,5
     #[arg(long, default_value = SEEDS)]
     seeds: Seeds,
@@ -99,7 +97,7 @@ impl LessonArgs {
     pub(crate) fn is_told(&self) -> bool {
         let Self { policies, k, alpha, gamma, init, reward, .. } = self;
         let learning = [alpha, gamma, init].into_iter().any(Option::is_some);
-        let flags = self.include_quarantined || self.shuffle || self.missing != Missing::Fail;
+        let flags = self.shuffle || self.missing != Missing::Fail;
         let choices = self.order != Order::Backward
             || self.duplicates != Duplicates::First
             || self.path_value != PathValue::Mean
@@ -141,9 +139,10 @@ impl LessonArgs {
         context: &Context,
         answer: &mut Answer,
         label: &str,
+        rows: QuarantineArgs,
     ) -> Result<Lesson, CliError> {
         let end = answer.as_of.position;
-        let history = history::read(context, label, end, self.include_quarantined)?;
+        let history = history::read(context, label, end, rows.count())?;
         let recorded = history.config.learning;
         let settings = Settings {
             search: label.to_owned(),
@@ -151,7 +150,7 @@ impl LessonArgs {
             order: self.order,
             duplicates: self.duplicates,
             path_value: self.path_value,
-            include_quarantined: self.include_quarantined,
+            include_quarantined: rows.count(),
             shuffle: self.shuffle,
             reward: self.reward.clone(),
             skip_missing: self.missing == Missing::Skip,

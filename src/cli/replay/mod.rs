@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::export::{csv, header};
 use super::output::FormatArgs;
+use super::parameters::QuarantineArgs;
 use super::plot::write;
 use super::reading::{AtArgs, answer, footer};
 use super::{CliError, Context, Exit, note};
@@ -29,6 +30,8 @@ pub struct Args {
     search: Option<String>,
     #[command(flatten)]
     lesson: LessonArgs,
+    #[command(flatten)]
+    rows: QuarantineArgs,
     /// Prints how often each experience was drawn, instead of one row a policy
     #[arg(long)]
     exposure: bool,
@@ -70,7 +73,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     if let Some(name) = &args.save {
         study::check_name(&answer, name)?;
     }
-    let lesson = args.lesson.lesson(context, &mut answer, &label)?;
+    let lesson = args.lesson.lesson(context, &mut answer, &label, args.rows)?;
     if let Some(file) = &args.export_q {
         export(file, &lesson, &policies)?;
     }

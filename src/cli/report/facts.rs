@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 
 use super::first;
+use crate::cli::parameters::QuarantineArgs;
 use crate::cli::{CliError, Context, Exit};
+use crate::config::SearchConfig;
 use crate::events::Scope;
 use crate::events::digest::Digests;
 use crate::events::frame::Position;
@@ -31,12 +33,17 @@ const SQL: &str = "
       s.best_accuracy, s.started, s.updated, j.flavour, j.seed, j.chance, j.train, j.validation,
       j.classes, j.side, j.channels, j.split, j.content, j.threads, j.program, j.config_hash,
       j.config, j.experiences, j.replays, j.q_digest, j.q_source, i.file, i.content, j.resumed,
-      i.format
+      i.format, i.q_file
     FROM job j JOIN searches s ON s.search = j.label LEFT JOIN import i ON i.job = j.id
     WHERE j.label = ";
 
 impl Facts {
-    pub(super) fn of(answer: &Answer, label: &str, context: &Context) -> Result<Self, CliError> {
+    pub(super) fn of(
+        answer: &Answer,
+        label: &str,
+        rows: QuarantineArgs,
+        context: &Context,
+    ) -> Result<Self, CliError> {
         let sql = format!("{SQL}'{}'", label.replace('\'', "''"));
         let Some(row) = first(answer, &sql)? else {
             return Err(CliError::usage(format!("nothing is called {label}")));
@@ -49,7 +56,7 @@ impl Facts {
             status: status(&row),
             settings: settings(&row),
             config: row.get(24).to_owned(),
-            again: again(&row, label, answer),
+            again: again(&row, label, rows, answer),
             log: log(&row, label, answer, context)?,
         })
     }
@@ -127,14 +134,14 @@ fn settings(row: &Row) -> Pairs {
 }
 
 /// Commands that lead to the same search and the same report.
-fn again(row: &Row, label: &str, answer: &Answer) -> String {
+fn again(row: &Row, label: &str, rows: QuarantineArgs, answer: &Answer) -> String {
     let text = |index| row.get(index);
     let name = match text(0) {
         "" => String::new(),
         name => format!(" --name {}", quoted(name)),
     };
     let begin = match row.imported() {
-        true => format!("qtrail import {} {}{name}\n", text(32), quoted(text(29))),
+        true => imported(row, &name),
         false => format!(
             "# {label}.toml: the complete configuration above\n\
              qtrail search --config {label}.toml --data {} --seed {} --threads {}{name}\n",
@@ -145,8 +152,27 @@ fn again(row: &Row, label: &str, answer: &Answer) -> String {
     };
     format!(
         "{begin}qtrail log digest --logical    # the digest below: the same search\n\
-         qtrail report --search {label} --at {} -o report.html\n",
-        answer.as_of.position
+         qtrail report --search {label} --at {}{} -o report.html\n",
+        answer.as_of.position,
+        rows.given()
+    )
+}
+
+/// The command that imports the same files in the same way.
+fn imported(row: &Row, name: &str) -> String {
+    let text = |index| row.get(index);
+    let config: Option<SearchConfig> = SearchConfig::read(text(24), None, &[]).ok();
+    let limit = config.map_or(String::new(), |c| format!(" --layer-limit {}", c.space.layer_limit));
+    let values = match text(33) {
+        "" => String::new(),
+        file => format!(" --q-values {}", quoted(file)),
+    };
+    format!(
+        "qtrail import {} {} --data {} --side {}{limit}{values}{name}\n",
+        text(32),
+        quoted(text(29)),
+        quoted(text(1)),
+        text(17),
     )
 }
 

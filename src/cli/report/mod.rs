@@ -6,6 +6,7 @@ mod page;
 use std::path::PathBuf;
 
 use super::cells::{Cells, exact};
+use super::parameters::{QuarantineArgs, ValueArgs};
 use super::plot::{Asked, PLOTS, one_search, write};
 use super::reading::{AtArgs, answer, collect, footer};
 use super::{CliError, Context, note};
@@ -24,22 +25,39 @@ pub struct Args {
     #[arg(long, value_name = "SEARCH")]
     search: Option<String>,
     #[command(flatten)]
+    rows: QuarantineArgs,
+    #[command(flatten)]
+    q: ValueArgs,
+    #[command(flatten)]
     at: AtArgs,
 }
 
 /// Tables of a report, and how many of their rows it holds at most: a page with a hundred thousand
 /// is no page.
-const TABLES: &[(&str, u64)] =
-    &[("epsilon", 100), ("top", 25), ("phases", 100), ("trials", 2_000), ("attempts", 200)];
+const TABLES: &[(&str, u64)] = &[
+    ("epsilon", 100),
+    ("top", 25),
+    ("pareto", 50),
+    ("motifs", 25),
+    ("qdepth", 200),
+    ("qfield", 100),
+    ("phases", 100),
+    ("cost", 100),
+    ("trials", 2_000),
+    ("quarantine", 200),
+    ("attempts", 200),
+];
 
 /// Runs the verb.
 ///
 /// # Errors
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    let answer = answer(context, args.at.at)?;
+    let mut answer = answer(context, args.at.at)?;
+    args.rows.set(&mut answer)?;
     let search = one_search(&answer, args.search.as_deref(), "a report")?;
-    let facts = Facts::of(&answer, &search, context)?;
+    args.q.check(&answer, &search)?;
+    let facts = Facts::of(&answer, &search, args.rows, context)?;
     let mut page = Page::new(&facts.title(), &facts.subtitle, &footer(&answer));
     page.facts("Status", &facts.status);
     figures(&mut page, &answer, &search)?;

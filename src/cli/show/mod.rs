@@ -6,8 +6,8 @@ mod trial;
 use std::io::Write as _;
 
 use super::output::{Format, FormatArgs, Hint, Printer};
+use super::parameters::QSource;
 use super::reading::{AtArgs, answer, choose, collect, footer, listed};
-use super::table::QSource;
 use super::{CliError, Context, say};
 use crate::views::{Answer, Rows as _, Value};
 

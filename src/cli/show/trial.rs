@@ -5,8 +5,8 @@ use crate::agent::space::Space;
 use crate::arch::shape::Map;
 use crate::arch::{Architecture, PoolRule, Shapes};
 use crate::cli::CliError;
+use crate::cli::parameters::QSource;
 use crate::cli::reading::collect;
-use crate::cli::table::QSource;
 use crate::config::SearchConfig;
 use crate::views::{Answer, Value};
 

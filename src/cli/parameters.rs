@@ -1,0 +1,147 @@
+//! Parameters of tables, figures and reports: a window, bins, whether rows in quarantine count, and
+//! which Q-values are meant.
+
+use super::CliError;
+use super::cells::exact;
+use super::reading::collect;
+use crate::views::{Answer, Arguments, Value};
+
+/// Tables and figures of Q-values.
+pub(super) const OF_VALUES: &[&str] = &["qtable", "qdepth", "qfield"];
+
+/// Parameters of some tables.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Parameters of some tables")]
+pub(super) struct ParameterArgs {
+    /// Samples that `rolling` averages over [default: 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    window: Option<u32>,
+    /// Bins of `histogram` [default: 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    bins: Option<u32>,
+    #[command(flatten)]
+    rows: QuarantineArgs,
+    #[command(flatten)]
+    pub(super) q: ValueArgs,
+}
+
+/// Whether rows in quarantine count.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(super) struct QuarantineArgs {
+    /// Lets rows of imported logs count that are in quarantine
+    #[arg(long)]
+    include_quarantined: bool,
+}
+
+/// Which Q-values are meant.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(super) struct ValueArgs {
+    /// Which Q-values [default: recorded, else imported]
+    #[arg(long, value_enum, value_name = "SOURCE")]
+    pub(super) q: Option<QSource>,
+}
+
+/// Where Q-values come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum QSource {
+    /// Learned by a search of this store
+    Recorded,
+    /// Imported with the log of another program
+    Imported,
+}
+
+impl QSource {
+    /// As the tables have it.
+    #[must_use]
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Recorded => "recorded",
+            Self::Imported => "imported",
+        }
+    }
+}
+
+impl ParameterArgs {
+    /// Sets them for all that is asked.
+    ///
+    /// # Errors
+    /// What a person is to be told.
+    pub(super) fn set(&self, answer: &mut Answer) -> Result<(), CliError> {
+        let default = Arguments::default();
+        let (window, bins) = (self.window, self.bins);
+        answer.set_arguments(&Arguments {
+            window: window.unwrap_or(default.window),
+            bins: bins.unwrap_or(default.bins),
+            quarantined: self.rows.include_quarantined,
+        })?;
+        Ok(())
+    }
+}
+
+impl QuarantineArgs {
+    /// Sets it for all that is asked.
+    ///
+    /// # Errors
+    /// What a person is to be told.
+    pub(super) fn set(self, answer: &mut Answer) -> Result<(), CliError> {
+        let quarantined = self.include_quarantined;
+        answer.set_arguments(&Arguments { quarantined, ..Arguments::default() })?;
+        Ok(())
+    }
+
+    /// Whether they do.
+    pub(super) fn count(self) -> bool {
+        self.include_quarantined
+    }
+
+    /// The option as it was given, after a space; for the command that does it again.
+    pub(super) fn given(self) -> &'static str {
+        if self.include_quarantined { " --include-quarantined" } else { "" }
+    }
+}
+
+impl ValueArgs {
+    /// Refuses Q-values that the search does not have.
+    ///
+    /// # Errors
+    /// What a person is to be told.
+    pub(super) fn check(self, answer: &Answer, search: &str) -> Result<(), CliError> {
+        let Some(wanted) = self.q.map(QSource::name) else { return Ok(()) };
+        let label = search.replace('\'', "''");
+        let sql = format!("SELECT coalesce(q_source, 'none') FROM job WHERE label = '{label}'");
+        let found = collect(answer, &sql)?.first().map(|row| exact(&row[0])).unwrap_or_default();
+        if found == wanted {
+            return Ok(());
+        }
+        let message = format!("--q {wanted}: {search} has no {wanted} Q-values");
+        Err(CliError::usage(message).hint(match found.as_str() {
+            "none" => "`import metaqnn --q-values FILE` brings some".to_owned(),
+            found => format!("it has {found} ones"),
+        }))
+    }
+}
+
+/// Q-values that no reward explains: a reward is an accuracy, and a mean of accuracies lies between
+/// 0 and 1 as they do. The file of the MetaQNN authors has some.
+pub(super) fn values_outside(
+    answer: &Answer,
+    search: Option<&str>,
+) -> Result<Option<String>, CliError> {
+    let of = search.map_or("1".to_owned(), |label| {
+        format!("job = (SELECT id FROM job WHERE label = '{}')", label.replace('\'', "''"))
+    });
+    let sql = format!(
+        "SELECT count(*), min(value), max(value) FROM pair
+         WHERE NOT phantom AND (value < 0 OR value > 1) AND {of}"
+    );
+    let rows = collect(answer, &sql)?;
+    let Some([Value::Integer(count @ 1..), least, greatest]) = rows.first().map(Vec::as_slice)
+    else {
+        return Ok(None);
+    };
+    let (least, greatest) = (exact(least), exact(greatest));
+    Ok(Some(format!(
+        "{count} Q-values, from {least} to {greatest}, lie outside 0 to 1: they were learned from \
+         rewards that are no accuracies, and pull up the means they are in"
+    )))
+}
