@@ -265,6 +265,43 @@ CREATE TABLE imported (
 CREATE TABLE quarantined_episode AS SELECT * FROM episode WHERE 0;
 CREATE TABLE quarantined_trial AS SELECT * FROM trial WHERE 0;
 
+-- Studies: what came of learning again from a history under other rules. Those whose closing event
+-- is missing are in no result table.
+CREATE TABLE study (
+  study    INTEGER PRIMARY KEY, -- its number
+  name     TEXT    NOT NULL,
+  kind     TEXT    NOT NULL,    -- replay
+  search   TEXT    NOT NULL,    -- it is about; may be empty
+  position INTEGER NOT NULL,    -- last event it knew of
+  settings TEXT    NOT NULL,    -- TOML
+  rows     INTEGER NOT NULL,
+  program  TEXT    NOT NULL,
+  saved_at INTEGER              -- ms; NULL until it is complete
+) STRICT;
+
+-- Their rows: a policy each.
+CREATE TABLE study_row (
+  study  INTEGER NOT NULL,
+  row    INTEGER NOT NULL, -- from 0
+  policy TEXT    NOT NULL,
+  seeds  INTEGER NOT NULL, -- 0 if all give the same
+  greedy TEXT    NOT NULL, -- architecture that the Q-table would choose; may be empty
+  PRIMARY KEY (study, row)
+) STRICT, WITHOUT ROWID;
+
+-- The numbers of a row.
+CREATE TABLE study_figure (
+  study INTEGER NOT NULL,
+  row   INTEGER NOT NULL,
+  name  TEXT    NOT NULL,
+  place INTEGER NOT NULL, -- among the numbers of its row, from 0
+  mean  REAL,             -- over seeds; NULL: there is no such number
+  sd    REAL,             -- standard deviation over seeds
+  low   REAL,             -- 95 % interval
+  high  REAL,
+  PRIMARY KEY (study, row, name)
+) STRICT, WITHOUT ROWID;
+
 -- Parameters of result tables: these, unless a question brings its own.
 CREATE TABLE args (
   window INTEGER NOT NULL, -- of `rolling`: samples averaged over
@@ -755,6 +792,53 @@ JOIN job j ON j.id = i.job
 JOIN import m ON m.job = i.job
 JOIN architecture a ON a.id = i.architecture
 WHERE i.quarantine IS NOT NULL;
+
+-- table replays: How do replay policies compare in the studies that were saved?
+-- order: saved, study, row
+CREATE VIEW replays AS
+SELECT
+  s.name AS study, -- what it is called; `qtrail replay --check` does it again
+  r.policy AS policy, -- which experiences are drawn
+  r.seeds AS seeds, -- it was run under; 0: all give the same. Numbers are means over them
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'prequential')
+    AS prequential, -- rank correlation of path value and reward, each new architecture before it was learned from
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'prequential_trained')
+    AS prequential_trained, -- the same over those whose training did not fail
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'first_tenth')
+    AS first_tenth, -- draws per experience of the earliest tenth
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'last_tenth')
+    AS last_tenth, -- draws per experience of the latest tenth
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'last_phase')
+    AS last_phase, -- draws per experience of the last phase
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'never')
+    AS never, -- share of all experiences that were never drawn
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'never_last_phase')
+    AS never_last_phase, -- share of the last phase that was never drawn
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'own_step')
+    AS own_step, -- share of experiences that were drawn in their own step
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'gini')
+    AS gini, -- inequality of draws: 0 if all are drawn equally often
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'spearman')
+    AS spearman, -- in-sample rank correlation over distinct architectures
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'kendall')
+    AS kendall, -- in-sample tau-b over distinct architectures
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'top10')
+    AS top10, -- in-sample: of the ten architectures of highest path value, how many are among the ten best
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'rms')
+    AS rms, -- distance to the Q-table on record
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'updates')
+    AS updates, -- updates of a Q-value
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'greedy_accuracy')
+    AS greedy_accuracy, -- accuracy on record of the architecture that the Q-table would choose; NULL: unknown
+  r.greedy AS greedy, -- architecture that the Q-table would choose
+  r.row AS row, -- in its study, from 0
+  s.kind AS kind, -- what was done: replay
+  s.search AS search, -- [id] it is about
+  s.position AS as_of, -- last event it knew of
+  strftime('%Y-%m-%d %H:%M:%S', s.saved_at / 1000, 'unixepoch') AS saved -- UTC
+FROM study_row r
+JOIN study s ON s.study = r.study
+WHERE s.saved_at IS NOT NULL;
 
 -- table published: How do published test errors compare, and where does the best model here stand?
 -- order: place, search

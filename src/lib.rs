@@ -22,6 +22,7 @@
 //! | [`trainer`] | the protocol, and keeping trainer processes alive | the log |
 //! | [`agent`] | state space, Q-table, epsilon-greedy policy, schedule, replay: pure | IO, clocks, the log |
 //! | [`data`] | image data sets: formats, fetching, splits | what is trained on them |
+//! | [`lab`] | the replay lab: a history learned from again under other replay policies, measured: pure | the log, what would have been sampled |
 //! | [`import`] | histories of other programs, as facts: pure | files, the log |
 //! | [`config`] | settings as data: flavours, presets, recipes: pure | what is done with them |
 //! | [`log`] | where events live: sled, HEAD, leases, artifacts | what an event means |
@@ -49,6 +50,7 @@ pub mod data;
 pub mod engine;
 pub mod events;
 pub mod import;
+pub mod lab;
 pub mod log;
 pub mod plot;
 pub mod trainer;

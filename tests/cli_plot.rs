@@ -10,6 +10,8 @@ use assert_cmd::cargo::cargo_bin;
 use history::{History, finished};
 
 const PLOTS: [&str; 6] = ["learning", "accuracy-histogram", "qdepth", "qfield", "pareto", "curves"];
+/// Those that need to be told more.
+const TOLD: [&str; 1] = ["exposure"];
 const EVIL: &str = "</script><script>document.title='caught'</script>\"'&<b>";
 
 struct World(tempfile::TempDir);
@@ -63,7 +65,7 @@ fn every_plot_is_listed_and_drawn_in_every_way() {
     let world = World::new();
     let listed = world.good(&["plots", "--format", "tsv", "--no-header"]);
     let names: Vec<&str> = listed.lines().map(|line| line.split('\t').next().unwrap()).collect();
-    assert_eq!(names, PLOTS);
+    assert_eq!(names, [&PLOTS[..], &TOLD].concat());
     for name in PLOTS {
         world.good(&["plot", name, "-o", "a.svg"]);
         assert!(world.read("a.svg").starts_with("<svg xmlns="), "{name}");
@@ -74,6 +76,13 @@ fn every_plot_is_listed_and_drawn_in_every_way() {
         assert!(drawn.contains("as of event"), "{drawn}");
         assert_eq!(drawn, world.good(&["plot", name, "--format", "term"]), "{name}");
     }
+    let exposure = ["plot", "exposure", "--policy", "uniform,sweep", "--seeds", "0..1"];
+    world.good(&[&exposure[..], &["-o", "a.svg"]].concat());
+    for text in ["How often is an experience learned from?", "uniform: ", "ε = 0.5", "seed 3"] {
+        assert!(world.read("a.svg").contains(text), "{text}");
+    }
+    let drawn = world.good(&exposure);
+    assert!(drawn.contains("sweep(passes=1): 0.0 % never drawn"), "{drawn}");
     assert_eq!(world.good(&["plot", "qdepth", "--format", "svg"]), {
         world.good(&["plot", "qdepth", "-o", "b.svg"]);
         world.read("b.svg")
@@ -95,6 +104,13 @@ fn mistakes_are_named() {
     world.refuses(&["plot", "learning", "--search", "all"], &["one search, not all"]);
     world.refuses(&["plot", "learning", "--search", "s9"], &["no search or run is called s9"]);
     world.refuses(&["plot", "learning", "--at", "1"], &["s1 has no samples", "as of event 1"]);
+    world.refuses(&["plot", "exposure"], &["no policy is named"]);
+    world.refuses(&["plot", "exposure", "--study", "a"], &["no study of replay is called a"]);
+    world.refuses(
+        &["plot", "qdepth", "--policy", "uniform"],
+        &["only exposure takes the arguments of replay"],
+    );
+    world.refuses(&["plot", "pareto", "--seeds", "3"], &["only exposure takes"]);
     world.refuses(&["report", "--at", "0"], &["has no search"]);
     world.refuses(&["export", "qtable", "--columns", "18"], &["17 or 21"]);
     world.refuses(&["export", "qtable", "--at", "1"], &["s1 has no Q-table"]);

@@ -110,6 +110,18 @@ fn golden_tables_of_an_import() {
     }
 }
 
+/// A study that was saved: without the time at which that happened.
+#[test]
+fn golden_table_of_studies() {
+    let world = World::new();
+    let replay = ["replay", "first", "--policy", "uniform,sweep", "--seeds", "0..2", "--save", "a"];
+    world.print(&replay);
+    let columns = "study,policy,seeds,prequential,first_tenth,last_phase,never,own_step,gini,\
+                   spearman,rms,updates,greedy_accuracy,greedy,row,kind,search,as_of";
+    let table = ["table", "replays", "--columns", columns];
+    insta::assert_snapshot!("table_replays", world.print(&table));
+}
+
 #[test]
 fn parameters_are_checked_where_they_mean_nothing() {
     let world = World::new();

@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["arch", "events"]),
     ("data", &["chance"]),
     ("agent", &["arch", "chance", "config", "events"]),
+    ("lab", &["agent", "arch", "chance", "config", "events"]),
     ("plot", &[]),
     ("import", &["agent", "arch", "config", "events"]),
     ("trainer", &["arch", "chance", "config", "events"]),
@@ -27,7 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "agent", "arch", "config", "data", "engine", "events", "import", "log", "plot",
+            "agent", "arch", "config", "data", "engine", "events", "import", "lab", "log", "plot",
             "trainer", "views", "chance",
         ],
     ),
@@ -52,7 +53,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
 ];
 
 /// These do no IO and read no clock.
-const PURE: &[&str] = &["arch", "events", "agent", "config", "chance", "import", "plot"];
+const PURE: &[&str] = &["arch", "events", "agent", "config", "chance", "import", "lab", "plot"];
 const IMPURE: &[&str] =
     &["std::fs", "std::net", "std::process", "std::env", "Instant::now", "std::thread"];
 

@@ -162,7 +162,37 @@ fn samples() -> Vec<(Scope, Event)> {
     ]
     .into_iter()
     .chain(import_samples().map(|event| (search, event)))
+    .chain(study_samples().map(|event| (Scope::Store, event)))
     .collect()
+}
+
+fn study_samples() -> [Event; 3] {
+    let started = StudyStarted {
+        study: 2,
+        name: "remedies".into(),
+        kind: "replay".into(),
+        search: "s3".into(),
+        position: 5_000,
+        settings: "search = \"s3\"\n".into(),
+        rows: 1,
+        program: "qtrail 0.1.0".into(),
+    };
+    let figure = |name: &str, mean, low| StudyFigure {
+        name: name.into(),
+        mean: Some(mean),
+        sd: Some(0.25),
+        low,
+        high: Some(0.75),
+    };
+    let row = StudyRow {
+        study: 2,
+        row: 3,
+        policy: "prioritized(alpha=0.6,beta=0.4)".into(),
+        seeds: 20,
+        greedy: net().to_string(),
+        figures: vec![figure("prequential", 0.5, Some(0.25)), figure("rms", 0.125, None)],
+    };
+    [started.into(), row.into(), StudyFinished { study: 2, rows: 4 }.into()]
 }
 
 fn import_samples() -> [Event; 4] {

@@ -111,7 +111,7 @@ fn fields(columns: u8) -> impl Iterator<Item = &'static str> {
     FIELDS.into_iter().filter(move |field| columns == 21 || !field.starts_with("split_"))
 }
 
-fn header(columns: u8) -> Vec<String> {
+pub(super) fn header(columns: u8) -> Vec<String> {
     let prefixed = |prefix: &'static str| fields(columns).map(move |f| format!("{prefix}{f}"));
     let utility = std::iter::once("utility".to_owned());
     prefixed("end_").chain(prefixed("start_")).chain(utility).collect()
@@ -138,7 +138,7 @@ fn statement(search: &str, columns: u8) -> String {
 }
 
 /// No field holds a comma, a quote or a line end.
-fn csv(header: &[String], rows: &[Vec<Value>]) -> String {
+pub(super) fn csv(header: &[String], rows: &[Vec<Value>]) -> String {
     let mut text = header.join(",") + "\n";
     for row in rows {
         for (index, value) in row.iter().enumerate() {

@@ -20,6 +20,7 @@ pub mod plot;
 pub mod plots;
 pub mod progress;
 pub mod reading;
+pub mod replay;
 pub mod report;
 pub mod resume;
 pub mod search;
@@ -80,6 +81,8 @@ pub enum Verb {
     Report(report::Args),
     /// Print a result table anew whenever it changes
     Watch(watch::Args),
+    /// Learn again under other replay policies
+    Replay(replay::Args),
     /// Show a search, a trial or an episode
     Show(show::Args),
     /// Compare searches
@@ -179,6 +182,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Plot(args) => plot::run(args, &context),
         Verb::Plots(args) => plots::run(args, &context),
         Verb::Report(args) => report::run(args, &context),
+        Verb::Replay(args) => replay::run(args, &context),
         Verb::Show(args) => show::run(args, &context),
         Verb::Compare(args) => compare::run(args, &context),
         Verb::Diff(args) => diff::run(args, &context),

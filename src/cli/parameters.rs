@@ -89,6 +89,11 @@ impl QuarantineArgs {
         Ok(())
     }
 
+    /// Whether they do.
+    pub(super) fn count(self) -> bool {
+        self.include_quarantined
+    }
+
     /// The option as it was given, after a space; for the command that does it again.
     pub(super) fn given(self) -> &'static str {
         if self.include_quarantined { " --include-quarantined" } else { "" }

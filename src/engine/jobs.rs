@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::studies::Studies;
 use crate::agent::run::Run;
 use crate::agent::search::Search;
 use crate::agent::{Impossible, Job};
@@ -29,6 +30,7 @@ pub struct Index {
     /// Imports whose end was not seen. Only their numbers count: they are not used again.
     unfinished_imports: BTreeMap<Scope, Entry>,
     references: BTreeMap<Hash, u32>,
+    pub(super) studies: Studies,
 }
 
 impl Index {
@@ -73,7 +75,7 @@ impl Index {
                 let count = self.references.entry(released.artifact).or_default();
                 *count = count.saturating_sub(1);
             }
-            _ => {}
+            _ => self.studies.note(event),
         }
     }
 

@@ -11,6 +11,7 @@ pub mod jobs;
 pub mod journal;
 pub mod keeper;
 pub mod session;
+pub mod studies;
 
 use std::path::PathBuf;
 use std::time::Duration;

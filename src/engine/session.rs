@@ -291,9 +291,14 @@ impl Session {
         }
     }
 
-    fn catch_up(&mut self) -> Result<(), SessionError> {
+    pub(super) fn catch_up(&mut self) -> Result<(), SessionError> {
         let index = &mut self.index;
         Ok(self.journal.catch_up(|recorded| index.push(recorded))?)
+    }
+
+    /// A lock of the store by its name.
+    pub(super) fn named_lock(&self, name: &str) -> Result<NamedLock, SessionError> {
+        Ok(self.locks.named(name)?)
     }
 
     /// The lock that says who carries on a search or run.

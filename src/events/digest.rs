@@ -109,7 +109,10 @@ impl Digest {
             | Event::AttemptStarted(_)
             | Event::AttemptLost(_)
             | Event::Resumed(_)
-            | Event::ArtifactReleased(_) => ((0, 0), 0),
+            | Event::ArtifactReleased(_)
+            | Event::StudyStarted(_)
+            | Event::StudyRow(_)
+            | Event::StudyFinished(_) => ((0, 0), 0),
         };
         (episode, trial, event.kind().number, index)
     }

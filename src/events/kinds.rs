@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::Hash;
 use super::imports::{ImportFinished, ImportStarted, ImportedQ, ImportedRow};
+use super::studies::{StudyFinished, StudyRow, StudyStarted};
 use crate::arch::Architecture;
 
 /// What kinds there are: number, version, name, whether they are logical.
@@ -91,6 +92,9 @@ kinds! {
     19 ImportedRow "imported-row" version 1 Logical,
     20 ImportedQ "imported-q" version 1 Logical,
     21 ImportFinished "import-finished" version 1 Logical,
+    25 StudyStarted "study-started" version 1 Operational,
+    26 StudyRow "study-row" version 1 Operational,
+    27 StudyFinished "study-finished" version 1 Operational,
 }
 
 /// An entry of the registry.

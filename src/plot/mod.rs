@@ -11,9 +11,10 @@
 //! | `theme` | colours, light and dark |
 //! | `layout` | where things go on a page |
 //! | `svg`, `png`, `term` | the three ways of drawing |
-//! | `learning`, `histogram`, `qvalues`, `pareto`, `curves` | the figures themselves |
+//! | `learning`, `histogram`, `qvalues`, `pareto`, `curves`, `exposure` | the figures themselves |
 
 pub mod curves;
+pub mod exposure;
 pub mod figure;
 pub mod histogram;
 mod layout;

@@ -12,6 +12,7 @@ use super::ViewError;
 use super::agent::Agent;
 use super::imports::{self, Turn};
 use super::jobs::{config_part, configured, read_config, run_started, search_started};
+use super::studies;
 use crate::arch::{Architecture, Layer};
 use crate::config::recipe::WeightsOf;
 use crate::events::frame::Position;
@@ -112,6 +113,7 @@ impl Folder {
         match &recorded.event {
             Event::SearchStarted(started) => search_started(db, recorded, started)?,
             Event::RunStarted(started) => run_started(db, recorded, started)?,
+            _ if recorded.scope == Scope::Store => studies::fold(db, recorded)?,
             _ => {}
         }
         let job = self.job(db, recorded)?;
@@ -188,6 +190,9 @@ impl Folder {
             | Event::ImportedRow(_)
             | Event::ImportedQ(_)
             | Event::ImportFinished(_) => Err(impossible(about.recorded, "no import has begun")),
+            Event::StudyStarted(_) | Event::StudyRow(_) | Event::StudyFinished(_) => {
+                Err(impossible(about.recorded, "studies belong to the store"))
+            }
         }
     }
 

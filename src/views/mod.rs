@@ -10,6 +10,7 @@
 //! | `fold` | events into rows: the one code path of appenders, queries and rebuilds |
 //! | `jobs` | how searches and runs begin |
 //! | `imports` | imports: aside until they are complete, then the same rows |
+//! | `studies` | studies: invisible until they are complete |
 //! | `agent` | what searches learned, folded with every recorded digest checked |
 //! | `ahead` | reading the log in one thread while another folds |
 //! | `database` | SQLite set up our way: strict, with our functions, read-only for queries |
@@ -19,6 +20,7 @@
 //! | `appender` | [`Appender`]: keeps the model current behind a process that records |
 //! | `query` | [`open`]: a model that shows the whole log, or says why it does not |
 //! | `select` | rows of a table: filter, order, columns, limits |
+//! | `reward` | rewards by an expression over what is known of a trial |
 //! | `arguments` | parameters of result tables |
 //! | `times` | points in time as people write them |
 
@@ -35,8 +37,10 @@ mod imports;
 mod jobs;
 mod model;
 mod query;
+mod reward;
 mod schema;
 mod select;
+mod studies;
 mod times;
 
 pub use appender::Appender;
@@ -46,6 +50,7 @@ pub use error::{Mistake, ViewError};
 pub use fold::FOLD_VERSION;
 pub use model::{Applied, ReadModel};
 pub use query::{Answer, At, Behind, Comparison, compare, open, rebuild};
+pub use reward::{FACTS, TrialReward, check_reward};
 pub use schema::{Column, TABLES_SQL, Table, table, tables};
 pub use select::{Rows, Select, suggestion};
 pub use times::parse_time;

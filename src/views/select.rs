@@ -319,7 +319,7 @@ fn condition_mistake(
 }
 
 /// The end of the word, or the quoted name, that begins at `start`.
-fn word_end(text: &str, start: usize) -> usize {
+pub(super) fn word_end(text: &str, start: usize) -> usize {
     let rest = text.get(start..).unwrap_or_default();
     let quoted = rest.strip_prefix('"').and_then(|rest| rest.find('"')).map(|end| end + 2);
     let word = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());

@@ -63,7 +63,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
 }
 
 /// The store and its log, not entered yet.
-fn log(context: &Context) -> Result<SledLog, CliError> {
+pub(super) fn log(context: &Context) -> Result<SledLog, CliError> {
     Ok(SledLog::outside(Store::open(&context.store)?, context.options()))
 }
 

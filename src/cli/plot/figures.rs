@@ -3,11 +3,14 @@
 use super::super::CliError;
 use super::super::parameters::values_outside;
 use super::super::reading::{collect, footer};
+use super::super::replay::lesson::{Learned, Lesson};
+use crate::lab::measure::FIGURES;
 use crate::plot::curves::Curve;
+use crate::plot::exposure::{Exposure, Stretch};
 use crate::plot::histogram::Bin;
 use crate::plot::pareto::Trained;
 use crate::plot::qvalues::{By, Mean};
-use crate::plot::{Figure, curves, histogram, learning, pareto, qvalues};
+use crate::plot::{Figure, curves, exposure, histogram, learning, pareto, qvalues};
 use crate::views::{Answer, Value};
 
 /// A figure that can be asked for.
@@ -67,7 +70,17 @@ pub(crate) const PLOTS: &[Kind] = &[
         without: "no epochs on record of its best trials",
         draw: curves,
     },
+    Kind {
+        name: EXPOSURE,
+        shows: "Which experiences does each replay policy learn from, the old or the new?",
+        table: "replays",
+        without: "no experiences yet",
+        draw: exposure,
+    },
 ];
+
+/// The figure that learns again, under the policies that it is given.
+pub(crate) const EXPOSURE: &str = "exposure";
 
 /// What a figure is asked of.
 pub(crate) struct Asked<'a> {
@@ -79,6 +92,16 @@ pub(crate) struct Asked<'a> {
     pub(crate) top: u8,
     /// Samples that are averaged.
     pub(crate) window: Option<u32>,
+    /// What came of replay, if that was asked for.
+    pub(crate) replayed: Option<Replayed>,
+}
+
+/// What came of replay.
+pub(crate) struct Replayed {
+    /// What was learned from.
+    pub(crate) lesson: Lesson,
+    /// Policy by policy.
+    pub(crate) learned: Vec<Learned>,
 }
 
 impl Asked<'_> {
@@ -239,6 +262,29 @@ fn curves(asked: &Asked<'_>) -> Result<Option<Figure>, CliError> {
     let reading = "In brackets the highest validation accuracy, the reward. The last restart of \
                    each training is shown.";
     Ok(Some(curves::figure(&curves, asked.caption(reading)?)))
+}
+
+fn exposure(asked: &Asked<'_>) -> Result<Option<Figure>, CliError> {
+    let Some(Replayed { lesson, learned }) = &asked.replayed else { return Ok(None) };
+    let experiences = &lesson.history.experiences;
+    let phases = experiences
+        .chunk_by(|a, b| a.phase == b.phase)
+        .map(|phase| Stretch { epsilon: phase[0].epsilon, experiences: phase.len() });
+    let of = |learned: &Learned| {
+        let never = FIGURES.iter().position(|figure| figure.name == "never");
+        let never = never.and_then(|place| learned.row.figures[place].mean).unwrap_or(0.0);
+        let name = format!("{}: {:.1} % never drawn", learned.row.policy, 100.0 * never);
+        Exposure { name, draws: learned.draws() }
+    };
+    let policies: Vec<Exposure> = learned.iter().map(of).collect();
+    let settings = &lesson.settings;
+    let reading = format!(
+        "Old on the right; each point is the mean of neighbours, and of seeds {}. K = {}. The \
+         experiences are those on record. Where a line is missing, nothing was drawn.",
+        settings.seeds, settings.draws
+    );
+    let caption = asked.caption(&reading)?;
+    Ok(Some(exposure::figure(&policies, &phases.collect::<Vec<_>>(), caption)))
 }
 
 fn whole(value: &Value) -> Option<u32> {

@@ -8,10 +8,14 @@ use std::path::{Path, PathBuf};
 use super::output::terminal_width;
 use super::parameters::{OF_VALUES, QuarantineArgs, ValueArgs};
 use super::reading::{AtArgs, answer, choose, footer};
+use super::replay::lesson::LessonArgs;
+use super::replay::{history, study};
 use super::{CliError, Context, Exit, note};
+use crate::config::replay::Policy;
 use crate::plot::{self, Figure, PlotError, Theme};
 use crate::views;
-pub(super) use figures::{Asked, Kind, PLOTS};
+pub(super) use figures::{Asked, PLOTS};
+use figures::{EXPOSURE, Kind, Replayed};
 
 /// Draws a figure (`qtrail plots` lists them).
 #[derive(Debug, clap::Args)]
@@ -36,6 +40,14 @@ pub struct Args {
     /// How many samples the line of `learning` averages [default: 100, fewer in small searches]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     window: Option<u32>,
+    /// `exposure`: of a recorded study (`qtrail table replays`), instead of --policy
+    #[arg(long, value_name = "NAME", conflicts_with_all = [
+        "search", "policies", "k", "alpha", "gamma", "init", "order", "duplicates", "reward",
+        "missing", "include_quarantined", "seeds", "shuffle", "path_value", "at",
+    ])]
+    study: Option<String>,
+    #[command(flatten)]
+    lesson: LessonArgs,
     #[command(flatten)]
     rows: QuarantineArgs,
     #[command(flatten)]
@@ -74,11 +86,19 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     if args.q.q.is_some() && !OF_VALUES.contains(&kind.name) {
         return Err(CliError::usage(format!("--q: {} shows no Q-values", kind.name)));
     }
+    let policies = policies(args, kind)?;
     let mut answer = answer(context, args.at.at)?;
-    args.rows.set(&mut answer)?;
-    let search = one_search(&answer, args.search.as_deref(), "a figure")?;
+    let replayed = replayed(args, &policies, kind, context, &mut answer)?;
+    let search = match &replayed {
+        Some(replayed) => replayed.lesson.settings.search.clone(),
+        None => {
+            args.rows.set(&mut answer)?;
+            one_search(&answer, args.search.as_deref(), "a figure")?
+        }
+    };
     args.q.check(&answer, &search)?;
-    let asked = Asked { answer: &answer, search: &search, top: args.top, window: args.window };
+    let (top, window) = (args.top, args.window);
+    let asked = Asked { answer: &answer, search: &search, top, window, replayed };
     let Some(figure) = asked.figure(kind)? else {
         let message = format!("there is nothing to draw: {search} has {}", kind.without);
         return Err(CliError::usage(message).hint(footer(&answer)));
@@ -96,6 +116,43 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         }
         _ => std::io::stdout().write_all(&drawn).map_err(|error| CliError::output(&error)),
     }
+}
+
+/// The policies of a figure that learns again.
+fn policies(args: &Args, kind: &Kind) -> Result<Vec<Policy>, CliError> {
+    let asked = args.lesson.is_told() || args.study.is_some();
+    match (kind.name == EXPOSURE, asked) {
+        (true, _) if args.study.is_some() => Ok(Vec::new()),
+        (true, _) => args.lesson.check(),
+        (false, false) => Ok(Vec::new()),
+        (false, true) => Err(CliError::usage(format!("{} shows what is on record", kind.name))
+            .hint(format!("only {EXPOSURE} takes the arguments of replay, or --study"))),
+    }
+}
+
+/// Learns again, if the figure shows that.
+fn replayed(
+    args: &Args,
+    policies: &[Policy],
+    kind: &Kind,
+    context: &Context,
+    answer: &mut views::Answer,
+) -> Result<Option<Replayed>, CliError> {
+    if kind.name != EXPOSURE {
+        return Ok(None);
+    }
+    let (lesson, policies) = match &args.study {
+        Some(name) => {
+            let study = study::find(answer, name)?;
+            (study.lesson(context)?, study.policies()?)
+        }
+        None => {
+            let label = history::search(answer, args.search.as_deref())?;
+            (args.lesson.lesson(context, answer, &label, args.rows)?, policies.to_vec())
+        }
+    };
+    let learned = lesson.learn(&policies)?;
+    Ok(Some(Replayed { lesson, learned }))
 }
 
 /// The search that is meant, where it must be one.

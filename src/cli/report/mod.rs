@@ -78,7 +78,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
 
 /// The figures that there are rows for.
 fn figures(page: &mut Page, answer: &Answer, search: &str) -> Result<(), CliError> {
-    let asked = Asked { answer, search, top: 8, window: None };
+    let asked = Asked { answer, search, top: 8, window: None, replayed: None };
     for kind in PLOTS {
         if let Some(figure) = asked.figure(kind)? {
             let (light, dark) =

@@ -1,0 +1,28 @@
+//! The replay lab: the same history under another replay policy.
+//!
+//! Learning is a fold over experiences, so it can be done again, under other rules, from the log
+//! alone: nothing is trained, and the result is exact. What a search *would have sampled* under
+//! those rules is another question, which no log answers; nothing here pretends to.
+//!
+//! Pure: events in, numbers out. It reads no log and prints nothing.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `history` | a search's experiences, folded from its events: its own, or an import's |
+//! | `rederive` | learns from them again under a policy; counts who was drawn, and when |
+//! | `measure` | what came of it: exposure, rank correlations, the greedy architecture |
+//! | `rank` | Spearman's rho, Kendall's tau-b, bootstrap |
+//! | `study` | one row a policy: mean and standard deviation over seeds |
+//! | `settings` | what a study was told |
+//! | `laws` | what uniform replay does, exactly, without a single draw |
+
+pub mod history;
+pub mod laws;
+pub mod measure;
+pub mod rank;
+pub mod rederive;
+pub mod settings;
+pub mod study;
+
+#[cfg(test)]
+mod tests;

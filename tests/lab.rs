@@ -1,0 +1,298 @@
+//! The replay lab against whole histories: a search of our own, and the MetaQNN authors' log.
+//!
+//! The authors' file is not part of this repository. `QTRAIL_METAQNN` names the folder with
+//! `replay_database.csv`; without it these tests look beside the checkout, and skip with a notice.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::disallowed_methods, clippy::cast_possible_truncation)]
+
+mod common;
+mod history;
+
+use std::path::{Path, PathBuf};
+
+use common::World;
+use qtrail::agent::replay::Order;
+use qtrail::config::replay::Policy;
+use qtrail::events::{Event, Recorded, Scope};
+use qtrail::lab::history::{Folder, History};
+use qtrail::lab::laws::Uniform;
+use qtrail::lab::measure::{PathValue, Reference, measure};
+use qtrail::lab::rederive::{Check, Duplicates, Task, rederive};
+
+/// The history of the search number `number`.
+fn fold(events: &[Recorded], number: u32) -> History {
+    let mut folder = Folder::default();
+    for recorded in events {
+        if recorded.scope == Scope::Search(number) {
+            folder.push(&recorded.event).unwrap();
+        }
+    }
+    folder.finish().unwrap()
+}
+
+/// A policy with the settings of the search.
+fn task(history: &History, policy: Policy) -> Task {
+    Task {
+        policy,
+        draws: history.config.replay.draws,
+        learning: history.config.learning,
+        order: Order::Backward,
+        duplicates: Duplicates::First,
+        path_value: PathValue::Mean,
+    }
+}
+
+/// The digests on record, in order.
+fn digests(events: &[Recorded]) -> Vec<qtrail::events::Hash> {
+    let of = |recorded: &Recorded| match &recorded.event {
+        Event::ReplayUpdated(update) => Some(update.q),
+        _ => None,
+    };
+    events.iter().filter_map(of).collect()
+}
+
+#[test]
+fn a_search_of_our_own_comes_back_bit_for_bit() {
+    let events = history::finished().events;
+    let (history, digests) = (fold(&events, 1), digests(&events));
+    assert!(digests.len() >= 12);
+    let as_logged = rederive(&history, &task(&history, Policy::AsLogged), 0).unwrap();
+    assert_eq!(as_logged.check, Check::Equal(digests.len()));
+    assert_eq!(as_logged.q.digest(), digests.last().unwrap().0);
+
+    // Its own policy and seed give its own draws; another seed gives others.
+    let seed = history.started.seed;
+    let again = rederive(&history, &task(&history, Policy::Uniform), seed).unwrap();
+    assert_eq!(again.counts, as_logged.counts);
+    assert_eq!(again.q.digest(), as_logged.q.digest());
+    let other = rederive(&history, &task(&history, Policy::Uniform), seed + 1).unwrap();
+    assert_ne!(other.counts, as_logged.counts);
+
+    let reference = Reference::of(&as_logged.q);
+    let rms = |derived| {
+        let task = task(&history, Policy::Uniform);
+        measure(&history, &task, derived, Some(&reference)).figures.rms.unwrap()
+    };
+    assert_eq!(rms(&again), 0.0);
+    assert!(rms(&other) > 0.0);
+}
+
+/// Draws of every experience against the exact laws: z-scores within ±4, and their mean square
+/// about 1.
+#[test]
+fn uniform_follows_its_laws() {
+    let history = fold(&history::finished().events, 1);
+    let count = history.experiences.len() as u32;
+    let mut task = task(&history, Policy::Uniform);
+    task.draws = 5_000;
+    let derived = rederive(&history, &task, 1).unwrap();
+    let law = Uniform { draws: task.draws, experiences: count };
+    let mut squares = 0.0;
+    for (i, &drawn) in (1..=count).zip(&derived.counts) {
+        let z = (f64::from(drawn) - law.expected(i)) / law.variance(i).sqrt();
+        assert!(z.abs() < 4.0, "experience {i}: {drawn} draws, z {z}");
+        squares += z * z;
+    }
+    assert!((0.2..2.5).contains(&(squares / f64::from(count))), "{squares}");
+    assert_eq!(derived.counts.iter().sum::<u32>(), task.draws * count);
+}
+
+fn folder() -> PathBuf {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/metaqnn-svhn");
+    std::env::var_os("QTRAIL_METAQNN").map_or(beside, PathBuf::from)
+}
+
+/// A world whose store `m` holds the authors' log, or a notice.
+fn authors() -> Option<World> {
+    let file = folder().join("replay_database.csv");
+    if !file.exists() {
+        eprintln!("skipped: the authors' log is not at {}", file.display());
+        return None;
+    }
+    let world = World::new();
+    let (file, q) = (file.display().to_string(), folder().join("q_values.csv"));
+    let q = q.display().to_string();
+    world.run("m", &["import", "metaqnn", &file, "--q-values", &q]).code(0);
+    Some(world)
+}
+
+/// Values by pair, from an exported file: the authors' 17 columns, of which the last is the value.
+fn exported(world: &World, name: &str) -> Vec<(String, f64)> {
+    let text = std::fs::read_to_string(world.path(name)).unwrap();
+    let mut lines = text.lines();
+    assert_eq!(lines.next().unwrap().split(',').count(), 17);
+    let row = |line: &str| {
+        let (pair, value) = line.rsplit_once(',').unwrap();
+        (pair.to_owned(), value.parse().unwrap())
+    };
+    lines.map(row).collect()
+}
+
+fn ends(values: &[(String, f64)]) -> (f64, f64) {
+    let values = values.iter().map(|(_, value)| *value);
+    (values.clone().fold(f64::INFINITY, f64::min), values.fold(f64::NEG_INFINITY, f64::max))
+}
+
+#[test]
+fn a_sweep_of_the_authors_log_gives_the_known_values() {
+    let Some(world) = authors() else { return };
+    let sweep = |more: &[&str]| {
+        let fixed = ["replay", "--policy", "sweep", "--export-q", "q.csv", "--columns", "updates"];
+        let arguments = [&fixed[..], &["--format", "csv", "--no-header"], more].concat();
+        let ran = world.run("m", &arguments);
+        ran.code(0);
+        let updates = ran.stdout().split(',').next().unwrap().trim().to_owned();
+        (updates, exported(&world, "q.csv"))
+    };
+    let (updates, first) = sweep(&[]);
+    assert_eq!((updates.as_str(), first.len()), ("15106.0", 4_058));
+    assert_eq!(ends(&first), (0.237_844_873_339_007_08, 0.589_020_636_416_017_2));
+    for rule in ["own", "best", "mean"] {
+        assert_eq!(sweep(&["--duplicates", rule]).1, first, "{rule}");
+    }
+    let (updates, all) = sweep(&["--include-quarantined"]);
+    assert_eq!(updates, "15571.0");
+    assert_eq!(ends(&all), (0.271_955_605_409_557_4, 8.657_220_420_603_656));
+    let (start, value) = &all[0];
+    assert_eq!(start, "0,1,0,8,1,start,0,1,0,1,0,8,0,start,0,0");
+    assert_eq!(*value, 0.373_021_838_004_154_8);
+}
+
+/// The draws that the objection to the method is about: exact laws, N = 1,910 and K = 128.
+#[test]
+fn uniform_on_the_authors_log_hardly_replays_the_latest() {
+    let Some(world) = authors() else { return };
+    let ran =
+        world.run("m", &["replay", "--policy", "uniform", "--seeds", "0..3", "--format", "json"]);
+    let rows: serde_json::Value = serde_json::from_str(&ran.code(0).stdout()).unwrap();
+    let figure = |name: &str| rows[0][name].as_f64().unwrap();
+    // Means over four seeds; their standard deviations are 0.15 and 0.09.
+    assert!((figure("first_tenth") - 422.4).abs() < 0.5);
+    assert!((figure("last_tenth") - 6.66).abs() < 0.25);
+    assert!((figure("never") * 1_910.0 - 14.3).abs() < 5.0);
+    assert!((figure("gini") - 0.4997).abs() < 0.005);
+    let again =
+        world.run("m", &["replay", "--policy", "uniform", "--seeds", "0..3", "--format", "json"]);
+    assert_eq!(again.stdout(), ran.stdout(), "the same seeds, the same bytes");
+}
+
+#[test]
+fn what_cannot_be_is_said() {
+    let Some(world) = authors() else { return };
+    let said = |arguments: &[&str], text: &str| {
+        let all = [&["replay"], arguments].concat();
+        world.run("m", &all).code(2).says(text);
+    };
+    said(&["--policy", "as-logged"], "which experiences were drawn is not on record");
+    said(&[], "no policy is named");
+    said(&["--policy", "unifrm"], "unifrm");
+    said(&["--policy", "sweep,sweep"], "twice");
+    said(&["--policy", "uniform", "--export-q", "q.csv"], "one for each seed");
+    said(&["--policy", "sweep", "--columns", "ginny"], "did you mean `gini`");
+    said(&["--policy", "sweep", "--reward", "acuracy"], "^^^^^^^");
+    said(&["--policy", "sweep", "--reward", "accuracy - seconds"], "1789 lack seconds");
+    said(&["nobody", "--policy", "sweep"], "no search is called nobody");
+}
+
+/// The events of studies in a store.
+fn studies(world: &World, store: &str) -> Vec<Event> {
+    let events = world.events(store).into_iter().map(|recorded| recorded.event);
+    let of_study = |event: &Event| {
+        matches!(event, Event::StudyStarted(_) | Event::StudyRow(_) | Event::StudyFinished(_))
+    };
+    events.filter(of_study).collect()
+}
+
+#[test]
+fn a_study_is_done_again_to_the_last_bit() {
+    let world = World::new();
+    history::finished().store(&world.path("s"));
+    let digest = world.digest("s");
+    let replay = ["replay", "--policy", "uniform,sweep,as-logged", "--seeds", "0..2"];
+    let saved = [&replay[..], &["--path-value", "min", "--alpha", "0.3", "--save", "a"]].concat();
+    world.run("s", &saved).code(0).says("saved as study 1, a");
+    world.run("s", &saved).code(2).says("a study called a is in the store");
+    let reward = ["--reward", "accuracy - depth/50", "--save", "b"];
+    world.run("s", &[&replay[..2], &["sweep"], &reward].concat()).code(0).says("as study 2");
+    for name in ["a", "b"] {
+        world.run("s", &["replay", "--check", name]).code(0).says("all equal");
+    }
+    world.run("s", &["replay", "--check", "c"]).code(2).says("no study of replay is called c");
+    world.run("s", &["plot", "exposure", "--study", "a"]).code(0).says("as-logged: ");
+    world.run("s", &["log", "verify"]).code(0);
+    assert_eq!(world.digest("s"), digest, "a search is the same whether it was studied or not");
+
+    // One bit of one number.
+    let mut history = history::finished();
+    let mut events = studies(&world, "s");
+    let Event::StudyRow(row) = &mut events[1] else { panic!("{events:?}") };
+    let mean = row.figures[2].mean.as_mut().unwrap();
+    *mean = f64::from_bits(mean.to_bits() ^ 1);
+    let name = row.figures[2].name.clone();
+    history.record(Scope::Store, events);
+    history.store(&world.path("other"));
+    let check = world.run("other", &["replay", "--check", "a"]);
+    check.code(1).says(&format!("uniform, {name}, mean: recorded")).says("1 numbers are not");
+    world.run("other", &["replay", "--check", "b"]).code(0);
+}
+
+#[test]
+fn a_study_counts_once_it_is_complete() {
+    let world = World::new();
+    history::finished().store(&world.path("s"));
+    let replay = ["replay", "--policy", "sweep", "--save", "a"];
+    world.run("s", &replay).code(0);
+    let mut events = studies(&world, "s");
+    events.pop();
+    let mut history = history::finished();
+    history.record(Scope::Store, events);
+    history.store(&world.path("killed"));
+    world.run("killed", &["table", "replays", "--require"]).code(1);
+    world.run("killed", &["replay", "--check", "a"]).code(2);
+    world.run("killed", &replay).code(0).says("saved as study 2, a");
+    world.run("killed", &["replay", "--check", "a"]).code(0).says("1 policies");
+}
+
+#[test]
+fn as_logged_compares_every_digest_on_record() {
+    let world = World::new();
+    history::imported().store(&world.path("s"));
+    let replay =
+        |more: &[&str]| world.run("s", &[&["replay", "--policy", "as-logged"], more].concat());
+    let count = digests(&history::finished().events).len();
+    replay(&["first"]).code(0).says(&format!("{count} digests of Q-tables on record, all equal"));
+    // An import that was killed is no search; one that is complete has no draws.
+    replay(&["killed"]).code(2).says("no search is called killed");
+    replay(&["svhn"]).code(2).says("is not on record");
+    replay(&["first", "--at", "40"]).code(0).says("as of event 40").says("all equal");
+    let exposure = replay(&["first", "--exposure", "--format", "csv", "--no-header"]);
+    let rows = exposure.code(0).stdout();
+    assert_eq!(rows.lines().count(), fold(&history::finished().events, 1).experiences.len());
+}
+
+#[test]
+fn rewards_by_an_expression() {
+    let world = World::new();
+    history::imported().store(&world.path("s"));
+    let replay = |search: &str, policy: &str, reward: &[&str]| {
+        let fixed = ["replay", search, "--policy", policy, "--format", "csv", "--no-header"];
+        world.run("s", &[&fixed[..], &["--columns", "updates,rms", "--reward"], reward].concat())
+    };
+    // The accuracy on record is the reward on record, to the last bit.
+    replay("first", "as-logged", &["accuracy"]).code(0).says("all equal");
+    let other = replay("first", "as-logged", &["1 - accuracy"]);
+    assert!(!other.code(0).stderr().contains("digests"), "{}", other.stderr());
+    replay("first", "sweep", &["accuracy * 3"]).code(0).says("not from 0 to 1; --init (now 0.5)");
+    // A quarter is left of a half: whole numbers are real.
+    let half = replay("first", "sweep", &["accuracy * 1/2"]).stdout();
+    assert_eq!(half, replay("first", "sweep", &["accuracy * 0.5"]).stdout());
+    assert_ne!(half, replay("first", "sweep", &["accuracy"]).stdout());
+
+    // The rows of an import do not say how long they took.
+    let lacking = replay("svhn", "sweep", &["accuracy - seconds/1000"]);
+    lacking.code(2).says("lack seconds").says("--missing skip");
+    replay("svhn", "sweep", &["seconds", "--missing", "skip"]).code(2).says("no experiences");
+    let some = replay("svhn", "sweep", &["sqrt(accuracy - 0.5)", "--missing", "skip"]);
+    some.code(0).says("left out: ").says("no finite number");
+    replay("svhn", "sweep", &["max(accuracy)"]).code(2).says("max takes 2 to 20 arguments");
+}
