@@ -76,6 +76,10 @@ const QUESTIONS: &[&[&str]] = &[
     &["table", "rolling", "--limit", "20"],
     &["table", "rolling", "--search", "all", "--limit", "20"],
     &["table", "histogram", "--limit", "20"],
+    &["table", "motifs", "--limit", "20"],
+    &["table", "pareto", "--limit", "20"],
+    &["table", "cost"],
+    &["table", "qdepth", "--limit", "20"],
 ];
 
 fn command(store: &Path, arguments: &[&str]) -> Command {
@@ -87,8 +91,10 @@ fn command(store: &Path, arguments: &[&str]) -> Command {
 
 fn timed(store: &Path, arguments: &[&str]) -> Duration {
     let started = Instant::now();
-    command(store, arguments).status().unwrap();
-    started.elapsed()
+    let status = command(store, arguments).status().unwrap();
+    let elapsed = started.elapsed();
+    assert!(status.success(), "{arguments:?} ended with {status}");
+    elapsed
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

@@ -18,6 +18,7 @@ pub mod output;
 mod parameters;
 pub mod plot;
 pub mod plots;
+pub mod policies;
 pub mod progress;
 pub mod reading;
 pub mod replay;
@@ -83,6 +84,8 @@ pub enum Verb {
     Watch(watch::Args),
     /// Learn again under other replay policies
     Replay(replay::Args),
+    /// List the replay policies
+    Policies(policies::Args),
     /// Show a search, a trial or an episode
     Show(show::Args),
     /// Compare searches
@@ -183,6 +186,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Plots(args) => plots::run(args, &context),
         Verb::Report(args) => report::run(args, &context),
         Verb::Replay(args) => replay::run(args, &context),
+        Verb::Policies(args) => policies::run(args, &context),
         Verb::Show(args) => show::run(args, &context),
         Verb::Compare(args) => compare::run(args, &context),
         Verb::Diff(args) => diff::run(args, &context),

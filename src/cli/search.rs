@@ -3,6 +3,7 @@
 use super::progress::duration;
 use super::settings::{self, SettingsArgs};
 use super::{CliError, Context, note, say, work};
+use crate::config::replay::Policy;
 use crate::engine::estimate::estimate;
 use crate::log::Store;
 
@@ -11,6 +12,9 @@ use crate::log::Store;
 pub struct Args {
     #[command(flatten)]
     settings: SettingsArgs,
+    /// Which experiences are learned from (`qtrail policies` lists them); as replay.policy
+    #[arg(long, value_name = "POLICY")]
+    policy: Option<Policy>,
     /// Prints the complete configuration and stops
     #[arg(long)]
     print_config: bool,
@@ -29,7 +33,8 @@ pub struct Args {
 /// # Errors
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    let mut config = args.settings.read(None)?;
+    let policy = args.policy.map(|policy| format!("replay.policy={policy}"));
+    let mut config = args.settings.read(None, policy.as_slice())?;
     if args.print_config {
         say(config.to_toml().trim_end());
         return Ok(());

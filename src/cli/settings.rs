@@ -36,11 +36,11 @@ pub struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    /// The configuration; `default` is the preset if none is named.
+    /// The configuration; `default` is the preset if none is named, and `over` is laid over all.
     ///
     /// # Errors
     /// What a person is to be told.
-    pub fn read(&self, default: Option<&str>) -> Result<SearchConfig, CliError> {
+    pub fn read(&self, default: Option<&str>, over: &[String]) -> Result<SearchConfig, CliError> {
         let text = match (&self.config, self.preset.as_deref().or(default)) {
             (Some(file), _) => read_limited(file, CONFIG_MAX).map_err(|error| {
                 let file = file.display();
@@ -53,7 +53,8 @@ impl SettingsArgs {
                     .hint(format!("the presets are {}", presets::names())));
             }
         };
-        Ok(SearchConfig::read(&text, self.flavour, &self.settings)?)
+        let settings = [&self.settings, over].concat();
+        Ok(SearchConfig::read(&text, self.flavour, &settings)?)
     }
 
     /// Threads to compute with on a CPU.

@@ -28,7 +28,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         CliError::usage(format!("{}: {error}", args.architecture))
             .hint("an architecture looks like '[C(64,3,1), P(2,2), FC(128), SM(10)]'")
     })?;
-    let mut config = args.settings.read(Some("demo"))?;
+    let mut config = args.settings.read(Some("demo"), &[])?;
     let prepared = settings::images(&args.work, context, &mut config)?;
     if architecture.classes() != prepared.facts.classes {
         let (has, wants) = (architecture.classes(), prepared.facts.classes);

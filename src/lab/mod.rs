@@ -2,7 +2,8 @@
 //!
 //! Learning is a fold over experiences, so it can be done again, under other rules, from the log
 //! alone: nothing is trained, and the result is exact. What a search *would have sampled* under
-//! those rules is another question, which no log answers; nothing here pretends to.
+//! those rules is another question, which no log answers; only where every architecture was trained
+//! can whole searches be simulated.
 //!
 //! Pure: events in, numbers out. It reads no log and prints nothing.
 //!
@@ -14,14 +15,19 @@
 //! | `rank` | Spearman's rho, Kendall's tau-b, bootstrap |
 //! | `study` | one row a policy: mean and standard deviation over seeds |
 //! | `settings` | what a study was told |
+//! | `environment` | what training gives, from what is on record; `neighbours` guesses the rest |
+//! | `simulate` | whole searches in that environment |
 //! | `laws` | what uniform replay does, exactly, without a single draw |
 
+pub mod environment;
 pub mod history;
 pub mod laws;
 pub mod measure;
+pub mod neighbours;
 pub mod rank;
 pub mod rederive;
 pub mod settings;
+pub mod simulate;
 pub mod study;
 
 #[cfg(test)]
