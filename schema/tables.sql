@@ -99,6 +99,9 @@ CREATE TABLE episode (
   recorded_at  INTEGER,          -- ms; NULL if imported
   PRIMARY KEY (job, episode)
 ) STRICT, WITHOUT ROWID;
+-- Whatever is counted, summed or ordered by epsilon is found here without the rows themselves.
+CREATE INDEX episode_epsilon
+  ON episode (job, epsilon, reward, duplicate, failed, architecture);
 CREATE UNIQUE INDEX episode_experience ON episode (job, experience) WHERE experience IS NOT NULL;
 
 -- Trainings.
@@ -133,6 +136,8 @@ CREATE TABLE trial (
   ended_at      INTEGER,
   UNIQUE (job, ordinal)
 ) STRICT;
+-- For those who ask by its name, as result tables have it.
+CREATE INDEX trial_label ON trial ('t' || id);
 
 -- Tries at trials, each on one trainer.
 CREATE TABLE attempt (

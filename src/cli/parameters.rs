@@ -4,10 +4,14 @@
 use super::CliError;
 use super::cells::exact;
 use super::reading::collect;
-use crate::views::{Answer, Arguments, Value};
+use crate::views::{Answer, Arguments, Select, Value};
 
 /// Tables and figures of Q-values.
 pub(super) const OF_VALUES: &[&str] = &["qtable", "qdepth", "qfield"];
+
+/// Tables that sum up episodes or trials: they look at those of the search alone.
+const SUMS_UP: &[&str] =
+    &["epsilon", "rolling", "histogram", "motifs", "layers", "pareto", "cost"];
 
 /// Parameters of some tables.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -66,13 +70,15 @@ impl ParameterArgs {
     ///
     /// # Errors
     /// What a person is to be told.
-    pub(super) fn set(&self, answer: &mut Answer) -> Result<(), CliError> {
+    pub(super) fn set(&self, answer: &mut Answer, select: &Select) -> Result<(), CliError> {
         let default = Arguments::default();
+        let sums_up = SUMS_UP.contains(&select.table.as_str());
         let (window, bins) = (self.window, self.bins);
         answer.set_arguments(&Arguments {
             window: window.unwrap_or(default.window),
             bins: bins.unwrap_or(default.bins),
             quarantined: self.rows.include_quarantined,
+            search: select.search.clone().filter(|_| sums_up),
         })?;
         Ok(())
     }

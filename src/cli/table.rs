@@ -46,7 +46,7 @@ pub struct SelectArgs {
     #[arg(long)]
     require: bool,
     #[command(flatten)]
-    parameters: ParameterArgs,
+    pub(super) parameters: ParameterArgs,
 }
 
 /// Tables about the whole store: all searches unless told otherwise.
@@ -58,8 +58,8 @@ const OF_THE_STORE: &[&str] = &["searches", "events", "replays", "published", "p
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let mut answer = answer(context, args.at.at)?;
-    args.rows.parameters.set(&mut answer)?;
     let select = select(&args.name, &args.rows, &answer)?;
+    args.rows.parameters.set(&mut answer, &select)?;
     let mut printer = printer(args.format, &select);
     answer.select(&select, &mut printer)?;
     let lines = footers(&answer, &select, printer.count())?;

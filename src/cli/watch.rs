@@ -55,10 +55,11 @@ fn print(
     shown: &mut Option<Kept>,
     context: &Context,
 ) -> Result<(), CliError> {
-    let answer = answer(context, None)?;
+    let mut answer = answer(context, None)?;
     let mut select = select(&args.name, rows, &answer)?;
     // The search that was newest at first is the one that is watched.
     rows.search = rows.search.take().or(select.search.clone());
+    rows.parameters.set(&mut answer, &select)?;
     let terminal = terminal_size().filter(|_| args.format.format == Format::Table);
     if let Some((_, height)) = terminal {
         let own = select.limit.or(views::table(&args.name).and_then(|table| table.limit));

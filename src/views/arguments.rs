@@ -13,7 +13,7 @@ use super::{Answer, ViewError, guard};
 const WINDOW: &str = "ROWS BETWEEN 99 PRECEDING";
 
 /// Parameters of result tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arguments {
     /// Samples that `rolling` averages over.
     pub window: u32,
@@ -21,12 +21,15 @@ pub struct Arguments {
     pub bins: u32,
     /// Whether rows in quarantine count like all others.
     pub quarantined: bool,
+    /// Only the episodes and trials of this search are looked at. A table that sums up its search
+    /// would else sum up all of them before the others are left out.
+    pub search: Option<String>,
 }
 
 impl Default for Arguments {
     /// As `schema/tables.sql` has them.
     fn default() -> Self {
-        Self { window: 100, bins: 100, quarantined: false }
+        Self { window: 100, bins: 100, quarantined: false, search: None }
     }
 }
 
@@ -48,14 +51,23 @@ impl Answer {
 }
 
 fn make(connection: &Connection, arguments: &Arguments) -> Result<(), ViewError> {
-    let Arguments { window, bins, quarantined } = *arguments;
+    let Arguments { window, bins, quarantined, ref search } = *arguments;
+    let scope = match search {
+        None => String::new(),
+        Some(label) => {
+            let sql = "SELECT id FROM job WHERE label = ?";
+            let job: i64 = connection.query_row(sql, [label], |row| row.get(0))?;
+            format!(" WHERE job = {job}")
+        }
+    };
     let mut sql = format!("CREATE TEMP TABLE args AS SELECT {window} AS window, {bins} AS bins;\n");
-    if quarantined {
+    if quarantined || search.is_some() {
         for table in ["episode", "trial"] {
-            sql += &format!(
-                "CREATE TEMP VIEW {table} AS SELECT * FROM main.{table}
-                   UNION ALL SELECT * FROM main.quarantined_{table};\n"
-            );
+            sql += &format!("CREATE TEMP VIEW {table} AS SELECT * FROM main.{table}{scope}");
+            if quarantined {
+                sql += &format!(" UNION ALL SELECT * FROM main.quarantined_{table}{scope}");
+            }
+            sql += ";\n";
         }
     }
     let views = TABLES_SQL.find("-- table ").map_or("", |start| &TABLES_SQL[start..]);
