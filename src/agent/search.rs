@@ -19,7 +19,6 @@ use crate::arch::{Architecture, PoolRule, Shapes};
 use crate::chance::Stream;
 use crate::config::SearchConfig;
 use crate::config::learning::Epsilon;
-use crate::config::recipe::WeightsOf;
 use crate::config::space::SpaceError;
 use crate::events::{
     EpisodeSampled, Event, ExperienceRecorded, Hash, Outcome, PhaseEnd, PhaseEnded, ReplayUpdated,
@@ -144,18 +143,7 @@ impl Search {
     /// The reward of a trial that ended: its validation accuracy, or what a failure is worth.
     #[must_use]
     pub fn reward(&self, outcome: &Outcome) -> f64 {
-        match *outcome {
-            Outcome::Trained { best_correct, last_correct, total, .. } => {
-                let correct = match self.config.reward.accuracy {
-                    WeightsOf::Best => best_correct,
-                    WeightsOf::Last => last_correct,
-                };
-                f64::from(correct) / f64::from(total)
-            }
-            Outcome::Failed { reason, .. } => {
-                self.config.reward.failed(reason, self.started.data.classes)
-            }
-        }
+        self.config.reward.of(outcome, self.started.data.classes)
     }
 
     fn reward_of_episode(&self, episode: u32) -> Option<f64> {

@@ -27,6 +27,7 @@ pub mod resume;
 pub mod search;
 pub mod settings;
 pub mod show;
+pub mod simulate;
 pub mod sql;
 pub mod status;
 pub mod table;
@@ -86,6 +87,8 @@ pub enum Verb {
     Replay(replay::Args),
     /// List the replay policies
     Policies(policies::Args),
+    /// Carry out whole searches with trials on record in the place of training
+    Simulate(simulate::Args),
     /// Show a search, a trial or an episode
     Show(show::Args),
     /// Compare searches
@@ -187,6 +190,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Report(args) => report::run(args, &context),
         Verb::Replay(args) => replay::run(args, &context),
         Verb::Policies(args) => policies::run(args, &context),
+        Verb::Simulate(args) => simulate::run(args, &context),
         Verb::Show(args) => show::run(args, &context),
         Verb::Compare(args) => compare::run(args, &context),
         Verb::Diff(args) => diff::run(args, &context),

@@ -10,8 +10,7 @@ use crate::views::{Answer, Arguments, Select, Value};
 pub(super) const OF_VALUES: &[&str] = &["qtable", "qdepth", "qfield"];
 
 /// Tables that sum up episodes or trials: they look at those of the search alone.
-const SUMS_UP: &[&str] =
-    &["epsilon", "rolling", "histogram", "motifs", "layers", "pareto", "cost"];
+const SUMS_UP: &[&str] = &["epsilon", "rolling", "histogram", "motifs", "layers", "pareto", "cost"];
 
 /// Parameters of some tables.
 #[derive(Debug, Clone, Default, clap::Args)]

@@ -14,7 +14,7 @@ pub mod space;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::events::FailedReason;
+use crate::events::{FailedReason, Outcome};
 use learning::{Epsilon, Learning};
 use recipe::{Recipe, RecipeError, WeightsOf};
 use replay::{Policy, ReplayConfig};
@@ -208,6 +208,21 @@ pub struct RewardConfig {
 }
 
 impl RewardConfig {
+    /// Reward of a trial that ended: its validation accuracy, or what a failure is worth.
+    #[must_use]
+    pub fn of(&self, outcome: &Outcome, classes: u32) -> f64 {
+        match *outcome {
+            Outcome::Trained { best_correct, last_correct, total, .. } => {
+                let correct = match self.accuracy {
+                    WeightsOf::Best => best_correct,
+                    WeightsOf::Last => last_correct,
+                };
+                f64::from(correct) / f64::from(total)
+            }
+            Outcome::Failed { reason, .. } => self.failed(reason, classes),
+        }
+    }
+
     /// Reward of a failed trial.
     #[must_use]
     pub fn failed(&self, reason: FailedReason, classes: u32) -> f64 {

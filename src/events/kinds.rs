@@ -496,6 +496,21 @@ pub struct ArtifactReleased {
 }
 
 impl Event {
+    /// The event without what tells whose machine it was: host names and folders. Its logical
+    /// digest stays as it is.
+    #[must_use]
+    pub fn anonymous(mut self) -> Self {
+        match &mut self {
+            Self::SearchStarted(fields) => fields.folder.clear(),
+            Self::RunStarted(fields) => fields.folder.clear(),
+            Self::AttemptStarted(fields) => fields.host.clear(),
+            Self::Resumed(fields) => fields.host.clear(),
+            Self::ImportedRow(fields) => fields.machine.clear(),
+            _ => {}
+        }
+        self
+    }
+
     /// The event with everything cleared that tells of the machine: what a digest sees.
     /// `None` for operational kinds.
     #[must_use]

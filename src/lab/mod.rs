@@ -16,9 +16,11 @@
 //! | `study` | one row a policy: mean and standard deviation over seeds |
 //! | `settings` | what a study was told |
 //! | `environment` | what training gives, from what is on record; `neighbours` guesses the rest |
-//! | `simulate` | whole searches in that environment |
+//! | `trained` | the environment that the trials of a search make |
+//! | `simulate`, `compared` | whole searches in that environment, and agents side by side |
 //! | `laws` | what uniform replay does, exactly, without a single draw |
 
+pub mod compared;
 pub mod environment;
 pub mod history;
 pub mod laws;
@@ -29,6 +31,7 @@ pub mod rederive;
 pub mod settings;
 pub mod simulate;
 pub mod study;
+pub mod trained;
 
 #[cfg(test)]
 mod tests;

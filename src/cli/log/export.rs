@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use super::super::work::stop_flag;
 use super::super::{CliError, Context, Exit, note};
 use super::artifacts;
-use crate::events::frame::Head;
+use crate::events::codec::{decode, encode};
+use crate::events::frame::{Frame, Head, seal};
 use crate::events::lines::Writer;
 use crate::log::SledLog;
 
@@ -20,20 +21,24 @@ pub(super) struct Args {
     /// Copies the artifacts too, into the folder FILE.artifacts
     #[arg(long, requires = "output")]
     with_artifacts: bool,
+    /// Leaves out host names and folders, to publish it: another log with the same logical digests
+    #[arg(long)]
+    anonymous: bool,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let mut log = super::log(context)?;
     let Some(file) = &args.output else {
         let mut out = BufWriter::new(io::stdout().lock());
-        write(&mut log, None, &mut out, |error| CliError::output(&error))?;
+        let failed = |error: io::Error| CliError::output(&error);
+        write(&mut log, args.anonymous, None, &mut out, failed)?;
         return out.flush().map_err(|error| CliError::output(&error));
     };
     let failed = |error: io::Error| cannot_write(file, &error);
     let carried = args.with_artifacts.then(|| artifacts::beside(file));
     // Made aside and renamed: a file of this name is a whole export.
     let mut out = BufWriter::with_capacity(1 << 16, artifacts::aside(file).map_err(failed)?);
-    let (head, copied) = write(&mut log, carried.as_deref(), &mut out, failed)?;
+    let (head, copied) = write(&mut log, args.anonymous, carried.as_deref(), &mut out, failed)?;
     let out = out.into_inner().map_err(|error| failed(error.into_error()))?;
     out.as_file().sync_all().map_err(failed)?;
     out.persist(file).map_err(|error| failed(error.error))?;
@@ -45,13 +50,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
 
 fn write(
     log: &mut SledLog,
+    anonymous: bool,
     carried: Option<&Path>,
     out: &mut dyn Write,
     failed: impl Fn(io::Error) -> CliError,
 ) -> Result<(Head, u64), CliError> {
     let stop = stop_flag()?;
     let mut writer = Writer::default();
+    let mut anew = Head::default();
     super::frames(log, &stop, |frame| {
+        let frame = if anonymous { nameless(&frame, &mut anew)? } else { frame };
         let line = writer.event(&frame).map_err(|error| CliError::new(Exit::Bug, error))?;
         writeln!(out, "{line}").map_err(&failed)
     })?;
@@ -66,6 +74,17 @@ fn write(
     let (line, head) = writer.close();
     writeln!(out, "{line}").map_err(&failed)?;
     Ok((head, copied))
+}
+
+/// The frame of the same event without names of machines, sealed onto those before it.
+fn nameless(frame: &Frame, head: &mut Head) -> Result<Frame, CliError> {
+    let bug = |error: &dyn std::fmt::Display| CliError::new(Exit::Bug, error.to_string());
+    let recorded = decode(head.position.next(), frame).map_err(|error| bug(&error))?;
+    let event = recorded.event.anonymous();
+    let payload = encode(recorded.at, recorded.scope, &event).map_err(|error| bug(&error))?;
+    let (frame, next) = seal(*head, &payload).map_err(|error| bug(&error))?;
+    *head = next;
+    Ok(frame)
 }
 
 pub(super) fn cannot_write(path: &Path, error: &io::Error) -> CliError {

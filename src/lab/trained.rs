@@ -1,0 +1,97 @@
+//! What the trials of a search gave, folded from its events: an environment, and the settings that
+//! go with it. Any search will do; one that enumerated its space makes the environment exact.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::environment::Environment;
+use super::history::HistoryError;
+use crate::agent::space::Space;
+use crate::arch::Architecture;
+use crate::config::SearchConfig;
+use crate::events::{Event, Hash, SearchStarted};
+
+/// The trials of a search.
+#[derive(Debug)]
+pub struct Trained {
+    /// What it was told.
+    pub config: SearchConfig,
+    /// Its state space.
+    pub space: Arc<Space>,
+    /// What its trainings gave.
+    pub environment: Environment,
+}
+
+/// Folds the events of one search.
+#[derive(Debug, Default)]
+pub struct TrainedFolder {
+    started: Option<SearchStarted>,
+    text: String,
+    config: Option<SearchConfig>,
+    planned: HashMap<u32, Architecture>,
+    environment: Environment,
+    unfinished_import: bool,
+}
+
+impl TrainedFolder {
+    /// Takes in an event of the search; those of others must be left out.
+    ///
+    /// # Errors
+    /// [`HistoryError`] if its configuration is none.
+    pub fn push(&mut self, event: &Event) -> Result<(), HistoryError> {
+        match event {
+            Event::SearchStarted(started) => {
+                self.started = Some(started.clone());
+                self.configure()?;
+            }
+            Event::ConfigPart(part) => {
+                self.text.push_str(&part.text);
+                self.configure()?;
+            }
+            Event::TrialPlanned(planned) => {
+                self.planned.insert(planned.trial, planned.architecture.clone());
+            }
+            Event::TrialFinished(finished) => {
+                if let (Some(config), Some(started), Some(architecture)) =
+                    (&self.config, &self.started, self.planned.get(&finished.trial))
+                {
+                    let reward = config.reward.of(&finished.outcome, started.data.classes);
+                    self.environment.push(architecture, reward);
+                }
+            }
+            Event::ImportStarted(_) => self.unfinished_import = true,
+            Event::ImportFinished(_) => self.unfinished_import = false,
+            Event::ImportedRow(row) if row.quarantine.is_none() => {
+                self.environment.push(&row.architecture, row.best);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn configure(&mut self) -> Result<(), HistoryError> {
+        let complete = self.started.as_ref().map(|started| started.config);
+        if complete != Some(Hash::of(self.text.as_bytes())) {
+            return Ok(());
+        }
+        let config = SearchConfig::read(&self.text, None, &[])
+            .map_err(|error| HistoryError::Config(error.to_string()))?;
+        self.config = Some(config);
+        Ok(())
+    }
+
+    /// The trials, once all events were taken in.
+    ///
+    /// # Errors
+    /// [`HistoryError`] if the search has not begun, or is an import that has not ended.
+    pub fn finish(self) -> Result<Trained, HistoryError> {
+        if self.unfinished_import {
+            return Err(HistoryError::UnfinishedImport);
+        }
+        let started = self.started.ok_or(HistoryError::NotBegun)?;
+        let config = self.config.ok_or(HistoryError::NotBegun)?;
+        let space = Space::new(&config.space, started.data.side, started.data.classes)
+            .map_err(|error| HistoryError::Config(error.to_string()))?;
+        Ok(Trained { config, space: Arc::new(space), environment: self.environment })
+    }
+}
