@@ -296,3 +296,35 @@ fn rewards_by_an_expression() {
     some.code(0).says("left out: ").says("no finite number");
     replay("svhn", "sweep", &["max(accuracy)"]).code(2).says("max takes 2 to 20 arguments");
 }
+
+/// Without a store there are the results that come with the program; the same seeds give the same
+/// bytes, and chance is always among the rows.
+#[test]
+fn simulated_searches() {
+    let world = World::new();
+    let simulate = |more: &[&str]| {
+        let fixed = ["simulate", "--seeds", "0..3", "--schedule", "1:20,0.1:10", "--format", "csv"];
+        world.run("none", &[&fixed[..], more].concat())
+    };
+    let ran = simulate(&["--policy", "uniform,prioritized(alpha=1,beta=0)"]);
+    let text = ran.code(0).says("as they come with the program").stdout();
+    let names: Vec<&str> =
+        text.lines().skip(1).map(|line| line.split("),").next().unwrap()).collect();
+    assert_eq!(names.len(), 3, "{text}");
+    assert!(text.lines().last().unwrap().starts_with("random,30.0,"), "{text}");
+    assert_eq!(simulate(&["--policy", "uniform,prioritized(alpha=1,beta=0)"]).stdout(), text);
+    simulate(&["--policy", "sweep"]).code(2).says("would never learn");
+    simulate(&["--policy", "unifrom"]).code(2).says("there are uniform,");
+    simulate(&["--schedule", "1:0"]).code(2).says("EPSILON:MODELS");
+    simulate(&["--preset", "demo"]).code(2).says("has no search that enumerated demo");
+    assert!(!world.path("none").exists());
+
+    // An import knows few architectures of its space.
+    history::imported().store(&world.path("s"));
+    let on = |unknown: &str| {
+        let fixed = ["simulate", "svhn", "--seeds", "0..1", "--k", "5", "--format", "csv"];
+        world.run("s", &[&fixed[..], &["--schedule", "1:3,0.5:3", "--unknown", unknown]].concat())
+    };
+    on("stop").code(0).says("have no record");
+    on("surrogate").code(0).says("not history").says("root mean square");
+}

@@ -221,3 +221,47 @@ fn the_demo_space_holds_1042_architectures() {
     let space = space::Space::new(&demo.space, 28, 10).unwrap();
     assert_eq!(space.architectures(), 1_042);
 }
+
+/// Every policy carries a search to its end, and what it left behind is all that is needed to have
+/// the same state again: draws, weights, digests. Killed anywhere, it would go on as it did.
+#[test]
+fn every_policy_searches_and_comes_back_from_its_history() {
+    use crate::config::replay::Policy;
+    let mut tables = std::collections::HashSet::new();
+    for entry in Policy::LIST {
+        let setting = format!("replay.policy={}", entry.name);
+        if entry.name.parse::<Policy>().unwrap().live().is_err() {
+            continue;
+        }
+        let mut whole = search(&[&setting]);
+        let history = run(&mut whole, by_seed);
+        tables.insert(whole.q().digest());
+        // Batches are whole or absent; a replay ends one.
+        let ends =
+            (1..history.len()).filter(|&n| matches!(history[n - 1], Event::ReplayUpdated(_)));
+        for cut in ends {
+            let mut resumed = search(&[&setting]);
+            history[..cut].iter().for_each(|event| resumed.apply(event).unwrap());
+            // If something is to be recorded next, it is what was recorded next.
+            if let Decision::Record(batch) = resumed.decide(true) {
+                assert_eq!(batch[..1], history[cut..=cut], "{}", entry.name);
+            }
+            history[cut..].iter().for_each(|event| resumed.apply(event).unwrap());
+            assert_eq!(resumed.q().digest(), whole.q().digest(), "{}", entry.name);
+        }
+    }
+    assert!(tables.len() > 8, "policies differ in what they learn: {}", tables.len());
+}
+
+#[test]
+fn policies_that_cannot_rule_a_search_are_refused() {
+    let read = |setting: &str| {
+        let text = presets::text("tiny").unwrap();
+        SearchConfig::read(text, None, &[setting.to_owned()]).unwrap_err().to_string()
+    };
+    assert!(read("replay.policy=sweep").contains("would never learn"));
+    assert!(read("replay.policy=as-logged").contains("has none yet"));
+    let many = ["replay.policy=prioritized".to_owned(), "replay.draws=301".to_owned()];
+    let error = SearchConfig::read(presets::text("tiny").unwrap(), None, &many).unwrap_err();
+    assert!(error.to_string().contains("1 to 300"), "{error}");
+}

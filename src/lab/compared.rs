@@ -57,9 +57,17 @@ pub struct Compared {
     pub unknown: f64,
     /// Its measures, in the order of [`MEASURES`].
     pub measures: Vec<Summary>,
-    /// Mean paired difference of each to `uniform`, with its bootstrap interval of 95 % over seeds;
-    /// `None` for `uniform` itself and without it.
-    pub differences: Vec<Option<(f64, Option<(f64, f64)>)>>,
+    /// How each differs from that of `uniform`; `None` for `uniform` itself and without it.
+    pub differences: Vec<Option<Difference>>,
+}
+
+/// A mean over paired seeds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Difference {
+    /// The mean.
+    pub mean: f64,
+    /// Bootstrap interval of 95 % over seeds; of two seeds or more.
+    pub interval: Option<(f64, f64)>,
 }
 
 /// Compares agents; `runs` has for each of them one search a seed, the seeds in the same order.
@@ -104,7 +112,7 @@ fn difference(
     searches: &[Simulated],
     base: &[Simulated],
     environment: &Environment,
-) -> Option<(f64, Option<(f64, f64)>)> {
+) -> Option<Difference> {
     let of = |one| (measure.of)(one, environment);
     let pairs: Vec<f64> =
         searches.iter().zip(base).filter_map(|(one, base)| Some(of(one)? - of(base)?)).collect();
@@ -118,7 +126,7 @@ fn difference(
         .collect();
     means.sort_by(f64::total_cmp);
     let interval = quantile(&means, 0.025).zip(quantile(&means, 0.975));
-    Some((mean, interval.filter(|_| pairs.len() > 1)))
+    Some(Difference { mean, interval: interval.filter(|_| pairs.len() > 1) })
 }
 
 fn mean(values: &[f64]) -> Option<f64> {

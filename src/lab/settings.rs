@@ -48,7 +48,7 @@ impl Settings {
     #[must_use]
     pub fn task(&self, policy: &Policy) -> Task {
         Task {
-            policy: policy.clone(),
+            policy: *policy,
             draws: self.draws,
             learning: self.learning,
             order: self.order,

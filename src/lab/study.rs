@@ -75,7 +75,7 @@ pub fn row(policy: &Policy, deterministic: bool, measured: &[Measured], seed: u6
     // The first of those with the highest count.
     let chosen = measured.iter().rev().max_by_key(|one| agree(one)).unwrap_or(&measured[0]);
     Row {
-        policy: policy.clone(),
+        policy: *policy,
         seeds: if deterministic { 0 } else { u32::try_from(measured.len()).unwrap_or(u32::MAX) },
         figures,
         greedy: chosen.greedy.clone(),

@@ -222,16 +222,16 @@ mod tests {
         let mut learner = Learner::new(Arc::clone(&space), learning, Order::Backward, None);
         let mut plain = QTable::new(space.pair_count(), learning.init);
         let mut chance = Stream::new(2, "test", 0);
-        for (index, path) in paths.iter().enumerate() {
+        for (index, path) in (0_u32..).zip(&paths) {
             let reward = chance.unit();
-            let facts = Facts { episode: index as u32 + 1, phase: 0, architecture: 0, reward };
+            let facts = Facts { episode: index + 1, phase: 0, architecture: 0, reward };
             learner.push(path, facts, &mut chance);
         }
         for _ in 0..20_000 {
             let index = chance.index(paths.len());
             let (path, reward) = learner.memory().get(index).unwrap();
             plain.learn(&space, path, reward, learning);
-            learner.learn(Draw::of(index as u32));
+            learner.learn(Draw::of(u32::try_from(index).unwrap()));
         }
         assert_eq!(learner.q(), &plain);
         assert_eq!(learner.q().digest(), plain.digest());

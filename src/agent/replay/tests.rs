@@ -72,7 +72,9 @@ fn by_age_and_by_reward() {
     // Far beyond the half-lives after which weights are written anew.
     let mut long = filled("recency(1)", &plain(2_000));
     let mut shares = vec![0.0; 2_000];
-    (0..30).for_each(|age| shares[1_999 - age] = half(age as i32));
+    for (share, age) in shares.iter_mut().rev().zip(0..30) {
+        *share = half(age);
+    }
     expect(&mut long, &shares);
     let rewards = [(0, 0, 0.1), (0, 1, 0.3), (0, 2, 0.2)];
     let e = std::f64::consts::E;

@@ -241,9 +241,9 @@ fn print(format: FormatArgs, rows: &[Compared], footer: &[String]) -> Result<(),
                 Value::Real(row.unknown),
             ];
             for (summary, difference) in row.measures.iter().zip(&row.differences) {
-                let interval = difference.and_then(|(_, interval)| interval);
+                let interval = difference.and_then(|difference| difference.interval);
                 cells.extend([real(summary.mean), real(summary.sd)]);
-                cells.push(real(difference.map(|(mean, _)| mean)));
+                cells.push(real(difference.map(|difference| difference.mean)));
                 cells.push(real(interval.map(|(low, _)| low)));
                 cells.push(real(interval.map(|(_, high)| high)));
             }
