@@ -118,25 +118,6 @@ fn a_killed_import_is_as_if_it_had_not_been() {
     world.run("store", &["log", "verify"]).code(0);
 }
 
-/// Two at once: the second waits for the first, and then finds the file in the store.
-#[test]
-fn the_same_file_is_imported_once_though_two_begin() {
-    let world = world();
-    let header = IMPORTED_LOG.lines().next().unwrap();
-    let row = IMPORTED_LOG.lines().nth(1).unwrap();
-    let many = format!("{header}\n{}", format!("{row}\n").repeat(6_000));
-    std::fs::write(world.path("many.csv"), many).unwrap();
-    let mut first = world.start("store", &["import", "metaqnn", "many.csv"], "0");
-    while world.position("store") < 500 {
-        assert!(first.try_wait().unwrap().is_none(), "the import was too fast to be met");
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    let second = world.run("store", &["--wait", "120", "import", "metaqnn", "many.csv"]);
-    second.code(2).says("many.csv is in the store already: s1");
-    assert!(first.wait().unwrap().success());
-    assert_eq!(csv(&world, &["table", "searches", "--columns", "search"]), "s1\n");
-}
-
 #[test]
 fn the_same_log_has_the_same_digest_in_any_store() {
     let world = world();

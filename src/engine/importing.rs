@@ -101,13 +101,8 @@ impl Session {
         told: &mut dyn FnMut(u64),
     ) -> Result<Scope, SessionError> {
         self.refuse_known(&import)?;
+        // Whoever imports the same at the same time is waited for under its lock, and seen then.
         let (scope, lock): (Scope, NamedLock) = self.claim(Index::next_search)?;
-        // Whoever imports the same at the same time holds the lock of their search: they are waited
-        // for, and seen then. What a killed import left is nobody's, and counts for nothing.
-        for other in self.index.unfinished_imports_of(import.started.content) {
-            drop(self.lock(other)?);
-        }
-        self.catch_up()?;
         self.refuse_known(&import)?;
         let text = import.config.to_toml();
         let parts = config_parts(&text);
