@@ -3,20 +3,28 @@
 //! Values and update counts are columns of `pair`, so that any tool can read them; an 8-byte REAL
 //! keeps every bit. The replay memory is the rewarded episodes in the order of their experiences;
 //! only those drawn are read.
+//!
+//! Recorded updates are learned some at a time, and only the digest after the last of them is
+//! compared: a Q-table that once was another does not become the same again. If they differ, the
+//! same updates are learned once more with every digest compared, to name the first that is wrong.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::ViewError;
-use super::fold::{JobId, cached, impossible, position, run};
+use super::fold::{JobId, cached, impossible, number, position, run};
 use super::jobs::read_config;
 use crate::agent::foreign::target;
 use crate::agent::qtable::QTable;
-use crate::agent::space::{Action, PairId, Space, Trajectory};
+use crate::agent::space::{Action, Space, Trajectory};
 use crate::arch::Architecture;
 use crate::config::learning::Learning;
+use crate::events::frame::Position;
 use crate::events::{Hash, Recorded, ReplayUpdated};
+
+/// Updates learned together: some hundred kilobytes.
+const DUE_MAX: usize = 1_000;
 
 /// The agent of one search.
 #[derive(Debug)]
@@ -24,14 +32,16 @@ pub(super) struct Agent {
     space: Space,
     init: f64,
     q: QTable,
+    /// The Q-table as it is in the rows.
+    written: QTable,
+    /// Updates that are not learned yet.
+    due: Vec<(Position, ReplayUpdated)>,
     experiences: u32,
     replays: u32,
     digest: Option<Hash>,
     at: Option<i64>,
     /// Experiences read so far, by index.
     memory: HashMap<u32, (Trajectory, f64)>,
-    /// Pairs whose rows are behind.
-    touched: BTreeSet<PairId>,
     changed: bool,
 }
 
@@ -113,9 +123,9 @@ impl Agent {
             }
             None => None,
         };
-        let (memory, touched, changed) = (HashMap::new(), BTreeSet::new(), false);
+        let (written, due, memory, changed) = (q.clone(), Vec::new(), HashMap::new(), false);
         let at = position;
-        Ok(Self { space, init, q, experiences, replays, digest, at, memory, touched, changed })
+        Ok(Self { space, init, q, written, due, experiences, replays, digest, at, memory, changed })
     }
 
     /// Counts an experience and returns its index.
@@ -125,7 +135,21 @@ impl Agent {
         self.experiences - 1
     }
 
-    /// Learns what was learned, and compares.
+    /// Remembers an experience that was just counted, so that it need not be read.
+    pub(super) fn remember(
+        &mut self,
+        recorded: &Recorded,
+        index: u32,
+        architecture: &Architecture,
+        reward: f64,
+    ) -> Result<(), ViewError> {
+        let outside = || impossible(recorded, format!("{architecture} is not in the state space"));
+        let trajectory = self.space.trajectory(architecture).ok_or_else(outside)?;
+        self.memory.insert(index, (trajectory, reward));
+        Ok(())
+    }
+
+    /// Takes in an update, to be learned before it is saved.
     pub(super) fn replay(
         &mut self,
         db: &Connection,
@@ -133,9 +157,7 @@ impl Agent {
         recorded: &Recorded,
         update: &ReplayUpdated,
     ) -> Result<(), ViewError> {
-        for (place, &draw) in update.draws.iter().enumerate() {
-            let alpha = update.alpha * update.weight(place);
-            let with = Learning { alpha, gamma: update.gamma, init: self.init };
+        for &draw in &update.draws {
             if draw >= self.experiences {
                 return Err(impossible(recorded, format!("draw {draw} is outside the memory")));
             }
@@ -143,19 +165,42 @@ impl Agent {
                 let experience = self.read_experience(db, job, recorded, draw)?;
                 self.memory.insert(draw, experience);
             }
-            let (trajectory, reward) = &self.memory[&draw];
-            self.q.learn(&self.space, trajectory, *reward, with);
-            self.touched.extend(trajectory);
         }
-        let found = Hash(self.q.digest());
-        if found != update.q {
-            let (position, episode, recorded) = (recorded.position, update.episode, update.q);
-            return Err(ViewError::Digest { position, episode, recorded, found });
-        }
+        self.due.push((recorded.position, update.clone()));
         self.replays += 1;
-        (self.digest, self.at) = (Some(found), Some(position(recorded.position)));
+        (self.digest, self.at) = (Some(update.q), Some(position(recorded.position)));
         self.changed = true;
+        if self.due.len() < DUE_MAX { Ok(()) } else { self.learn() }
+    }
+
+    /// Learns what is due, and compares.
+    fn learn(&mut self) -> Result<(), ViewError> {
+        let due = std::mem::take(&mut self.due);
+        let Some((_, last)) = due.last() else { return Ok(()) };
+        let before = self.q.clone();
+        due.iter().for_each(|(_, update)| self.learn_one(update));
+        if Hash(self.q.digest()) == last.q {
+            return Ok(());
+        }
+        self.q = before;
+        for (position, update) in due {
+            self.learn_one(&update);
+            let found = Hash(self.q.digest());
+            if found != update.q {
+                let (episode, recorded) = (update.episode, update.q);
+                return Err(ViewError::Digest { position, episode, recorded, found });
+            }
+        }
         Ok(())
+    }
+
+    fn learn_one(&mut self, update: &ReplayUpdated) {
+        for (place, draw) in update.draws.iter().enumerate() {
+            let alpha = update.alpha * update.weight(place);
+            let with = Learning { alpha, gamma: update.gamma, init: self.init };
+            let (trajectory, reward) = &self.memory[draw];
+            self.q.learn(&self.space, trajectory, *reward, with);
+        }
     }
 
     fn read_experience(
@@ -184,12 +229,16 @@ impl Agent {
         if !std::mem::take(&mut self.changed) {
             return Ok(());
         }
+        self.learn()?;
         let mut update =
             cached(db, "UPDATE pair SET value = ?, updates = ? WHERE job = ? AND pair = ?")?;
-        for pair in std::mem::take(&mut self.touched) {
-            let index = pair as usize;
-            update.execute((self.q.values()[index], self.q.updates()[index], job, pair))?;
+        for (pair, (value, updates)) in self.q.values().iter().zip(self.q.updates()).enumerate() {
+            let written = (self.written.values()[pair], self.written.updates()[pair]);
+            if (value.to_bits(), *updates) != (written.0.to_bits(), written.1) {
+                update.execute((value, updates, job, number(pair as u64)))?;
+            }
         }
+        self.written.clone_from(&self.q);
         let sql = "UPDATE job SET experiences = ?, replays = ?, q_digest = ?, q_position = ?
                    WHERE id = ?";
         let digest = self.digest.map(|hash| hash.to_string());

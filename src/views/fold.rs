@@ -12,6 +12,7 @@ use super::ViewError;
 use super::agent::Agent;
 use super::imports::{self, Turn};
 use super::jobs::{config_part, configured, read_config, run_started, search_started};
+use super::rows::Rows;
 use super::studies;
 use crate::arch::{Architecture, Layer};
 use crate::config::recipe::WeightsOf;
@@ -26,7 +27,8 @@ pub const FOLD_VERSION: u32 = 2;
 
 /// Row id of a search or run.
 pub(super) type JobId = i64;
-type TrialId = i64;
+/// Row id of a trial.
+pub(super) type TrialId = i64;
 
 /// What the fold remembers between two calls.
 #[derive(Debug, Default)]
@@ -35,14 +37,14 @@ pub(super) struct Folder {
     agents: HashMap<JobId, Agent>,
     /// When the last event of a job was recorded; written at the end, not with each event.
     last: HashMap<JobId, i64>,
-    /// Row ids of trials that were asked for lately.
-    trials: HashMap<(JobId, u32), TrialId>,
+    /// Episodes, trials and attempts that are not written yet; none between two calls.
+    rows: Rows,
     /// The architecture asked for last: an episode and its trial follow each other.
     architecture: Option<(Architecture, i64)>,
 }
 
-/// Row ids remembered: more trials are not at work at the same time.
-const TRIALS_MAX: usize = 1_000;
+/// Agents remembered that had nothing to do in a call.
+const AGENTS_IDLE_MAX: usize = 4;
 
 /// What the event being folded is about.
 pub(super) struct About<'a> {
@@ -57,8 +59,13 @@ impl Folder {
         for recorded in events {
             self.event(db, recorded)?;
         }
+        self.rows.write(db)?;
         for (&job, agent) in &mut self.agents {
             agent.save(db, job)?;
+        }
+        if self.agents.len() > AGENTS_IDLE_MAX {
+            let last = &self.last;
+            self.agents.retain(|job, _| last.contains_key(job));
         }
         for (job, at) in self.last.drain() {
             run(db, "UPDATE job SET last_at = ? WHERE id = ?", (at, job))?;
@@ -96,6 +103,7 @@ impl Folder {
                 self.take_in(db, recorded)?;
             }
         }
+        self.rows.write(db)?;
         let begun = self.job(db, closing)?;
         let job = begun.ok_or_else(|| impossible(closing, "the search has not begun"))?;
         imports::complete(db, job, closing, waited)?;
@@ -121,18 +129,15 @@ impl Folder {
             (Some(job), Some(ordinal)) => Some(self.trial(db, recorded, job, ordinal)?),
             _ => None,
         };
-        let about = About { recorded, trial };
+        let mut about = About { recorded, trial };
         if let Some(job) = job {
-            self.of_job(db, &about, job)?;
+            if !self.work(db, &mut about, job)? {
+                self.rows.write(db)?; // what asks the tables finds all of it there
+                self.of_job(db, &about, job)?;
+            }
             self.last.insert(job, at);
         }
-        let trial = match (&recorded.event, job) {
-            (Event::TrialPlanned(planned), Some(job)) => {
-                Some(self.trial(db, recorded, job, planned.trial)?)
-            }
-            _ => trial,
-        };
-        Ok((job, trial))
+        Ok((job, about.trial))
     }
 
     fn job(&mut self, db: &Connection, recorded: &Recorded) -> Result<Option<JobId>, ViewError> {
@@ -151,30 +156,42 @@ impl Folder {
         Ok(Some(job))
     }
 
+    /// Takes in what happens to every trial, row by row in memory; `false`: it is something else.
+    fn work(
+        &mut self,
+        db: &Connection,
+        about: &mut About<'_>,
+        job: JobId,
+    ) -> Result<bool, ViewError> {
+        match &about.recorded.event {
+            Event::EpisodeSampled(sampled) => self.episode_sampled(db, about, job, sampled)?,
+            Event::TrialPlanned(planned) => {
+                about.trial = Some(self.trial_planned(db, about, job, planned)?);
+            }
+            Event::AttemptStarted(started) => self.attempt_started(db, about, job, started)?,
+            Event::EpochFinished(epoch) => epoch_finished(db, about, epoch)?,
+            Event::TrialFinished(finished) => self.trial_finished(db, about, job, finished)?,
+            Event::AttemptLost(lost) => self.attempt_lost(db, about, job, lost)?,
+            Event::TrialLost(lost) => {
+                if let Some(trial) = self.rows.change_trial(db, job, lost.trial)? {
+                    trial.give_up(about.recorded.at);
+                }
+            }
+            Event::ExperienceRecorded(experience) => self.experience(db, about, job, experience)?,
+            Event::ReplayUpdated(update) => {
+                // Experiences are read from the tables where the agent has not seen them itself.
+                self.agent(db, about, job)?.replay(db, job, about.recorded, update)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Takes in what is rarer; all rows are in the tables.
     fn of_job(&mut self, db: &Connection, about: &About<'_>, job: JobId) -> Result<(), ViewError> {
         match &about.recorded.event {
             Event::SearchStarted(_) | Event::RunStarted(_) => configured(db, about, job),
             Event::ConfigPart(part) => config_part(db, about, job, part),
-            Event::EpisodeSampled(sampled) => {
-                let architecture = self.architecture(db, &sampled.architecture)?;
-                episode_sampled(db, about, job, sampled, architecture)
-            }
-            Event::TrialPlanned(planned) => {
-                let architecture = self.architecture(db, &planned.architecture)?;
-                trial_planned(db, about, job, planned, architecture)
-            }
-            Event::AttemptStarted(started) => attempt_started(db, about, started),
-            Event::EpochFinished(epoch) => epoch_finished(db, about, epoch),
-            Event::TrialFinished(finished) => trial_finished(db, about, job, finished),
-            Event::AttemptLost(lost) => attempt_lost(db, about, lost),
-            Event::TrialLost(_) => {
-                let sql = "UPDATE trial SET status = 'lost', ended_at = ? WHERE id = ?";
-                run(db, sql, (about.recorded.at, about.trial))
-            }
-            Event::ExperienceRecorded(experience) => self.experience(db, about, job, experience),
-            Event::ReplayUpdated(update) => {
-                self.agent(db, about, job)?.replay(db, job, about.recorded, update)
-            }
             Event::PhaseEnded(ended) => phase_ended(db, about, job, ended),
             Event::SearchFinished(_) | Event::RunFinished(_) => {
                 let sql = "UPDATE job SET finished_at = ? WHERE id = ?";
@@ -193,6 +210,15 @@ impl Folder {
             Event::StudyStarted(_) | Event::StudyRow(_) | Event::StudyFinished(_) => {
                 Err(impossible(about.recorded, "studies belong to the store"))
             }
+            Event::EpisodeSampled(_)
+            | Event::TrialPlanned(_)
+            | Event::AttemptStarted(_)
+            | Event::EpochFinished(_)
+            | Event::TrialFinished(_)
+            | Event::AttemptLost(_)
+            | Event::TrialLost(_)
+            | Event::ExperienceRecorded(_)
+            | Event::ReplayUpdated(_) => Ok(()), // taken in by `work`
         }
     }
 
@@ -203,15 +229,10 @@ impl Folder {
         job: JobId,
         ordinal: u32,
     ) -> Result<TrialId, ViewError> {
-        if let Some(&trial) = self.trials.get(&(job, ordinal)) {
-            return Ok(trial);
+        match self.rows.see_trial(db, job, ordinal)? {
+            Some(trial) => Ok(trial.id),
+            None => Err(impossible(recorded, format!("trial {ordinal} was not planned"))),
         }
-        let trial = trial_id(db, recorded, job, ordinal)?;
-        if self.trials.len() >= TRIALS_MAX {
-            self.trials.clear();
-        }
-        self.trials.insert((job, ordinal), trial);
-        Ok(trial)
     }
 
     fn architecture(
@@ -250,36 +271,109 @@ impl Folder {
         experience: &ExperienceRecorded,
     ) -> Result<(), ViewError> {
         let index = self.agent(db, about, job)?.next_experience();
-        let sql = "UPDATE episode SET reward = ?, experience = ?, failed =
-                     (SELECT status = 'failed' FROM trial
-                      WHERE trial.job = episode.job AND trial.ordinal = episode.ordinal)
-                   WHERE job = ? AND episode = ?";
-        let changed =
-            cached(db, sql)?.execute((experience.reward, index, job, experience.episode))?;
-        if changed != 1 {
-            return Err(impossible(about.recorded, "the episode was not sampled"));
+        let ExperienceRecorded { episode, reward } = *experience;
+        let missing = || impossible(about.recorded, "the episode was not sampled");
+        let row = self.rows.change_episode(db, job, episode)?.ok_or_else(missing)?;
+        (row.reward, row.experience) = (Some(reward), Some(index));
+        let (ordinal, architecture) = (row.ordinal, row.architecture().cloned());
+        let trial = self.rows.see_trial(db, job, ordinal)?;
+        let (failed, named) = match trial {
+            Some(trial) => (Some(trial.has_failed()), trial.accuracy.is_some()),
+            None => (None, true),
+        };
+        if !named && let Some(trial) = self.rows.change_trial(db, job, ordinal)? {
+            // The first episode of a trial names its reward; duplicates repeat it.
+            trial.accuracy = Some(reward);
         }
-        // The first episode of a trial names its reward; duplicates repeat it.
-        let sql = "UPDATE trial SET accuracy = ?
-                   WHERE job = ? AND accuracy IS NULL AND ordinal =
-                     (SELECT ordinal FROM episode WHERE job = ? AND episode = ?)";
-        run(db, sql, (experience.reward, job, job, experience.episode))
+        if let Some(row) = self.rows.change_episode(db, job, episode)? {
+            row.failed = failed;
+        }
+        let net = match architecture {
+            Some(net) => net,
+            None => sampled_before(db, about, job, episode)?,
+        };
+        self.agent(db, about, job)?.remember(about.recorded, index, &net, reward)
     }
-}
 
-fn episode_sampled(
-    db: &Connection,
-    about: &About<'_>,
-    job: JobId,
-    sampled: &EpisodeSampled,
-    architecture: i64,
-) -> Result<(), ViewError> {
-    let sql = "INSERT INTO episode (job, episode, phase, epsilon, architecture, ordinal, duplicate,
-                 recorded_at)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-    let EpisodeSampled { episode, phase, epsilon, trial, duplicate, .. } = *sampled;
-    let at = about.recorded.at;
-    run(db, sql, (job, episode, phase, epsilon, architecture, trial, duplicate, at))
+    fn episode_sampled(
+        &mut self,
+        db: &Connection,
+        about: &About<'_>,
+        job: JobId,
+        sampled: &EpisodeSampled,
+    ) -> Result<(), ViewError> {
+        let architecture = self.architecture(db, &sampled.architecture)?;
+        match self.rows.sample(job, sampled, (architecture, about.recorded.at)) {
+            true => Ok(()),
+            false => Err(impossible(about.recorded, "it was sampled already")),
+        }
+    }
+
+    fn trial_planned(
+        &mut self,
+        db: &Connection,
+        about: &About<'_>,
+        job: JobId,
+        planned: &TrialPlanned,
+    ) -> Result<TrialId, ViewError> {
+        let architecture = self.architecture(db, &planned.architecture)?;
+        let id = self.rows.plan(db, job, planned, (architecture, about.recorded.at))?;
+        id.ok_or_else(|| impossible(about.recorded, "it was planned already"))
+    }
+
+    fn attempt_started(
+        &mut self,
+        db: &Connection,
+        about: &About<'_>,
+        job: JobId,
+        started: &AttemptStarted,
+    ) -> Result<(), ViewError> {
+        let Some(trial) = self.rows.change_trial(db, job, started.trial)? else { return Ok(()) };
+        trial.start();
+        let id = trial.id;
+        match self.rows.attempt(id, started, about.recorded.at) {
+            true => Ok(()),
+            false => Err(impossible(about.recorded, "it has started already")),
+        }
+    }
+
+    fn attempt_lost(
+        &mut self,
+        db: &Connection,
+        about: &About<'_>,
+        job: JobId,
+        lost: &AttemptLost,
+    ) -> Result<(), ViewError> {
+        let Some(trial) = self.rows.change_trial(db, job, lost.trial)? else { return Ok(()) };
+        trial.lose_attempt(lost.counts);
+        let id = trial.id;
+        if let Some(attempt) = self.rows.change_attempt(db, id, lost.attempt)? {
+            (attempt.outcome, attempt.counts) = ("lost", Some(lost.counts));
+            attempt.reason = Some(lost.reason.clone());
+            attempt.ended_at = Some(about.recorded.at);
+        }
+        Ok(())
+    }
+
+    fn trial_finished(
+        &mut self,
+        db: &Connection,
+        about: &About<'_>,
+        job: JobId,
+        finished: &TrialFinished,
+    ) -> Result<(), ViewError> {
+        let at = about.recorded.at;
+        let Some(trial) = self.rows.change_trial(db, job, finished.trial)? else { return Ok(()) };
+        trial.finish(finished, at);
+        if trial.episode.is_none() {
+            trial.accuracy = unrewarded_accuracy(db, about, job, &finished.outcome)?;
+        }
+        let id = trial.id;
+        if let Some(attempt) = self.rows.change_attempt(db, id, finished.attempt)? {
+            (attempt.outcome, attempt.ended_at) = ("ended", Some(at));
+        }
+        Ok(())
+    }
 }
 
 /// The id of an architecture, new or known.
@@ -303,49 +397,6 @@ pub(super) fn architecture_id(
     let sql = "INSERT INTO architecture (text, depth, ending) VALUES (?, ?, ?)";
     run(db, sql, (text, count(architecture.depth()), ending))?;
     Ok(db.last_insert_rowid())
-}
-
-fn trial_planned(
-    db: &Connection,
-    about: &About<'_>,
-    job: JobId,
-    planned: &TrialPlanned,
-    architecture: i64,
-) -> Result<(), ViewError> {
-    let episode = Some(planned.episode).filter(|&episode| episode > 0);
-    let sql = "INSERT INTO trial (job, ordinal, episode, epsilon, architecture, seed, repeat,
-                 params, madds, status, planned_at)
-               VALUES (?1, ?2, ?3, (SELECT epsilon FROM episode WHERE job = ?1 AND episode = ?3),
-                 ?4, ?5, ?6, ?7, ?8, 'planned', ?9)";
-    let TrialPlanned { trial, seed, repeat, parameters, multiply_adds, .. } = *planned;
-    let (parameters, multiply_adds) = (number(parameters), number(multiply_adds));
-    cached(db, sql)?.execute(rusqlite::params![
-        job,
-        trial,
-        episode,
-        architecture,
-        seed.to_string(),
-        repeat,
-        parameters,
-        multiply_adds,
-        about.recorded.at,
-    ])?;
-    Ok(())
-}
-
-fn attempt_started(
-    db: &Connection,
-    about: &About<'_>,
-    started: &AttemptStarted,
-) -> Result<(), ViewError> {
-    let AttemptStarted { attempt, device, threads, trainer, library, isa, host, .. } = started;
-    let sql = "INSERT INTO attempt (trial, attempt, outcome, device, threads, trainer, library,
-                 isa, host, started_at)
-               VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?)";
-    let at = about.recorded.at;
-    run(db, sql, (about.trial, attempt, device, threads, trainer, library, isa, host, at))?;
-    let sql = "UPDATE trial SET status = 'running', attempts = attempts + 1 WHERE id = ?";
-    run(db, sql, [about.trial])
 }
 
 fn epoch_finished(
@@ -373,33 +424,17 @@ fn epoch_finished(
     Ok(())
 }
 
-fn trial_finished(
+/// The architecture of an episode that the tables have.
+fn sampled_before(
     db: &Connection,
     about: &About<'_>,
     job: JobId,
-    finished: &TrialFinished,
-) -> Result<(), ViewError> {
-    let TrialFinished { attempt, epochs, restarts, seconds, peak_memory, .. } = *finished;
-    let (trial, at) = (about.trial, about.recorded.at);
-    let sql = "UPDATE attempt SET outcome = 'ended', ended_at = ? WHERE trial = ? AND attempt = ?";
-    run(db, sql, (at, trial, attempt))?;
-    let sql = "UPDATE trial SET epochs = ?, restarts = ?, seconds = ?, peak_memory = ?,
-                 ended_at = ? WHERE id = ?";
-    let peak_memory = Some(number(peak_memory)).filter(|&bytes| bytes > 0);
-    run(db, sql, (epochs, restarts, seconds, peak_memory, at, trial))?;
-    match &finished.outcome {
-        Outcome::Failed { reason, message } => {
-            let sql = "UPDATE trial SET status = 'failed', reason = ?, message = ? WHERE id = ?";
-            run(db, sql, (reason.name(), message, trial))
-        }
-        Outcome::Trained { best_epoch, best_correct, last_correct, total, weights, kept } => {
-            let sql = "UPDATE trial SET status = 'trained', best_epoch = ?, best_correct = ?,
-                         last_correct = ?, total = ?, weights = ?, kept = ? WHERE id = ?";
-            let weights = weights.map(|hash| hash.to_string());
-            run(db, sql, (best_epoch, best_correct, last_correct, total, weights, kept, trial))?;
-            unrewarded_accuracy(db, about, job, (*best_correct, *last_correct))
-        }
-    }
+    episode: u32,
+) -> Result<Architecture, ViewError> {
+    let sql = "SELECT a.text FROM episode e JOIN architecture a ON a.id = e.architecture
+               WHERE e.job = ? AND e.episode = ?";
+    let text: String = cached(db, sql)?.query_row((job, episode), |row| row.get(0))?;
+    text.parse().map_err(|_| impossible(about.recorded, format!("{text} is no architecture")))
 }
 
 /// A trial that no episode asked for has no reward: its accuracy is a share of images, of the epoch
@@ -408,30 +443,18 @@ fn unrewarded_accuracy(
     db: &Connection,
     about: &About<'_>,
     job: JobId,
-    (best, last): (u32, u32),
-) -> Result<(), ViewError> {
-    let sampled: bool = cached(db, "SELECT episode IS NOT NULL FROM trial WHERE id = ?")?
-        .query_row([about.trial], |row| row.get(0))?;
-    if sampled {
-        return Ok(());
-    }
+    outcome: &Outcome,
+) -> Result<Option<f64>, ViewError> {
+    let Outcome::Trained { best_correct, last_correct, total, .. } = *outcome else {
+        return Ok(None);
+    };
     let text: String =
         cached(db, "SELECT config FROM job WHERE id = ?")?.query_row([job], |row| row.get(0))?;
     let correct = match read_config(about.recorded, &text)?.reward.accuracy {
-        WeightsOf::Best => best,
-        WeightsOf::Last => last,
+        WeightsOf::Best => best_correct,
+        WeightsOf::Last => last_correct,
     };
-    let sql = "UPDATE trial SET accuracy = ? * 1.0 / nullif(total, 0) WHERE id = ?";
-    run(db, sql, (correct, about.trial))
-}
-
-fn attempt_lost(db: &Connection, about: &About<'_>, lost: &AttemptLost) -> Result<(), ViewError> {
-    let sql = "UPDATE attempt SET outcome = 'lost', counts = ?, reason = ?, ended_at = ?
-               WHERE trial = ? AND attempt = ?";
-    let at = about.recorded.at;
-    run(db, sql, (lost.counts, &lost.reason, at, about.trial, lost.attempt))?;
-    let sql = "UPDATE trial SET status = 'planned', lost_attempts = lost_attempts + ? WHERE id = ?";
-    run(db, sql, (lost.counts, about.trial))
+    Ok((total > 0).then(|| f64::from(correct) / f64::from(total)))
 }
 
 fn phase_ended(
@@ -468,18 +491,6 @@ fn episode(event: &Event) -> Option<u32> {
         Event::ImportedRow(fields) => fields.row.checked_add(1),
         _ => None,
     }
-}
-
-fn trial_id(
-    db: &Connection,
-    recorded: &Recorded,
-    job: JobId,
-    ordinal: u32,
-) -> Result<TrialId, ViewError> {
-    cached(db, "SELECT id FROM trial WHERE job = ? AND ordinal = ?")?
-        .query_row((job, ordinal), |row| row.get(0))
-        .optional()?
-        .ok_or_else(|| impossible(recorded, format!("trial {ordinal} was not planned")))
 }
 
 pub(super) fn cached<'c>(db: &'c Connection, sql: &str) -> Result<CachedStatement<'c>, ViewError> {

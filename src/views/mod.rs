@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `schema` | `schema/tables.sql` as the program sees it; the result tables and their columns |
 //! | `fold` | events into rows: the one code path of appenders, queries and rebuilds |
+//! | `rows` | episodes, trials and attempts as they change: written once |
 //! | `jobs` | how searches and runs begin |
 //! | `imports` | imports: aside until they are complete, then the same rows |
 //! | `studies` | studies: invisible until they are complete |
@@ -38,6 +39,7 @@ mod jobs;
 mod model;
 mod query;
 mod reward;
+mod rows;
 mod schema;
 mod select;
 mod studies;
