@@ -96,7 +96,8 @@ CREATE TABLE episode (
   reward       REAL,             -- as recorded with its experience
   failed       INTEGER,          -- whether the trial that answered it failed
   experience   INTEGER,          -- its index in the replay memory, from 0
-  recorded_at  INTEGER,          -- ms; NULL if imported
+  recorded_at  INTEGER,          -- ms; NULL if imported or inherited
+  inherited    INTEGER,          -- in a fork: its episode in the search it was inherited from
   PRIMARY KEY (job, episode)
 ) STRICT, WITHOUT ROWID;
 -- Whatever is counted, summed or ordered by epsilon is found here without the rows themselves.
@@ -134,6 +135,7 @@ CREATE TABLE trial (
   kept          INTEGER NOT NULL DEFAULT 0, -- whether they are an artifact of the store
   planned_at    INTEGER,          -- NULL if imported
   ended_at      INTEGER,
+  inherited     INTEGER,          -- in a fork: the trial it was inherited from; it was not trained here
   UNIQUE (job, ordinal)
 ) STRICT;
 -- For those who ask by its name, as result tables have it.
@@ -235,7 +237,28 @@ CREATE TABLE import (
   foreign_pairs INTEGER              -- pairs that the space does not have
 ) STRICT;
 
--- Events of imports that are not complete, as they are in the log.
+-- Forks: searches that begin with the experiences of another one. Those whose closing event is
+-- missing have no job, and are in no other table.
+CREATE TABLE fork (
+  label    TEXT    PRIMARY KEY, -- of the search: s2
+  job      INTEGER,             -- NULL until it is complete
+  source   TEXT    NOT NULL,    -- the search it is forked from: s1
+  position INTEGER NOT NULL,    -- last event it knows of
+  episodes INTEGER NOT NULL,    -- experiences inherited
+  trials   INTEGER              -- distinct architectures among them
+) STRICT;
+
+-- Phases that were added to the schedules of finished searches.
+CREATE TABLE extension (
+  job      INTEGER NOT NULL,
+  phase    INTEGER NOT NULL, -- of the schedule, from 0
+  epsilon  REAL    NOT NULL, -- share of random actions
+  models   INTEGER NOT NULL, -- new architectures to train
+  added_at INTEGER NOT NULL, -- ms
+  PRIMARY KEY (job, phase)
+) STRICT, WITHOUT ROWID;
+
+-- Events of imports and forks that are not complete, as they are in the log.
 CREATE TABLE waiting (
   position INTEGER PRIMARY KEY,
   label    TEXT    NOT NULL, -- of the search
@@ -335,7 +358,9 @@ SELECT
   j.seed AS seed, -- of all choices
   j.flavour AS flavour, -- paper or code
   strftime('%Y-%m-%d %H:%M:%S', j.started_at / 1000, 'unixepoch') AS started, -- UTC
-  strftime('%Y-%m-%d %H:%M:%S', j.last_at / 1000, 'unixepoch') AS updated -- UTC; last event
+  strftime('%Y-%m-%d %H:%M:%S', j.last_at / 1000, 'unixepoch') AS updated, -- UTC; last event
+  (SELECT source || ' at ' || position FROM fork WHERE job = j.id)
+    AS forked -- the search it was forked from, and the last event it knows of
 FROM job j;
 
 -- table episodes: Which architectures did the agent sample, and how good were they?
@@ -353,7 +378,8 @@ SELECT
   t.params AS params, -- weights and biases
   e.phase AS phase, -- of the schedule, from 0
   j.label AS search, -- [id] its search
-  strftime('%Y-%m-%d %H:%M:%S', e.recorded_at / 1000, 'unixepoch') AS sampled -- UTC
+  strftime('%Y-%m-%d %H:%M:%S', e.recorded_at / 1000, 'unixepoch') AS sampled, -- UTC
+  e.inherited AS inherited -- in a fork: its episode in the search it was inherited from
 FROM episode e
 JOIN job j ON j.id = e.job
 JOIN architecture a ON a.id = e.architecture
@@ -388,7 +414,8 @@ SELECT
   t.episode AS episode, -- that asked for it
   j.label AS search, -- [id] its search or run
   strftime('%Y-%m-%d %H:%M:%S', t.planned_at / 1000, 'unixepoch') AS planned, -- UTC
-  strftime('%Y-%m-%d %H:%M:%S', t.ended_at / 1000, 'unixepoch') AS ended -- UTC
+  strftime('%Y-%m-%d %H:%M:%S', t.ended_at / 1000, 'unixepoch') AS ended, -- UTC
+  't' || t.inherited AS inherited -- [id] in a fork: the training it was inherited from; it was not trained here
 FROM trial t
 JOIN job j ON j.id = t.job
 JOIN architecture a ON a.id = t.architecture;

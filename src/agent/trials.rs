@@ -171,6 +171,12 @@ impl Trials {
         Ok(())
     }
 
+    /// Takes in the trial of another search, which ended there.
+    pub(super) fn inherit(&mut self, planned: TrialPlanned, outcome: Outcome) {
+        let status = Status::Finished(outcome);
+        self.list.push(Trial { planned, status, attempts: 0, lost: 0 });
+    }
+
     fn expect(
         &mut self,
         ordinal: u32,

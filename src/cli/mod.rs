@@ -10,6 +10,7 @@ pub mod diff;
 pub mod error;
 pub mod export;
 pub mod follow;
+pub mod fork;
 mod help;
 pub mod import;
 pub mod log;
@@ -67,6 +68,8 @@ pub enum Verb {
     Search(search::Args),
     /// Go on with an unfinished search
     Resume(resume::Args),
+    /// Begin a search with the experiences of another one
+    Fork(fork::Args),
     /// What runs, and for how much longer
     Status(status::Args),
     /// Train one given architecture
@@ -181,6 +184,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
     match &cli.verb {
         Verb::Search(args) => search::run(args, &context),
         Verb::Resume(args) => resume::run(args, &context),
+        Verb::Fork(args) => fork::run(args, &context),
         Verb::Status(args) => status::run(args, &context),
         Verb::Train(args) => train::run(args, &context),
         Verb::Table(args) => table::run(args, &context),

@@ -3,13 +3,28 @@
 use super::progress::duration;
 use super::settings::{self, SettingsArgs};
 use super::{CliError, Context, note, say, work};
+use crate::config::Phase;
+use crate::config::learning::Epsilon;
 use crate::config::replay::Policy;
 use crate::engine::estimate::estimate;
+use crate::engine::session::Session;
+use crate::events::Scope;
 use crate::log::Store;
 
-/// Begins a search and carries it on.
+/// Begins a search and carries it on; or adds models to one that is finished.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// The finished search that --extend adds to: s1, or its name
+    #[arg(requires = "extend")]
+    search: Option<String>,
+    /// Adds phases to the schedule of a finished search, as EPSILON:MODELS,…; `qtrail resume` then
+    /// trains them
+    #[arg(
+        long, value_name = "E:N,…", value_delimiter = ',', value_parser = phase, requires = "search",
+        conflicts_with_all = ["policy", "print_config", "name", "or_resume", "preset", "config",
+            "settings", "seed", "flavour"],
+    )]
+    extend: Vec<Phase>,
     #[command(flatten)]
     settings: SettingsArgs,
     /// Which experiences are learned from (`qtrail policies` lists them); as replay.policy
@@ -33,6 +48,9 @@ pub struct Args {
 /// # Errors
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
+    if let Some(search) = &args.search {
+        return extend(search, &args.extend, context);
+    }
     let policy = args.policy.map(|policy| format!("replay.policy={policy}"));
     let mut config = args.settings.read(None, policy.as_slice())?;
     if args.print_config {
@@ -76,8 +94,38 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     work::carry_on(session, scope, lock, job, &prepared.folder)
 }
 
+/// Adds phases to a finished search.
+fn extend(name: &str, phases: &[Phase], context: &Context) -> Result<(), CliError> {
+    let store = Store::open(&context.store)?;
+    let mut session = work::session_without_trainer(context, store)?;
+    let scope = find_search(&session, name)?;
+    let models = session.extend(scope, phases);
+    session.close()?;
+    say(&format!("{scope}: {} models more", models?));
+    note(&format!("`qtrail resume {scope}` trains them"));
+    Ok(())
+}
+
+/// The search of this name.
+pub(super) fn find_search(session: &Session, name: &str) -> Result<Scope, CliError> {
+    let found = session.index().find(name).filter(|scope| matches!(scope, Scope::Search(_)));
+    found.ok_or_else(|| {
+        CliError::usage(format!("no search is called {name}"))
+            .hint("`qtrail table searches` lists them")
+    })
+}
+
+/// Reads EPSILON:MODELS.
+pub(super) fn phase(text: &str) -> Result<Phase, String> {
+    let wrong = || format!("`{text}` is not EPSILON:MODELS, as in 0.1:20");
+    let (epsilon, models) = text.split_once(':').ok_or_else(wrong)?;
+    let epsilon = epsilon.trim().parse().ok().and_then(Epsilon::new).ok_or_else(wrong)?;
+    let models = models.trim().parse().ok().filter(|&n: &u32| n > 0).ok_or_else(wrong)?;
+    Ok(Phase { epsilon, models })
+}
+
 /// Names must not look like ids, and fit into a table.
-fn check_name(name: &str) -> Result<(), CliError> {
+pub(super) fn check_name(name: &str) -> Result<(), CliError> {
     let id = name.parse::<crate::events::Scope>().is_ok();
     let legal = |c: char| c.is_alphanumeric() || "-_.".contains(c);
     if id || name.len() > 60 || !name.chars().all(legal) {

@@ -6,6 +6,7 @@
 
 pub mod crew;
 pub mod estimate;
+pub mod forking;
 pub mod importing;
 pub mod jobs;
 pub mod journal;

@@ -1,11 +1,12 @@
 //! Facts: what can be recorded, and its bytes.
 //!
-//! [`kinds`], [`imports`] and [`studies`] say what there is, [`codec`] turns it into payloads, [`frame`] seals
+//! [`kinds`], [`imports`], [`forks`] and [`studies`] say what there is, [`codec`] turns it into payloads, [`frame`] seals
 //! payloads into a chain, [`digest`] says whether two searches are the same, [`lines`] carries a
 //! log as text. This module knows neither where frames live nor what follows from a fact.
 
 pub mod codec;
 pub mod digest;
+pub mod forks;
 pub mod frame;
 pub mod ids;
 pub mod imports;
@@ -15,6 +16,7 @@ pub mod studies;
 mod upcast;
 
 pub use codec::Recorded;
+pub use forks::*;
 pub use ids::{Hash, Scope};
 pub use imports::*;
 pub use kinds::*;

@@ -59,6 +59,14 @@ impl TrainedFolder {
                     self.environment.push(architecture, reward);
                 }
             }
+            Event::Inherited(part) => {
+                for one in &part.experiences {
+                    // A training each, however often it was sampled.
+                    if self.environment.find(&one.architecture).is_none() {
+                        self.environment.push(&one.architecture, one.reward);
+                    }
+                }
+            }
             Event::ImportStarted(_) => self.unfinished_import = true,
             Event::ImportFinished(_) => self.unfinished_import = false,
             Event::ImportedRow(row) if row.quarantine.is_none() => {

@@ -10,6 +10,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params};
 
 use super::ViewError;
 use super::agent::Agent;
+use super::forks;
 use super::imports::{self, Turn};
 use super::jobs::{config_part, configured, read_config, run_started, search_started};
 use super::rows::Rows;
@@ -23,7 +24,7 @@ use crate::events::{
 };
 
 /// Counts changes of what the fold writes that the text of `schema/tables.sql` does not show.
-pub const FOLD_VERSION: u32 = 2;
+pub const FOLD_VERSION: u32 = 3;
 
 /// Row id of a search or run.
 pub(super) type JobId = i64;
@@ -83,7 +84,7 @@ impl Folder {
         let (job, trial) = match turn {
             Turn::Counts => self.take_in(db, recorded)?,
             Turn::Waits => (None, None),
-            Turn::Closes(waited) => (Some(self.import(db, recorded, &waited)?), None),
+            Turn::Closes(waited) => (Some(self.complete(db, recorded, &waited)?), None),
         };
         let sql = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)";
         let kind = recorded.event.kind().number;
@@ -91,8 +92,8 @@ impl Folder {
         run(db, sql, (position, kind, job, trial, episode(&recorded.event), recorded.at))
     }
 
-    /// Takes in an import that is complete.
-    fn import(
+    /// Takes in an import or a fork that is complete.
+    fn complete(
         &mut self,
         db: &Connection,
         closing: &Recorded,
@@ -106,7 +107,10 @@ impl Folder {
         self.rows.write(db)?;
         let begun = self.job(db, closing)?;
         let job = begun.ok_or_else(|| impossible(closing, "the search has not begun"))?;
-        imports::complete(db, job, closing, waited)?;
+        match &closing.event {
+            Event::ForkFinished(_) => forks::complete(db, job, closing, waited)?,
+            _ => imports::complete(db, job, closing, waited)?,
+        }
         self.last.insert(job, closing.at);
         Ok(job)
     }
@@ -192,7 +196,8 @@ impl Folder {
         match &about.recorded.event {
             Event::SearchStarted(_) | Event::RunStarted(_) => configured(db, about, job),
             Event::ConfigPart(part) => config_part(db, about, job, part),
-            Event::PhaseEnded(ended) => phase_ended(db, about, job, ended),
+            Event::PhaseEnded(ended) => phase_ended(db, about.recorded.at, job, ended),
+            Event::ScheduleExtended(added) => forks::extended(db, about.recorded, job, added),
             Event::SearchFinished(_) | Event::RunFinished(_) => {
                 let sql = "UPDATE job SET finished_at = ? WHERE id = ?";
                 run(db, sql, (about.recorded.at, job))
@@ -202,6 +207,9 @@ impl Folder {
             }
             Event::ArtifactReleased(_) => {
                 run(db, "UPDATE trial SET kept = 0 WHERE id = ?", [about.trial])
+            }
+            Event::ForkStarted(_) | Event::Inherited(_) | Event::ForkFinished(_) => {
+                Err(impossible(about.recorded, "no fork has begun"))
             }
             Event::ImportStarted(_)
             | Event::ImportedRow(_)
@@ -457,15 +465,15 @@ fn unrewarded_accuracy(
     Ok((total > 0).then(|| f64::from(correct) / f64::from(total)))
 }
 
-fn phase_ended(
+pub(super) fn phase_ended(
     db: &Connection,
-    about: &About<'_>,
+    at: i64,
     job: JobId,
     ended: &PhaseEnded,
 ) -> Result<(), ViewError> {
     let PhaseEnded { phase, epsilon, reason, models, episode } = *ended;
     let sql = "INSERT INTO phase VALUES (?, ?, ?, ?, ?, ?, ?)";
-    run(db, sql, (job, phase, epsilon, reason.name(), models, episode, about.recorded.at))
+    run(db, sql, (job, phase, epsilon, reason.name(), models, episode, at))
 }
 
 /// The trial an event refers to, by its ordinal; a planned one has no row yet.

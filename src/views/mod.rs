@@ -33,6 +33,7 @@ mod database;
 mod error;
 mod files;
 mod fold;
+mod forks;
 mod guard;
 mod imports;
 mod jobs;

@@ -7,8 +7,9 @@ use rayon::prelude::*;
 use super::output::{FormatArgs, Hint, Printer};
 use super::progress::counter;
 use super::reading::AtArgs;
+use super::search::phase;
 use super::{CliError, Context, note};
-use crate::config::learning::{Epsilon, Learning};
+use crate::config::learning::Learning;
 use crate::config::replay::Policy;
 use crate::config::{Order, Phase, Schedule};
 use crate::lab::compared::{Compared, MEASURES, compare};
@@ -64,14 +65,6 @@ pub struct Args {
     at: AtArgs,
     #[command(flatten)]
     format: FormatArgs,
-}
-
-fn phase(text: &str) -> Result<Phase, String> {
-    let wrong = || format!("`{text}` is not EPSILON:MODELS, as in 0.1:20");
-    let (epsilon, models) = text.split_once(':').ok_or_else(wrong)?;
-    let epsilon = epsilon.trim().parse().ok().and_then(Epsilon::new).ok_or_else(wrong)?;
-    let models = models.trim().parse().ok().filter(|&n: &u32| n > 0).ok_or_else(wrong)?;
-    Ok(Phase { epsilon, models })
 }
 
 fn unknown(text: &str) -> Result<Unknown, String> {
