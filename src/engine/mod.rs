@@ -243,6 +243,8 @@ impl<L: SharedLog> Engine<'_, L> {
                 side: data.side,
                 classes: data.classes,
                 split: self.machine.split.clone(),
+                resize: config.data.resize,
+                extra: config.data.extra,
             },
             device: self.machine.device.clone(),
             threads: self.job.threads(),

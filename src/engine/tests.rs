@@ -311,6 +311,8 @@ fn request() -> TrainRequest {
             side: 28,
             classes: 10,
             split: PathBuf::new(),
+            resize: None,
+            extra: false,
         },
         device: "cpu".into(),
         threads: 1,

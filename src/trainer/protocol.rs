@@ -69,6 +69,12 @@ pub struct DataRequest {
     /// File with the split: little-endian u32 count of training images, count of validation
     /// images, then the indices of both within the training part of the data set.
     pub split: PathBuf,
+    /// Side in pixels to which all images are resampled, as `schema/trainer.md` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize: Option<u32>,
+    /// Whether the set's extra images follow those of its training part.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub extra: bool,
 }
 
 /// What a trainer answers.

@@ -75,6 +75,8 @@ impl Workplace {
                 side: SIDE,
                 classes: CLASSES,
                 split: self.path("split"),
+                resize: None,
+                extra: false,
             },
             device: "cpu".into(),
             threads: 2,
