@@ -38,6 +38,7 @@ mod jobs;
 mod model;
 mod query;
 mod reward;
+mod runs;
 mod schema;
 mod select;
 mod studies;
