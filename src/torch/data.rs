@@ -9,7 +9,7 @@ use super::preprocess::{PixelStatistics, Preprocessing};
 use crate::arch::shape::Map;
 use crate::config::recipe::Preprocess;
 use crate::data::{Images, Part, Split};
-use crate::trainer::protocol::DataRequest;
+use crate::trainer::protocol::{DataRequest, Fit};
 
 /// A split data set on a device.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ pub struct DeviceData {
     device: Device,
     folder: PathBuf,
     split: Vec<u8>,
+    fit: Fit,
 }
 
 /// Images and labels on a device.
@@ -60,16 +61,33 @@ impl DeviceData {
         if split.train.is_empty() || split.validation.is_empty() {
             return Err(TorchError::Request(format!("{}: the split has no images", request.name)));
         }
+        let mut train = split.train.clone();
+        if request.fit == Fit::TrainAndValidation {
+            train.extend(&split.validation);
+            train.sort_unstable();
+        }
         Ok(Self {
-            train: DeviceImages::new(&images, &split.train, device)?,
+            train: DeviceImages::new(&images, &train, device)?,
             validation: DeviceImages::new(&images, &split.validation, device)?,
             shape: Map { channels: images.channels, side: images.side },
             classes: request.classes,
-            moments: Moments::of(&images, &split.train),
+            moments: Moments::of(&images, &train),
             device,
             folder: request.folder.clone(),
             split: bytes,
+            fit: request.fit,
         })
+    }
+
+    /// The test part of the data set.
+    ///
+    /// # Errors
+    /// [`TorchError`] if it cannot be read, or is not what was announced.
+    pub fn test(&self, request: &DataRequest) -> Result<DeviceImages, TorchError> {
+        let images = Images::read(&request.folder, Part::Test)?;
+        check(request, &images)?;
+        let all: Vec<u32> = (0..images.count).collect();
+        DeviceImages::new(&images, &all, self.device)
     }
 
     /// Whether this is the data of `request` on `device`. The split is compared by its content:
@@ -81,6 +99,7 @@ impl DeviceData {
         Ok(self.device == device
             && self.folder == request.folder
             && self.classes == request.classes
+            && self.fit == request.fit
             && self.shape == Map { channels: request.channels, side: request.side }
             && self.split == read_split(&request.split)?)
     }
