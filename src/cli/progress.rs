@@ -173,8 +173,12 @@ impl Report for Progress {
                     line(now)
                 ));
             }
+            News::Anew(trial) => self.say(&format!(
+                "the checkpoint of trial {trial} is gone or damaged: it starts anew"
+            )),
             News::Stopping => {
-                self.say("stopping after the running trial; once more to stop at once");
+                let step = if job.terms(1).by_epoch { "epoch" } else { "trial" };
+                self.say(&format!("stopping after the running {step}; once more to stop at once"));
             }
         }
         self.show(job);

@@ -8,6 +8,7 @@
 pub mod learning;
 pub mod presets;
 pub mod recipe;
+pub mod recipes;
 pub mod replay;
 pub mod space;
 
@@ -250,6 +251,12 @@ pub enum ConfigError {
     /// A preset that does not exist.
     #[error("no preset is called `{name}`; there are {}", presets::names())]
     Preset {
+        /// The name given.
+        name: String,
+    },
+    /// A recipe that does not exist.
+    #[error("no recipe is called `{name}`; there are {}", recipes::names())]
+    RecipeName {
         /// The name given.
         name: String,
     },

@@ -5,15 +5,11 @@ use std::path::{Path, PathBuf};
 use tch::{Device, Tensor};
 
 use super::TorchError;
+use super::preprocess::{PixelStatistics, Preprocessing};
 use crate::arch::shape::Map;
 use crate::config::recipe::Preprocess;
 use crate::data::{Images, Part, Split};
-use crate::trainer::protocol::DataRequest;
-
-/// The least deviation of a pixel that is divided by, as a share of the range of pixels.
-const LEAST_DEVIATION: f64 = 0.001;
-/// The largest pixel.
-const RANGE: f64 = 255.0;
+use crate::trainer::protocol::{DataRequest, Fit};
 
 /// A split data set on a device.
 #[derive(Debug)]
@@ -30,6 +26,7 @@ pub struct DeviceData {
     device: Device,
     folder: PathBuf,
     split: Vec<u8>,
+    fit: Fit,
 }
 
 /// Images and labels on a device.
@@ -40,13 +37,6 @@ pub struct DeviceImages {
     /// count, i64.
     labels: Tensor,
     count: u32,
-}
-
-/// What is done to pixels: subtract, then multiply.
-#[derive(Debug)]
-pub struct Preprocessing {
-    subtract: Tensor,
-    multiply: Tensor,
 }
 
 /// Sums over the training images for each pixel of an image. Exact, so that they are the same on
@@ -71,16 +61,33 @@ impl DeviceData {
         if split.train.is_empty() || split.validation.is_empty() {
             return Err(TorchError::Request(format!("{}: the split has no images", request.name)));
         }
+        let mut train = split.train.clone();
+        if request.fit == Fit::TrainAndValidation {
+            train.extend(&split.validation);
+            train.sort_unstable();
+        }
         Ok(Self {
-            train: DeviceImages::new(&images, &split.train, device)?,
+            train: DeviceImages::new(&images, &train, device)?,
             validation: DeviceImages::new(&images, &split.validation, device)?,
             shape: Map { channels: images.channels, side: images.side },
             classes: request.classes,
-            moments: Moments::of(&images, &split.train),
+            moments: Moments::of(&images, &train),
             device,
             folder: request.folder.clone(),
             split: bytes,
+            fit: request.fit,
         })
+    }
+
+    /// The test part of the data set.
+    ///
+    /// # Errors
+    /// [`TorchError`] if it cannot be read, or is not what was announced.
+    pub fn test(&self, request: &DataRequest) -> Result<DeviceImages, TorchError> {
+        let images = Images::read(&request.folder, Part::Test)?;
+        check(request, &images)?;
+        let all: Vec<u32> = (0..images.count).collect();
+        DeviceImages::new(&images, &all, self.device)
     }
 
     /// Whether this is the data of `request` on `device`. The split is compared by its content:
@@ -92,6 +99,7 @@ impl DeviceData {
         Ok(self.device == device
             && self.folder == request.folder
             && self.classes == request.classes
+            && self.fit == request.fit
             && self.shape == Map { channels: request.channels, side: request.side }
             && self.split == read_split(&request.split)?)
     }
@@ -101,24 +109,9 @@ impl DeviceData {
     /// # Errors
     /// [`TorchError`] from libtorch.
     pub fn preprocessing(&self, kind: Preprocess) -> Result<Preprocessing, TorchError> {
-        let shape = [1, self.shape.channels.into(), self.shape.side.into(), self.shape.side.into()];
-        let pixels = self.moments.sums.len();
-        let tensor = |numbers: Vec<f64>| -> Result<Tensor, TorchError> {
-            #[expect(clippy::cast_possible_truncation, reason = "pixels are single precision")]
-            let numbers: Vec<f32> = numbers.into_iter().map(|number| number as f32).collect();
-            Ok(Tensor::f_from_slice(&numbers)?.f_view(shape)?.f_to_device(self.device)?)
-        };
-        let (subtract, multiply) = match kind {
-            Preprocess::Scale => (vec![0.0; pixels], vec![1.0 / RANGE; pixels]),
-            Preprocess::MeanSubtract => (self.moments.means(), vec![1.0 / RANGE; pixels]),
-            Preprocess::PerPixelStandardise => {
-                let floor = LEAST_DEVIATION * RANGE;
-                let scale = |deviation: f64| 1.0 / deviation.max(floor);
-                let deviations = self.moments.deviations();
-                (self.moments.means(), deviations.into_iter().map(scale).collect())
-            }
-        };
-        Ok(Preprocessing { subtract: tensor(subtract)?, multiply: tensor(multiply)? })
+        let (means, deviations) = (self.moments.means(), self.moments.deviations());
+        let statistics = PixelStatistics { means, deviations };
+        Preprocessing::new(kind, self.shape, &statistics, self.device)
     }
 
     /// The device.
@@ -176,15 +169,6 @@ impl DeviceImages {
         let (start, length) = (start.into(), length.into());
         let images = preprocessing.apply(&self.pixels.f_narrow(0, start, length)?)?;
         Ok((images, self.labels.f_narrow(0, start, length)?))
-    }
-}
-
-impl Preprocessing {
-    fn apply(&self, pixels: &Tensor) -> Result<Tensor, TorchError> {
-        let mut images = pixels.f_to_kind(tch::Kind::Float)?;
-        let _ = images.f_sub_(&self.subtract)?;
-        let _ = images.f_mul_(&self.multiply)?;
-        Ok(images)
     }
 }
 

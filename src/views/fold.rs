@@ -14,13 +14,14 @@ use super::forks;
 use super::imports::{self, Turn};
 use super::jobs::{config_part, configured, read_config, run_started, search_started};
 use super::rows::Rows;
+use super::runs::{carry, predictions_recorded, run_model};
 use super::studies;
 use crate::arch::{Architecture, Layer};
 use crate::config::recipe::WeightsOf;
 use crate::events::frame::Position;
 use crate::events::{
-    AttemptLost, AttemptStarted, EpisodeSampled, EpochFinished, Event, ExperienceRecorded, Outcome,
-    PhaseEnded, Recorded, Scope, TrialFinished, TrialPlanned,
+    AttemptLost, AttemptStarted, EpisodeSampled, EpochFinished, Event, ExperienceRecorded, Fit,
+    Outcome, PhaseEnded, Recorded, Scope, TrialFinished, TrialPlanned,
 };
 
 /// Counts changes of what the fold writes that the text of `schema/tables.sql` does not show.
@@ -50,7 +51,7 @@ const AGENTS_IDLE_MAX: usize = 4;
 /// What the event being folded is about.
 pub(super) struct About<'a> {
     pub(super) recorded: &'a Recorded,
-    trial: Option<TrialId>,
+    pub(super) trial: Option<TrialId>,
 }
 
 impl Folder {
@@ -196,6 +197,7 @@ impl Folder {
         match &about.recorded.event {
             Event::SearchStarted(_) | Event::RunStarted(_) => configured(db, about, job),
             Event::ConfigPart(part) => config_part(db, about, job, part),
+            Event::RunModel(model) => run_model(db, job, model),
             Event::PhaseEnded(ended) => phase_ended(db, about.recorded.at, job, ended),
             Event::ScheduleExtended(added) => forks::extended(db, about.recorded, job, added),
             Event::SearchFinished(_) | Event::RunFinished(_) => {
@@ -205,12 +207,16 @@ impl Folder {
             Event::Resumed(_) => {
                 run(db, "UPDATE job SET resumed = resumed + 1 WHERE id = ?", [job])
             }
-            Event::ArtifactReleased(_) => {
-                run(db, "UPDATE trial SET kept = 0 WHERE id = ?", [about.trial])
+            // Or a checkpoint's, which no table tells of.
+            Event::ArtifactReleased(released) => {
+                let sql = "UPDATE trial SET kept = 0 WHERE id = ? AND weights = ?";
+                run(db, sql, (about.trial, released.artifact.to_string()))
             }
             Event::ForkStarted(_) | Event::Inherited(_) | Event::ForkFinished(_) => {
                 Err(impossible(about.recorded, "no fork has begun"))
             }
+            Event::CheckpointKept(_) => Ok(()),
+            Event::PredictionsRecorded(made) => predictions_recorded(db, about, made),
             Event::ImportStarted(_)
             | Event::ImportedRow(_)
             | Event::ImportedQ(_)
@@ -339,10 +345,14 @@ impl Folder {
         let Some(trial) = self.rows.change_trial(db, job, started.trial)? else { return Ok(()) };
         trial.start();
         let id = trial.id;
-        match self.rows.attempt(id, started, about.recorded.at) {
-            true => Ok(()),
-            false => Err(impossible(about.recorded, "it has started already")),
+        if !self.rows.attempt(id, started, about.recorded.at) {
+            return Err(impossible(about.recorded, "it has started already"));
         }
+        if started.attempt > 1 {
+            self.rows.write(db)?; // it may go on from an earlier one
+            carry(db, about, started)?;
+        }
+        Ok(())
     }
 
     fn attempt_lost(
@@ -456,8 +466,13 @@ fn unrewarded_accuracy(
     let Outcome::Trained { best_correct, last_correct, total, .. } = *outcome else {
         return Ok(None);
     };
-    let text: String =
-        cached(db, "SELECT config FROM job WHERE id = ?")?.query_row([job], |row| row.get(0))?;
+    let (text, fit): (String, Option<String>) =
+        cached(db, "SELECT config, fit FROM job WHERE id = ?")?
+            .query_row([job], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // What was trained on says nothing about what was not.
+    if fit.as_deref() == Some(Fit::TrainAndValidation.name()) {
+        return Ok(None);
+    }
     let correct = match read_config(about.recorded, &text)?.reward.accuracy {
         WeightsOf::Best => best_correct,
         WeightsOf::Last => last_correct,
@@ -485,6 +500,8 @@ fn ordinal(event: &Event) -> Option<u32> {
         Event::AttemptLost(fields) => Some(fields.trial),
         Event::TrialLost(fields) => Some(fields.trial),
         Event::ArtifactReleased(fields) => Some(fields.trial),
+        Event::CheckpointKept(fields) => Some(fields.trial),
+        Event::PredictionsRecorded(fields) => Some(fields.trial),
         _ => None,
     }
 }

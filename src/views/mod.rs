@@ -41,6 +41,7 @@ mod model;
 mod query;
 mod reward;
 mod rows;
+mod runs;
 mod schema;
 mod select;
 mod studies;

@@ -418,8 +418,11 @@ const READ_TRIAL: &str = "SELECT id, episode, status, reason, message, accuracy,
 const NEW_TRIAL: &str = "INSERT INTO trial (status, reason, message, accuracy, attempts,
       lost_attempts, epochs, restarts, seconds, peak_memory, best_epoch, best_correct, last_correct,
       total, weights, kept, ended_at, id, job, ordinal, episode, epsilon, architecture, seed,
-      repeat, params, madds, planned_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+      repeat, params, madds, planned_at, source)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+      ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28,
+      CASE WHEN ?21 IS NULL THEN (SELECT source FROM run_model WHERE job = ?19 AND model =
+        (?20 - 1) % (SELECT max(count(*), 1) FROM run_model WHERE job = ?19)) END)";
 const OLD_TRIAL: &str = "UPDATE trial SET status = ?, reason = ?, message = ?, accuracy = ?,
       attempts = ?, lost_attempts = ?, epochs = ?, restarts = ?, seconds = ?, peak_memory = ?,
       best_epoch = ?, best_correct = ?, last_correct = ?, total = ?, weights = ?, kept = ?,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use qtrail::chance::Stream;
 use qtrail::config::recipe::{Recipe, WeightsOf};
 use qtrail::data::{Images, Part, Split};
-use qtrail::trainer::protocol::{Answer, DataRequest, EpochAnswer, Request, TrainRequest};
+use qtrail::trainer::protocol::{Answer, DataRequest, EpochAnswer, Fit, Request, TrainRequest};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_qtrail-torch");
 pub const CLASSES: u32 = 4;
@@ -77,11 +77,16 @@ impl Workplace {
                 split: self.path("split"),
                 resize: None,
                 extra: false,
+                fit: Fit::Train,
             },
             device: "cpu".into(),
             threads: 2,
             weights: WeightsOf::Best,
             staging: self.path("staging"),
+            initial: None,
+            checkpoints: false,
+            resume: None,
+            predict: false,
         }
     }
 
