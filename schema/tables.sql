@@ -132,6 +132,7 @@ CREATE TABLE trial (
   total         INTEGER,          -- validation images
   weights       TEXT,             -- hash of the weights
   kept          INTEGER NOT NULL DEFAULT 0, -- whether they are an artifact of the store
+  reused        INTEGER,          -- id of the trial whose result it took over
   planned_at    INTEGER,          -- NULL if imported
   ended_at      INTEGER,
   UNIQUE (job, ordinal)
@@ -185,6 +186,23 @@ CREATE TABLE phase (
   episode  INTEGER NOT NULL, -- its last one
   ended_at INTEGER NOT NULL,
   PRIMARY KEY (job, phase)
+) STRICT, WITHOUT ROWID;
+
+-- Series: the same search several times, each with a seed of its own.
+CREATE TABLE series (
+  series       INTEGER PRIMARY KEY, -- its number
+  name         TEXT    NOT NULL,    -- may be empty
+  repeats      INTEGER NOT NULL,    -- searches in it once it is complete
+  seed         TEXT    NOT NULL,    -- decimal; the seeds of the searches come from it
+  reuse_trials INTEGER NOT NULL     -- whether results of earlier searches are taken over
+) STRICT;
+
+-- Their searches.
+CREATE TABLE series_member (
+  series     INTEGER NOT NULL,
+  repetition INTEGER NOT NULL, -- from 1
+  job        INTEGER NOT NULL UNIQUE,
+  PRIMARY KEY (series, repetition)
 ) STRICT, WITHOUT ROWID;
 
 -- The pairs (state, action) of a search with what was learned. States and actions are the authors'
@@ -383,6 +401,7 @@ SELECT
   t.attempts AS attempts, -- tries
   t.peak_memory AS peak_memory, -- [bytes] on the device
   t.kept AS kept, -- 1 if its weights are kept
+  't' || t.reused AS reused, -- [id] the training whose result it took over
   a.ending AS ending, -- what leads to softmax: GAP, FC or SM
   t.repeat AS repeat, -- repetitions of the same training before it
   t.episode AS episode, -- that asked for it
@@ -797,6 +816,85 @@ JOIN job j ON j.id = i.job
 JOIN import m ON m.job = i.job
 JOIN architecture a ON a.id = i.architecture
 WHERE i.quarantine IS NOT NULL;
+
+-- table stability: How much do the searches of a series differ at each epsilon?
+-- order: series, -epsilon
+CREATE VIEW stability AS
+WITH
+  each AS (
+    -- Phases that ended: half a phase has another mean.
+    SELECT
+      m.series, e.job, e.epsilon, avg(e.reward) AS mean, max(e.reward) AS best, count(*) AS samples
+    FROM series_member m
+    JOIN phase p ON p.job = m.job
+    JOIN episode e ON e.job = p.job AND e.phase = p.phase
+    WHERE e.reward IS NOT NULL
+    GROUP BY m.series, e.job, e.epsilon
+  ),
+  whole AS (
+    SELECT
+      series, epsilon, count(*) AS searches, avg(mean) AS mean, min(mean) AS lowest,
+      max(mean) AS highest, avg(best) AS best, sum(samples) AS samples
+    FROM each
+    GROUP BY series, epsilon
+  ),
+  spread AS (
+    SELECT
+      e.series, e.epsilon, sum((e.mean - w.mean) * (e.mean - w.mean)) AS squares,
+      sum((e.best - w.best) * (e.best - w.best)) AS best_squares
+    FROM each e JOIN whole w ON w.series = e.series AND w.epsilon = e.epsilon
+    GROUP BY e.series, e.epsilon
+  )
+SELECT
+  w.epsilon AS epsilon, -- share of random actions
+  w.mean AS mean_accuracy, -- mean over searches of the mean over the samples of this epsilon
+  sqrt(s.squares / nullif(w.searches - 1, 0)) AS sd, -- standard deviation of those means over searches (n - 1); unknown of one search
+  w.searches AS searches, -- whose phase of this epsilon has ended
+  w.lowest AS lowest, -- mean of a search
+  w.highest AS highest, -- mean of a search
+  w.best AS max_accuracy, -- mean over searches of the highest accuracy among the samples
+  sqrt(s.best_squares / nullif(w.searches - 1, 0)) AS max_sd, -- standard deviation of those over searches (n - 1)
+  w.samples AS samples, -- of all searches
+  r.repeats AS repeats, -- searches in the series once it is complete
+  r.name AS name, -- of the series
+  w.series AS series -- number of the series
+FROM whole w
+JOIN spread s ON s.series = w.series AND s.epsilon = w.epsilon
+JOIN series r ON r.series = w.series;
+
+-- table repetitions: What did each search of a series find?
+-- order: series, repetition
+CREATE VIEW repetitions AS
+WITH ranked AS (
+  SELECT
+    t.job, t.id, t.accuracy, t.architecture, t.params,
+    row_number() OVER (PARTITION BY t.job ORDER BY t.accuracy DESC, t.params, t.id) AS rank
+  FROM trial t JOIN series_member m ON m.job = t.job
+  WHERE t.status = 'trained' AND t.accuracy IS NOT NULL
+)
+SELECT
+  m.repetition AS repetition, -- from 1
+  j.label AS search, -- [id] the search
+  CASE WHEN j.finished_at IS NULL THEN 'open' ELSE 'finished' END AS status, -- finished, or open
+  b.accuracy AS best_accuracy, -- highest validation accuracy of a trained model
+  a.text AS arch, -- which model that is
+  b.params AS params, -- its weights and biases
+  't' || b.id AS trial, -- [id] its training
+  (SELECT count(*) FROM trial WHERE job = j.id AND status IN ('trained', 'failed'))
+    AS models, -- new architectures with a result, failed ones included
+  (SELECT count(*) FROM trial WHERE job = j.id AND status = 'failed') AS failed, -- of the models
+  (SELECT count(*) FROM trial WHERE job = j.id AND reused IS NOT NULL)
+    AS reused, -- of the models: their results were taken over from an earlier search of the series
+  (SELECT count(*) FROM episode WHERE job = j.id) AS episodes, -- architectures sampled
+  j.seed AS seed, -- of the search
+  r.reuse_trials AS reuse_trials, -- 1 if results of earlier searches are taken over
+  r.name AS name, -- of the series
+  m.series AS series -- number of the series
+FROM series_member m
+JOIN series r ON r.series = m.series
+JOIN job j ON j.id = m.job
+LEFT JOIN ranked b ON b.job = m.job AND b.rank = 1
+LEFT JOIN architecture a ON a.id = b.architecture;
 
 -- table replays: How do replay policies compare in the studies that were saved?
 -- order: saved, study, row

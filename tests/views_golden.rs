@@ -163,6 +163,7 @@ fn samples() -> Vec<(Scope, Event)> {
     .into_iter()
     .chain(import_samples().map(|event| (search, event)))
     .chain(study_samples().map(|event| (Scope::Store, event)))
+    .chain(series_samples().map(|event| (search, event)))
     .collect()
 }
 
@@ -193,6 +194,28 @@ fn study_samples() -> [Event; 3] {
         figures: vec![figure("prequential", 0.5, Some(0.25)), figure("rms", 0.125, None)],
     };
     [started.into(), row.into(), StudyFinished { study: 2, rows: 4 }.into()]
+}
+
+fn series_samples() -> [Event; 2] {
+    let joined = SeriesJoined {
+        series: 2,
+        name: "night".into(),
+        repetition: 4,
+        repeats: 10,
+        seed: 1 << 62,
+        reuse_trials: true,
+    };
+    let outcome = Outcome::Trained {
+        best_epoch: 18,
+        best_correct: 4_764,
+        last_correct: 4_750,
+        total: 5_000,
+        weights: Some(hash(4)),
+        kept: false,
+    };
+    let (trial, search, repetition, of, epochs, restarts) = (9, 3, 2, 17, 20, 1);
+    let reused = TrialReused { trial, search, repetition, of, outcome, epochs, restarts };
+    [joined.into(), reused.into()]
 }
 
 fn import_samples() -> [Event; 4] {

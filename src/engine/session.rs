@@ -181,7 +181,23 @@ impl Session {
         threads: u32,
         data: &Prepared,
     ) -> Result<(Scope, NamedLock), SessionError> {
-        if self.index.find(&name).is_some() {
+        self.begin_search_with(config, seed, name, threads, data, Vec::new())
+    }
+
+    /// Begins a search with further facts in the same batch, after its configuration.
+    ///
+    /// # Errors
+    /// [`SessionError`]; nothing is recorded then.
+    pub fn begin_search_with(
+        &mut self,
+        config: &SearchConfig,
+        seed: u64,
+        name: String,
+        threads: u32,
+        data: &Prepared,
+        further: Vec<Event>,
+    ) -> Result<(Scope, NamedLock), SessionError> {
+        if self.index.find(&name).or(self.index.series_search(&name)).is_some() {
             let taken = format!("a search called {name} is in the store already");
             return Err(SessionError::Settings(taken));
         }
@@ -208,7 +224,7 @@ impl Session {
                 Run::enumerate(started.clone(), config.clone()).map_err(|error| wrong(&error))?;
             }
         }
-        self.begin(Index::next_search, started.into(), parts, data)
+        self.begin(Index::next_search, started.into(), parts, data, further)
     }
 
     /// Begins a training run and returns its id.
@@ -240,7 +256,7 @@ impl Session {
         };
         Run::new(started.clone(), config.clone())
             .map_err(|error| SessionError::Settings(error.to_string()))?;
-        self.begin(Index::next_run, started.into(), parts, data)
+        self.begin(Index::next_run, started.into(), parts, data, Vec::new())
     }
 
     fn begin(
@@ -249,11 +265,12 @@ impl Session {
         first: Event,
         parts: Vec<crate::events::ConfigPart>,
         data: &Prepared,
+        further: Vec<Event>,
     ) -> Result<(Scope, NamedLock), SessionError> {
         let (scope, lock) = self.claim(next)?;
         self.store.artifacts().put(&data.split)?;
         let parts = parts.into_iter().map(Event::from);
-        let batch: Vec<Event> = std::iter::once(first).chain(parts).collect();
+        let batch: Vec<Event> = std::iter::once(first).chain(parts).chain(further).collect();
         let index = &mut self.index;
         self.journal.record(scope, &batch, |foreign| index.push(foreign))?;
         let position = self.journal.position();
@@ -351,6 +368,7 @@ impl Session {
             self.journal.record(scope, std::slice::from_ref(&event), |f| index.push(f))?;
             job.apply(&event).map_err(EngineError::from)?;
         }
+        let reusable = self.reusable(scope)?;
         let artifacts = self.store.artifacts();
         let staging = artifacts.staging(&lock_name(scope))?;
         let machine = Machine {
@@ -366,6 +384,7 @@ impl Session {
             index: &mut self.index,
             crew: Crew::new(vec![Box::new(start)]),
             keeper: Keeper::new(artifacts, staging),
+            reusable,
             machine,
             stop,
             report,

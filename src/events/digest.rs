@@ -95,6 +95,7 @@ impl Digest {
             }
             Event::TrialFinished(finished) => (of_trial(finished.trial), 0),
             Event::TrialLost(lost) => (of_trial(lost.trial), 0),
+            Event::TrialReused(reused) => (of_trial(reused.trial), 0),
             Event::ExperienceRecorded(experience) => ((experience.episode, 0), 0),
             Event::ReplayUpdated(update) => ((update.episode, 0), 0),
             Event::PhaseEnded(ended) => ((ended.episode, u32::MAX), ended.phase.into()),
@@ -112,7 +113,8 @@ impl Digest {
             | Event::ArtifactReleased(_)
             | Event::StudyStarted(_)
             | Event::StudyRow(_)
-            | Event::StudyFinished(_) => ((0, 0), 0),
+            | Event::StudyFinished(_)
+            | Event::SeriesJoined(_) => ((0, 0), 0),
         };
         (episode, trial, event.kind().number, index)
     }

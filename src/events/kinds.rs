@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::Hash;
 use super::imports::{ImportFinished, ImportStarted, ImportedQ, ImportedRow};
+use super::series::{SeriesJoined, TrialReused};
 use super::studies::{StudyFinished, StudyRow, StudyStarted};
 use crate::arch::Architecture;
 
@@ -95,6 +96,8 @@ kinds! {
     25 StudyStarted "study-started" version 1 Operational,
     26 StudyRow "study-row" version 1 Operational,
     27 StudyFinished "study-finished" version 1 Operational,
+    45 SeriesJoined "series-joined" version 1 Operational,
+    46 TrialReused "trial-reused" version 1 Logical,
 }
 
 /// An entry of the registry.
@@ -544,6 +547,7 @@ impl Event {
                     Outcome::Failed { message, .. } => message.clear(),
                 }
             }
+            Self::TrialReused(fields) => fields.search = 0,
             Self::ImportStarted(fields) => {
                 fields.file.clear();
                 fields.q_file = None;

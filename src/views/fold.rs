@@ -12,7 +12,7 @@ use super::ViewError;
 use super::agent::Agent;
 use super::imports::{self, Turn};
 use super::jobs::{config_part, configured, read_config, run_started, search_started};
-use super::studies;
+use super::{series, studies};
 use crate::arch::{Architecture, Layer};
 use crate::config::recipe::WeightsOf;
 use crate::events::frame::Position;
@@ -47,7 +47,7 @@ const TRIALS_MAX: usize = 1_000;
 /// What the event being folded is about.
 pub(super) struct About<'a> {
     pub(super) recorded: &'a Recorded,
-    trial: Option<TrialId>,
+    pub(super) trial: Option<TrialId>,
 }
 
 impl Folder {
@@ -190,6 +190,8 @@ impl Folder {
             | Event::ImportedRow(_)
             | Event::ImportedQ(_)
             | Event::ImportFinished(_) => Err(impossible(about.recorded, "no import has begun")),
+            Event::SeriesJoined(joined) => series::joined(db, about.recorded, job, joined),
+            Event::TrialReused(reused) => series::reused(db, about, job, reused),
             Event::StudyStarted(_) | Event::StudyRow(_) | Event::StudyFinished(_) => {
                 Err(impossible(about.recorded, "studies belong to the store"))
             }
@@ -380,14 +382,28 @@ fn trial_finished(
     finished: &TrialFinished,
 ) -> Result<(), ViewError> {
     let TrialFinished { attempt, epochs, restarts, seconds, peak_memory, .. } = *finished;
-    let (trial, at) = (about.trial, about.recorded.at);
     let sql = "UPDATE attempt SET outcome = 'ended', ended_at = ? WHERE trial = ? AND attempt = ?";
-    run(db, sql, (at, trial, attempt))?;
+    run(db, sql, (about.recorded.at, about.trial, attempt))?;
+    let cost = Some((seconds, peak_memory));
+    trial_ended(db, about, job, &finished.outcome, (epochs, restarts), cost)
+}
+
+/// Takes in what came of a trial, and what that cost: seconds, and bytes of memory.
+pub(super) fn trial_ended(
+    db: &Connection,
+    about: &About<'_>,
+    job: JobId,
+    outcome: &Outcome,
+    (epochs, restarts): (u32, u32),
+    cost: Option<(f64, u64)>,
+) -> Result<(), ViewError> {
+    let (trial, at) = (about.trial, about.recorded.at);
     let sql = "UPDATE trial SET epochs = ?, restarts = ?, seconds = ?, peak_memory = ?,
                  ended_at = ? WHERE id = ?";
-    let peak_memory = Some(number(peak_memory)).filter(|&bytes| bytes > 0);
+    let (seconds, peak_memory) = cost.unzip();
+    let peak_memory = peak_memory.map(number).filter(|&bytes| bytes > 0);
     run(db, sql, (epochs, restarts, seconds, peak_memory, at, trial))?;
-    match &finished.outcome {
+    match outcome {
         Outcome::Failed { reason, message } => {
             let sql = "UPDATE trial SET status = 'failed', reason = ?, message = ? WHERE id = ?";
             run(db, sql, (reason.name(), message, trial))
@@ -453,6 +469,7 @@ fn ordinal(event: &Event) -> Option<u32> {
         Event::TrialFinished(fields) => Some(fields.trial),
         Event::AttemptLost(fields) => Some(fields.trial),
         Event::TrialLost(fields) => Some(fields.trial),
+        Event::TrialReused(fields) => Some(fields.trial),
         Event::ArtifactReleased(fields) => Some(fields.trial),
         _ => None,
     }

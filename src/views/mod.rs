@@ -10,6 +10,7 @@
 //! | `fold` | events into rows: the one code path of appenders, queries and rebuilds |
 //! | `jobs` | how searches and runs begin |
 //! | `imports` | imports: aside until they are complete, then the same rows |
+//! | `series` | which searches are repetitions of one another |
 //! | `studies` | studies: invisible until they are complete |
 //! | `agent` | what searches learned, folded with every recorded digest checked |
 //! | `ahead` | reading the log in one thread while another folds |
@@ -40,6 +41,7 @@ mod query;
 mod reward;
 mod schema;
 mod select;
+mod series;
 mod studies;
 mod times;
 
