@@ -14,7 +14,7 @@ use qtrail::events::digest::Digests;
 use qtrail::events::{Event, Hash, Scope};
 
 fn series<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    [&World::tiny("7"), &["--repeat", "3", "--name", "night"], more].concat()
+    [&World::tiny("7")[..], &["--repeat", "3", "--name", "night"], more].concat()
 }
 
 /// The logical digests of all searches in a store.
@@ -61,7 +61,7 @@ fn a_series_killed_at_any_moment_and_resumed_is_the_same() {
     world.run("killed", &["resume", "night"]).code(0).says("nothing is left to do");
     world.run("killed", &again).code(0).says("nothing is left to do");
     world.run("killed", &["resume"]).code(0).says("nothing is left to do");
-    let other = [&World::tiny("7"), &["--repeat", "4", "--name", "night", "--or-resume"][..]];
+    let other = [&World::tiny("7")[..], &["--repeat", "4", "--name", "night", "--or-resume"]];
     world.run("killed", &other.concat()).code(2).says("series 1 (night) has 3 searches");
     world
         .run("killed", &series(&[]))
