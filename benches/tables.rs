@@ -221,6 +221,7 @@ fn train(search: &Search, ordinal: u32) -> Vec<Event> {
             library: "none".into(),
             isa: "any".into(),
             host: "host".into(),
+            continues: None,
         }
         .into(),
     ];

@@ -73,6 +73,9 @@ CREATE TABLE job (
   q_digest     TEXT,                    -- hash of the Q-table after the last of them
   q_position   INTEGER,                 -- position of the last of them
   q_init       REAL,                    -- Q-value of a pair before its first update
+  purpose      TEXT,                    -- of a run: train, final or transfer
+  recipe       TEXT    NOT NULL DEFAULT '', -- of a run: its name, if it is not the configuration's own
+  fit          TEXT,                    -- of a run: train, or train+val: validation images are trained on too
   q_source     TEXT                     -- where its Q-values come from: recorded, imported; NULL: it has none
 ) STRICT;
 
@@ -120,6 +123,7 @@ CREATE TABLE trial (
   reason        TEXT,             -- why it failed: chance, non-finite, too-large
   message       TEXT,             -- the trainer's words
   accuracy      REAL,             -- see the result table
+  source        INTEGER,          -- of a run: the trial that its model was taken from
   attempts      INTEGER NOT NULL DEFAULT 0,
   lost_attempts INTEGER NOT NULL DEFAULT 0, -- those that count against it
   epochs        INTEGER,          -- in the last restart
@@ -155,6 +159,9 @@ CREATE TABLE attempt (
   host       TEXT    NOT NULL,
   started_at INTEGER NOT NULL,
   ended_at   INTEGER,
+  continues  INTEGER,          -- the earlier attempt that it goes on from
+  carried_restart INTEGER,     -- the last epoch (restart, epoch) that a later attempt goes on from:
+  carried_epoch   INTEGER,     -- epochs so far count although the attempt was lost
   PRIMARY KEY (trial, attempt)
 ) STRICT, WITHOUT ROWID;
 
@@ -174,6 +181,30 @@ CREATE TABLE epoch (
   seconds            REAL    NOT NULL,
   recorded_at        INTEGER NOT NULL,
   PRIMARY KEY (trial, attempt, restart, epoch)
+) STRICT, WITHOUT ROWID;
+
+-- The models of runs.
+CREATE TABLE run_model (
+  job          INTEGER NOT NULL,
+  model        INTEGER NOT NULL, -- from 0
+  architecture INTEGER NOT NULL,
+  source       INTEGER,          -- the trial it was taken from
+  weights      TEXT,             -- hash of the weights it starts from; NULL: from scratch
+  taken        TEXT,             -- numbers of the layers whose weights were taken over: 1,3,4
+  freeze       INTEGER,          -- so many layers from the first on are not trained
+  PRIMARY KEY (job, model)
+) STRICT, WITHOUT ROWID;
+
+-- What trained models make of images.
+CREATE TABLE prediction (
+  trial    INTEGER NOT NULL,
+  part     TEXT    NOT NULL, -- validation or test
+  images   INTEGER NOT NULL,
+  classes  INTEGER NOT NULL,
+  correct  INTEGER NOT NULL, -- images whose likeliest class is the true one
+  artifact TEXT    NOT NULL, -- hash of the probabilities: images x classes, row-major, little-endian f32
+  labels   TEXT    NOT NULL, -- hash of the artifact with the true labels: a byte an image
+  PRIMARY KEY (trial, part)
 ) STRICT, WITHOUT ROWID;
 
 -- Phases of schedules that ended.
@@ -349,6 +380,8 @@ SELECT
   (SELECT count(*) FROM trial WHERE job = j.id AND status = 'lost') AS lost, -- trials given up
   (SELECT count(*) FROM episode WHERE job = j.id) AS episodes, -- architectures sampled
   j.name AS name, -- what people call it
+  coalesce(j.purpose, 'search') AS purpose, -- search; of a run: train, final or transfer
+  j.recipe AS recipe, -- of a run: its name, if it is not the configuration's own
   j.data AS data, -- the data set
   j.seed AS seed, -- of all choices
   j.flavour AS flavour, -- paper or code
@@ -382,7 +415,9 @@ LEFT JOIN trial t ON t.job = e.job AND t.ordinal = e.ordinal;
 CREATE VIEW trials AS
 SELECT
   't' || t.id AS trial, -- [id] its id in the store
-  t.accuracy AS accuracy, -- validation accuracy that is the reward; of a failed one what failing is worth (as in the authors' log); in runs NULL if failed
+  t.accuracy AS accuracy, -- validation accuracy that is the reward; of a failed one what failing is worth (as in the authors' log); in runs NULL if failed or fitted to the validation images too
+  (SELECT correct * 1.0 / nullif(images, 0) FROM prediction WHERE trial = t.id AND part = 'test')
+    AS test_accuracy, -- on the test images, of the weights that stand for it; unknown unless it was trained to be shown them
   a.text AS arch, -- what was trained
   t.status AS status, -- planned, running, trained, failed or lost
   t.epsilon AS epsilon, -- share of random actions when it was sampled
@@ -405,6 +440,11 @@ SELECT
   a.ending AS ending, -- what leads to softmax: GAP, FC or SM
   t.repeat AS repeat, -- repetitions of the same training before it
   t.episode AS episode, -- that asked for it
+  coalesce(j.purpose, 'search') AS purpose, -- search; of a run: train, final or transfer
+  j.recipe AS recipe, -- of a run: its name, if it is not the configuration's own
+  coalesce(j.fit, 'train') AS fit, -- the images trained on: train, or train+val
+  't' || t.source AS source, -- [id] the trial that its model was taken from
+  j.data AS data, -- the data set
   j.label AS search, -- [id] its search or run
   strftime('%Y-%m-%d %H:%M:%S', t.planned_at / 1000, 'unixepoch') AS planned, -- UTC
   strftime('%Y-%m-%d %H:%M:%S', t.ended_at / 1000, 'unixepoch') AS ended -- UTC
@@ -426,7 +466,10 @@ SELECT
   e.seconds AS seconds, -- duration
   e.restart AS restart, -- restarts before it
   e.attempt AS attempt, -- the try it belongs to
-  coalesce(a.outcome = 'lost', 0) AS lost, -- 1 if that try was lost: it counts for nothing
+  coalesce(
+    a.outcome = 'lost' AND coalesce((e.restart, e.epoch) > (a.carried_restart, a.carried_epoch), 1),
+    0
+  ) AS lost, -- 1 if that try was lost and no later one went on from here: it counts for nothing
   j.label AS search -- [id] its search or run
 FROM epoch e
 JOIN trial t ON t.id = e.trial

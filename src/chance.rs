@@ -34,6 +34,11 @@ impl Stream {
         self.0.next_u64()
     }
 
+    /// Goes to the number of this index, from 0, as if those before it had been drawn.
+    pub fn seek(&mut self, index: u64) {
+        self.0.set_word_pos(2 * u128::from(index)); // a word of the generator has 32 bits
+    }
+
     /// A number in `0..n`, each exactly equally likely (multiply and reject, Lemire 2019).
     ///
     /// `n` must not be 0; with 0 the answer is 0.
@@ -81,6 +86,16 @@ mod tests {
         let mut stream = Stream::new(7, "sample", 0);
         let words = [stream.bits(), stream.bits()];
         assert_eq!(words, [0xa150_cec8_864b_052f, 0x2dd9_6479_b266_695a]);
+    }
+
+    #[test]
+    fn any_number_of_a_stream_can_be_gone_to() {
+        let mut stream = Stream::new(7, "sample", 0);
+        let words: Vec<u64> = (0..100).map(|_| stream.bits()).collect();
+        for index in [0_usize, 1, 31, 32, 33, 63, 99, 5] {
+            stream.seek(index as u64);
+            assert_eq!(stream.bits(), words[index], "{index}");
+        }
     }
 
     #[test]

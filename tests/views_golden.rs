@@ -54,9 +54,19 @@ fn samples() -> Vec<(Scope, Event)> {
         threads: 8,
         program: "qtrail 0.1.0".into(),
     };
+    let predicted = Predicted {
+        validation_labels: hash(8),
+        test: hash(9),
+        test_images: 10_000,
+        test_labels: hash(10),
+    };
     let run = RunStarted {
-        architecture: net(),
+        purpose: Purpose::Final,
+        models: 2,
         repeats: 3,
+        recipe: "short".into(),
+        fit: Fit::TrainAndValidation,
+        predicted: Some(predicted),
         seed: 7,
         chance: "qtrail-chance-1".into(),
         data: data(),
@@ -75,6 +85,7 @@ fn samples() -> Vec<(Scope, Event)> {
         library: "libtorch 2.11.0".into(),
         isa: "AVX512".into(),
         host: "lab".into(),
+        continues: Some(Continues { attempt: 1, restart: 1, epoch: 2 }),
     };
     let epoch = EpochFinished {
         trial: 17,
@@ -163,8 +174,31 @@ fn samples() -> Vec<(Scope, Event)> {
     .into_iter()
     .chain(import_samples().map(|event| (search, event)))
     .chain(study_samples().map(|event| (Scope::Store, event)))
+    .chain(run_samples().map(|event| (Scope::Run(2), event)))
     .chain(series_samples().map(|event| (search, event)))
     .collect()
+}
+
+fn run_samples() -> [Event; 3] {
+    let predictions = PredictionsRecorded {
+        trial: 17,
+        attempt: 2,
+        part: PredictedPart::Test,
+        images: 10_000,
+        classes: 10,
+        correct: 9_900,
+        probabilities: hash(11),
+        labels: hash(10),
+    };
+    let model = RunModel {
+        index: 1,
+        architecture: net(),
+        source: Some(Source { scope: Scope::Search(3), trial: 12 }),
+        initial: Some(Initial { weights: hash(4), layers: vec![1, 3], freeze: 2 }),
+    };
+    let checkpoint =
+        CheckpointKept { trial: 17, attempt: 2, restart: 1, epoch: 3, artifact: hash(12) };
+    [predictions.into(), model.into(), checkpoint.into()]
 }
 
 fn study_samples() -> [Event; 3] {

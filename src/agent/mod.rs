@@ -14,7 +14,7 @@ pub mod space;
 pub mod trials;
 
 use crate::config::SearchConfig;
-use crate::events::{DataFacts, Event, Hash};
+use crate::events::{DataFacts, Event, Fit, Hash, Initial, Predicted};
 
 /// What happens next.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +27,19 @@ pub enum Decision {
     Wait,
     /// All is done.
     Done,
+}
+
+/// How a trial is trained, beyond its recipe.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// On which images.
+    pub fit: Fit,
+    /// From which weights; none: from scratch.
+    pub initial: Option<Initial>,
+    /// What the trained network is shown, if anything.
+    pub predicted: Option<Predicted>,
+    /// Whether it can be interrupted after any epoch, and goes on from there.
+    pub by_epoch: bool,
 }
 
 /// Something the engine carries out, event by event.
@@ -61,6 +74,11 @@ pub trait Job: std::fmt::Debug {
     /// The search, if it is one.
     fn as_search(&self) -> Option<&search::Search> {
         None
+    }
+
+    /// How the trial of this ordinal is trained.
+    fn terms(&self, _ordinal: u32) -> Terms {
+        Terms::default()
     }
 
     /// Trials to be trained in all, as far as that is known.

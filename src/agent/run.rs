@@ -1,16 +1,17 @@
-//! A run: given architectures trained outside any sampling, each some number of times. `train`
-//! names one architecture; a search whose schedule enumerates takes every one of its space.
+//! A run: given models trained outside any sampling, each some number of times. `train` names one
+//! architecture, `final` takes the best of a search, `transfer` takes one to other images, and a
+//! search whose schedule enumerates takes every architecture of its space.
 
 use super::space::Space;
 use super::trials::{Trials, training_seed};
-use super::{Decision, Impossible, Job};
+use super::{Decision, Impossible, Job, Terms};
 use crate::arch::shape::{Map, ShapeError};
 use crate::arch::{Architecture, PoolRule, Shapes};
 use crate::config::SearchConfig;
 use crate::config::space::SpaceError;
 use crate::events::{
-    DataFacts, Event, RunFinished, RunStarted, SearchFinished, SearchStarted, TrialLost,
-    TrialPlanned,
+    DataFacts, Event, Initial, Purpose, RunFinished, RunModel, RunStarted, SearchFinished,
+    SearchStarted, TrialLost, TrialPlanned,
 };
 
 /// Most architectures that an enumeration takes on.
@@ -28,6 +29,7 @@ pub struct Run {
     folder: String,
     config: SearchConfig,
     trials: Trials,
+    terms: Terms,
     /// Whether it is a search that enumerates its space.
     enumerates: bool,
     finished: bool,
@@ -38,6 +40,7 @@ struct Model {
     architecture: Architecture,
     parameters: u64,
     multiply_adds: u64,
+    initial: Option<Initial>,
 }
 
 /// Why a space cannot be enumerated.
@@ -58,11 +61,25 @@ impl Run {
     /// The state of a run that has just begun.
     ///
     /// # Errors
-    /// [`ShapeError`] if the architecture does not fit the images.
-    pub fn new(started: RunStarted, config: SearchConfig) -> Result<Self, ShapeError> {
-        let models = vec![Model::new(started.architecture, &started.data, &config)?];
+    /// [`ShapeError`] if an architecture does not fit the images.
+    pub fn new(
+        started: RunStarted,
+        models: Vec<RunModel>,
+        config: SearchConfig,
+    ) -> Result<Self, ShapeError> {
+        let terms = Terms {
+            fit: started.fit,
+            initial: None,
+            predicted: started.predicted,
+            by_epoch: started.purpose != Purpose::Train,
+        };
+        let model = |model: RunModel| {
+            let initial = model.initial;
+            Ok(Model { initial, ..Model::new(model.architecture, &started.data, &config)? })
+        };
         Ok(Self {
-            models,
+            models: models.into_iter().map(model).collect::<Result<_, ShapeError>>()?,
+            terms,
             repeats: started.repeats,
             seed: started.seed,
             threads: started.threads,
@@ -100,16 +117,22 @@ impl Run {
             folder: started.folder,
             config,
             trials: Trials::default(),
+            terms: Terms::default(),
             enumerates: true,
             finished: false,
         })
     }
 
+    /// The model and the repetition of the trial after `before` others.
+    fn model(&self, before: u32) -> Option<(&Model, u32)> {
+        let models = u32::try_from(self.models.len()).ok()?;
+        let repeat = before.checked_div(models)?;
+        Some((self.models.get((before % models) as usize)?, repeat))
+    }
+
     /// The plan of the trial after `before` others, or `None` after the last.
     fn plan(&self, before: u32) -> Option<TrialPlanned> {
-        let models = u32::try_from(self.models.len()).ok()?;
-        let repeat = before.checked_div(models).filter(|&repeat| repeat < self.repeats)?;
-        let model = &self.models[(before % models) as usize];
+        let (model, repeat) = self.model(before).filter(|(_, repeat)| *repeat < self.repeats)?;
         Some(TrialPlanned {
             trial: before + 1,
             episode: 0,
@@ -138,7 +161,7 @@ impl Model {
         let input = Map { channels: data.channels, side: data.side };
         let shapes = Shapes::of(&architecture, input, config.recipe.gap, PoolRule::True)?;
         let (parameters, multiply_adds) = (shapes.parameters(), shapes.multiply_adds());
-        Ok(Self { architecture, parameters, multiply_adds })
+        Ok(Self { architecture, parameters, multiply_adds, initial: None })
     }
 }
 
@@ -165,6 +188,12 @@ impl Job for Run {
 
     fn is_finished(&self) -> bool {
         self.finished
+    }
+
+    fn terms(&self, ordinal: u32) -> Terms {
+        let initial =
+            self.model(ordinal.saturating_sub(1)).and_then(|(model, _)| model.initial.clone());
+        Terms { initial, ..self.terms.clone() }
     }
 
     fn planned_models(&self) -> u32 {
@@ -243,8 +272,17 @@ mod tests {
     fn ended(trial: u32) -> [Event; 2] {
         let text = String::new;
         let (device, trainer, library, isa, host) = (text(), text(), text(), text(), text());
-        let started =
-            AttemptStarted { trial, attempt: 1, device, threads: 1, trainer, library, isa, host };
+        let started = AttemptStarted {
+            trial,
+            attempt: 1,
+            device,
+            threads: 1,
+            trainer,
+            library,
+            isa,
+            host,
+            continues: None,
+        };
         let outcome = Outcome::Failed { reason: FailedReason::Chance, message: String::new() };
         let (attempt, epochs, restarts, seconds, peak_memory) = (1, 1, 0, 0.0, 0);
         let finished =

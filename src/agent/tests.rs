@@ -37,7 +37,9 @@ fn search(settings: &[&str]) -> Search {
 fn started(trial: u32, attempt: u32) -> Event {
     let text = String::new;
     let (device, trainer, library, isa, host) = (text(), text(), text(), text(), text());
-    AttemptStarted { trial, attempt, device, threads: 1, trainer, library, isa, host }.into()
+    let (threads, continues) = (1, None);
+    AttemptStarted { trial, attempt, device, threads, trainer, library, isa, host, continues }
+        .into()
 }
 
 fn trained(trial: u32, attempt: u32, correct: u32) -> Event {

@@ -2,7 +2,7 @@
 
 use super::Impossible;
 use crate::arch::Architecture;
-use crate::events::{Event, Outcome, TrialPlanned};
+use crate::events::{CheckpointKept, EpochFinished, Event, Hash, Outcome, TrialPlanned};
 
 /// Attempts that may be lost before a trial is given up.
 pub const ATTEMPTS_MAX: u32 = 3;
@@ -18,6 +18,27 @@ pub struct Trial {
     pub attempts: u32,
     /// Attempts lost on the machine's account.
     pub lost: u32,
+    /// Epochs of the running attempt, and of those it goes on from; none once the trial ended.
+    pub epochs: Vec<EpochFinished>,
+    /// Where the next attempt can go on.
+    pub checkpoint: Option<CheckpointKept>,
+    /// Checkpoints that nothing goes on from any more, and that are not released yet.
+    pub stale: Vec<Hash>,
+}
+
+impl Trial {
+    fn new(planned: TrialPlanned) -> Self {
+        let (attempts, lost, epochs, stale) = Default::default();
+        let status = Status::Planned;
+        Self { planned, status, attempts, lost, epochs, checkpoint: None, stale }
+    }
+
+    /// It ended: nothing goes on from here.
+    fn end(&mut self, status: Status) {
+        self.status = status;
+        self.epochs = Vec::new();
+        self.stale.extend(self.checkpoint.take().map(|checkpoint| checkpoint.artifact));
+    }
 }
 
 /// How far a trial is.
@@ -123,8 +144,7 @@ impl Trials {
                 if planned.trial != self.next_ordinal() {
                     return Err(Impossible::of(event, "trials are numbered without gaps"));
                 }
-                let planned = planned.clone();
-                self.list.push(Trial { planned, status: Status::Planned, attempts: 0, lost: 0 });
+                self.list.push(Trial::new(planned.clone()));
             }
             Event::AttemptStarted(started) => {
                 let trial = self.expect(started.trial, &Status::Planned, event)?;
@@ -132,6 +152,20 @@ impl Trials {
                 trial.status = Status::Running;
                 if started.attempt != trial.attempts {
                     return Err(Impossible::of(event, "attempts are numbered without gaps"));
+                }
+                match (started.continues, &trial.checkpoint) {
+                    (None, _) => {
+                        trial.epochs.clear();
+                        trial.stale.extend(trial.checkpoint.take().map(|kept| kept.artifact));
+                    }
+                    (Some(from), Some(kept))
+                        if (from.attempt, from.restart, from.epoch)
+                            == (kept.attempt, kept.restart, kept.epoch) =>
+                    {
+                        let last = (from.restart, from.epoch);
+                        trial.epochs.retain(|epoch| (epoch.restart, epoch.epoch) <= last);
+                    }
+                    _ => return Err(Impossible::of(event, "no such checkpoint is kept")),
                 }
                 self.computer = Some(Computer {
                     device: started.device.clone(),
@@ -141,7 +175,20 @@ impl Trials {
                 });
             }
             Event::EpochFinished(epoch) => {
-                self.expect_attempt(epoch.trial, epoch.attempt, event)?;
+                let trial = self.expect_attempt(epoch.trial, epoch.attempt, event)?;
+                trial.epochs.push(epoch.clone());
+            }
+            Event::CheckpointKept(kept) => {
+                let trial = self.expect_attempt(kept.trial, kept.attempt, event)?;
+                let last = trial.epochs.last().map(|last| (last.restart, last.epoch));
+                if last != Some((kept.restart, kept.epoch)) {
+                    return Err(Impossible::of(event, "it is not of the last epoch"));
+                }
+                trial.stale.extend(trial.checkpoint.take().map(|before| before.artifact));
+                trial.checkpoint = Some(kept.clone());
+            }
+            Event::PredictionsRecorded(made) => {
+                self.expect_attempt(made.trial, made.attempt, event)?;
             }
             Event::AttemptLost(lost) => {
                 let trial = self.expect_attempt(lost.trial, lost.attempt, event)?;
@@ -150,7 +197,7 @@ impl Trials {
             }
             Event::TrialFinished(finished) => {
                 let trial = self.expect_attempt(finished.trial, finished.attempt, event)?;
-                trial.status = Status::Finished(finished.outcome.clone());
+                trial.end(Status::Finished(finished.outcome.clone()));
                 self.lost_in_a_row = 0;
             }
             Event::TrialReused(reused) => {
@@ -159,15 +206,20 @@ impl Trials {
                 self.lost_in_a_row = 0;
             }
             Event::TrialLost(lost) => {
-                self.expect(lost.trial, &Status::Planned, event)?.status = Status::Lost;
+                self.expect(lost.trial, &Status::Planned, event)?.end(Status::Lost);
                 self.lost_in_a_row += 1;
             }
             Event::ArtifactReleased(released) => {
                 let index = (released.trial as usize).wrapping_sub(1);
-                let status = self.list.get_mut(index).map(|trial| &mut trial.status);
-                match status {
-                    Some(Status::Finished(Outcome::Trained { kept, .. })) if *kept => *kept = false,
-                    _ => return Err(Impossible::of(event, "no weights of this trial are kept")),
+                let none = || Impossible::of(event, "nothing of this trial is kept");
+                let trial = self.list.get_mut(index).ok_or_else(none)?;
+                let stale = trial.stale.iter().position(|stale| *stale == released.artifact);
+                match (stale, &mut trial.status) {
+                    (Some(stale), _) => drop(trial.stale.swap_remove(stale)),
+                    (None, Status::Finished(Outcome::Trained { kept, .. })) if *kept => {
+                        *kept = false;
+                    }
+                    _ => return Err(none()),
                 }
             }
             Event::Resumed(_) => self.lost_in_a_row = 0,

@@ -3,6 +3,8 @@
 use super::settings::{self, SettingsArgs};
 use super::{CliError, Context, work};
 use crate::arch::Architecture;
+use crate::engine::session::NewRun;
+use crate::events::RunModel;
 use crate::log::Store;
 
 /// Trains one given architecture.
@@ -41,14 +43,14 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let trainer = work::trainer(&args.work, context)?;
     let store = Store::open_or_create(&context.store)?;
     let mut session = work::session(&args.work, context, trainer, store)?;
-    let (scope, lock) = session.begin_run(
-        &config,
-        architecture,
-        args.repeats,
-        args.settings.seed,
+    let run = NewRun {
+        models: vec![RunModel { index: 0, architecture, source: None, initial: None }],
+        repeats: args.repeats,
+        seed: args.settings.seed,
         threads,
-        &prepared,
-    )?;
+        ..NewRun::default()
+    };
+    let (scope, lock) = session.begin_run(&config, run, &prepared)?;
     let job = session.job(scope)?;
     work::announce(scope, &*job);
     work::carry_on(session, scope, lock, job, &prepared.folder)

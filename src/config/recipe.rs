@@ -41,6 +41,78 @@ pub struct Recipe {
     pub gap: GapHead,
     /// What happens to pixels (0..255) before the first layer.
     pub preprocess: Preprocess,
+    /// How the learning rate changes; unset: by `decay` and `decay-every`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<RateSchedule>,
+    /// Share of each label that is spread evenly over all classes (Szegedy et al. 2016).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub label_smoothing: f64,
+    /// Whether weight decay acts on the weights themselves and not by way of the gradient, each
+    /// step by learning rate times `weight-decay` (Loshchilov and Hutter 2019).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub decoupled: bool,
+    /// How training images are varied each time they are shown.
+    #[serde(default, skip_serializing_if = "Augment::is_none")]
+    pub augment: Augment,
+}
+
+/// How the learning rate changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case",
+    tag = "name"
+)]
+pub enum RateSchedule {
+    /// One rate after the other; the last holds to the end. `learning-rate` is not used.
+    Steps {
+        /// Epochs and the rate in them.
+        steps: Vec<RateStep>,
+    },
+    /// From 0 up to `learning-rate` and down to 0 again, step by step, in straight lines (Smith
+    /// and Topin 2018).
+    OneCycle {
+        /// Share of all steps until the peak.
+        warm_up: f64,
+    },
+}
+
+/// Epochs with the same learning rate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateStep {
+    /// How many.
+    pub epochs: u32,
+    /// The rate.
+    pub rate: f64,
+}
+
+/// How training images are varied each time they are shown. Nothing is done to images that are
+/// validated or tested on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Augment {
+    /// Whether half of them are mirrored, left to right.
+    #[serde(default)]
+    pub mirror: bool,
+    /// They are moved by up to so many pixels each way; what comes in from outside is 0, as the
+    /// network sees it.
+    #[serde(default)]
+    pub translate: u32,
+}
+
+impl Augment {
+    // Serde asks with a reference.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 /// The optimiser and its constants.
@@ -55,6 +127,11 @@ pub enum Optimiser {
         beta2: f64,
         /// Added to the denominator.
         epsilon: f64,
+    },
+    /// Stochastic gradient descent with momentum: v := momentum v + gradient, weights -= rate v.
+    Sgd {
+        /// Share of the last movement that is kept.
+        momentum: f64,
     },
 }
 
@@ -81,6 +158,15 @@ pub enum Preprocess {
     /// Mean and standard deviation of each pixel over the training images (deviation at least
     /// 0.001 of the pixel range): what the authors' code calls GCN.
     PerPixelStandardise,
+    /// Global contrast normalisation: mean and standard deviation over each image (deviation at
+    /// least 0.001 of the pixel range).
+    Gcn,
+    /// Mean and standard deviation over each channel of each image (deviation at least
+    /// 1 / sqrt(pixels)): the authors' `standard_whiten`.
+    Whiten,
+    /// Local contrast normalisation of each channel (Jarrett et al. 2009): mean and deviation in a
+    /// Gaussian window of 7 x 7 pixels, sigma 1.
+    Lcn,
 }
 
 /// The epoch whose weights (and accuracy) stand for a trial.
@@ -111,6 +197,10 @@ impl Default for Recipe {
             init: Init::Glorot,
             gap: GapHead::Direct,
             preprocess: Preprocess::MeanSubtract,
+            schedule: None,
+            label_smoothing: 0.0,
+            decoupled: false,
+            augment: Augment::default(),
         }
     }
 }
@@ -133,7 +223,10 @@ impl Recipe {
     /// # Errors
     /// The first setting outside its range.
     pub fn check(&self) -> Result<(), RecipeError> {
-        let Optimiser::Adam { beta1, beta2, epsilon } = self.optimiser;
+        let (beta1, beta2, epsilon, momentum) = match self.optimiser {
+            Optimiser::Adam { beta1, beta2, epsilon } => (beta1, beta2, epsilon, 0.0),
+            Optimiser::Sgd { momentum } => (0.0, 0.0, 1.0, momentum),
+        };
         let positive = |x: f64| x > 0.0 && x.is_finite();
         let share = |x: f64| (0.0..1.0).contains(&x);
         let rules = [
@@ -158,25 +251,92 @@ impl Recipe {
             ("optimiser.beta1", beta1, share(beta1), "from 0 to below 1"),
             ("optimiser.beta2", beta2, share(beta2), "from 0 to below 1"),
             ("optimiser.epsilon", epsilon, positive(epsilon), "above 0"),
+            ("optimiser.momentum", momentum, share(momentum), "from 0 to below 1"),
+            (
+                "label-smoothing",
+                self.label_smoothing,
+                share(self.label_smoothing),
+                "from 0 to below 1",
+            ),
+            (
+                "augment.translate",
+                self.augment.translate.into(),
+                self.augment.translate <= 64,
+                "0 to 64",
+            ),
         ];
+        let schedule = self.schedule.as_ref().map_or(Ok(()), RateSchedule::check);
         match rules.into_iter().find(|&(_, _, holds, _)| !holds) {
             Some((key, value, _, rule)) => Err(RecipeError { key, value, rule }),
-            None => Ok(()),
+            None => schedule,
         }
     }
 
-    /// Learning rate of `epoch` (from 1) in the attempt after `restart` restarts.
+    /// Learning rate of `epoch` (from 1; where it changes within one, in its middle) in the attempt after `restart` restarts.
     #[must_use]
     pub fn learning_rate_at(&self, restart: u32, epoch: u32) -> f64 {
-        let decays = (epoch - 1).checked_div(self.decay_every).unwrap_or(0);
+        self.learning_rate_in(restart, epoch, 0, 1)
+    }
+
+    /// Learning rate in the step after `batch` of the `batches` of an epoch. Only a schedule that
+    /// changes within an epoch asks for them.
+    #[must_use]
+    pub fn learning_rate_in(&self, restart: u32, epoch: u32, batch: u32, batches: u32) -> f64 {
         let times = |factor: f64, n: u32| (0..n).fold(1.0, |product: f64, _| product * factor);
-        self.learning_rate * times(self.restart_factor, restart) * times(self.decay, decays)
+        let restarts = times(self.restart_factor, restart);
+        match &self.schedule {
+            None => {
+                let decays = (epoch - 1).checked_div(self.decay_every).unwrap_or(0);
+                self.learning_rate * restarts * times(self.decay, decays)
+            }
+            Some(RateSchedule::Steps { steps }) => {
+                let mut until = 0_u32;
+                let step = steps.iter().find(|step| {
+                    until = until.saturating_add(step.epochs);
+                    epoch <= until
+                });
+                step.or(steps.last()).map_or(0.0, |step| step.rate) * restarts
+            }
+            Some(RateSchedule::OneCycle { warm_up }) => {
+                let all = f64::from(self.epochs) * f64::from(batches);
+                // The middle of the step: neither the first nor the last one has rate 0.
+                let done = f64::from(epoch - 1) * f64::from(batches) + f64::from(batch) + 0.5;
+                let share = done / all;
+                let height = match share < *warm_up {
+                    true => share / warm_up,
+                    false => (1.0 - share) / (1.0 - warm_up),
+                };
+                self.learning_rate * height * restarts
+            }
+        }
     }
 
     /// Validation accuracy that counts as chance after the first epoch.
     #[must_use]
     pub fn chance_for(&self, classes: u32) -> f64 {
         self.chance.unwrap_or(1.0 / f64::from(classes))
+    }
+}
+
+impl RateSchedule {
+    fn check(&self) -> Result<(), RecipeError> {
+        let wrong = |key, value, rule| Err(RecipeError { key, value, rule });
+        match self {
+            Self::Steps { steps } if steps.is_empty() || steps.len() > 100 => {
+                wrong("schedule.steps", steps.len() as f64, "1 to 100 steps")
+            }
+            Self::Steps { steps } => {
+                let right = |step: &&RateStep| step.rate > 0.0 && step.rate.is_finite();
+                match steps.iter().find(|step| !right(step)) {
+                    Some(step) => wrong("schedule.steps.rate", step.rate, "above 0"),
+                    None => Ok(()),
+                }
+            }
+            Self::OneCycle { warm_up } if !(*warm_up > 0.0 && *warm_up < 1.0) => {
+                wrong("schedule.warm-up", *warm_up, "above 0, below 1")
+            }
+            Self::OneCycle { .. } => Ok(()),
+        }
     }
 }
 
@@ -195,6 +355,47 @@ mod tests {
         for (rate, expected) in rates.iter().zip(expected) {
             assert!((rate - expected).abs() < 1e-18, "{rates:?}");
         }
+    }
+
+    #[test]
+    fn rates_follow_their_schedule() {
+        let steps = [(2, 0.5), (1, 0.25)].map(|(epochs, rate)| RateStep { epochs, rate });
+        let schedule = Some(RateSchedule::Steps { steps: steps.into() });
+        let recipe = Recipe { schedule, restart_factor: 0.5, ..Recipe::default() };
+        let rates = [(0, 1), (0, 2), (0, 3), (0, 9), (1, 1)]
+            .map(|(restart, epoch)| recipe.learning_rate_at(restart, epoch));
+        assert_eq!(rates, [0.5, 0.5, 0.25, 0.25, 0.25]);
+
+        let schedule = Some(RateSchedule::OneCycle { warm_up: 0.25 });
+        let recipe = Recipe { schedule, epochs: 2, learning_rate: 1.0, ..Recipe::default() };
+        let rates: Vec<f64> = [(1, 0), (1, 1), (1, 2), (1, 3), (2, 0), (2, 3)]
+            .map(|(epoch, batch)| recipe.learning_rate_in(0, epoch, batch, 4))
+            .into();
+        let expected = [1.0 / 4.0, 3.0 / 4.0, 11.0 / 12.0, 9.0 / 12.0, 7.0 / 12.0, 1.0 / 12.0];
+        for (rate, expected) in rates.iter().zip(expected) {
+            assert!((rate - expected).abs() < 1e-12, "{rates:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_set_is_not_written() {
+        let text = toml::to_string(&Recipe::default()).unwrap();
+        for word in ["schedule", "label-smoothing", "decoupled", "augment"] {
+            assert!(!text.contains(word), "{text}");
+        }
+        let schedule = Some(RateSchedule::OneCycle { warm_up: 0.3 });
+        let augment = Augment { mirror: true, translate: 5 };
+        let optimiser = Optimiser::Sgd { momentum: 0.9 };
+        let recipe = Recipe {
+            schedule,
+            augment,
+            optimiser,
+            decoupled: true,
+            label_smoothing: 0.1,
+            ..Recipe::default()
+        };
+        assert_eq!(toml::from_str::<Recipe>(&toml::to_string(&recipe).unwrap()).unwrap(), recipe);
+        assert_eq!(recipe.check(), Ok(()));
     }
 
     #[test]

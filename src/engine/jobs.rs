@@ -9,7 +9,7 @@ use crate::agent::search::Search;
 use crate::agent::{Impossible, Job};
 use crate::config::{ConfigError, Order, SearchConfig};
 use crate::events::frame::Position;
-use crate::events::{ConfigPart, Event, Hash, Outcome, Recorded, Scope};
+use crate::events::{ConfigPart, Event, Hash, Outcome, Recorded, RunModel, Scope};
 
 /// One search or run, as far as choosing it needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,6 +74,14 @@ impl Index {
                     *self.references.entry(hash).or_default() += 1;
                 }
             }
+            Event::CheckpointKept(kept) => {
+                *self.references.entry(kept.artifact).or_default() += 1;
+            }
+            Event::PredictionsRecorded(made) => {
+                for artifact in [made.probabilities, made.labels] {
+                    *self.references.entry(artifact).or_default() += 1;
+                }
+            }
             Event::ArtifactReleased(released) => {
                 let count = self.references.entry(released.artifact).or_default();
                 *count = count.saturating_sub(1);
@@ -88,7 +96,7 @@ impl Index {
         &self.entries
     }
 
-    /// How many trials refer to an artifact.
+    /// How often an artifact is referred to.
     #[must_use]
     pub fn references(&self, artifact: Hash) -> u32 {
         self.references.get(&artifact).copied().unwrap_or(0)
@@ -187,12 +195,14 @@ pub enum State {
     /// Nothing was seen of it yet.
     #[default]
     Unseen,
-    /// It began; its configuration is being put together.
+    /// It began; its configuration and models are being put together.
     Opening {
         /// The first event: `search-started` or `run-started`.
         first: Box<Event>,
         /// Configuration text so far.
         text: String,
+        /// Models of a run so far.
+        models: Vec<RunModel>,
     },
     /// It runs, or is finished.
     Open(Box<dyn Job>),
@@ -209,11 +219,18 @@ impl State {
             // What follows is a search whose events are those of others.
             (Self::Unseen, Event::ImportStarted(_)) => Ok(()),
             (Self::Unseen, first @ (Event::SearchStarted(_) | Event::RunStarted(_))) => {
-                *self = Self::Opening { first: Box::new(first.clone()), text: String::new() };
+                let (text, models) = Default::default();
+                *self = Self::Opening { first: Box::new(first.clone()), text, models };
                 self.open_when_complete(scope)
             }
             (Self::Opening { text, .. }, Event::ConfigPart(part)) => {
                 text.push_str(&part.text);
+                self.open_when_complete(scope)
+            }
+            (Self::Opening { models, .. }, Event::RunModel(model))
+                if usize::from(model.index) == models.len() =>
+            {
+                models.push(model.clone());
                 self.open_when_complete(scope)
             }
             (Self::Open(job), event) => {
@@ -228,13 +245,13 @@ impl State {
     }
 
     fn open_when_complete(&mut self, scope: Scope) -> Result<(), FoldError> {
-        let Self::Opening { first, text } = self else { return Ok(()) };
-        let config = match &**first {
-            Event::SearchStarted(started) => started.config,
-            Event::RunStarted(started) => started.config,
+        let Self::Opening { first, text, models } = self else { return Ok(()) };
+        let (config, expected) = match &**first {
+            Event::SearchStarted(started) => (started.config, 0),
+            Event::RunStarted(started) => (started.config, started.models),
             _ => return Ok(()),
         };
-        if Hash::of(text.as_bytes()) != config {
+        if Hash::of(text.as_bytes()) != config || models.len() < usize::from(expected) {
             return Ok(()); // a part is still to come
         }
         let wrong = |reason: String| FoldError::Config { scope, reason };
@@ -246,7 +263,8 @@ impl State {
         let cannot = |error: &dyn std::fmt::Display| wrong(format!("cannot be followed: {error}"));
         let job: Box<dyn Job> = match (**first).clone() {
             Event::RunStarted(started) => {
-                Box::new(Run::new(started, config).map_err(|error| cannot(&error))?)
+                let models = std::mem::take(models);
+                Box::new(Run::new(started, models, config).map_err(|error| cannot(&error))?)
             }
             Event::SearchStarted(started) if config.schedule.order == Order::Enumerate => {
                 Box::new(Run::enumerate(started, config).map_err(|error| cannot(&error))?)

@@ -10,6 +10,7 @@ pub mod importing;
 pub mod jobs;
 pub mod journal;
 pub mod keeper;
+pub mod prepare;
 pub mod series;
 pub mod session;
 pub mod studies;
@@ -216,6 +217,7 @@ impl<L: SharedLog> Engine<'_, L> {
             library: hello.library,
             isa: hello.isa,
             host: self.machine.host.clone(),
+            continues: None,
         };
         self.record(vec![started.into()])?;
         self.crew.assign(ordinal, attempt, request);

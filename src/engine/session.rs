@@ -13,14 +13,16 @@ use super::crew::Crew;
 use super::jobs::{FoldError, Index, State, config_parts};
 use super::journal::{Journal, JournalError, Observer};
 use super::keeper::Keeper;
+pub use super::prepare::{Prepared, TestPart, prepare, prepare_with_test};
 use super::{Ending, Engine, EngineError, Machine, Report};
 use crate::agent::Job;
 use crate::agent::run::Run;
 use crate::agent::search::Search;
-use crate::arch::Architecture;
 use crate::config::{Order, SearchConfig};
-use crate::data::{DataError, Located, Part, Split};
-use crate::events::{DataFacts, Event, Hash, Recorded, Resumed, RunStarted, Scope, SearchStarted};
+use crate::data::{DataError, Located};
+use crate::events::{
+    Event, Fit, Hash, Purpose, Recorded, Resumed, RunModel, RunStarted, Scope, SearchStarted,
+};
 use crate::log::artifacts::ArtifactHash;
 use crate::log::{Locks, LogError, NamedLock, Options, SledLog, Store};
 use crate::trainer::process::{StartError, Trainer};
@@ -90,39 +92,23 @@ pub struct Surroundings {
     pub program: String,
 }
 
-/// Images with their split, ready to be trained on.
-#[derive(Debug)]
-pub struct Prepared {
-    /// What is recorded of them.
-    pub facts: DataFacts,
-    /// The bytes of the split.
-    pub split: Vec<u8>,
-    /// Their folder.
-    pub folder: PathBuf,
-}
-
-/// Reads the training images of a data set and draws the split that `config` asks for.
-///
-/// # Errors
-/// [`DataError`] if the images are not right or too few.
-pub fn prepare(config: &SearchConfig, data: &Located) -> Result<Prepared, DataError> {
-    let images = data.read(Part::Train)?;
-    let wanted = &config.data;
-    let split = Split::draw(&images.labels, wanted.validation, wanted.train, wanted.seed)?;
-    let count = |list: &[u32]| u32::try_from(list.len()).unwrap_or(u32::MAX);
-    let (train, validation, split) =
-        (count(&split.train), count(&split.validation), split.to_bytes());
-    let facts = DataFacts {
-        name: data.name.clone(),
-        content: Hash(images.digest()),
-        channels: images.channels,
-        side: images.side,
-        classes: images.classes,
-        train,
-        validation,
-        split: Hash::of(&split),
-    };
-    Ok(Prepared { facts, split, folder: data.folder.clone() })
+/// A run to be begun.
+#[derive(Debug, Clone, Default)]
+pub struct NewRun {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// What is trained.
+    pub models: Vec<RunModel>,
+    /// How often each.
+    pub repeats: u32,
+    /// What people call the recipe; empty if it is the configuration's own.
+    pub recipe: String,
+    /// Which images are trained on.
+    pub fit: Fit,
+    /// Seed of training.
+    pub seed: u64,
+    /// Threads on a CPU.
+    pub threads: u32,
 }
 
 /// How long a process at work waits to get back into the log it let somebody else into.
@@ -224,7 +210,8 @@ impl Session {
                 Run::enumerate(started.clone(), config.clone()).map_err(|error| wrong(&error))?;
             }
         }
-        self.begin(Index::next_search, started.into(), parts, data, further)
+        let parts = parts.into_iter().map(Event::from).chain(further).collect();
+        self.begin(Index::next_search, started.into(), parts, data)
     }
 
     /// Begins a training run and returns its id.
@@ -234,17 +221,19 @@ impl Session {
     pub fn begin_run(
         &mut self,
         config: &SearchConfig,
-        architecture: Architecture,
-        repeats: u32,
-        seed: u64,
-        threads: u32,
+        run: NewRun,
         data: &Prepared,
     ) -> Result<(Scope, NamedLock), SessionError> {
         let text = config.to_toml();
         let parts = config_parts(&text);
+        let NewRun { purpose, models, repeats, recipe, fit, seed, threads } = run;
         let started = RunStarted {
-            architecture,
+            purpose,
+            models: u16::try_from(models.len()).unwrap_or(u16::MAX),
             repeats,
+            recipe,
+            fit,
+            predicted: data.predicted(),
             seed,
             chance: crate::chance::SCHEME.into(),
             data: data.facts.clone(),
@@ -254,23 +243,24 @@ impl Session {
             threads,
             program: self.surroundings.program.clone(),
         };
-        Run::new(started.clone(), config.clone())
+        Run::new(started.clone(), models.clone(), config.clone())
             .map_err(|error| SessionError::Settings(error.to_string()))?;
-        self.begin(Index::next_run, started.into(), parts, data, Vec::new())
+        let models = models.into_iter().map(Event::from);
+        let rest = models.chain(parts.into_iter().map(Event::from)).collect();
+        self.begin(Index::next_run, started.into(), rest, data)
     }
 
     fn begin(
         &mut self,
         next: fn(&Index) -> Scope,
         first: Event,
-        parts: Vec<crate::events::ConfigPart>,
+        rest: Vec<Event>,
         data: &Prepared,
-        further: Vec<Event>,
     ) -> Result<(Scope, NamedLock), SessionError> {
         let (scope, lock) = self.claim(next)?;
-        self.store.artifacts().put(&data.split)?;
-        let parts = parts.into_iter().map(Event::from);
-        let batch: Vec<Event> = std::iter::once(first).chain(parts).chain(further).collect();
+        let artifacts = self.store.artifacts();
+        data.artifacts().try_for_each(|bytes| artifacts.put(bytes).map(drop))?;
+        let batch: Vec<Event> = std::iter::once(first).chain(rest).collect();
         let index = &mut self.index;
         self.journal.record(scope, &batch, |foreign| index.push(foreign))?;
         let position = self.journal.position();
@@ -432,11 +422,16 @@ impl Session {
         data: &Located,
     ) -> Result<(), SessionError> {
         let data = Located { name: job.data().name.clone(), ..data.clone() };
-        let prepared = prepare(job.config(), &data)?;
-        if prepared.facts != *job.data() {
+        let shown = job.terms(1).predicted;
+        let prepared = match shown {
+            Some(_) => prepare_with_test(job.config(), &data)?,
+            None => prepare(job.config(), &data)?,
+        };
+        if prepared.facts != *job.data() || prepared.predicted() != shown {
             return Err(SessionError::OtherData { scope, folder: data.folder });
         }
-        self.store.artifacts().put(&prepared.split)?;
+        let artifacts = self.store.artifacts();
+        prepared.artifacts().try_for_each(|bytes| artifacts.put(bytes).map(drop))?;
         Ok(())
     }
 }

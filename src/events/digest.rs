@@ -2,13 +2,14 @@
 //!
 //! BLAKE3 over the logical events of one search or run, each cleared of everything that tells of
 //! the machine, sorted by logical key. Events of an attempt count only for the attempt that ended
-//! the trial.
+//! the trial, and for those it went on from, up to the epoch after which it did.
 
 use std::collections::HashMap;
 
 use super::codec::{CodecError, Recorded, fields};
 use super::ids::{Hash, Scope};
 use super::kinds::Event;
+use super::runs::Continues;
 
 /// (episode, ordinal of the trial, kind, index): unique among the logical events of a search.
 type Key = (u32, u32, u16, u64);
@@ -25,6 +26,8 @@ struct Digest {
     episodes: HashMap<u32, u32>,
     /// The attempt that ended each trial.
     ended_by: HashMap<u32, u32>,
+    /// Where an attempt (trial, attempt) went on, if it did not start anew.
+    continues: HashMap<(u32, u32), Continues>,
     events: Vec<Entry>,
     /// It is an import whose end was not seen: it counts for nothing.
     unfinished_import: bool,
@@ -35,6 +38,8 @@ struct Entry {
     key: Key,
     /// Trial and attempt, if it counts only for the attempt that ended the trial.
     attempt: Option<(u32, u32)>,
+    /// Restart and epoch, of those that a later attempt may go on from.
+    epoch: Option<(u32, u32)>,
     /// The bytes that count.
     bytes: Vec<u8>,
 }
@@ -56,18 +61,26 @@ impl Digests {
             Event::TrialFinished(finished) => {
                 digest.ended_by.insert(finished.trial, finished.attempt);
             }
+            Event::AttemptStarted(started) => {
+                if let Some(continues) = started.continues {
+                    digest.continues.insert((started.trial, started.attempt), continues);
+                }
+            }
             Event::ImportStarted(_) => digest.unfinished_import = true,
             Event::ImportFinished(_) => digest.unfinished_import = false,
             _ => {}
         }
-        let attempt = match &recorded.event {
-            Event::EpochFinished(epoch) => Some((epoch.trial, epoch.attempt)),
-            _ => None,
+        let (attempt, epoch) = match &recorded.event {
+            Event::EpochFinished(epoch) => {
+                (Some((epoch.trial, epoch.attempt)), Some((epoch.restart, epoch.epoch)))
+            }
+            Event::PredictionsRecorded(made) => (Some((made.trial, made.attempt)), None),
+            _ => (None, None),
         };
         let key = digest.key(&recorded.event);
         if let Some(logical) = recorded.event.clone().logical() {
             let bytes = fields(&logical)?;
-            digest.events.push(Entry { key, attempt, bytes });
+            digest.events.push(Entry { key, attempt, epoch, bytes });
         }
         Ok(())
     }
@@ -94,6 +107,8 @@ impl Digest {
                 (of_trial(epoch.trial), (u64::from(epoch.restart) << 32) | u64::from(epoch.epoch))
             }
             Event::TrialFinished(finished) => (of_trial(finished.trial), 0),
+            Event::PredictionsRecorded(made) => (of_trial(made.trial), made.part as u64),
+            Event::RunModel(model) => ((0, 0), model.index.into()),
             Event::TrialLost(lost) => (of_trial(lost.trial), 0),
             Event::TrialReused(reused) => (of_trial(reused.trial), 0),
             Event::ExperienceRecorded(experience) => ((experience.episode, 0), 0),
@@ -111,6 +126,7 @@ impl Digest {
             | Event::AttemptLost(_)
             | Event::Resumed(_)
             | Event::ArtifactReleased(_)
+            | Event::CheckpointKept(_)
             | Event::StudyStarted(_)
             | Event::StudyRow(_)
             | Event::StudyFinished(_)
@@ -119,14 +135,31 @@ impl Digest {
         (episode, trial, event.kind().number, index)
     }
 
+    /// Whether an event of an attempt counts: the attempt ended the trial, or the one that did goes
+    /// on, perhaps by way of others, from this epoch or a later one.
+    fn counts(&self, (trial, attempt): (u32, u32), epoch: Option<(u32, u32)>) -> bool {
+        let Some(&last) = self.ended_by.get(&trial) else { return false };
+        let (mut at, mut until) = (last, (u32::MAX, u32::MAX));
+        while at != attempt {
+            match self.continues.get(&(trial, at)) {
+                // An attempt can go on from earlier ones only.
+                Some(from) if from.attempt < at => {
+                    until = until.min((from.restart, from.epoch));
+                    at = from.attempt;
+                }
+                _ => return false,
+            }
+        }
+        at == last || epoch.is_some_and(|epoch| epoch <= until)
+    }
+
     fn finish(mut self) -> Hash {
-        let ended_by = &self.ended_by;
-        self.events.retain(|entry| {
-            entry.attempt.is_none_or(|(trial, attempt)| ended_by.get(&trial) == Some(&attempt))
-        });
-        self.events.sort_unstable_by_key(|entry| entry.key);
+        let mut events = std::mem::take(&mut self.events);
+        events
+            .retain(|entry| entry.attempt.is_none_or(|attempt| self.counts(attempt, entry.epoch)));
+        events.sort_unstable_by_key(|entry| entry.key);
         let mut hash = blake3::Hasher::new();
-        for Entry { key, bytes, .. } in &self.events {
+        for Entry { key, bytes, .. } in &events {
             hash.update(&key.2.to_le_bytes());
             hash.update(&(bytes.len() as u64).to_le_bytes());
             hash.update(bytes);

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::Hash;
 use super::imports::{ImportFinished, ImportStarted, ImportedQ, ImportedRow};
+use super::runs::{
+    CheckpointKept, Continues, PredictionsRecorded, RunFinished, RunModel, RunStarted,
+};
 use super::series::{SeriesJoined, TrialReused};
 use super::studies::{StudyFinished, StudyRow, StudyStarted};
 use crate::arch::Architecture;
@@ -96,6 +99,9 @@ kinds! {
     25 StudyStarted "study-started" version 1 Operational,
     26 StudyRow "study-row" version 1 Operational,
     27 StudyFinished "study-finished" version 1 Operational,
+    40 PredictionsRecorded "predictions-recorded" version 1 Logical,
+    41 RunModel "run-model" version 1 Logical,
+    42 CheckpointKept "checkpoint-kept" version 1 Operational,
     45 SeriesJoined "series-joined" version 1 Operational,
     46 TrialReused "trial-reused" version 1 Logical,
 }
@@ -235,9 +241,12 @@ pub struct AttemptStarted {
     pub isa: String,
     /// Host name.
     pub host: String,
+    /// Where it goes on, unless it starts anew.
+    pub continues: Option<Continues>,
 }
 
-/// An epoch of a trial ended. Counts only for the attempt that ended the trial.
+/// An epoch of a trial ended. Counts only for the attempt that ended the trial, and for those that
+/// this one goes on from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochFinished {
     /// The trial's ordinal.
@@ -457,42 +466,10 @@ pub struct Resumed {
     pub host: String,
 }
 
-/// A training run outside any search begins. Its configuration follows as `config-part` events.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunStarted {
-    /// What is trained.
-    pub architecture: Architecture,
-    /// How often, each time with another seed.
-    pub repeats: u32,
-    /// Seed of training.
-    pub seed: u64,
-    /// Name of the scheme of [`crate::chance`].
-    pub chance: String,
-    /// The images.
-    pub data: DataFacts,
-    /// The folder they were in.
-    pub folder: String,
-    /// Hash of the configuration text.
-    pub config: Hash,
-    /// Number of `config-part` events that follow.
-    pub config_parts: u16,
-    /// Threads on a CPU.
-    pub threads: u32,
-    /// Program name and version.
-    pub program: String,
-}
-
-/// A training run is complete.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunFinished {
-    /// Trials in it.
-    pub trials: u32,
-}
-
 /// An artifact is no longer kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactReleased {
-    /// The trial whose weights it held.
+    /// The trial whose weights or checkpoint it held.
     pub trial: u32,
     /// Its hash.
     pub artifact: Hash,
@@ -533,6 +510,8 @@ impl Event {
                 fields.folder.clear();
                 fields.threads = 0;
             }
+            Self::RunModel(fields) => fields.source = None,
+            Self::PredictionsRecorded(fields) => fields.attempt = 0,
             Self::EpochFinished(fields) => {
                 fields.attempt = 0;
                 fields.seconds = 0.0;

@@ -3,7 +3,6 @@
 use tch::Tensor;
 
 use super::TorchError;
-use crate::config::recipe::Optimiser;
 
 /// The state of the optimiser.
 #[derive(Debug)]
@@ -11,7 +10,6 @@ pub struct Adam {
     beta1: f64,
     beta2: f64,
     epsilon: f64,
-    weight_decay: f64,
     /// Running mean of the gradient.
     mean: Tensor,
     /// Running mean of its square.
@@ -26,13 +24,29 @@ impl Adam {
     /// # Errors
     /// [`TorchError`] if there is no memory for its state.
     pub fn new(
-        optimiser: Optimiser,
-        weight_decay: f64,
+        (beta1, beta2): (f64, f64),
+        epsilon: f64,
         buffer: &Tensor,
     ) -> Result<Self, TorchError> {
-        let Optimiser::Adam { beta1, beta2, epsilon } = optimiser;
         let (mean, square) = (buffer.f_zeros_like()?, buffer.f_zeros_like()?);
-        Ok(Self { beta1, beta2, epsilon, weight_decay, mean, square, missing: (1.0, 1.0) })
+        Ok(Self { beta1, beta2, epsilon, mean, square, missing: (1.0, 1.0) })
+    }
+
+    /// Running means of the gradient and of its square.
+    #[must_use]
+    pub fn means(&self) -> [&Tensor; 2] {
+        [&self.mean, &self.square]
+    }
+
+    /// What is missing from 1 in both means.
+    #[must_use]
+    pub fn missing(&self) -> [f64; 2] {
+        [self.missing.0, self.missing.1]
+    }
+
+    /// Takes over what is missing from 1 in both means.
+    pub fn set_missing(&mut self, [mean, square]: [f64; 2]) {
+        self.missing = (mean, square);
     }
 
     /// Moves `buffer` one step against `gradient`.
@@ -42,15 +56,11 @@ impl Adam {
     pub fn step(
         &mut self,
         buffer: &Tensor,
-        mut gradient: Tensor,
+        gradient: &Tensor,
         learning_rate: f64,
     ) -> Result<(), TorchError> {
-        if self.weight_decay > 0.0 {
-            let penalty = buffer.f_mul_scalar(self.weight_decay)?;
-            let _ = gradient.f_add_(&penalty)?;
-        }
         self.missing = (self.missing.0 * self.beta1, self.missing.1 * self.beta2);
-        let _ = self.mean.f_lerp_(&gradient, 1.0 - self.beta1)?;
+        let _ = self.mean.f_lerp_(gradient, 1.0 - self.beta1)?;
         let _ = self.square.f_lerp_(&gradient.f_square()?, 1.0 - self.beta2)?;
         // rate * m^ / (sqrt(v^) + epsilon) with m^ = m / (1 - b1^t), v^ = v / (1 - b2^t): the
         // corrections are numbers, not tensors, so they are pulled out of the fraction.
@@ -66,7 +76,6 @@ impl Adam {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::recipe::Recipe;
 
     /// The textbook's form, on numbers.
     fn textbook(gradients: &[f64], rate: f64) -> f64 {
@@ -84,21 +93,13 @@ mod tests {
     fn it_follows_the_textbook() {
         let gradients = [0.5, -0.25, 3.0, 1e-3];
         let buffer = Tensor::from_slice(&[1.0_f32, 1.0]);
-        let mut adam = Adam::new(Recipe::default().optimiser, 0.0, &buffer).unwrap();
+        let mut adam = Adam::new((0.9, 0.999), 1e-8, &buffer).unwrap();
         for gradient in gradients {
             #[expect(clippy::cast_possible_truncation, reason = "exact enough for a test")]
             let gradient = Tensor::from_slice(&[gradient as f32, 0.0]);
-            adam.step(&buffer, gradient, 0.01).unwrap();
+            adam.step(&buffer, &gradient, 0.01).unwrap();
         }
         assert!((buffer.double_value(&[0]) - textbook(&gradients, 0.01)).abs() < 1e-6);
         assert_eq!(buffer.double_value(&[1]), 1.0); // gaps stay as they are
-    }
-
-    #[test]
-    fn weight_decay_is_added_to_the_gradient() {
-        let buffer = Tensor::from_slice(&[1.0_f32]);
-        let mut adam = Adam::new(Recipe::default().optimiser, 0.5, &buffer).unwrap();
-        adam.step(&buffer, Tensor::from_slice(&[0.0_f32]), 0.01).unwrap();
-        assert!((buffer.double_value(&[0]) - textbook(&[0.5], 0.01)).abs() < 1e-6);
     }
 }

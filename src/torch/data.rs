@@ -5,15 +5,11 @@ use std::path::{Path, PathBuf};
 use tch::{Device, Tensor};
 
 use super::TorchError;
+use super::preprocess::{PixelStatistics, Preprocessing};
 use crate::arch::shape::Map;
 use crate::config::recipe::Preprocess;
 use crate::data::{Images, Part, Split};
 use crate::trainer::protocol::DataRequest;
-
-/// The least deviation of a pixel that is divided by, as a share of the range of pixels.
-const LEAST_DEVIATION: f64 = 0.001;
-/// The largest pixel.
-const RANGE: f64 = 255.0;
 
 /// A split data set on a device.
 #[derive(Debug)]
@@ -40,13 +36,6 @@ pub struct DeviceImages {
     /// count, i64.
     labels: Tensor,
     count: u32,
-}
-
-/// What is done to pixels: subtract, then multiply.
-#[derive(Debug)]
-pub struct Preprocessing {
-    subtract: Tensor,
-    multiply: Tensor,
 }
 
 /// Sums over the training images for each pixel of an image. Exact, so that they are the same on
@@ -101,24 +90,9 @@ impl DeviceData {
     /// # Errors
     /// [`TorchError`] from libtorch.
     pub fn preprocessing(&self, kind: Preprocess) -> Result<Preprocessing, TorchError> {
-        let shape = [1, self.shape.channels.into(), self.shape.side.into(), self.shape.side.into()];
-        let pixels = self.moments.sums.len();
-        let tensor = |numbers: Vec<f64>| -> Result<Tensor, TorchError> {
-            #[expect(clippy::cast_possible_truncation, reason = "pixels are single precision")]
-            let numbers: Vec<f32> = numbers.into_iter().map(|number| number as f32).collect();
-            Ok(Tensor::f_from_slice(&numbers)?.f_view(shape)?.f_to_device(self.device)?)
-        };
-        let (subtract, multiply) = match kind {
-            Preprocess::Scale => (vec![0.0; pixels], vec![1.0 / RANGE; pixels]),
-            Preprocess::MeanSubtract => (self.moments.means(), vec![1.0 / RANGE; pixels]),
-            Preprocess::PerPixelStandardise => {
-                let floor = LEAST_DEVIATION * RANGE;
-                let scale = |deviation: f64| 1.0 / deviation.max(floor);
-                let deviations = self.moments.deviations();
-                (self.moments.means(), deviations.into_iter().map(scale).collect())
-            }
-        };
-        Ok(Preprocessing { subtract: tensor(subtract)?, multiply: tensor(multiply)? })
+        let (means, deviations) = (self.moments.means(), self.moments.deviations());
+        let statistics = PixelStatistics { means, deviations };
+        Preprocessing::new(kind, self.shape, &statistics, self.device)
     }
 
     /// The device.
@@ -176,15 +150,6 @@ impl DeviceImages {
         let (start, length) = (start.into(), length.into());
         let images = preprocessing.apply(&self.pixels.f_narrow(0, start, length)?)?;
         Ok((images, self.labels.f_narrow(0, start, length)?))
-    }
-}
-
-impl Preprocessing {
-    fn apply(&self, pixels: &Tensor) -> Result<Tensor, TorchError> {
-        let mut images = pixels.f_to_kind(tch::Kind::Float)?;
-        let _ = images.f_sub_(&self.subtract)?;
-        let _ = images.f_mul_(&self.multiply)?;
-        Ok(images)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The only place that names `tch`. It knows no log and no agent: requests come in as JSON lines,
 //! facts go out ([`crate::trainer::protocol`]). Top knows bottom: [`serve`] answers requests by
-//! [`training`], which puts [`network`], [`parameters`], [`data`] and [`adam`] together.
+//! [`training`], which puts [`network`], [`parameters`], [`data`] and [`optimiser`] together.
 //!
 //! Everything random comes from [`crate::chance`] streams keyed by the request's seed (on a GPU,
 //! the masks of dropout from a generator of libtorch seeded by one). On a CPU, the same request
@@ -18,7 +18,9 @@ pub mod device;
 pub mod masks;
 pub mod memory;
 pub mod network;
+pub mod optimiser;
 pub mod parameters;
+pub mod preprocess;
 pub mod reporter;
 pub mod serve;
 pub mod training;

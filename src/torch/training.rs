@@ -10,10 +10,11 @@ use std::time::Instant;
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::TorchError;
-use super::adam::Adam;
-use super::data::{DeviceData, Preprocessing};
+use super::data::DeviceData;
 use super::masks::Masks;
 use super::network::{Mode, Network};
+use super::optimiser::Optimiser;
+use super::preprocess::Preprocessing;
 use super::reporter::Place;
 use crate::chance::Stream;
 use crate::config::recipe::WeightsOf;
@@ -90,7 +91,7 @@ struct Attempt<'a> {
     restart: u32,
     seed: u64,
     network: Network,
-    adam: Adam,
+    optimiser: Optimiser,
     masks: Masks,
     best: Option<Best>,
 }
@@ -117,7 +118,7 @@ impl<'a> Attempt<'a> {
         let (device, shape) = (data.device(), data.shape);
         let network = Network::new(&request.architecture, shape, recipe, seed, device)?;
         let buffer = network.parameters().buffer();
-        let adam = Adam::new(recipe.optimiser, recipe.weight_decay, buffer)?;
+        let optimiser = Optimiser::new(recipe, buffer)?;
         Ok(Self {
             request,
             data,
@@ -126,7 +127,7 @@ impl<'a> Attempt<'a> {
             restart,
             seed,
             network,
-            adam,
+            optimiser,
             masks: Masks::new(seed),
             best: None,
         })
@@ -186,7 +187,7 @@ impl<'a> Attempt<'a> {
             let logits = self.network.forward(&pixels, Mode::Train(&mut self.masks))?;
             let loss = cross_entropy(&logits, &labels)?;
             let gradient = self.network.parameters().gradient(&loss)?;
-            self.adam.step(self.network.parameters().buffer(), gradient, learning_rate)?;
+            self.optimiser.step(self.network.parameters().buffer(), gradient, learning_rate)?;
             tally.add(&loss, &logits, &labels, batch.length)?;
         }
         tally.read()

@@ -12,17 +12,18 @@ use super::ViewError;
 use super::agent::Agent;
 use super::imports::{self, Turn};
 use super::jobs::{config_part, configured, read_config, run_started, search_started};
+use super::runs::{carry, predictions_recorded, run_model};
 use super::{series, studies};
 use crate::arch::{Architecture, Layer};
 use crate::config::recipe::WeightsOf;
 use crate::events::frame::Position;
 use crate::events::{
-    AttemptLost, AttemptStarted, EpisodeSampled, EpochFinished, Event, ExperienceRecorded, Outcome,
-    PhaseEnded, Recorded, Scope, TrialFinished, TrialPlanned,
+    AttemptLost, AttemptStarted, EpisodeSampled, EpochFinished, Event, ExperienceRecorded, Fit,
+    Outcome, PhaseEnded, Recorded, Scope, TrialFinished, TrialPlanned,
 };
 
 /// Counts changes of what the fold writes that the text of `schema/tables.sql` does not show.
-pub const FOLD_VERSION: u32 = 2;
+pub const FOLD_VERSION: u32 = 3;
 
 /// Row id of a search or run.
 pub(super) type JobId = i64;
@@ -155,6 +156,7 @@ impl Folder {
         match &about.recorded.event {
             Event::SearchStarted(_) | Event::RunStarted(_) => configured(db, about, job),
             Event::ConfigPart(part) => config_part(db, about, job, part),
+            Event::RunModel(model) => run_model(db, job, model),
             Event::EpisodeSampled(sampled) => {
                 let architecture = self.architecture(db, &sampled.architecture)?;
                 episode_sampled(db, about, job, sampled, architecture)
@@ -183,9 +185,13 @@ impl Folder {
             Event::Resumed(_) => {
                 run(db, "UPDATE job SET resumed = resumed + 1 WHERE id = ?", [job])
             }
-            Event::ArtifactReleased(_) => {
-                run(db, "UPDATE trial SET kept = 0 WHERE id = ?", [about.trial])
+            // Or a checkpoint's, which no table tells of.
+            Event::ArtifactReleased(released) => {
+                let sql = "UPDATE trial SET kept = 0 WHERE id = ? AND weights = ?";
+                run(db, sql, (about.trial, released.artifact.to_string()))
             }
+            Event::CheckpointKept(_) => Ok(()),
+            Event::PredictionsRecorded(made) => predictions_recorded(db, about, made),
             Event::ImportStarted(_)
             | Event::ImportedRow(_)
             | Event::ImportedQ(_)
@@ -316,9 +322,11 @@ fn trial_planned(
 ) -> Result<(), ViewError> {
     let episode = Some(planned.episode).filter(|&episode| episode > 0);
     let sql = "INSERT INTO trial (job, ordinal, episode, epsilon, architecture, seed, repeat,
-                 params, madds, status, planned_at)
+                 params, madds, status, planned_at, source)
                VALUES (?1, ?2, ?3, (SELECT epsilon FROM episode WHERE job = ?1 AND episode = ?3),
-                 ?4, ?5, ?6, ?7, ?8, 'planned', ?9)";
+                 ?4, ?5, ?6, ?7, ?8, 'planned', ?9,
+                 (SELECT source FROM run_model WHERE job = ?1 AND model =
+                   (?2 - 1) % (SELECT max(count(*), 1) FROM run_model WHERE job = ?1)))";
     let TrialPlanned { trial, seed, repeat, parameters, multiply_adds, .. } = *planned;
     let (parameters, multiply_adds) = (number(parameters), number(multiply_adds));
     cached(db, sql)?.execute(rusqlite::params![
@@ -346,6 +354,7 @@ fn attempt_started(
                VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?)";
     let at = about.recorded.at;
     run(db, sql, (about.trial, attempt, device, threads, trainer, library, isa, host, at))?;
+    carry(db, about, started)?;
     let sql = "UPDATE trial SET status = 'running', attempts = attempts + 1 WHERE id = ?";
     run(db, sql, [about.trial])
 }
@@ -428,11 +437,13 @@ fn unrewarded_accuracy(
 ) -> Result<(), ViewError> {
     let sampled: bool = cached(db, "SELECT episode IS NOT NULL FROM trial WHERE id = ?")?
         .query_row([about.trial], |row| row.get(0))?;
-    if sampled {
+    let (text, fit): (String, Option<String>) =
+        cached(db, "SELECT config, fit FROM job WHERE id = ?")?
+            .query_row([job], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // What was trained on says nothing about what was not.
+    if sampled || fit.as_deref() == Some(Fit::TrainAndValidation.name()) {
         return Ok(());
     }
-    let text: String =
-        cached(db, "SELECT config FROM job WHERE id = ?")?.query_row([job], |row| row.get(0))?;
     let correct = match read_config(about.recorded, &text)?.reward.accuracy {
         WeightsOf::Best => best,
         WeightsOf::Last => last,
@@ -471,6 +482,8 @@ fn ordinal(event: &Event) -> Option<u32> {
         Event::TrialLost(fields) => Some(fields.trial),
         Event::TrialReused(fields) => Some(fields.trial),
         Event::ArtifactReleased(fields) => Some(fields.trial),
+        Event::CheckpointKept(fields) => Some(fields.trial),
+        Event::PredictionsRecorded(fields) => Some(fields.trial),
         _ => None,
     }
 }

@@ -29,11 +29,13 @@ pub(super) fn run_started(
     let Scope::Run(number) = recorded.scope else {
         return Err(impossible(recorded, "it does not name a run"));
     };
-    let RunStarted { seed, chance, data, config, threads, program, folder, repeats, .. } = started;
+    let RunStarted { seed, chance, data, config, threads, program, folder, .. } = started;
     let head = ("run", number, "", *seed);
     insert_job(db, recorded, head, data, (chance, *config, *threads, program, folder))?;
-    let sql = "UPDATE job SET models = ? WHERE label = ?";
-    run(db, sql, (repeats, recorded.scope.to_string()))
+    let sql = "UPDATE job SET models = ?, purpose = ?, recipe = ?, fit = ? WHERE label = ?";
+    let models = started.repeats.saturating_mul(started.models.into());
+    let (purpose, fit) = (started.purpose.name(), started.fit.name());
+    run(db, sql, (models, purpose, &started.recipe, fit, recorded.scope.to_string()))
 }
 
 fn insert_job(

@@ -39,6 +39,7 @@ mod jobs;
 mod model;
 mod query;
 mod reward;
+mod runs;
 mod schema;
 mod select;
 mod series;

@@ -14,8 +14,8 @@ use qtrail::events::codec::encode;
 use qtrail::events::frame::{Head, seal};
 use qtrail::events::{
     AttemptLost, AttemptStarted, DataFacts, EpochFinished, Event, FailedReason, Hash,
-    ImportFinished, ImportStarted, ImportedQ, Outcome, Recorded, Resumed, RunStarted, Scope,
-    SearchStarted, TrialFinished,
+    ImportFinished, ImportStarted, ImportedQ, Outcome, Recorded, Resumed, RunModel, RunStarted,
+    Scope, SearchStarted, TrialFinished,
 };
 use qtrail::import::metaqnn::Log;
 use qtrail::import::qvalues;
@@ -81,9 +81,16 @@ impl History {
         let config = config();
         let text = config.to_toml();
         let parts = config_parts(&text);
+        let architecture = "[C(8,3,1), P(2,2), SM(10)]".parse().unwrap();
+        let model = RunModel { index: 0, architecture, source: None, initial: None };
+        let (purpose, recipe, fit, predicted) = Default::default();
         let started = RunStarted {
-            architecture: "[C(8,3,1), P(2,2), SM(10)]".parse().unwrap(),
+            purpose,
+            models: 1,
             repeats,
+            recipe,
+            fit,
+            predicted,
             seed: 1,
             chance: qtrail::chance::SCHEME.into(),
             data: data(),
@@ -93,8 +100,8 @@ impl History {
             threads: 1,
             program: "qtrail 0".into(),
         };
-        let mut run = Run::new(started.clone(), config).unwrap();
-        let parts = parts.into_iter().map(Event::from);
+        let mut run = Run::new(started.clone(), vec![model.clone()], config).unwrap();
+        let parts = std::iter::once(model.into()).chain(parts.into_iter().map(Event::from));
         let scope = Scope::Run(number);
         self.record(scope, std::iter::once(started.into()).chain(parts).collect());
         self.carry_on(scope, &mut run, usize::MAX);
@@ -235,6 +242,7 @@ fn train(job: &dyn Job, ordinal: u32) -> Vec<Event> {
             library: "none".into(),
             isa: "any".into(),
             host: "host".into(),
+            continues: None,
         }
         .into(),
     ];
