@@ -76,6 +76,7 @@ CREATE TABLE job (
   purpose      TEXT,                    -- of a run: train, final or transfer
   recipe       TEXT    NOT NULL DEFAULT '', -- of a run: its name, if it is not the configuration's own
   fit          TEXT,                    -- of a run: train, or train+val: validation images are trained on too
+  expression   TEXT,                    -- what rewards are made of, if they are not accuracies
   q_source     TEXT                     -- where its Q-values come from: recorded, imported; NULL: it has none
 ) STRICT;
 
@@ -100,11 +101,12 @@ CREATE TABLE episode (
   failed       INTEGER,          -- whether the trial that answered it failed
   experience   INTEGER,          -- its index in the replay memory, from 0
   recorded_at  INTEGER,          -- ms; NULL if imported
+  accuracy     REAL,             -- of the trial, if the reward is something else
   PRIMARY KEY (job, episode)
 ) STRICT, WITHOUT ROWID;
 -- Whatever is counted, summed or ordered by epsilon is found here without the rows themselves.
 CREATE INDEX episode_epsilon
-  ON episode (job, epsilon, reward, duplicate, failed, architecture);
+  ON episode (job, epsilon, reward, duplicate, failed, architecture, accuracy);
 CREATE UNIQUE INDEX episode_experience ON episode (job, experience) WHERE experience IS NOT NULL;
 
 -- Trainings.
@@ -394,7 +396,8 @@ FROM job j;
 CREATE VIEW episodes AS
 SELECT
   e.episode AS episode, -- number in its search
-  e.reward AS accuracy, -- reward: validation accuracy; of a failed one what failing is worth
+  coalesce(e.accuracy, e.reward) AS accuracy, -- validation accuracy; of a failed one what failing is worth
+  e.reward AS reward, -- what was learned from: that accuracy, unless the reward is an expression
   a.text AS arch, -- what was sampled
   e.epsilon AS epsilon, -- share of random actions
   e.duplicate AS duplicate, -- 1 if it was known in this search and answered from memory
@@ -415,7 +418,7 @@ LEFT JOIN trial t ON t.job = e.job AND t.ordinal = e.ordinal;
 CREATE VIEW trials AS
 SELECT
   't' || t.id AS trial, -- [id] its id in the store
-  t.accuracy AS accuracy, -- validation accuracy that is the reward; of a failed one what failing is worth (as in the authors' log); in runs NULL if failed or fitted to the validation images too
+  t.accuracy AS accuracy, -- validation accuracy, the reward unless that is an expression; of a failed one what failing is worth (as in the authors' log); in runs NULL if failed or fitted to the validation images too
   (SELECT correct * 1.0 / nullif(images, 0) FROM prediction WHERE trial = t.id AND part = 'test')
     AS test_accuracy, -- on the test images, of the weights that stand for it; unknown unless it was trained to be shown them
   a.text AS arch, -- what was trained
@@ -505,14 +508,15 @@ WITH
     SELECT
       job, epsilon, count(*) AS samples, sum(NOT duplicate) AS new,
       count(DISTINCT architecture) AS nets, sum(failed) AS failed, count(reward) AS n,
-      avg(reward) AS mean, avg(CASE WHEN NOT duplicate THEN reward END) AS mean_new,
-      max(reward) AS best
+      avg(coalesce(accuracy, reward)) AS mean,
+      avg(CASE WHEN NOT duplicate THEN coalesce(accuracy, reward) END) AS mean_new,
+      max(coalesce(accuracy, reward)) AS best
     FROM episode
     GROUP BY job, epsilon
   ),
   spread AS (
     -- From the deviations themselves: sums of squares would lose digits.
-    SELECT e.job, e.epsilon, sum((e.reward - w.mean) * (e.reward - w.mean)) AS squares
+    SELECT e.job, e.epsilon, sum((coalesce(e.accuracy, e.reward) - w.mean) * (coalesce(e.accuracy, e.reward) - w.mean)) AS squares
     FROM episode e JOIN whole w ON w.job = e.job AND w.epsilon = e.epsilon
     GROUP BY e.job, e.epsilon
   )
@@ -537,8 +541,8 @@ JOIN job j ON j.id = w.job;
 CREATE VIEW rolling AS
 WITH windows AS (
   SELECT
-    job, episode, epsilon, reward,
-    avg(reward) OVER last AS mean, count(*) OVER last AS n, args.window
+    job, episode, epsilon, coalesce(accuracy, reward) AS accuracy,
+    avg(coalesce(accuracy, reward)) OVER last AS mean, count(*) OVER last AS n, args.window
   FROM episode, args
   WHERE reward IS NOT NULL
   -- SQLite wants a constant here. For another window the program replaces it.
@@ -548,7 +552,7 @@ SELECT
   w.episode AS episode, -- number in its search
   CASE WHEN w.n = w.window THEN w.mean END AS mean_accuracy, -- over the last `--window` samples with a reward; unknown before there are so many
   w.epsilon AS epsilon, -- share of random actions
-  w.reward AS accuracy, -- of this sample
+  w.accuracy AS accuracy, -- of this sample
   w.window AS window, -- samples averaged over
   j.label AS search -- [id] its search
 FROM windows w
@@ -560,7 +564,8 @@ CREATE VIEW histogram AS
 WITH
   ranges AS (
     SELECT
-      e.job, e.epsilon, min(e.reward) AS low, max(e.reward) AS high, count(*) AS n, a.bins
+      e.job, e.epsilon, min(coalesce(e.accuracy, e.reward)) AS low, max(coalesce(e.accuracy, e.reward)) AS high,
+      count(*) AS n, a.bins
     FROM episode e, args a
     WHERE e.reward IS NOT NULL
     GROUP BY e.job, e.epsilon
@@ -569,7 +574,7 @@ WITH
     SELECT
       r.*,
       CASE WHEN r.high > r.low
-        THEN min(CAST((e.reward - r.low) / (r.high - r.low) * r.bins AS INTEGER), r.bins - 1)
+        THEN min(CAST((coalesce(e.accuracy, e.reward) - r.low) / (r.high - r.low) * r.bins AS INTEGER), r.bins - 1)
         ELSE 0
       END AS bin
     FROM episode e JOIN ranges r ON r.job = e.job AND r.epsilon = e.epsilon
@@ -867,7 +872,8 @@ WITH
   each AS (
     -- Phases that ended: half a phase has another mean.
     SELECT
-      m.series, e.job, e.epsilon, avg(e.reward) AS mean, max(e.reward) AS best, count(*) AS samples
+      m.series, e.job, e.epsilon, avg(coalesce(e.accuracy, e.reward)) AS mean,
+      max(coalesce(e.accuracy, e.reward)) AS best, count(*) AS samples
     FROM series_member m
     JOIN phase p ON p.job = m.job
     JOIN episode e ON e.job = p.job AND e.phase = p.phase

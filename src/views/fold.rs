@@ -13,7 +13,7 @@ use super::agent::Agent;
 use super::imports::{self, Turn};
 use super::jobs::{config_part, configured, read_config, run_started, search_started};
 use super::runs::{carry, predictions_recorded, run_model};
-use super::{series, studies};
+use super::{expressed, series, studies};
 use crate::arch::{Architecture, Layer};
 use crate::config::recipe::WeightsOf;
 use crate::events::frame::Position;
@@ -173,7 +173,10 @@ impl Folder {
                 let sql = "UPDATE trial SET status = 'lost', ended_at = ? WHERE id = ?";
                 run(db, sql, (about.recorded.at, about.trial))
             }
-            Event::ExperienceRecorded(experience) => self.experience(db, about, job, experience),
+            Event::ExperienceRecorded(experience) => {
+                self.experience(db, about, job, experience)?;
+                expressed::accuracy(db, about, job, experience.episode)
+            }
             Event::ReplayUpdated(update) => {
                 self.agent(db, about, job)?.replay(db, job, about.recorded, update)
             }
@@ -197,7 +200,7 @@ impl Folder {
             | Event::ImportedQ(_)
             | Event::ImportFinished(_) => Err(impossible(about.recorded, "no import has begun")),
             Event::SeriesJoined(joined) => series::joined(db, about.recorded, job, joined),
-            Event::TrialReused(reused) => series::reused(db, about, job, reused),
+            Event::TrialReused(reused) => series::reused(db, about, reused),
             Event::StudyStarted(_) | Event::StudyRow(_) | Event::StudyFinished(_) => {
                 Err(impossible(about.recorded, "studies belong to the store"))
             }
@@ -391,28 +394,14 @@ fn trial_finished(
     finished: &TrialFinished,
 ) -> Result<(), ViewError> {
     let TrialFinished { attempt, epochs, restarts, seconds, peak_memory, .. } = *finished;
-    let sql = "UPDATE attempt SET outcome = 'ended', ended_at = ? WHERE trial = ? AND attempt = ?";
-    run(db, sql, (about.recorded.at, about.trial, attempt))?;
-    let cost = Some((seconds, peak_memory));
-    trial_ended(db, about, job, &finished.outcome, (epochs, restarts), cost)
-}
-
-/// Takes in what came of a trial, and what that cost: seconds, and bytes of memory.
-pub(super) fn trial_ended(
-    db: &Connection,
-    about: &About<'_>,
-    job: JobId,
-    outcome: &Outcome,
-    (epochs, restarts): (u32, u32),
-    cost: Option<(f64, u64)>,
-) -> Result<(), ViewError> {
     let (trial, at) = (about.trial, about.recorded.at);
+    let sql = "UPDATE attempt SET outcome = 'ended', ended_at = ? WHERE trial = ? AND attempt = ?";
+    run(db, sql, (at, trial, attempt))?;
     let sql = "UPDATE trial SET epochs = ?, restarts = ?, seconds = ?, peak_memory = ?,
                  ended_at = ? WHERE id = ?";
-    let (seconds, peak_memory) = cost.unzip();
-    let peak_memory = peak_memory.map(number).filter(|&bytes| bytes > 0);
+    let peak_memory = Some(number(peak_memory)).filter(|&bytes| bytes > 0);
     run(db, sql, (epochs, restarts, seconds, peak_memory, at, trial))?;
-    match outcome {
+    match &finished.outcome {
         Outcome::Failed { reason, message } => {
             let sql = "UPDATE trial SET status = 'failed', reason = ?, message = ? WHERE id = ?";
             run(db, sql, (reason.name(), message, trial))

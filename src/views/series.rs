@@ -4,8 +4,8 @@
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::ViewError;
-use super::fold::{About, JobId, cached, impossible, run, trial_ended};
-use crate::events::{Recorded, Scope, SeriesJoined, TrialReused};
+use super::fold::{About, JobId, cached, impossible, run};
+use crate::events::{Outcome, Recorded, Scope, SeriesJoined, TrialReused};
 
 /// Takes in that a search is one of a series.
 pub(super) fn joined(
@@ -31,7 +31,6 @@ pub(super) fn joined(
 pub(super) fn reused(
     db: &Connection,
     about: &About<'_>,
-    job: JobId,
     reused: &TrialReused,
 ) -> Result<(), ViewError> {
     let sql = "SELECT t.id FROM trial t JOIN job j ON j.id = t.job
@@ -41,7 +40,20 @@ pub(super) fn reused(
         cached(db, sql)?.query_row((label, reused.of), |row| row.get(0)).optional()?;
     let of =
         of.ok_or_else(|| impossible(about.recorded, "the trial it takes over is not there"))?;
-    run(db, "UPDATE trial SET reused = ? WHERE id = ?", (of, about.trial))?;
     let TrialReused { outcome, epochs, restarts, .. } = reused;
-    trial_ended(db, about, job, outcome, (*epochs, *restarts), None)
+    let (trial, at) = (about.trial, about.recorded.at);
+    let sql = "UPDATE trial SET reused = ?, epochs = ?, restarts = ?, ended_at = ? WHERE id = ?";
+    run(db, sql, (of, epochs, restarts, at, trial))?;
+    match outcome {
+        Outcome::Failed { reason, message } => {
+            let sql = "UPDATE trial SET status = 'failed', reason = ?, message = ? WHERE id = ?";
+            run(db, sql, (reason.name(), message, trial))
+        }
+        Outcome::Trained { best_epoch, best_correct, last_correct, total, weights, kept } => {
+            let sql = "UPDATE trial SET status = 'trained', best_epoch = ?, best_correct = ?,
+                         last_correct = ?, total = ?, weights = ?, kept = ? WHERE id = ?";
+            let weights = weights.map(|hash| hash.to_string());
+            run(db, sql, (best_epoch, best_correct, last_correct, total, weights, kept, trial))
+        }
+    }
 }
