@@ -76,6 +76,7 @@ CREATE TABLE job (
   purpose      TEXT,                    -- of a run: train, final or transfer
   recipe       TEXT    NOT NULL DEFAULT '', -- of a run: its name, if it is not the configuration's own
   fit          TEXT,                    -- of a run: train, or train+val: validation images are trained on too
+  expression   TEXT,                    -- what rewards are made of, if they are not accuracies
   q_source     TEXT                     -- where its Q-values come from: recorded, imported; NULL: it has none
 ) STRICT;
 
@@ -101,11 +102,12 @@ CREATE TABLE episode (
   experience   INTEGER,          -- its index in the replay memory, from 0
   recorded_at  INTEGER,          -- ms; NULL if imported or inherited
   inherited    INTEGER,          -- in a fork: its episode in the search it was inherited from
+  accuracy     REAL,             -- of the trial, if the reward is something else
   PRIMARY KEY (job, episode)
 ) STRICT, WITHOUT ROWID;
 -- Whatever is counted, summed or ordered by epsilon is found here without the rows themselves.
 CREATE INDEX episode_epsilon
-  ON episode (job, epsilon, reward, duplicate, failed, architecture);
+  ON episode (job, epsilon, reward, duplicate, failed, architecture, accuracy);
 CREATE UNIQUE INDEX episode_experience ON episode (job, experience) WHERE experience IS NOT NULL;
 
 -- Trainings.
@@ -137,6 +139,7 @@ CREATE TABLE trial (
   total         INTEGER,          -- validation images
   weights       TEXT,             -- hash of the weights
   kept          INTEGER NOT NULL DEFAULT 0, -- whether they are an artifact of the store
+  reused        INTEGER,          -- id of the trial whose result it took over
   planned_at    INTEGER,          -- NULL if imported
   ended_at      INTEGER,
   inherited     INTEGER,          -- in a fork: the trial it was inherited from; it was not trained here
@@ -218,6 +221,23 @@ CREATE TABLE phase (
   episode  INTEGER NOT NULL, -- its last one
   ended_at INTEGER NOT NULL,
   PRIMARY KEY (job, phase)
+) STRICT, WITHOUT ROWID;
+
+-- Series: the same search several times, each with a seed of its own.
+CREATE TABLE series (
+  series       INTEGER PRIMARY KEY, -- its number
+  name         TEXT    NOT NULL,    -- may be empty
+  repeats      INTEGER NOT NULL,    -- searches in it once it is complete
+  seed         TEXT    NOT NULL,    -- decimal; the seeds of the searches come from it
+  reuse_trials INTEGER NOT NULL     -- whether results of earlier searches are taken over
+) STRICT;
+
+-- Their searches.
+CREATE TABLE series_member (
+  series     INTEGER NOT NULL,
+  repetition INTEGER NOT NULL, -- from 1
+  job        INTEGER NOT NULL UNIQUE,
+  PRIMARY KEY (series, repetition)
 ) STRICT, WITHOUT ROWID;
 
 -- The pairs (state, action) of a search with what was learned. States and actions are the authors'
@@ -401,7 +421,8 @@ FROM job j;
 CREATE VIEW episodes AS
 SELECT
   e.episode AS episode, -- number in its search
-  e.reward AS accuracy, -- reward: validation accuracy; of a failed one what failing is worth
+  coalesce(e.accuracy, e.reward) AS accuracy, -- validation accuracy; of a failed one what failing is worth
+  e.reward AS reward, -- what was learned from: that accuracy, unless the reward is an expression
   a.text AS arch, -- what was sampled
   e.epsilon AS epsilon, -- share of random actions
   e.duplicate AS duplicate, -- 1 if it was known in this search and answered from memory
@@ -423,7 +444,7 @@ LEFT JOIN trial t ON t.job = e.job AND t.ordinal = e.ordinal;
 CREATE VIEW trials AS
 SELECT
   't' || t.id AS trial, -- [id] its id in the store
-  t.accuracy AS accuracy, -- validation accuracy that is the reward; of a failed one what failing is worth (as in the authors' log); in runs NULL if failed or fitted to the validation images too
+  t.accuracy AS accuracy, -- validation accuracy, the reward unless that is an expression; of a failed one what failing is worth (as in the authors' log); in runs NULL if failed or fitted to the validation images too
   (SELECT correct * 1.0 / nullif(images, 0) FROM prediction WHERE trial = t.id AND part = 'test')
     AS test_accuracy, -- on the test images, of the weights that stand for it; unknown unless it was trained to be shown them
   a.text AS arch, -- what was trained
@@ -444,6 +465,7 @@ SELECT
   t.attempts AS attempts, -- tries
   t.peak_memory AS peak_memory, -- [bytes] on the device
   t.kept AS kept, -- 1 if its weights are kept
+  't' || t.reused AS reused, -- [id] the training whose result it took over
   a.ending AS ending, -- what leads to softmax: GAP, FC or SM
   t.repeat AS repeat, -- repetitions of the same training before it
   t.episode AS episode, -- that asked for it
@@ -513,14 +535,15 @@ WITH
     SELECT
       job, epsilon, count(*) AS samples, sum(NOT duplicate) AS new,
       count(DISTINCT architecture) AS nets, sum(failed) AS failed, count(reward) AS n,
-      avg(reward) AS mean, avg(CASE WHEN NOT duplicate THEN reward END) AS mean_new,
-      max(reward) AS best
+      avg(coalesce(accuracy, reward)) AS mean,
+      avg(CASE WHEN NOT duplicate THEN coalesce(accuracy, reward) END) AS mean_new,
+      max(coalesce(accuracy, reward)) AS best
     FROM episode
     GROUP BY job, epsilon
   ),
   spread AS (
     -- From the deviations themselves: sums of squares would lose digits.
-    SELECT e.job, e.epsilon, sum((e.reward - w.mean) * (e.reward - w.mean)) AS squares
+    SELECT e.job, e.epsilon, sum((coalesce(e.accuracy, e.reward) - w.mean) * (coalesce(e.accuracy, e.reward) - w.mean)) AS squares
     FROM episode e JOIN whole w ON w.job = e.job AND w.epsilon = e.epsilon
     GROUP BY e.job, e.epsilon
   )
@@ -545,8 +568,8 @@ JOIN job j ON j.id = w.job;
 CREATE VIEW rolling AS
 WITH windows AS (
   SELECT
-    job, episode, epsilon, reward,
-    avg(reward) OVER last AS mean, count(*) OVER last AS n, args.window
+    job, episode, epsilon, coalesce(accuracy, reward) AS accuracy,
+    avg(coalesce(accuracy, reward)) OVER last AS mean, count(*) OVER last AS n, args.window
   FROM episode, args
   WHERE reward IS NOT NULL
   -- SQLite wants a constant here. For another window the program replaces it.
@@ -556,7 +579,7 @@ SELECT
   w.episode AS episode, -- number in its search
   CASE WHEN w.n = w.window THEN w.mean END AS mean_accuracy, -- over the last `--window` samples with a reward; unknown before there are so many
   w.epsilon AS epsilon, -- share of random actions
-  w.reward AS accuracy, -- of this sample
+  w.accuracy AS accuracy, -- of this sample
   w.window AS window, -- samples averaged over
   j.label AS search -- [id] its search
 FROM windows w
@@ -568,7 +591,8 @@ CREATE VIEW histogram AS
 WITH
   ranges AS (
     SELECT
-      e.job, e.epsilon, min(e.reward) AS low, max(e.reward) AS high, count(*) AS n, a.bins
+      e.job, e.epsilon, min(coalesce(e.accuracy, e.reward)) AS low, max(coalesce(e.accuracy, e.reward)) AS high,
+      count(*) AS n, a.bins
     FROM episode e, args a
     WHERE e.reward IS NOT NULL
     GROUP BY e.job, e.epsilon
@@ -577,7 +601,7 @@ WITH
     SELECT
       r.*,
       CASE WHEN r.high > r.low
-        THEN min(CAST((e.reward - r.low) / (r.high - r.low) * r.bins AS INTEGER), r.bins - 1)
+        THEN min(CAST((coalesce(e.accuracy, e.reward) - r.low) / (r.high - r.low) * r.bins AS INTEGER), r.bins - 1)
         ELSE 0
       END AS bin
     FROM episode e JOIN ranges r ON r.job = e.job AND r.epsilon = e.epsilon
@@ -867,6 +891,86 @@ JOIN job j ON j.id = i.job
 JOIN import m ON m.job = i.job
 JOIN architecture a ON a.id = i.architecture
 WHERE i.quarantine IS NOT NULL;
+
+-- table stability: How much do the searches of a series differ at each epsilon?
+-- order: series, -epsilon
+CREATE VIEW stability AS
+WITH
+  each AS (
+    -- Phases that ended: half a phase has another mean.
+    SELECT
+      m.series, e.job, e.epsilon, avg(coalesce(e.accuracy, e.reward)) AS mean,
+      max(coalesce(e.accuracy, e.reward)) AS best, count(*) AS samples
+    FROM series_member m
+    JOIN phase p ON p.job = m.job
+    JOIN episode e ON e.job = p.job AND e.phase = p.phase
+    WHERE e.reward IS NOT NULL
+    GROUP BY m.series, e.job, e.epsilon
+  ),
+  whole AS (
+    SELECT
+      series, epsilon, count(*) AS searches, avg(mean) AS mean, min(mean) AS lowest,
+      max(mean) AS highest, avg(best) AS best, sum(samples) AS samples
+    FROM each
+    GROUP BY series, epsilon
+  ),
+  spread AS (
+    SELECT
+      e.series, e.epsilon, sum((e.mean - w.mean) * (e.mean - w.mean)) AS squares,
+      sum((e.best - w.best) * (e.best - w.best)) AS best_squares
+    FROM each e JOIN whole w ON w.series = e.series AND w.epsilon = e.epsilon
+    GROUP BY e.series, e.epsilon
+  )
+SELECT
+  w.epsilon AS epsilon, -- share of random actions
+  w.mean AS mean_accuracy, -- mean over searches of the mean over the samples of this epsilon
+  sqrt(s.squares / nullif(w.searches - 1, 0)) AS sd, -- standard deviation of those means over searches (n - 1); unknown of one search
+  w.searches AS searches, -- whose phase of this epsilon has ended
+  w.lowest AS lowest, -- mean of a search
+  w.highest AS highest, -- mean of a search
+  w.best AS max_accuracy, -- mean over searches of the highest accuracy among the samples
+  sqrt(s.best_squares / nullif(w.searches - 1, 0)) AS max_sd, -- standard deviation of those over searches (n - 1)
+  w.samples AS samples, -- of all searches
+  r.repeats AS repeats, -- searches in the series once it is complete
+  r.name AS name, -- of the series
+  w.series AS series -- number of the series
+FROM whole w
+JOIN spread s ON s.series = w.series AND s.epsilon = w.epsilon
+JOIN series r ON r.series = w.series;
+
+-- table repetitions: What did each search of a series find?
+-- order: series, repetition
+CREATE VIEW repetitions AS
+WITH ranked AS (
+  SELECT
+    t.job, t.id, t.accuracy, t.architecture, t.params,
+    row_number() OVER (PARTITION BY t.job ORDER BY t.accuracy DESC, t.params, t.id) AS rank
+  FROM trial t JOIN series_member m ON m.job = t.job
+  WHERE t.status = 'trained' AND t.accuracy IS NOT NULL
+)
+SELECT
+  m.repetition AS repetition, -- from 1
+  j.label AS search, -- [id] the search
+  CASE WHEN j.finished_at IS NULL THEN 'open' ELSE 'finished' END AS status, -- finished, or open
+  b.accuracy AS best_accuracy, -- highest validation accuracy of a trained model
+  a.text AS arch, -- which model that is
+  b.params AS params, -- its weights and biases
+  't' || b.id AS trial, -- [id] its training
+  (SELECT count(*) FROM trial WHERE job = j.id AND status IN ('trained', 'failed'))
+    AS models, -- new architectures with a result, failed ones included
+  (SELECT count(*) FROM trial WHERE job = j.id AND status = 'failed') AS failed, -- of the models
+  (SELECT count(*) FROM trial WHERE job = j.id AND reused IS NOT NULL)
+    AS reused, -- of the models: their results were taken over from an earlier search of the series
+  (SELECT count(*) FROM episode WHERE job = j.id) AS episodes, -- architectures sampled
+  j.seed AS seed, -- of the search
+  r.reuse_trials AS reuse_trials, -- 1 if results of earlier searches are taken over
+  r.name AS name, -- of the series
+  m.series AS series -- number of the series
+FROM series_member m
+JOIN series r ON r.series = m.series
+JOIN job j ON j.id = m.job
+LEFT JOIN ranked b ON b.job = m.job AND b.rank = 1
+LEFT JOIN architecture a ON a.id = b.architecture;
 
 -- table replays: How do replay policies compare in the studies that were saved?
 -- order: saved, study, row

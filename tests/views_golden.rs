@@ -176,6 +176,7 @@ fn samples() -> Vec<(Scope, Event)> {
     .chain(fork_samples().map(|event| (search, event)))
     .chain(study_samples().map(|event| (Scope::Store, event)))
     .chain(run_samples().map(|event| (Scope::Run(2), event)))
+    .chain(series_samples().map(|event| (search, event)))
     .collect()
 }
 
@@ -257,6 +258,28 @@ fn fork_samples() -> [Event; 4] {
         ForkFinished { episodes: 57, trials: 50 }.into(),
         ScheduleExtended { phase: 10, phases }.into(),
     ]
+}
+
+fn series_samples() -> [Event; 2] {
+    let joined = SeriesJoined {
+        series: 2,
+        name: "night".into(),
+        repetition: 4,
+        repeats: 10,
+        seed: 1 << 62,
+        reuse_trials: true,
+    };
+    let outcome = Outcome::Trained {
+        best_epoch: 18,
+        best_correct: 4_764,
+        last_correct: 4_750,
+        total: 5_000,
+        weights: Some(hash(4)),
+        kept: false,
+    };
+    let (trial, search, repetition, of, epochs, restarts) = (9, 3, 2, 17, 20, 1);
+    let reused = TrialReused { trial, search, repetition, of, outcome, epochs, restarts };
+    [joined.into(), reused.into()]
 }
 
 fn import_samples() -> [Event; 4] {

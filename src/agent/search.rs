@@ -432,6 +432,7 @@ impl Job for Search {
             Event::EpisodeSampled(sampled) => self.apply_episode(event, sampled)?,
             Event::TrialPlanned(_) => self.phases.of_trial.push(self.phases.current),
             Event::TrialFinished(finished) => self.apply_finished(finished.trial),
+            Event::TrialReused(reused) => self.apply_finished(reused.trial),
             Event::ExperienceRecorded(experience) => self.apply_experience(event, experience)?,
             Event::ReplayUpdated(update) => self.apply_replay(event, update)?,
             Event::PhaseEnded(ended) => self.apply_phase_end(event, ended)?,

@@ -200,6 +200,11 @@ impl Trials {
                 trial.end(Status::Finished(finished.outcome.clone()));
                 self.lost_in_a_row = 0;
             }
+            Event::TrialReused(reused) => {
+                let trial = self.expect(reused.trial, &Status::Planned, event)?;
+                trial.status = Status::Finished(reused.outcome.clone());
+                self.lost_in_a_row = 0;
+            }
             Event::TrialLost(lost) => {
                 self.expect(lost.trial, &Status::Planned, event)?.end(Status::Lost);
                 self.lost_in_a_row += 1;

@@ -26,6 +26,7 @@ pub mod replay;
 pub mod report;
 pub mod resume;
 pub mod search;
+mod series;
 pub mod settings;
 pub mod show;
 pub mod simulate;

@@ -105,6 +105,9 @@ impl Progress {
                     self.plain_line(job, finished.trial);
                 }
             }
+            Event::TrialReused(reused) if self.bars.is_none() => {
+                self.plain_line(job, reused.trial);
+            }
             Event::AttemptLost(lost) if lost.counts => {
                 self.say(&format!(
                     "trial {}, attempt {} lost: {}",

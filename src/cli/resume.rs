@@ -1,14 +1,16 @@
 //! `qtrail resume`: goes on with an unfinished search or run.
 
-use super::{CliError, Context, note, work};
+use super::{CliError, Context, note, series, work};
+use crate::agent::Job;
+use crate::data::Located;
 use crate::engine::session::Session;
 use crate::events::Scope;
 use crate::log::Store;
 
-/// Goes on with an unfinished search or run.
+/// Goes on with an unfinished search or run, and with the series it is one of.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Its id (s1) or name; without it the one worked on last
+    /// Its id (s1) or name, or the name of a series; without it the one worked on last
     search: Option<String>,
     #[command(flatten)]
     work: work::WorkArgs,
@@ -21,7 +23,12 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let store = Store::open(&context.store)?;
     let mut session = work::session_without_trainer(context, store)?;
-    let scope = match &args.search {
+    let wanted = args.search.as_deref();
+    if let Some(series) = series::meant(session.index(), wanted).cloned() {
+        session.set_trainer(work::trainer(&args.work, context)?, args.work.device.clone());
+        return series::go_on(session, &series, &args.work, context);
+    }
+    let scope = match wanted {
         Some(name) => session.index().find(name).ok_or_else(|| {
             CliError::usage(format!("no search or run is called {name}"))
                 .hint("`qtrail table searches` lists them")
@@ -62,12 +69,21 @@ pub fn go_on(
         note(&format!("nothing is left to do: {scope} is finished"));
         return Ok(());
     }
-    let data = match &args.data {
-        Some(data) => context.data.locate(data)?,
-        None if std::path::Path::new(job.folder()).is_dir() => context.data.locate(job.folder())?,
-        None => context.data.locate(&job.data().name)?,
-    };
+    let data = data(&*job, args, context)?;
     session.check_data(scope, &*job, &data)?;
     work::announce(scope, &*job);
     work::carry_on(session, scope, lock, job, &data.folder)
+}
+
+/// Where the images of a search or run are now.
+pub(super) fn data(
+    job: &dyn Job,
+    args: &work::WorkArgs,
+    context: &Context,
+) -> Result<Located, CliError> {
+    Ok(match &args.data {
+        Some(data) => context.data.locate(data)?,
+        None if std::path::Path::new(job.folder()).is_dir() => context.data.locate(job.folder())?,
+        None => context.data.locate(&job.data().name)?,
+    })
 }

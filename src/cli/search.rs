@@ -2,7 +2,8 @@
 
 use super::progress::duration;
 use super::settings::{self, SettingsArgs};
-use super::{CliError, Context, note, say, work};
+use super::{CliError, Context, note, say, series, work};
+use crate::agent::Job;
 use crate::config::Phase;
 use crate::config::learning::Epsilon;
 use crate::config::replay::Policy;
@@ -33,6 +34,14 @@ pub struct Args {
     /// Prints the complete configuration and stops
     #[arg(long)]
     print_config: bool,
+    /// Carries out so many searches, a series: each with a seed derived from --seed, all on the same
+    /// split; `qtrail table stability` says how much they differ
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: Option<u32>,
+    /// In a series, takes the result of a trial that an earlier search of it trained, instead of
+    /// training it again; that is recorded. The searches are then no longer independent
+    #[arg(long, requires = "repeat")]
+    reuse_trials: bool,
     /// What to call the search
     #[arg(long, default_value = "")]
     name: String,
@@ -62,6 +71,11 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     if args.or_resume && Store::open(&context.store).is_ok() {
         let store = Store::open(&context.store)?;
         let session = work::session(&args.work, context, trainer.clone(), store)?;
+        if let Some(series) = session.index().series_named(&args.name).cloned() {
+            let told = (args.repeat, args.reuse_trials);
+            series::check_told(&series, told)?;
+            return series::go_on(session, &series, &args.work, context);
+        }
         match session.index().find(&args.name) {
             Some(scope) => return super::resume::go_on(session, scope, &args.work, context),
             None => session.close()?,
@@ -69,16 +83,34 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     }
     let prepared = settings::images(&args.work, context, &mut config)?;
     let threads = args.settings.threads();
+    if let Some(repeats) = args.repeat {
+        let begin = series::Begin {
+            config,
+            name: args.name.clone(),
+            repeats,
+            seed: args.settings.seed,
+            reuse_trials: args.reuse_trials,
+            threads,
+            prepared,
+        };
+        return series::begin(begin, trainer, &args.work, context);
+    }
 
     let store = Store::open_or_create(&context.store)?;
     let mut session = work::session(&args.work, context, trainer, store)?;
     let (scope, lock) =
         session.begin_search(&config, args.settings.seed, args.name.clone(), threads, &prepared)?;
     let job = session.job(scope)?;
-    work::announce(scope, &*job);
+    announce(scope, &*job, &args.work.device);
+    work::carry_on(session, scope, lock, job, &prepared.folder)
+}
+
+/// Says what a search is about to do, and very roughly for how long.
+pub(super) fn announce(scope: Scope, job: &dyn Job, device: &str) {
+    work::announce(scope, job);
     if let Some(search) = job.as_search() {
-        let device = if args.work.device == "auto" { "cpu" } else { &args.work.device };
-        let cost = estimate(search, device, threads);
+        let device = if device == "auto" { "cpu" } else { device };
+        let cost = estimate(search, device, job.threads());
         let time = duration(std::time::Duration::from_secs_f64(cost.seconds.min(1e10)));
         note(&format!(
             "{scope}: {} of {} architectures; very roughly {time} on {device}, up to {:.0} MB on disk",
@@ -91,7 +123,6 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         let architectures = models / repeats.max(1);
         note(&format!("{scope}: all {architectures} architectures of the space, {repeats} x each"));
     }
-    work::carry_on(session, scope, lock, job, &prepared.folder)
 }
 
 /// Adds phases to a finished search.

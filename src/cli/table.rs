@@ -50,7 +50,15 @@ pub struct SelectArgs {
 }
 
 /// Tables about the whole store: all searches unless told otherwise.
-const OF_THE_STORE: &[&str] = &["searches", "events", "replays", "published", "published_attacks"];
+const OF_THE_STORE: &[&str] = &[
+    "searches",
+    "events",
+    "replays",
+    "stability",
+    "repetitions",
+    "published",
+    "published_attacks",
+];
 
 /// Runs the verb.
 ///

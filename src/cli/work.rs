@@ -98,13 +98,27 @@ pub fn threads() -> u32 {
 /// # Errors
 /// What a person is to be told; exit code 6 if it can be resumed.
 pub fn carry_on(
+    session: Session,
+    scope: Scope,
+    lock: NamedLock,
+    job: Box<dyn Job>,
+    folder: &Path,
+) -> Result<(), CliError> {
+    carry_on_until(&*stop_flag()?, session, scope, lock, job, folder)
+}
+
+/// Carries on until done or until `stop` is set, and says how it ended.
+///
+/// # Errors
+/// What a person is to be told; exit code 6 if it can be resumed.
+pub(super) fn carry_on_until(
+    stop: &AtomicBool,
     mut session: Session,
     scope: Scope,
     lock: NamedLock,
     mut job: Box<dyn Job>,
     folder: &Path,
 ) -> Result<(), CliError> {
-    let stop = stop_flag()?;
     let mut progress = Progress::new(scope);
     let asked = || stop.load(Ordering::Relaxed);
     let ending = session.carry_on(scope, &mut *job, folder, &asked, &mut progress);

@@ -5,7 +5,9 @@
 //! that. The complete result is recorded with the search; [`SearchConfig::to_toml`] is its
 //! canonical text.
 
+pub mod expression;
 pub mod learning;
+pub mod limits;
 pub mod presets;
 pub mod recipe;
 pub mod recipes;
@@ -16,7 +18,9 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::events::{FailedReason, Outcome};
+use expression::Expression;
 use learning::{Epsilon, Learning};
+use limits::Limits;
 use recipe::{Recipe, RecipeError, WeightsOf};
 use replay::{Policy, ReplayConfig};
 use space::SpaceConfig;
@@ -33,6 +37,9 @@ pub struct SearchConfig {
     pub data: DataConfig,
     /// What may be sampled.
     pub space: SpaceConfig,
+    /// How large what is sampled may be.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
     /// Which share of random actions, for how many models.
     pub schedule: Schedule,
     /// Constants of Q-learning.
@@ -198,7 +205,7 @@ impl Schedule {
 }
 
 /// What an experience is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RewardConfig {
     /// The epoch whose validation accuracy is the reward, and whose weights are kept.
@@ -212,10 +219,18 @@ pub struct RewardConfig {
     /// Reward of a network too large for the device; unset: 1 / classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub too_large: Option<f64>,
+    /// What the reward is made of, if it is not that accuracy: of a failed network `accuracy` is one
+    /// of the three above. Where it is no finite number the reward is `non-finite`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expression: Option<Expression>,
+    /// Allows facts that depend on the machine in the expression.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_reproducible: bool,
 }
 
 impl RewardConfig {
-    /// Reward of a trial that ended: its validation accuracy, or what a failure is worth.
+    /// Accuracy of a trial that ended, on the validation images, or what a failure is worth: the
+    /// reward, unless there is an expression.
     #[must_use]
     pub fn of(&self, outcome: &Outcome, classes: u32) -> f64 {
         match *outcome {
@@ -324,6 +339,8 @@ impl SearchConfig {
         let live = self.replay.policy.live();
         let rewards = [self.reward.chance, self.reward.non_finite, self.reward.too_large];
         let sampled = self.schedule.order == Order::Sample;
+        let expression = self.reward.expression.as_ref();
+        let of_the_machine = expression.and_then(Expression::of_the_machine);
         let (phases, replay) = (&self.schedule.phases, &self.replay);
         let rules = [
             ("learning.alpha", alpha.to_string(), alpha > 0.0 && alpha <= 1.0, "above 0 to 1"),
@@ -350,6 +367,13 @@ impl SearchConfig {
                 format!("{rewards:?}"),
                 rewards.iter().flatten().all(|reward| reward.is_finite()),
                 "finite numbers",
+            ),
+            (
+                "reward.expression",
+                expression.map(ToString::to_string).unwrap_or_default(),
+                of_the_machine.is_none() || self.reward.not_reproducible,
+                "seconds and peak_memory depend on the machine: only in replay, or with \
+                 --not-reproducible (reward.not-reproducible)",
             ),
             (
                 "schedule.phases",
@@ -379,6 +403,18 @@ impl SearchConfig {
                 "data.validation",
                 self.data.validation.to_string(),
                 self.data.validation > 0,
+                "above 0",
+            ),
+            (
+                "limits.params",
+                format!("{:?}", self.limits.params),
+                self.limits.params != Some(0),
+                "above 0",
+            ),
+            (
+                "limits.madds",
+                format!("{:?}", self.limits.madds),
+                self.limits.madds != Some(0),
                 "above 0",
             ),
             ("data.train", format!("{:?}", self.data.train), self.data.train != Some(0), "above 0"),
@@ -439,7 +475,10 @@ fn base(flavour: Flavour) -> Table {
             chance: None,
             non_finite: None,
             too_large: None,
+            expression: None,
+            not_reproducible: false,
         },
+        limits: Limits::default(),
         recipe,
     };
     Table::try_from(config).unwrap_or_default()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::series::AllSeries;
 use super::studies::Studies;
 use crate::agent::run::Run;
 use crate::agent::search::Search;
@@ -31,6 +32,7 @@ pub struct Index {
     incomplete: BTreeMap<Scope, Entry>,
     references: BTreeMap<Hash, u32>,
     pub(super) studies: Studies,
+    pub(super) series: AllSeries,
 }
 
 impl Index {
@@ -64,6 +66,7 @@ impl Index {
                 _ => {}
             }
         }
+        self.series.push(recorded);
         self.note(&recorded.event);
     }
 

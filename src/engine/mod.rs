@@ -13,6 +13,7 @@ pub mod journal;
 pub mod keeper;
 pub mod predictions;
 pub mod prepare;
+pub mod series;
 pub mod session;
 pub mod studies;
 
@@ -134,6 +135,8 @@ pub struct Engine<'a, L> {
     pub crew: Crew,
     /// Who keeps weights.
     pub keeper: Keeper,
+    /// Results that are taken over instead of trained.
+    pub reusable: series::Reusable,
     /// Where things lie.
     pub machine: Machine,
     /// Whether it was asked to stop.
@@ -203,6 +206,10 @@ impl<L: SharedLog> Engine<'_, L> {
     }
 
     fn assign(&mut self, ordinal: u32) -> Result<(), EngineError> {
+        let trial = self.job.trials().get(ordinal);
+        if let Some(reused) = trial.and_then(|trial| self.reusable.get(trial)) {
+            return self.record(vec![reused.into()]);
+        }
         let Some(hello) = self.crew.muster()? else { return Ok(()) };
         self.report.news(self.job, &News::Trainer(&hello));
         self.warn_of_another_computer(&hello);

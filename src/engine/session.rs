@@ -167,7 +167,23 @@ impl Session {
         threads: u32,
         data: &Prepared,
     ) -> Result<(Scope, NamedLock), SessionError> {
-        if self.index.find(&name).is_some() {
+        self.begin_search_with(config, seed, name, threads, data, Vec::new())
+    }
+
+    /// Begins a search with further facts in the same batch, after its configuration.
+    ///
+    /// # Errors
+    /// [`SessionError`]; nothing is recorded then.
+    pub fn begin_search_with(
+        &mut self,
+        config: &SearchConfig,
+        seed: u64,
+        name: String,
+        threads: u32,
+        data: &Prepared,
+        further: Vec<Event>,
+    ) -> Result<(Scope, NamedLock), SessionError> {
+        if self.index.find(&name).or(self.index.series_search(&name)).is_some() {
             let taken = format!("a search called {name} is in the store already");
             return Err(SessionError::Settings(taken));
         }
@@ -194,7 +210,7 @@ impl Session {
                 Run::enumerate(started.clone(), config.clone()).map_err(|error| wrong(&error))?;
             }
         }
-        let parts = parts.into_iter().map(Event::from).collect();
+        let parts = parts.into_iter().map(Event::from).chain(further).collect();
         self.begin(Index::next_search, started.into(), parts, data)
     }
 
@@ -348,6 +364,7 @@ impl Session {
             self.journal.record(scope, std::slice::from_ref(&event), |f| index.push(f))?;
             job.apply(&event).map_err(EngineError::from)?;
         }
+        let reusable = self.reusable(scope)?;
         let artifacts = self.store.artifacts();
         let staging = artifacts.staging(&lock_name(scope))?;
         let machine = Machine {
@@ -363,6 +380,7 @@ impl Session {
             index: &mut self.index,
             crew: Crew::new(vec![Box::new(start)]),
             keeper: Keeper::new(artifacts, staging),
+            reusable,
             machine,
             stop,
             report,

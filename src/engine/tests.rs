@@ -100,6 +100,7 @@ fn work_with(
         index: &mut index,
         crew: Crew::new((0..trainers).map(|_| Box::new(Fakes(script)) as _).collect()),
         keeper: Keeper::nowhere(),
+        reusable: series::Reusable::default(),
         machine: Machine {
             data: PathBuf::new(),
             split: PathBuf::new(),

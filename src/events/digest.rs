@@ -110,6 +110,7 @@ impl Digest {
             Event::PredictionsRecorded(made) => (of_trial(made.trial), made.part as u64),
             Event::RunModel(model) => ((0, 0), model.index.into()),
             Event::TrialLost(lost) => (of_trial(lost.trial), 0),
+            Event::TrialReused(reused) => (of_trial(reused.trial), 0),
             Event::ExperienceRecorded(experience) => ((experience.episode, 0), 0),
             Event::ReplayUpdated(update) => ((update.episode, 0), 0),
             Event::PhaseEnded(ended) => ((ended.episode, u32::MAX), ended.phase.into()),
@@ -132,7 +133,8 @@ impl Digest {
             | Event::CheckpointKept(_)
             | Event::StudyStarted(_)
             | Event::StudyRow(_)
-            | Event::StudyFinished(_) => ((0, 0), 0),
+            | Event::StudyFinished(_)
+            | Event::SeriesJoined(_) => ((0, 0), 0),
         };
         (episode, trial, event.kind().number, index)
     }

@@ -12,6 +12,7 @@ use super::imports::{ImportFinished, ImportStarted, ImportedQ, ImportedRow};
 use super::runs::{
     CheckpointKept, Continues, PredictionsRecorded, RunFinished, RunModel, RunStarted,
 };
+use super::series::{SeriesJoined, TrialReused};
 use super::studies::{StudyFinished, StudyRow, StudyStarted};
 use crate::arch::Architecture;
 
@@ -106,6 +107,8 @@ kinds! {
     40 PredictionsRecorded "predictions-recorded" version 1 Logical,
     41 RunModel "run-model" version 1 Logical,
     42 CheckpointKept "checkpoint-kept" version 1 Operational,
+    45 SeriesJoined "series-joined" version 1 Operational,
+    46 TrialReused "trial-reused" version 1 Logical,
 }
 
 /// An entry of the registry.
@@ -532,6 +535,7 @@ impl Event {
                 fields.source.clear();
                 fields.position = 0;
             }
+            Self::TrialReused(fields) => fields.search = 0,
             Self::ImportStarted(fields) => {
                 fields.file.clear();
                 fields.q_file = None;

@@ -1,6 +1,6 @@
 //! Facts: what can be recorded, and its bytes.
 //!
-//! [`kinds`], [`runs`], [`imports`], [`forks`] and [`studies`] say what there is, [`codec`] turns it into payloads, [`frame`] seals
+//! [`kinds`], [`runs`], [`imports`], [`forks`], [`series`] and [`studies`] say what there is, [`codec`] turns it into payloads, [`frame`] seals
 //! payloads into a chain, [`digest`] says whether two searches are the same, [`lines`] carries a
 //! log as text. This module knows neither where frames live nor what follows from a fact.
 
@@ -13,6 +13,7 @@ pub mod imports;
 pub mod kinds;
 pub mod lines;
 pub mod runs;
+pub mod series;
 pub mod studies;
 mod upcast;
 
@@ -22,4 +23,5 @@ pub use ids::{Hash, Scope};
 pub use imports::*;
 pub use kinds::*;
 pub use runs::*;
+pub use series::*;
 pub use studies::*;

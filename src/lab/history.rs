@@ -184,6 +184,11 @@ impl Folder {
                     self.failed.insert(finished.trial);
                 }
             }
+            Event::TrialReused(reused) => {
+                if matches!(reused.outcome, Outcome::Failed { .. }) {
+                    self.failed.insert(reused.trial);
+                }
+            }
             Event::ExperienceRecorded(recorded) => {
                 let index = (recorded.episode as usize).wrapping_sub(1);
                 let Some(&(phase, epsilon, architecture, trial)) = self.episodes.get(index) else {

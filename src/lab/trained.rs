@@ -9,7 +9,7 @@ use super::history::HistoryError;
 use crate::agent::space::Space;
 use crate::arch::Architecture;
 use crate::config::SearchConfig;
-use crate::events::{Event, Hash, SearchStarted};
+use crate::events::{Event, Hash, Outcome, SearchStarted};
 
 /// The trials of a search.
 #[derive(Debug)]
@@ -51,14 +51,8 @@ impl TrainedFolder {
             Event::TrialPlanned(planned) => {
                 self.planned.insert(planned.trial, planned.architecture.clone());
             }
-            Event::TrialFinished(finished) => {
-                if let (Some(config), Some(started), Some(architecture)) =
-                    (&self.config, &self.started, self.planned.get(&finished.trial))
-                {
-                    let reward = config.reward.of(&finished.outcome, started.data.classes);
-                    self.environment.push(architecture, reward);
-                }
-            }
+            Event::TrialFinished(finished) => self.ended(finished.trial, &finished.outcome),
+            Event::TrialReused(reused) => self.ended(reused.trial, &reused.outcome),
             Event::Inherited(part) => {
                 for one in &part.experiences {
                     // A training each, however often it was sampled.
@@ -75,6 +69,15 @@ impl TrainedFolder {
             _ => {}
         }
         Ok(())
+    }
+
+    fn ended(&mut self, trial: u32, outcome: &Outcome) {
+        if let (Some(config), Some(started), Some(architecture)) =
+            (&self.config, &self.started, self.planned.get(&trial))
+        {
+            let reward = config.reward.of(outcome, started.data.classes);
+            self.environment.push(architecture, reward);
+        }
     }
 
     fn configure(&mut self) -> Result<(), HistoryError> {

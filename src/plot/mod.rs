@@ -11,7 +11,7 @@
 //! | `theme` | colours, light and dark |
 //! | `layout` | where things go on a page |
 //! | `svg`, `png`, `term` | the three ways of drawing |
-//! | `learning`, `histogram`, `qvalues`, `pareto`, `curves`, `exposure` | the figures themselves |
+//! | `learning`, `histogram`, `qvalues`, `pareto`, `curves`, `exposure`, `stability` | the figures themselves |
 
 pub mod curves;
 pub mod exposure;
@@ -23,6 +23,7 @@ pub mod pareto;
 mod png;
 pub mod qvalues;
 pub mod scale;
+pub mod stability;
 mod svg;
 mod term;
 mod theme;

@@ -43,6 +43,8 @@ pub(super) struct Agent {
     /// Experiences read so far, by index.
     memory: HashMap<u32, (Trajectory, f64)>,
     changed: bool,
+    /// Whether its rewards come out of an expression.
+    expressed: bool,
 }
 
 /// Finds the space of a search from its recorded configuration.
@@ -125,7 +127,27 @@ impl Agent {
         };
         let (written, due, memory, changed) = (q.clone(), Vec::new(), HashMap::new(), false);
         let at = position;
-        Ok(Self { space, init, q, written, due, experiences, replays, digest, at, memory, changed })
+        let sql = "SELECT expression IS NOT NULL FROM job WHERE id = ?";
+        let expressed = cached(db, sql)?.query_row([job], |row| row.get(0))?;
+        Ok(Self {
+            space,
+            init,
+            q,
+            written,
+            due,
+            experiences,
+            replays,
+            digest,
+            at,
+            memory,
+            changed,
+            expressed,
+        })
+    }
+
+    /// Whether rewards are something else than accuracies.
+    pub(super) fn is_expressed(&self) -> bool {
+        self.expressed
     }
 
     /// Counts an experience and returns its index.

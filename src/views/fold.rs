@@ -15,7 +15,7 @@ use super::imports::{self, Turn};
 use super::jobs::{config_part, configured, read_config, run_started, search_started};
 use super::rows::Rows;
 use super::runs::{carry, predictions_recorded, run_model};
-use super::studies;
+use super::{expressed, series, studies};
 use crate::arch::{Architecture, Layer};
 use crate::config::recipe::WeightsOf;
 use crate::events::frame::Position;
@@ -182,7 +182,13 @@ impl Folder {
                     trial.give_up(about.recorded.at);
                 }
             }
-            Event::ExperienceRecorded(experience) => self.experience(db, about, job, experience)?,
+            Event::ExperienceRecorded(experience) => {
+                self.experience(db, about, job, experience)?;
+                if self.agent(db, about, job)?.is_expressed() {
+                    self.rows.write(db)?;
+                    expressed::accuracy(db, about, job, experience.episode)?;
+                }
+            }
             Event::ReplayUpdated(update) => {
                 // Experiences are read from the tables where the agent has not seen them itself.
                 self.agent(db, about, job)?.replay(db, job, about.recorded, update)?;
@@ -221,6 +227,8 @@ impl Folder {
             | Event::ImportedRow(_)
             | Event::ImportedQ(_)
             | Event::ImportFinished(_) => Err(impossible(about.recorded, "no import has begun")),
+            Event::SeriesJoined(joined) => series::joined(db, about.recorded, job, joined),
+            Event::TrialReused(reused) => series::reused(db, about, reused),
             Event::StudyStarted(_) | Event::StudyRow(_) | Event::StudyFinished(_) => {
                 Err(impossible(about.recorded, "studies belong to the store"))
             }
@@ -499,6 +507,7 @@ fn ordinal(event: &Event) -> Option<u32> {
         Event::TrialFinished(fields) => Some(fields.trial),
         Event::AttemptLost(fields) => Some(fields.trial),
         Event::TrialLost(fields) => Some(fields.trial),
+        Event::TrialReused(fields) => Some(fields.trial),
         Event::ArtifactReleased(fields) => Some(fields.trial),
         Event::CheckpointKept(fields) => Some(fields.trial),
         Event::PredictionsRecorded(fields) => Some(fields.trial),

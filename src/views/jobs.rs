@@ -109,8 +109,10 @@ pub(super) fn configured(db: &Connection, about: &About<'_>, job: JobId) -> Resu
         ("search", false) => Some(config.schedule.models()),
         _ => None,
     };
-    let sql = "UPDATE job SET flavour = ?, models = coalesce(?, models), q_init = ? WHERE id = ?";
-    run(db, sql, (flavour, models, config.learning.init, job))?;
+    let sql = "UPDATE job SET flavour = ?, models = coalesce(?, models), q_init = ?, expression = ?
+               WHERE id = ?";
+    let expression = config.reward.expression.as_ref().map(ToString::to_string);
+    run(db, sql, (flavour, models, config.learning.init, expression, job))?;
     if kind == "search" && !enumerates && !imports::is_import(db, about.recorded.scope)? {
         super::agent::insert_pairs(db, job, about.recorded)?;
     }

@@ -11,6 +11,7 @@
 //! | `rows` | episodes, trials and attempts as they change: written once |
 //! | `jobs` | how searches and runs begin |
 //! | `imports` | imports: aside until they are complete, then the same rows |
+//! | `series` | which searches are repetitions of one another |
 //! | `studies` | studies: invisible until they are complete |
 //! | `agent` | what searches learned, folded with every recorded digest checked |
 //! | `ahead` | reading the log in one thread while another folds |
@@ -21,6 +22,7 @@
 //! | `appender` | [`Appender`]: keeps the model current behind a process that records |
 //! | `query` | [`open`]: a model that shows the whole log, or says why it does not |
 //! | `select` | rows of a table: filter, order, columns, limits |
+//! | `expressed` | accuracies of searches whose rewards are other numbers |
 //! | `reward` | rewards by an expression over what is known of a trial |
 //! | `arguments` | parameters of result tables |
 //! | `times` | points in time as people write them |
@@ -31,6 +33,7 @@ mod appender;
 mod arguments;
 mod database;
 mod error;
+mod expressed;
 mod files;
 mod fold;
 mod forks;
@@ -44,6 +47,7 @@ mod rows;
 mod runs;
 mod schema;
 mod select;
+mod series;
 mod studies;
 mod times;
 
@@ -54,7 +58,7 @@ pub use error::{Mistake, ViewError};
 pub use fold::FOLD_VERSION;
 pub use model::{Applied, ReadModel};
 pub use query::{Answer, At, Behind, Comparison, compare, open, rebuild};
-pub use reward::{FACTS, TrialReward, check_reward};
+pub use reward::{TrialReward, check_reward};
 pub use schema::{Column, TABLES_SQL, Table, table, tables};
 pub use select::{Rows, Select, suggestion};
 pub use times::parse_time;

@@ -4,6 +4,7 @@ use super::super::CliError;
 use super::super::parameters::values_outside;
 use super::super::reading::{collect, footer};
 use super::super::replay::lesson::{Learned, Lesson};
+use super::stability::{STABILITY, of_search};
 use crate::lab::measure::FIGURES;
 use crate::plot::curves::Curve;
 use crate::plot::exposure::{Exposure, Stretch};
@@ -76,6 +77,13 @@ pub(crate) const PLOTS: &[Kind] = &[
         table: "replays",
         without: "no experiences yet",
         draw: exposure,
+    },
+    Kind {
+        name: STABILITY,
+        shows: "How much do the searches of a series differ?",
+        table: "stability",
+        without: "no phase of a search that has ended yet",
+        draw: |asked| of_search(asked.answer, asked.search),
     },
 ];
 
@@ -287,14 +295,14 @@ fn exposure(asked: &Asked<'_>) -> Result<Option<Figure>, CliError> {
     Ok(Some(exposure::figure(&policies, &phases.collect::<Vec<_>>(), caption)))
 }
 
-fn whole(value: &Value) -> Option<u32> {
+pub(super) fn whole(value: &Value) -> Option<u32> {
     match value {
         Value::Integer(number) => u32::try_from(*number).ok(),
         _ => None,
     }
 }
 
-fn real(value: &Value) -> Option<f64> {
+pub(super) fn real(value: &Value) -> Option<f64> {
     match value {
         Value::Real(number) => Some(*number),
         #[expect(clippy::cast_precision_loss, reason = "counts and parameters; exact to 2^53")]
@@ -303,7 +311,7 @@ fn real(value: &Value) -> Option<f64> {
     }
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Text(text) => text.clone(),
         _ => String::new(),

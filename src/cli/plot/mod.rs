@@ -1,6 +1,7 @@
 //! `qtrail plot`: a figure, into a file or onto the terminal.
 
 mod figures;
+mod stability;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::plot::{self, Figure, PlotError, Theme};
 use crate::views;
 pub(super) use figures::{Asked, PLOTS};
 use figures::{EXPOSURE, Kind, Replayed};
+use stability::{STABILITY, of_series};
 
 /// Draws a figure (`qtrail plots` lists them).
 #[derive(Debug, clap::Args)]
@@ -46,6 +48,9 @@ pub struct Args {
         "missing", "include_quarantined", "seeds", "shuffle", "path_value", "at",
     ])]
     study: Option<String>,
+    /// `stability`: of this series, by its name or number [default: the newest]
+    #[arg(long, value_name = "SERIES")]
+    series: Option<String>,
     #[command(flatten)]
     lesson: LessonArgs,
     #[command(flatten)]
@@ -87,7 +92,15 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         return Err(CliError::usage(format!("--q: {} shows no Q-values", kind.name)));
     }
     let policies = policies(args, kind)?;
+    check_series(args, kind)?;
     let mut answer = answer(context, args.at.at)?;
+    if kind.name == STABILITY {
+        args.rows.set(&mut answer)?;
+        return match of_series(&answer, args.series.as_deref())? {
+            Some(figure) => put(args, kind, &figure, format, &answer),
+            None => Err(nothing(kind, "the series", &answer)),
+        };
+    }
     let replayed = replayed(args, &policies, kind, context, &mut answer)?;
     let search = match &replayed {
         Some(replayed) => replayed.lesson.settings.search.clone(),
@@ -100,18 +113,47 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let (top, window) = (args.top, args.window);
     let asked = Asked { answer: &answer, search: &search, top, window, replayed };
     let Some(figure) = asked.figure(kind)? else {
-        let message = format!("there is nothing to draw: {search} has {}", kind.without);
-        return Err(CliError::usage(message).hint(footer(&answer)));
+        return Err(nothing(kind, &search, &answer));
     };
+    put(args, kind, &figure, format, &answer)
+}
+
+/// A series is not of one search.
+fn check_series(args: &Args, kind: &Kind) -> Result<(), CliError> {
+    match (kind.name == STABILITY, &args.series, &args.search) {
+        (true, _, Some(_)) => {
+            Err(CliError::usage("--search: stability shows a series, not a search")
+                .hint("--series names it"))
+        }
+        (false, Some(_), _) => {
+            Err(CliError::usage(format!("--series: {} shows no series", kind.name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn nothing(kind: &Kind, what: &str, answer: &views::Answer) -> CliError {
+    let message = format!("there is nothing to draw: {what} has {}", kind.without);
+    CliError::usage(message).hint(footer(answer))
+}
+
+/// Draws a figure, and puts it where it is to go.
+fn put(
+    args: &Args,
+    kind: &Kind,
+    figure: &Figure,
+    format: Format,
+    answer: &views::Answer,
+) -> Result<(), CliError> {
     let theme = match args.theme {
         ThemeName::Light => Theme::Light,
         ThemeName::Dark => Theme::Dark,
     };
-    let drawn = draw(&figure, format, theme)?;
+    let drawn = draw(figure, format, theme)?;
     match &args.output {
         Some(file) if file != Path::new("-") => {
             write(file, &drawn)?;
-            note(&format!("{}: {}, {}", file.display(), kind.name, footer(&answer)));
+            note(&format!("{}: {}, {}", file.display(), kind.name, footer(answer)));
             Ok(())
         }
         _ => std::io::stdout().write_all(&drawn).map_err(|error| CliError::output(&error)),

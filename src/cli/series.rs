@@ -1,0 +1,197 @@
+//! Series: `qtrail search --repeat N`, one search after the other, and going on where that stopped.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use super::resume;
+use super::work::{self, WorkArgs};
+use super::{CliError, Context, Exit, note};
+use crate::config::{Order, SearchConfig};
+use crate::data::Located;
+use crate::engine::jobs::Index;
+use crate::engine::series::{Series, member_name, seed};
+use crate::engine::session::{Prepared, Session, prepare};
+use crate::events::{Event, Scope, SeriesJoined};
+use crate::log::Store;
+
+/// All that a series is told.
+pub(super) struct Begin {
+    /// Settings of each search.
+    pub(super) config: SearchConfig,
+    /// What the series is called; may be empty.
+    pub(super) name: String,
+    /// Searches in it.
+    pub(super) repeats: u32,
+    /// Where the seeds of the searches come from.
+    pub(super) seed: u64,
+    /// Whether results of earlier searches are taken over.
+    pub(super) reuse_trials: bool,
+    /// Threads a trainer computes with on a CPU.
+    pub(super) threads: u32,
+    /// The images with their split.
+    pub(super) prepared: Prepared,
+}
+
+/// Begins a series and carries it on.
+///
+/// # Errors
+/// What a person is to be told.
+pub(super) fn begin(
+    told: Begin,
+    trainer: PathBuf,
+    args: &WorkArgs,
+    context: &Context,
+) -> Result<(), CliError> {
+    if told.reuse_trials && told.config.schedule.order == Order::Enumerate {
+        return Err(CliError::usage(
+            "--reuse-trials: nothing is sampled here, every search takes every architecture",
+        )
+        .hint("without it each search trains them with seeds of its own"));
+    }
+    let store = Store::open_or_create(&context.store)?;
+    let mut session = work::session(args, context, trainer, store)?;
+    let (number, numbering) = session.new_series(&told.name)?;
+    let whole = session.lock_series(number)?;
+    let facts = SeriesJoined {
+        series: number,
+        name: told.name,
+        repetition: 1,
+        repeats: told.repeats,
+        seed: told.seed,
+        reuse_trials: told.reuse_trials,
+    };
+    let images = Images { found: told.prepared, config: told.config, threads: told.threads };
+    images.begin(&mut session, facts)?;
+    drop(numbering);
+    carry_on(session, number, &images, args, context)?;
+    drop(whole);
+    Ok(())
+}
+
+/// Goes on with a series.
+///
+/// # Errors
+/// What a person is to be told.
+pub(super) fn go_on(
+    mut session: Session,
+    series: &Series,
+    args: &WorkArgs,
+    context: &Context,
+) -> Result<(), CliError> {
+    let whole = session.lock_series(series.facts.series)?;
+    let Some(&first) = series.members.first().filter(|_| session.index().is_open(series)) else {
+        session.close()?;
+        note(&format!("nothing is left to do: {} is finished", series.label()));
+        return Ok(());
+    };
+    // What the first search was told, all are told, but for the seed.
+    let job = session.job(first)?;
+    let data = resume::data(&*job, args, context)?;
+    let data = Located { name: job.data().name.clone(), ..data };
+    session.check_data(first, &*job, &data)?;
+    let found = prepare(job.config(), &data)?;
+    let images = Images { found, config: job.config().clone(), threads: job.threads() };
+    carry_on(session, series.facts.series, &images, args, context)?;
+    drop(whole);
+    Ok(())
+}
+
+/// What all searches of a series share.
+struct Images {
+    found: Prepared,
+    config: SearchConfig,
+    threads: u32,
+}
+
+impl Images {
+    /// Begins the search of a repetition.
+    fn begin(&self, session: &mut Session, facts: SeriesJoined) -> Result<Scope, CliError> {
+        let name = member_name(&facts.name, facts.repetition);
+        let seed = seed(facts.seed, facts.repetition);
+        let further = vec![Event::from(facts)];
+        let (config, threads) = (&self.config, self.threads);
+        let begun = session.begin_search_with(config, seed, name, threads, &self.found, further)?;
+        Ok(begun.0)
+    }
+}
+
+/// Carries on one search after the other; the lock of the series is held.
+fn carry_on(
+    mut session: Session,
+    number: u32,
+    images: &Images,
+    args: &WorkArgs,
+    context: &Context,
+) -> Result<(), CliError> {
+    let stop = work::stop_flag()?;
+    loop {
+        let index = session.index();
+        let Some(series) = index.series(number).cloned() else { return Ok(()) };
+        let open = |scope: &Scope| index.entries().get(scope).is_some_and(|entry| !entry.finished);
+        let (scope, repetition) = match (series.members.iter().position(open), series.next()) {
+            (Some(place), _) => (series.members[place], place + 1),
+            (None, Some(facts)) => {
+                let repetition = facts.repetition as usize;
+                (images.begin(&mut session, facts)?, repetition)
+            }
+            (None, None) => {
+                session.close()?;
+                let (label, repeats) = (series.label(), series.facts.repeats);
+                note(&format!("{label} is finished: {repeats} searches"));
+                return Ok(());
+            }
+        };
+        note(&format!("{}, search {repetition} of {}", series.label(), series.facts.repeats));
+        let lock = session.lock(scope)?;
+        let job = session.job(scope)?;
+        super::search::announce(scope, &*job, &args.device);
+        work::carry_on_until(&stop, session, scope, lock, job, &images.found.folder)?;
+        session = work::session_without_trainer(context, Store::open(&context.store)?)?;
+        session.set_trainer(work::trainer(args, context)?, args.device.clone());
+        let left = session.index().series(number).is_some_and(|series| series.next().is_some());
+        if left && stop.load(Ordering::Relaxed) {
+            session.close()?;
+            let message = format!("{} was interrupted between two searches", series.label());
+            return Err(CliError::new(Exit::Interrupted, message)
+                .hint("`qtrail resume` goes on with the next"));
+        }
+    }
+}
+
+/// The series that `resume` is to go on with: the one of that name, or that the search named is
+/// one of; without a name the one worked on last, if it was worked on after all else.
+pub(super) fn meant<'a>(index: &'a Index, wanted: Option<&str>) -> Option<&'a Series> {
+    match wanted {
+        Some(name) => {
+            let of_search = || index.find(name).and_then(|scope| index.series_of(scope));
+            index.series_named(name).or_else(of_search)
+        }
+        None => {
+            let (series, last) = index.newest_open_series()?;
+            let other = index.newest_unfinished().and_then(|scope| index.entries().get(&scope));
+            other.is_none_or(|other| other.last <= last).then_some(series)
+        }
+    }
+}
+
+/// Refuses to go on with a series that was told otherwise.
+///
+/// # Errors
+/// Exit code 2 naming what differs.
+pub(super) fn check_told(
+    series: &Series,
+    (repeats, reuse_trials): (Option<u32>, bool),
+) -> Result<(), CliError> {
+    let facts = &series.facts;
+    let label = series.label();
+    if repeats.is_some_and(|repeats| repeats != facts.repeats) {
+        let message = format!("{label} has {} searches", facts.repeats);
+        return Err(CliError::usage(message).hint("--repeat is settled when a series begins"));
+    }
+    if repeats.is_some() && reuse_trials != facts.reuse_trials {
+        let does = if facts.reuse_trials { "does" } else { "does not" };
+        let message = format!("{label} {does} take over results of earlier searches");
+        return Err(CliError::usage(message).hint("--reuse-trials is settled when a series begins"));
+    }
+    Ok(())
+}
