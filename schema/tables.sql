@@ -1326,7 +1326,7 @@ JOIN specification o ON o.attack = c.attack AND o.spec = c.other
 JOIN transformation f ON f.attack = c.attack AND f.transformation = c.transformation;
 
 -- table robustness: How accurate are models under attacks of growing size? (Kurakin et al., Figure 2)
--- order: attack, victim, k, method, eps
+-- order: attack, victim, k, spec
 CREATE VIEW robustness AS
 WITH
   judged AS MATERIALIZED (
@@ -1363,6 +1363,7 @@ SELECT
   c.correct AS "right", -- images that are right
   c.n AS n, -- images that were judged
   c.k AS k, -- of the k likeliest
+  c.spec AS spec, -- number of the specification in its attack; -1: no attack
   c.label AS attack -- [id] its attack
 FROM counted c
 JOIN victim v ON v.attack = c.attack AND v.victim = c.victim

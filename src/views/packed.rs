@@ -368,6 +368,9 @@ impl Aggregate<Vec<f64>, Option<f64>> for Spread {
         let numbers = numbers.filter(|numbers| numbers.len() > 1);
         Ok(numbers.map(|numbers| {
             let count = numbers.len() as f64;
+            if numbers.iter().all(|x| *x == numbers[0]) {
+                return 0.0;
+            }
             let mean = numbers.iter().sum::<f64>() / count;
             let squares: f64 = numbers.iter().map(|x| (x - mean) * (x - mean)).sum();
             (squares / (count - 1.0)).sqrt()
