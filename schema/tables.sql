@@ -28,6 +28,7 @@ CREATE TABLE event (
   position    INTEGER PRIMARY KEY,
   kind        INTEGER NOT NULL, -- number of the kind
   job         INTEGER,          -- the search or run it belongs to
+  attack      INTEGER,          -- or the attack
   trial       INTEGER,          -- the trial it is about
   episode     INTEGER,          -- the episode it is about
   recorded_at INTEGER NOT NULL  -- ms
@@ -305,6 +306,144 @@ CREATE TABLE study_figure (
   low   REAL,             -- 95 % interval
   high  REAL,
   PRIMARY KEY (study, row, name)
+) STRICT, WITHOUT ROWID;
+
+-- Attacks on models (a1, a2, …): a pool of images, victims, specifications and transformations.
+CREATE TABLE attack (
+  id              INTEGER PRIMARY KEY,    -- its number: 1 for a1
+  label           TEXT    NOT NULL UNIQUE, -- a1
+  name            TEXT    NOT NULL,       -- what people call it; may be empty
+  protocol        TEXT    NOT NULL,       -- kurakin2017, small or custom
+  seed            TEXT    NOT NULL,       -- decimal
+  chance          TEXT    NOT NULL,       -- scheme of random numbers
+  data            TEXT    NOT NULL,       -- name of the data set
+  content         TEXT    NOT NULL,       -- hash of its test part
+  channels        INTEGER NOT NULL,
+  side            INTEGER NOT NULL,       -- pixels
+  classes         INTEGER NOT NULL,
+  test            INTEGER NOT NULL,       -- images in the test part
+  folder          TEXT    NOT NULL,       -- where they were when it began
+  pool            TEXT    NOT NULL,       -- hash of the images drawn
+  images          INTEGER NOT NULL,       -- in the pool
+  batch           INTEGER NOT NULL,       -- images of a micro-batch
+  victims         INTEGER NOT NULL,
+  specifications  INTEGER NOT NULL,
+  transformations INTEGER NOT NULL,
+  to_craft        INTEGER NOT NULL,       -- images that will be crafted
+  to_score        INTEGER NOT NULL,       -- scores that will be recorded
+  crafted         INTEGER NOT NULL DEFAULT 0, -- so far
+  scored          INTEGER NOT NULL DEFAULT 0, -- so far
+  threads         INTEGER NOT NULL,       -- a trainer computes with, on a CPU
+  program         TEXT    NOT NULL,       -- that began it
+  config_hash     TEXT    NOT NULL,
+  config          TEXT    NOT NULL,       -- complete configuration, TOML
+  device          TEXT,                   -- of the last trainer
+  library         TEXT,                   -- its numerical library
+  started_at      INTEGER NOT NULL,       -- ms
+  last_at         INTEGER NOT NULL,       -- ms; its last event
+  finished_at     INTEGER,                -- ms
+  resumed         INTEGER NOT NULL DEFAULT 0, -- how often it was taken up again
+  -- How the result tables draw their samples: [sampling] of the configuration.
+  draw            INTEGER NOT NULL DEFAULT 0, -- images of a sample of one method and eps; 0: all
+  fixed           INTEGER NOT NULL DEFAULT 0, -- first images of the pool, for transformations other than camera; 0: all
+  prefilter_k     TEXT    NOT NULL DEFAULT '1,5', -- k for which a prefiltered image is clean right, adversarial wrong
+  confidence      REAL    NOT NULL DEFAULT 0.8, -- at least that of a prefiltered image's prediction
+  side            TEXT    NOT NULL DEFAULT 'adv' -- whose prediction: adv, clean or both
+) STRICT;
+
+-- Models that are attacked, and judge images.
+CREATE TABLE victim (
+  attack       INTEGER NOT NULL,
+  victim       INTEGER NOT NULL, -- from 0
+  kind         TEXT    NOT NULL, -- trial, ensemble or torchscript
+  trial        INTEGER,          -- of a trial
+  label        TEXT    NOT NULL, -- t17, or the name of an ensemble or a file
+  architecture TEXT    NOT NULL, -- may be empty
+  weights      TEXT    NOT NULL, -- hashes, with spaces between
+  members      TEXT    NOT NULL, -- trials of an ensemble: t3 t9
+  PRIMARY KEY (attack, victim)
+) STRICT, WITHOUT ROWID;
+
+-- How images are crafted.
+CREATE TABLE specification (
+  attack INTEGER NOT NULL,
+  spec   INTEGER NOT NULL, -- from 0
+  method TEXT    NOT NULL, -- fast, basic, least-likely …
+  eps    INTEGER NOT NULL, -- of 255
+  hash   TEXT    NOT NULL, -- results can be compared if it is the same
+  text   TEXT    NOT NULL, -- all settings, TOML
+  PRIMARY KEY (attack, spec)
+) STRICT, WITHOUT ROWID;
+
+-- What happens to images before they are judged.
+CREATE TABLE transformation (
+  attack         INTEGER NOT NULL,
+  transformation INTEGER NOT NULL, -- from 0; 0 is the identity
+  name           TEXT    NOT NULL,
+  parameter      REAL    NOT NULL,
+  repeats        INTEGER NOT NULL,
+  random         INTEGER NOT NULL, -- whether each time gives another image
+  text           TEXT    NOT NULL, -- its definition, TOML
+  PRIMARY KEY (attack, transformation)
+) STRICT, WITHOUT ROWID;
+
+-- The images of an attack.
+CREATE TABLE pool (
+  attack INTEGER NOT NULL,
+  place  INTEGER NOT NULL, -- in drawn order, from 0
+  image  INTEGER NOT NULL, -- index into the test part
+  label  INTEGER NOT NULL, -- its true class
+  PRIMARY KEY (attack, place)
+) STRICT, WITHOUT ROWID;
+
+-- Micro-batches that were crafted. BLOBs hold a number an image, little-endian.
+CREATE TABLE crafted (
+  attack        INTEGER NOT NULL,
+  victim        INTEGER NOT NULL,
+  spec          INTEGER NOT NULL,
+  first         INTEGER NOT NULL, -- place of its first image in the pool
+  images        INTEGER NOT NULL,
+  iterations    INTEGER NOT NULL, -- that were run
+  artifact      TEXT    NOT NULL, -- hash of the packed differences
+  mean_linf     REAL    NOT NULL, -- largest change of a value, mean over the images
+  mean_l2       REAL    NOT NULL, -- Euclidean length of the change, mean over the images
+  mean_changed  REAL    NOT NULL, -- values that changed, mean over the images
+  zero_gradient INTEGER NOT NULL, -- values whose first gradient was exactly 0, sum
+  mean_before   REAL,             -- loss on the clean images, mean; NULL if not finite
+  mean_after    REAL,             -- on the crafted images
+  targets       BLOB    NOT NULL, -- u16: class aimed at
+  linf          BLOB    NOT NULL, -- u8
+  l2            BLOB    NOT NULL, -- f32
+  changed       BLOB    NOT NULL, -- u32
+  PRIMARY KEY (attack, victim, spec, first)
+) STRICT, WITHOUT ROWID;
+
+-- Micro-batches that were judged. BLOBs hold a number an image, little-endian.
+CREATE TABLE scored (
+  attack         INTEGER NOT NULL,
+  judge          INTEGER NOT NULL, -- the victim whose model looked
+  victim         INTEGER NOT NULL, -- against which the images were crafted; -1: they are clean
+  spec           INTEGER NOT NULL, -- how; -1: they are clean
+  transformation INTEGER NOT NULL,
+  repeat         INTEGER NOT NULL, -- from 0
+  first          INTEGER NOT NULL, -- place of its first image in the pool
+  images         INTEGER NOT NULL,
+  dropped        INTEGER NOT NULL, -- of them; they count in no sum
+  not_finite     INTEGER NOT NULL, -- images whose scores were not finite; they count as wrong
+  right1         INTEGER NOT NULL, -- images whose true class is the likeliest
+  right5         INTEGER NOT NULL, -- is among the five likeliest
+  -- Of crafted images whose clean and untransformed scores by the same judge came before; else NULL.
+  fooled1        INTEGER,          -- clean right, crafted wrong: the denominator of a destruction rate
+  fooled5        INTEGER,          -- for the five likeliest
+  destroyed1     INTEGER,          -- of those, right after the transformation: the numerator
+  destroyed5     INTEGER,
+  ranks          BLOB    NOT NULL, -- u16: classes ranked above the true one; 65535: there is no rank
+  top1           BLOB    NOT NULL, -- u16: class ranked first
+  p_top1         BLOB    NOT NULL, -- f32: its probability
+  p_true         BLOB    NOT NULL, -- f32: probability of the true class
+  target_ranks   BLOB    NOT NULL, -- u16: classes ranked above the one aimed at
+  flags          BLOB    NOT NULL, -- u8: 1 not finite, 2 dropped
+  PRIMARY KEY (attack, judge, victim, spec, transformation, repeat, first)
 ) STRICT, WITHOUT ROWID;
 
 -- Parameters of result tables: these, unless a question brings its own.
@@ -988,7 +1127,7 @@ SELECT
   e.position AS position, -- in the log, from 1
   strftime('%Y-%m-%d %H:%M:%S', e.recorded_at / 1000, 'unixepoch') || printf('.%03d', e.recorded_at % 1000) AS recorded, -- UTC
   k.name AS kind, -- what happened
-  j.label AS search, -- [id] the search or run it belongs to
+  coalesce(j.label, 'a' || e.attack) AS search, -- [id] the search, run or attack it belongs to
   't' || e.trial AS trial, -- [id] the training it is about
   e.episode AS episode, -- it is about
   k.class AS class -- logical (the science) or operational (how it was carried out)

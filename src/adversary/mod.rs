@@ -15,6 +15,7 @@ pub mod linear;
 pub mod pack;
 //pub mod protocol;
 pub mod rank;
+pub mod sampling;
 pub mod spec;
 pub mod sweep;
 pub mod transform;

@@ -1,11 +1,12 @@
 //! The logical digest: equal for two runs of the same search, however often interrupted.
 //!
-//! BLAKE3 over the logical events of one search or run, each cleared of everything that tells of
+//! BLAKE3 over the logical events of one search, run or attack, each cleared of everything that tells of
 //! the machine, sorted by logical key. Events of an attempt count only for the attempt that ended
 //! the trial.
 
 use std::collections::HashMap;
 
+use super::attacks::ImagesScored;
 use super::codec::{CodecError, Recorded, fields};
 use super::ids::{Hash, Scope};
 use super::kinds::Event;
@@ -100,10 +101,25 @@ impl Digest {
             Event::PhaseEnded(ended) => ((ended.episode, u32::MAX), ended.phase.into()),
             Event::ImportedRow(row) => ((row.row.saturating_add(1), 0), 0),
             Event::ImportedQ(values) => ((0, 0), values.first.into()),
-            Event::SearchFinished(_) | Event::RunFinished(_) | Event::ImportFinished(_) => {
-                ((u32::MAX, u32::MAX), 0)
+            Event::SearchFinished(_)
+            | Event::RunFinished(_)
+            | Event::ImportFinished(_)
+            | Event::AttackFinished(_) => ((u32::MAX, u32::MAX), 0),
+            Event::PoolPart(part) => ((0, 0), part.first.into()),
+            Event::AttackVictim(victim) => ((0, 0), victim.victim.into()),
+            Event::AttackSpecified(specified) => ((0, 0), specified.spec.into()),
+            Event::AttackTransformation(what) => ((0, 0), what.transformation.into()),
+            Event::ImagesCrafted(crafted) => {
+                let victim = u32::from(crafted.victim) + 1;
+                ((victim, u32::from(crafted.spec) + 1), crafted.first.into())
             }
+            Event::ImagesScored(scored) => ((u32::from(scored.judge) + 1, source(scored)), {
+                let how = u64::from(scored.transformation) << 16 | u64::from(scored.repeat);
+                how << 32 | u64::from(scored.first)
+            }),
             Event::SearchStarted(_)
+            | Event::AttackStarted(_)
+            | Event::AttackTrainer(_)
             | Event::RunStarted(_)
             | Event::ImportStarted(_)
             | Event::AttemptStarted(_)
@@ -131,4 +147,11 @@ impl Digest {
         }
         Hash(*hash.finalize().as_bytes())
     }
+}
+
+/// A number for what crafted the images: 0 if they are clean.
+fn source(scored: &ImagesScored) -> u32 {
+    scored.source.map_or(0, |crafting| {
+        (u32::from(crafting.victim) << 16 | u32::from(crafting.spec)).saturating_add(1)
+    })
 }

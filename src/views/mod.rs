@@ -11,6 +11,7 @@
 //! | `jobs` | how searches and runs begin |
 //! | `imports` | imports: aside until they are complete, then the same rows |
 //! | `studies` | studies: invisible until they are complete |
+//! | `attacks` | attacks: images crafted and judged, packed a micro-batch a row |
 //! | `agent` | what searches learned, folded with every recorded digest checked |
 //! | `ahead` | reading the log in one thread while another folds |
 //! | `database` | SQLite set up our way: strict, with our functions, read-only for queries |
@@ -28,6 +29,7 @@ mod agent;
 mod ahead;
 mod appender;
 mod arguments;
+mod attacks;
 mod database;
 mod error;
 mod files;
