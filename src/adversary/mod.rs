@@ -11,9 +11,10 @@
 //! numbers: with a whole step nothing is ever rounded, and |X' - X| <= eps holds exactly.
 
 pub mod craft;
+pub mod job;
 pub mod linear;
 pub mod pack;
-//pub mod protocol;
+pub mod protocol;
 pub mod rank;
 pub mod sampling;
 pub mod spec;
