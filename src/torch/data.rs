@@ -180,11 +180,13 @@ impl DeviceImages {
 }
 
 impl Preprocessing {
-    fn apply(&self, pixels: &Tensor) -> Result<Tensor, TorchError> {
-        let mut images = pixels.f_to_kind(tch::Kind::Float)?;
-        let _ = images.f_sub_(&self.subtract)?;
-        let _ = images.f_mul_(&self.multiply)?;
-        Ok(images)
+    /// What a network sees of `pixels` (0 to 255). It can be differentiated by them.
+    ///
+    /// # Errors
+    /// [`TorchError`] from libtorch.
+    pub fn apply(&self, pixels: &Tensor) -> Result<Tensor, TorchError> {
+        let images = pixels.f_to_kind(tch::Kind::Float)?;
+        Ok(images.f_sub(&self.subtract)?.f_mul(&self.multiply)?)
     }
 }
 
