@@ -16,20 +16,44 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("data", &["chance"]),
     ("agent", &["arch", "chance", "config", "events"]),
     ("lab", &["agent", "arch", "chance", "config", "events"]),
+    ("adversary", &["chance", "events"]),
     ("plot", &[]),
     ("import", &["agent", "arch", "config", "events"]),
-    ("trainer", &["arch", "chance", "config", "events"]),
-    ("torch", &["arch", "chance", "config", "data", "trainer"]),
-    ("views", &["agent", "arch", "config", "events", "log"]),
+    ("trainer", &["adversary", "arch", "chance", "config", "events"]),
+    ("torch", &["adversary", "arch", "chance", "config", "data", "trainer"]),
+    ("views", &["adversary", "agent", "arch", "config", "events", "log"]),
     (
         "engine",
-        &["agent", "arch", "chance", "config", "data", "events", "import", "log", "trainer"],
+        &[
+            "adversary",
+            "agent",
+            "arch",
+            "chance",
+            "config",
+            "data",
+            "events",
+            "import",
+            "log",
+            "trainer",
+        ],
     ),
     (
         "cli",
         &[
-            "agent", "arch", "config", "data", "engine", "events", "import", "lab", "log", "plot",
-            "trainer", "views", "chance",
+            "adversary",
+            "agent",
+            "arch",
+            "config",
+            "data",
+            "engine",
+            "events",
+            "import",
+            "lab",
+            "log",
+            "plot",
+            "trainer",
+            "views",
+            "chance",
         ],
     ),
 ];
@@ -53,7 +77,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
 ];
 
 /// These do no IO and read no clock.
-const PURE: &[&str] = &["arch", "events", "agent", "config", "chance", "import", "lab", "plot"];
+const PURE: &[&str] =
+    &["adversary", "arch", "events", "agent", "config", "chance", "import", "lab", "plot"];
 const IMPURE: &[&str] =
     &["std::fs", "std::net", "std::process", "std::env", "Instant::now", "std::thread"];
 

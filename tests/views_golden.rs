@@ -177,6 +177,7 @@ fn samples() -> Vec<(Scope, Event)> {
     .chain(study_samples().map(|event| (Scope::Store, event)))
     .chain(run_samples().map(|event| (Scope::Run(2), event)))
     .chain(series_samples().map(|event| (search, event)))
+    .chain(attack_samples().map(|event| (Scope::Attack(4), event)))
     .collect()
 }
 
@@ -280,6 +281,114 @@ fn series_samples() -> [Event; 2] {
     let (trial, search, repetition, of, epochs, restarts) = (9, 3, 2, 17, 20, 1);
     let reused = TrialReused { trial, search, repetition, of, outcome, epochs, restarts };
     [joined.into(), reused.into()]
+}
+
+fn attack_samples() -> [Event; 9] {
+    let data = AttackData {
+        name: "mnist".into(),
+        content: hash(8),
+        channels: 1,
+        side: 28,
+        classes: 10,
+        images: 10_000,
+    };
+    let started = AttackStarted {
+        name: "dusk".into(),
+        protocol: "kurakin2017".into(),
+        seed: u64::MAX,
+        chance: "qtrail-chance-1".into(),
+        data,
+        folder: "/data/mnist".into(),
+        pool: hash(9),
+        images: 1_000,
+        pool_parts: 2,
+        batch: 64,
+        victims: 3,
+        specifications: 12,
+        transformations: 40,
+        to_craft: 36_000,
+        to_score: 1_440_000,
+        config: hash(3),
+        config_parts: 2,
+        threads: 8,
+        program: "qtrail 0.1.0".into(),
+    };
+    let member = |trial| TrialOf { scope: Scope::Search(3), trial };
+    let victim = AttackVictim {
+        victim: 2,
+        what: Victim::Ensemble { name: "best".into(), members: vec![member(17), member(40)] },
+        label: "best".into(),
+        architecture: net().to_string(),
+        weights: vec![hash(4), hash(10)],
+    };
+    let specified = AttackSpecified {
+        spec: 7,
+        method: "least-likely".into(),
+        eps: 16,
+        hash: hash(11),
+        text: "method = \"least-likely\"\neps = 16\n".into(),
+    };
+    let transformation = AttackTransformation {
+        transformation: 30,
+        name: "noise".into(),
+        parameter: 0.5,
+        repeats: 3,
+        random: true,
+        text: "name = \"noise\"\n".into(),
+    };
+    let crafted = CraftedImage {
+        target: 9,
+        linf: 16,
+        l2: 96.5,
+        changed: 700,
+        zero_gradient: 84,
+        loss_before: 0.125,
+        loss_after: 20.25,
+    };
+    let crafted = ImagesCrafted {
+        victim: 2,
+        spec: 7,
+        first: 960,
+        iterations: 20,
+        artifact: hash(12),
+        images: vec![crafted, CraftedImage { target: 1, ..crafted }],
+    };
+    let scored = ScoredImage {
+        rank: 3,
+        top1: 9,
+        p_top1: 0.75,
+        p_true: 0.0625,
+        target_rank: 1,
+        flags: ScoredImage::DROPPED,
+    };
+    let scored = ImagesScored {
+        judge: 1,
+        source: Some(Crafting { victim: 2, spec: 7 }),
+        transformation: 30,
+        repeat: 2,
+        first: 960,
+        images: vec![scored, ScoredImage { rank: ScoredImage::NONE, flags: 1, ..scored }],
+    };
+    let part = PoolPart { first: 500, indices: vec![9_999, 0], labels: vec![7, 300] };
+    let trainer = AttackTrainer {
+        device: "cuda:1".into(),
+        threads: 8,
+        trainer: "qtrail-torch 0.1.0".into(),
+        library: "libtorch 2.11.0".into(),
+        isa: "AVX512".into(),
+        host: "lab".into(),
+    };
+    [
+        started.into(),
+        victim.into(),
+        specified.into(),
+        transformation.into(),
+        crafted.into(),
+        scored.into(),
+        AttackFinished { crafted: 36_000, scored: 1_440_000 }.into(),
+        part.into(),
+        trainer.into(),
+    ]
 }
 
 fn import_samples() -> [Event; 4] {

@@ -7,11 +7,11 @@ mod torch;
 use std::process::ExitCode;
 
 // What the trainer uses of the library, under the names that it has there.
-use qtrail::{arch, chance, config, data, trainer};
+use qtrail::{adversary, arch, chance, config, data, trainer};
 use torch::serve::{PROGRAM, serve};
 
 const HELP: &str = "\
-Trains networks for qtrail, which starts it by itself.
+Trains and attacks networks for qtrail, which starts it by itself.
 
 usage: qtrail-torch [--help | --version]
 

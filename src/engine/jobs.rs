@@ -24,7 +24,7 @@ pub struct Entry {
     pub imported: Option<Hash>,
 }
 
-/// All searches and runs of a log, and how often each artifact is referred to.
+/// All searches, runs and attacks of a log, and how often each artifact is referred to.
 #[derive(Debug, Clone, Default)]
 pub struct Index {
     entries: BTreeMap<Scope, Entry>,
@@ -59,9 +59,11 @@ impl Index {
             entry.last = recorded.position;
             match &recorded.event {
                 Event::SearchStarted(started) => entry.name.clone_from(&started.name),
-                Event::SearchFinished(_) | Event::RunFinished(_) | Event::ImportFinished(_) => {
-                    entry.finished = true;
-                }
+                Event::AttackStarted(started) => entry.name.clone_from(&started.name),
+                Event::SearchFinished(_)
+                | Event::RunFinished(_)
+                | Event::ImportFinished(_)
+                | Event::AttackFinished(_) => entry.finished = true,
                 Event::ScheduleExtended(_) => entry.finished = false,
                 _ => {}
             }
@@ -86,6 +88,9 @@ impl Index {
                     *self.references.entry(artifact).or_default() += 1;
                 }
             }
+            Event::ImagesCrafted(crafted) => {
+                *self.references.entry(crafted.artifact).or_default() += 1;
+            }
             Event::ArtifactReleased(released) => {
                 let count = self.references.entry(released.artifact).or_default();
                 *count = count.saturating_sub(1);
@@ -94,13 +99,13 @@ impl Index {
         }
     }
 
-    /// The searches and runs, by scope.
+    /// The searches, runs and attacks, by scope.
     #[must_use]
     pub fn entries(&self) -> &BTreeMap<Scope, Entry> {
         &self.entries
     }
 
-    /// How often an artifact is referred to.
+    /// How many events refer to an artifact.
     #[must_use]
     pub fn references(&self, artifact: Hash) -> u32 {
         self.references.get(&artifact).copied().unwrap_or(0)
@@ -125,6 +130,16 @@ impl Index {
             _ => 0,
         });
         Scope::Run(numbers.max().unwrap_or(0) + 1)
+    }
+
+    /// The scope of the next attack.
+    #[must_use]
+    pub fn next_attack(&self) -> Scope {
+        let numbers = self.entries.keys().map(|scope| match scope {
+            Scope::Attack(number) => *number,
+            _ => 0,
+        });
+        Scope::Attack(numbers.max().unwrap_or(0) + 1)
     }
 
     /// The search or run called `name`: `s1`, `r1`, or the name it was given.

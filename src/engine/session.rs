@@ -442,11 +442,12 @@ impl Session {
     }
 }
 
-/// Name of the lock of a search or run.
+/// Name of the lock of a search, run or attack.
 #[must_use]
 pub fn lock_name(scope: Scope) -> String {
     match scope {
         Scope::Run(_) => format!("run-{scope}"),
+        Scope::Attack(_) => format!("attack-{scope}"),
         _ => format!("search-{scope}"),
     }
 }

@@ -1,11 +1,12 @@
 //! The logical digest: equal for two runs of the same search, however often interrupted.
 //!
-//! BLAKE3 over the logical events of one search or run, each cleared of everything that tells of
+//! BLAKE3 over the logical events of one search, run or attack, each cleared of everything that tells of
 //! the machine, sorted by logical key. Events of an attempt count only for the attempt that ended
 //! the trial, and for those it went on from, up to the epoch after which it did.
 
 use std::collections::HashMap;
 
+use super::attacks::ImagesScored;
 use super::codec::{CodecError, Recorded, fields};
 use super::ids::{Hash, Scope};
 use super::kinds::Event;
@@ -120,8 +121,24 @@ impl Digest {
             // A search whose schedule was extended is finished more than once.
             Event::SearchFinished(finished) => ((u32::MAX, u32::MAX), finished.episodes.into()),
             Event::ScheduleExtended(added) => ((u32::MAX, u32::MAX), added.phase.into()),
-            Event::RunFinished(_) | Event::ImportFinished(_) => ((u32::MAX, u32::MAX), 0),
+            Event::RunFinished(_) | Event::ImportFinished(_) | Event::AttackFinished(_) => {
+                ((u32::MAX, u32::MAX), 0)
+            }
+            Event::PoolPart(part) => ((0, 0), part.first.into()),
+            Event::AttackVictim(victim) => ((0, 0), victim.victim.into()),
+            Event::AttackSpecified(specified) => ((0, 0), specified.spec.into()),
+            Event::AttackTransformation(what) => ((0, 0), what.transformation.into()),
+            Event::ImagesCrafted(crafted) => {
+                let victim = u32::from(crafted.victim) + 1;
+                ((victim, u32::from(crafted.spec) + 1), crafted.first.into())
+            }
+            Event::ImagesScored(scored) => ((u32::from(scored.judge) + 1, source(scored)), {
+                let how = u64::from(scored.transformation) << 16 | u64::from(scored.repeat);
+                how << 32 | u64::from(scored.first)
+            }),
             Event::SearchStarted(_)
+            | Event::AttackStarted(_)
+            | Event::AttackTrainer(_)
             | Event::RunStarted(_)
             | Event::ImportStarted(_)
             | Event::ForkStarted(_)
@@ -170,4 +187,11 @@ impl Digest {
         }
         Hash(*hash.finalize().as_bytes())
     }
+}
+
+/// A number for what crafted the images: 0 if they are clean.
+fn source(scored: &ImagesScored) -> u32 {
+    scored.source.map_or(0, |crafting| {
+        (u32::from(crafting.victim) << 16 | u32::from(crafting.spec)).saturating_add(1)
+    })
 }

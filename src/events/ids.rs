@@ -16,6 +16,8 @@ pub enum Scope {
     Search(u32),
     /// A training run outside any search, numbered from 1 in its store: `r1`.
     Run(u32),
+    /// An attack on models, numbered from 1 in its store: `a1`.
+    Attack(u32),
 }
 
 impl fmt::Display for Scope {
@@ -24,6 +26,7 @@ impl fmt::Display for Scope {
             Self::Store => f.write_str("store"),
             Self::Search(number) => write!(f, "s{number}"),
             Self::Run(number) => write!(f, "r{number}"),
+            Self::Attack(number) => write!(f, "a{number}"),
         }
     }
 }
@@ -31,13 +34,15 @@ impl fmt::Display for Scope {
 impl std::str::FromStr for Scope {
     type Err = ();
 
-    /// Reads `s1` and `r1`.
+    /// Reads `s1`, `r1` and `a1`.
     fn from_str(text: &str) -> Result<Self, ()> {
         let number = |rest: &str| rest.parse().ok().filter(|&number: &u32| number > 0).ok_or(());
         if let Some(rest) = text.strip_prefix('s') {
             number(rest).map(Self::Search)
         } else if let Some(rest) = text.strip_prefix('r') {
             number(rest).map(Self::Run)
+        } else if let Some(rest) = text.strip_prefix('a') {
+            number(rest).map(Self::Attack)
         } else {
             Err(())
         }

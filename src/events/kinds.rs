@@ -6,6 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::attacks::{
+    AttackFinished, AttackSpecified, AttackStarted, AttackTrainer, AttackTransformation,
+    AttackVictim, ImagesCrafted, ImagesScored, PoolPart,
+};
 use super::forks::{ForkFinished, ForkStarted, Inherited, ScheduleExtended};
 use super::ids::Hash;
 use super::imports::{ImportFinished, ImportStarted, ImportedQ, ImportedRow};
@@ -104,6 +108,15 @@ kinds! {
     26 StudyRow "study-row" version 1 Operational,
     27 StudyFinished "study-finished" version 1 Operational,
     28 ScheduleExtended "schedule-extended" version 1 Logical,
+    30 AttackStarted "attack-started" version 1 Logical,
+    31 AttackVictim "attack-victim" version 1 Logical,
+    32 AttackSpecified "attack-specified" version 1 Logical,
+    33 AttackTransformation "attack-transformation" version 1 Logical,
+    34 ImagesCrafted "images-crafted" version 1 Logical,
+    35 ImagesScored "images-scored" version 1 Logical,
+    36 AttackFinished "attack-finished" version 1 Logical,
+    37 PoolPart "pool-part" version 1 Logical,
+    38 AttackTrainer "attack-trainer" version 1 Operational,
     40 PredictionsRecorded "predictions-recorded" version 1 Logical,
     41 RunModel "run-model" version 1 Logical,
     42 CheckpointKept "checkpoint-kept" version 1 Operational,
@@ -491,6 +504,8 @@ impl Event {
             Self::AttemptStarted(fields) => fields.host.clear(),
             Self::Resumed(fields) => fields.host.clear(),
             Self::ImportedRow(fields) => fields.machine.clear(),
+            Self::AttackStarted(fields) => fields.folder.clear(),
+            Self::AttackTrainer(fields) => fields.host.clear(),
             _ => {}
         }
         self
@@ -543,6 +558,16 @@ impl Event {
             Self::ImportedRow(fields) => {
                 fields.machine.clear();
                 fields.time_finished = 0.0;
+            }
+            Self::AttackStarted(fields) => {
+                fields.name.clear();
+                fields.program.clear();
+                fields.folder.clear();
+                fields.threads = 0;
+            }
+            Self::AttackVictim(fields) => {
+                fields.label.clear();
+                fields.what.clear();
             }
             _ => {}
         }

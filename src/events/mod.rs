@@ -1,9 +1,10 @@
 //! Facts: what can be recorded, and its bytes.
 //!
-//! [`kinds`], [`runs`], [`imports`], [`forks`], [`series`] and [`studies`] say what there is, [`codec`] turns it into payloads, [`frame`] seals
+//! [`kinds`], [`runs`], [`imports`], [`forks`], [`series`], [`studies`] and [`attacks`] say what there is, [`codec`] turns it into payloads, [`frame`] seals
 //! payloads into a chain, [`digest`] says whether two searches are the same, [`lines`] carries a
 //! log as text. This module knows neither where frames live nor what follows from a fact.
 
+pub mod attacks;
 pub mod codec;
 pub mod digest;
 pub mod forks;
@@ -17,6 +18,7 @@ pub mod series;
 pub mod studies;
 mod upcast;
 
+pub use attacks::*;
 pub use codec::Recorded;
 pub use forks::*;
 pub use ids::{Hash, Scope};

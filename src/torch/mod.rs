@@ -13,12 +13,14 @@
 #![allow(unreachable_pub, reason = "written as the modules of the library are")]
 
 pub mod adam;
+pub mod attack;
 pub mod augment;
 pub mod checkpoint;
 pub mod data;
 pub mod device;
 pub mod masks;
 pub mod memory;
+pub mod model;
 pub mod network;
 pub mod optimiser;
 pub mod parameters;

@@ -65,6 +65,14 @@ impl Network {
         Ok(Self { steps, parameters: plan.build(device)? })
     }
 
+    /// The same network for evaluation alone, computing in `kind`.
+    ///
+    /// # Errors
+    /// [`TorchError`] if there is no memory for it.
+    pub fn frozen(self, kind: tch::Kind) -> Result<Self, TorchError> {
+        Ok(Self { parameters: self.parameters.frozen(kind)?, ..self })
+    }
+
     /// The weights.
     #[must_use]
     pub fn parameters(&self) -> &Parameters {

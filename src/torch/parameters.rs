@@ -266,6 +266,48 @@ impl Parameters {
         Ok(Tensor::f_cat(&parts, 0)?)
     }
 
+    /// Takes over the values of a weights file that [`Parameters::save`] wrote for the same network.
+    ///
+    /// # Errors
+    /// [`TorchError`] if it cannot be read, or belongs to another network.
+    pub fn load(&self, path: &Path) -> Result<(), TorchError> {
+        let fail = |source: Box<dyn std::error::Error + Send + Sync>| {
+            let (action, path) = ("read", path.to_owned());
+            TorchError::File { action, path, source }
+        };
+        let bytes = std::fs::read(path).map_err(|error| fail(error.into()))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|error| fail(error.into()))?;
+        if file.len() != self.slots.len() {
+            let (found, expected) = (file.len(), self.slots.len());
+            return Err(fail(format!("it has {found} tensors, the network {expected}").into()));
+        }
+        let _guard = tch::no_grad_guard();
+        for (slot, leaf) in self.slots.iter().zip(&self.leaves) {
+            let view = file.tensor(&slot.name).map_err(|error| fail(error.into()))?;
+            let same = view.shape().iter().map(|&n| length(n)).eq(slot.shape.iter().copied());
+            if view.dtype() != Dtype::F32 || !same {
+                let name = &slot.name;
+                return Err(fail(format!("{name} is not what the network has").into()));
+            }
+            let value = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+            let values: Vec<f32> = view.data().chunks_exact(4).map(value).collect();
+            let values = Tensor::f_from_slice(&values)?.f_view(slot.shape.as_slice())?;
+            leaf.shallow_clone().f_copy_(&values)?;
+        }
+        Ok(())
+    }
+
+    /// The same values in `kind`, for evaluation alone: nothing is differentiated by them.
+    ///
+    /// # Errors
+    /// [`TorchError`] if there is no memory for it.
+    pub fn frozen(mut self, kind: Kind) -> Result<Self, TorchError> {
+        self.buffer = self.buffer.f_to_kind(kind)?;
+        let leaf = |slot: &Slot| Ok(slot.of(&self.buffer)?.f_detach()?);
+        self.leaves = self.slots.iter().map(leaf).collect::<Result<_, TorchError>>()?;
+        Ok(self)
+    }
+
     /// Writes `values`, a snapshot or the buffer itself, as safetensors to `path`.
     ///
     /// The bytes follow from names, shapes and values alone.

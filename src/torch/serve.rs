@@ -14,11 +14,15 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use super::attack;
 use super::data::DeviceData;
+use super::model::Models;
 use super::reporter::{Heartbeat, Lines, Place};
 use super::training::{Outcome, train};
 use super::{TorchError, device, memory, speaks_of_memory};
-use crate::trainer::protocol::{Answer, FailedReason, Hello, PROTOCOL, Request, TrainRequest};
+use crate::trainer::protocol::{
+    Answer, CraftRequest, FailedReason, Hello, PROTOCOL, Request, ScoreRequest, TrainRequest,
+};
 
 /// Name and version of this program.
 pub const PROGRAM: &str = concat!("qtrail-torch ", env!("CARGO_PKG_VERSION"));
@@ -78,11 +82,17 @@ fn leave() -> ! {
 }
 
 fn answer_all(requests: &Receiver<Vec<u8>>, lines: &Lines) {
-    let mut trainer = Trainer { data: None, lines: lines.clone() };
+    let mut trainer = Trainer { data: None, models: Models::default(), lines: lines.clone() };
     for line in requests {
         let answer = match serde_json::from_slice(&line) {
             Ok(Request::Hello { .. }) => Answer::Hello(hello()),
             Ok(Request::Train(request)) => trainer.answer(&request),
+            Ok(Request::Craft(request)) => {
+                trainer.work(request.id, |trainer, place| trainer.craft(&request, place))
+            }
+            Ok(Request::Score(request)) => {
+                trainer.work(request.id, |trainer, place| trainer.score(&request, place))
+            }
             Err(error) => {
                 Answer::Error { id: id_of(&line), message: format!("no request: {error}") }
             }
@@ -115,6 +125,8 @@ fn hello() -> Hello {
 struct Trainer {
     /// The last data set; most often the next one too.
     data: Option<DeviceData>,
+    /// Models that were attacked or judged by.
+    models: Models,
     lines: Lines,
 }
 
@@ -143,9 +155,42 @@ impl Trainer {
         }
     }
 
+    /// Answers what is no training: whatever goes wrong says nothing about an architecture.
+    fn work(
+        &mut self,
+        id: u64,
+        work: impl FnOnce(&mut Self, &Place) -> Result<Answer, TorchError>,
+    ) -> Answer {
+        let place = Arc::new(Place::default());
+        let beat = Heartbeat::start(id, Arc::clone(&place), self.lines.clone());
+        let result = catch_unwind(AssertUnwindSafe(|| work(self, &place)));
+        drop(beat); // before the last line
+        match result {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => Answer::Error { id, message: error.to_string() },
+            Err(panic) => {
+                let message = format!("a bug: {}", panic_message(&*panic));
+                Answer::Error { id, message }
+            }
+        }
+    }
+
+    fn craft(&mut self, request: &CraftRequest, place: &Place) -> Result<Answer, TorchError> {
+        set_threads(request.threads);
+        let device = device::named(&request.device)?;
+        let model = self.models.get(&request.model, request.dtype, device, &mut self.data)?;
+        attack::craft(request, model, device, place).map(Answer::Crafted)
+    }
+
+    fn score(&mut self, request: &ScoreRequest, place: &Place) -> Result<Answer, TorchError> {
+        set_threads(request.threads);
+        let device = device::named(&request.device)?;
+        let model = self.models.get(&request.model, request.dtype, device, &mut self.data)?;
+        attack::score(request, model, device, place).map(Answer::Scored)
+    }
+
     fn train(&mut self, request: &TrainRequest, place: &Place) -> Result<Outcome, TorchError> {
-        let threads = if request.threads == 0 { device::physical_cores() } else { request.threads };
-        tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+        set_threads(request.threads);
         let device = device::named(&request.device)?;
         let kept = match self.data.take() {
             Some(data) if data.is(&request.data, device)? => data,
@@ -160,6 +205,11 @@ impl Trainer {
             }
         })
     }
+}
+
+fn set_threads(wanted: u32) {
+    let threads = if wanted == 0 { device::physical_cores() } else { wanted };
+    tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
 }
 
 fn too_large(id: u64, message: String) -> Answer {

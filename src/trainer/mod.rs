@@ -4,6 +4,7 @@
 //! lines over pipes ([`protocol`], `schema/trainer.md`). Nothing a trainer says is trusted, and
 //! nothing here touches the log: answers are handed to the engine, which records them.
 
+pub mod attack;
 pub mod fake;
 pub mod locate;
 pub mod process;

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::attack::{
+    CraftRequest, CraftedAnswer, Member, ModelRequest, NetworkRequest, ScoreRequest, ScoredAnswer,
+};
 use crate::arch::Architecture;
 use crate::config::recipe::Recipe;
 pub use crate::config::recipe::WeightsOf;
@@ -28,6 +31,10 @@ pub enum Request {
     },
     /// Train a network.
     Train(Box<TrainRequest>),
+    /// Craft images against a model.
+    Craft(Box<CraftRequest>),
+    /// Judge images by a model.
+    Score(Box<ScoreRequest>),
 }
 
 /// Train this architecture with this recipe and seed on this data set.
@@ -146,6 +153,10 @@ pub enum Answer {
     },
     /// Training ended well.
     Finished(FinishedAnswer),
+    /// Images were crafted.
+    Crafted(CraftedAnswer),
+    /// Images were judged.
+    Scored(ScoredAnswer),
     /// This architecture cannot be trained: a fact about the architecture.
     Failed {
         /// The request's id.

@@ -8,14 +8,13 @@ use std::collections::HashMap;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params};
 
-use super::ViewError;
 use super::agent::Agent;
 use super::forks;
 use super::imports::{self, Turn};
 use super::jobs::{config_part, configured, read_config, run_started, search_started};
 use super::rows::Rows;
 use super::runs::{carry, predictions_recorded, run_model};
-use super::{expressed, series, studies};
+use super::{ViewError, attacks, expressed, series, studies};
 use crate::arch::{Architecture, Layer};
 use crate::config::recipe::WeightsOf;
 use crate::events::frame::Position;
@@ -76,6 +75,10 @@ impl Folder {
     }
 
     fn event(&mut self, db: &Connection, recorded: &Recorded) -> Result<(), ViewError> {
+        if let Scope::Attack(attack) = recorded.scope {
+            attacks::fold(db, recorded, attack)?;
+            return note(db, recorded, None, None, Some(attack));
+        }
         // What is known as a search or run by now is no unfinished import.
         let known = recorded.scope == Scope::Store || self.jobs.contains_key(&recorded.scope);
         let turn = match known {
@@ -87,10 +90,7 @@ impl Folder {
             Turn::Waits => (None, None),
             Turn::Closes(waited) => (Some(self.complete(db, recorded, &waited)?), None),
         };
-        let sql = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)";
-        let kind = recorded.event.kind().number;
-        let position = number(recorded.position.0);
-        run(db, sql, (position, kind, job, trial, episode(&recorded.event), recorded.at))
+        note(db, recorded, job, trial, None)
     }
 
     /// Takes in an import or a fork that is complete.
@@ -232,6 +232,15 @@ impl Folder {
             Event::StudyStarted(_) | Event::StudyRow(_) | Event::StudyFinished(_) => {
                 Err(impossible(about.recorded, "studies belong to the store"))
             }
+            Event::AttackStarted(_)
+            | Event::AttackVictim(_)
+            | Event::AttackSpecified(_)
+            | Event::AttackTransformation(_)
+            | Event::PoolPart(_)
+            | Event::ImagesCrafted(_)
+            | Event::ImagesScored(_)
+            | Event::AttackFinished(_)
+            | Event::AttackTrainer(_) => Err(impossible(about.recorded, "it is of no attack")),
             Event::EpisodeSampled(_)
             | Event::TrialPlanned(_)
             | Event::AttemptStarted(_)
@@ -402,6 +411,20 @@ impl Folder {
     }
 }
 
+/// That it happened.
+fn note(
+    db: &Connection,
+    recorded: &Recorded,
+    job: Option<JobId>,
+    trial: Option<TrialId>,
+    attack: Option<u32>,
+) -> Result<(), ViewError> {
+    let sql = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let kind = recorded.event.kind().number;
+    let position = number(recorded.position.0);
+    run(db, sql, (position, kind, job, attack, trial, episode(&recorded.event), recorded.at))
+}
+
 /// The id of an architecture, new or known.
 pub(super) fn architecture_id(
     db: &Connection,
@@ -546,7 +569,7 @@ pub(super) fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn count(count: usize) -> i64 {
+pub(super) fn count(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

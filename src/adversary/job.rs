@@ -1,0 +1,409 @@
+//! An attack as it is carried out: what is recorded, and which step is next. Pure.
+//!
+//! A step is one atomic batch of the log, about one micro-batch: crafting it after all
+//! specifications (with what the victim itself makes of the untransformed images), or judging it.
+//! What is missing is decided from what is recorded alone, so an attack that was killed anywhere
+//! goes on at the micro-batch.
+
+use std::collections::BTreeMap;
+
+use super::protocol::{Repeated, Settings};
+use super::spec::AttackSpec;
+use super::sweep::{self, Chain};
+use crate::events::{
+    AttackFinished, AttackSpecified, AttackStarted, AttackTrainer, AttackTransformation,
+    AttackVictim, ConfigPart, Crafting, Event, Hash, ImagesCrafted, ImagesScored, PoolPart,
+};
+
+/// One step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// Craft a micro-batch against a victim, after all specifications.
+    Craft {
+        /// The victim.
+        victim: u16,
+        /// Place of the first image in the pool.
+        first: u32,
+    },
+    /// What a model makes of its own images, crafted after one specification (or clean), after all
+    /// transformations.
+    Own {
+        /// The victim, and judge.
+        victim: u16,
+        /// The specification; `None`: clean images.
+        spec: Option<u16>,
+        /// Place of the first image in the pool.
+        first: u32,
+    },
+    /// What a model makes of images that were crafted against another one.
+    Cross {
+        /// The judge.
+        judge: u16,
+        /// The other one.
+        victim: u16,
+        /// Place of the first image in the pool.
+        first: u32,
+    },
+}
+
+/// A history of an attack that cannot have happened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{event} cannot follow what came before: {why}")]
+pub struct Impossible {
+    /// Name of the kind.
+    pub event: &'static str,
+    /// The rule it breaks.
+    pub why: String,
+}
+
+/// The state of an attack, folded from its events.
+#[derive(Debug, Default)]
+pub struct Attack {
+    started: Option<AttackStarted>,
+    config: String,
+    pool: Vec<u32>,
+    labels: Vec<u16>,
+    victims: Vec<AttackVictim>,
+    specified: u16,
+    transformed: u16,
+    plan: Option<Plan>,
+    /// Events of each step that are recorded.
+    recorded: BTreeMap<Step, u32>,
+    trainer: Option<AttackTrainer>,
+    crafted: u64,
+    scored: u64,
+    finished: bool,
+}
+
+/// What follows from the settings.
+#[derive(Debug)]
+pub struct Plan {
+    /// The settings.
+    pub settings: Settings,
+    /// The attacks by number.
+    pub specs: Vec<AttackSpec>,
+    /// How they share gradients.
+    pub chains: Vec<Chain>,
+    /// The transformations by number.
+    pub transforms: Vec<Repeated>,
+    /// All steps, in order.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// The plan of an attack on so many images.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    pub fn new(settings: Settings, images: u32) -> Result<Self, String> {
+        settings.check().map_err(|error| error.to_string())?;
+        let transforms = settings.transforms().map_err(|error| error.to_string())?;
+        let specs = settings.specs();
+        let chains = sweep::plan(&specs);
+        let mut plan = Self { settings, specs, chains, transforms, steps: Vec::new() };
+        plan.steps = plan.all_steps(images);
+        Ok(plan)
+    }
+
+    fn all_steps(&self, images: u32) -> Vec<Step> {
+        let victims = 0..u16::try_from(self.settings.victims.len()).unwrap_or(u16::MAX);
+        let specs = u16::try_from(self.specs.len()).unwrap_or(u16::MAX);
+        let firsts = || (0..images).step_by(usize::from(self.settings.batch.max(1)));
+        let mut steps = Vec::new();
+        for victim in victims.clone() {
+            for first in firsts() {
+                steps.push(Step::Craft { victim, first });
+                let sources = std::iter::once(None).chain((0..specs).map(Some));
+                let own = sources.map(|spec| Step::Own { victim, spec, first });
+                steps.extend(own.filter(|step| self.events(*step) > 0));
+            }
+        }
+        for judge in victims.clone() {
+            for victim in victims.clone().filter(|&victim| victim != judge) {
+                steps.extend(firsts().map(|first| Step::Cross { judge, victim, first }));
+            }
+        }
+        steps
+    }
+
+    /// The transformations of a step, by number, without the identity: with their repetitions.
+    pub fn copies(&self, step: Step) -> impl Iterator<Item = (u16, u16)> + '_ {
+        let undergoes = move |transform: &Repeated| match step {
+            Step::Own { spec, first, .. } => {
+                let spec = spec.and_then(|spec| self.specs.get(usize::from(spec)));
+                self.settings.undergoes(spec, first, &*transform.transform)
+            }
+            _ => false,
+        };
+        let numbered = self.transforms.iter().zip(0_u16..).skip(1);
+        let some = numbered.filter(move |(transform, _)| undergoes(transform));
+        some.flat_map(|(transform, number)| (0..transform.repeats).map(move |r| (number, r)))
+    }
+
+    /// Events that a step records.
+    #[must_use]
+    pub fn events(&self, step: Step) -> u32 {
+        let specs = u32::try_from(self.specs.len()).unwrap_or(u32::MAX);
+        match step {
+            Step::Craft { .. } => 2 * specs + 1,
+            Step::Own { .. } => u32::try_from(self.copies(step).count()).unwrap_or(u32::MAX),
+            Step::Cross { .. } => specs,
+        }
+    }
+
+    /// What a step costs an image, about, in forward passes.
+    #[must_use]
+    pub fn cost(&self, step: Step) -> u32 {
+        match step {
+            // A gradient is two and a half of them.
+            Step::Craft { .. } => sweep::gradients(&self.chains) * 5 / 2 + self.events(step) / 2,
+            _ => self.events(step),
+        }
+    }
+
+    /// Images of the micro-batch at `first`.
+    #[must_use]
+    pub fn length(&self, first: u32, images: u32) -> u32 {
+        u32::from(self.settings.batch).min(images.saturating_sub(first))
+    }
+
+    /// Images that will be crafted, and scores that will be recorded.
+    #[must_use]
+    pub fn totals(&self, images: u32) -> (u64, u64) {
+        let (mut craft, mut score) = (0, 0);
+        let specs = self.specs.len() as u64;
+        for &step in &self.steps {
+            let (Step::Craft { first, .. } | Step::Own { first, .. } | Step::Cross { first, .. }) =
+                step;
+            let length = u64::from(self.length(first, images));
+            let crafted = if matches!(step, Step::Craft { .. }) { specs } else { 0 };
+            craft += length * crafted;
+            score += length * (u64::from(self.events(step)) - crafted);
+        }
+        (craft, score)
+    }
+}
+
+impl Attack {
+    /// Takes in one recorded event of the attack.
+    ///
+    /// # Errors
+    /// [`Impossible`] if it cannot follow what came before; the state is then undefined.
+    pub fn apply(&mut self, event: &Event) -> Result<(), Impossible> {
+        let refused = |why: &str| Err(Impossible { event: event.kind().name, why: why.to_owned() });
+        if let Event::AttackStarted(started) = event {
+            if self.started.is_some() {
+                return refused("the attack has begun already");
+            }
+            self.started = Some(started.clone());
+            return self.open_when_complete(event);
+        }
+        if self.started.is_none() {
+            return refused("the attack has not begun");
+        }
+        match (event, self.plan.is_some()) {
+            (Event::ConfigPart(ConfigPart { text, .. }), false) => self.config.push_str(text),
+            (Event::PoolPart(PoolPart { first, indices, labels }), false) => {
+                if *first as usize != self.pool.len() || indices.len() != labels.len() {
+                    return refused("the pool has a gap");
+                }
+                self.pool.extend(indices);
+                self.labels.extend(labels);
+            }
+            (Event::AttackVictim(victim), false) => {
+                if usize::from(victim.victim) != self.victims.len() {
+                    return refused("victims are numbered without gaps");
+                }
+                self.victims.push(victim.clone());
+            }
+            (Event::AttackSpecified(_), false) => self.specified += 1,
+            (Event::AttackTransformation(_), false) => self.transformed += 1,
+            (Event::ImagesCrafted(crafted), true) => self.take_crafted(event, crafted)?,
+            (Event::ImagesScored(scored), true) => self.take_scored(event, scored)?,
+            (Event::AttackTrainer(trainer), true) => self.trainer = Some(trainer.clone()),
+            (Event::Resumed(_), true) => {}
+            (Event::AttackFinished(_), true) if self.next().is_none() => self.finished = true,
+            _ => return refused("it is not the time for it"),
+        }
+        self.open_when_complete(event)
+    }
+
+    fn open_when_complete(&mut self, event: &Event) -> Result<(), Impossible> {
+        let Some(started) = self.started.as_ref().filter(|_| self.plan.is_none()) else {
+            return Ok(());
+        };
+        let complete = Hash::of(self.config.as_bytes()) == started.config
+            && self.pool.len() == started.images as usize
+            && self.victims.len() == usize::from(started.victims)
+            && self.specified == started.specifications
+            && self.transformed == started.transformations;
+        if !complete {
+            return Ok(());
+        }
+        let refused = |why: String| Impossible { event: event.kind().name, why };
+        let settings = Settings::read(&self.config).map_err(|error| refused(error.to_string()))?;
+        let plan = Plan::new(settings, started.images).map_err(refused)?;
+        let counts = (plan.specs.len(), plan.transforms.len(), plan.settings.victims.len());
+        let announced =
+            (self.specified.into(), self.transformed.into(), usize::from(started.victims));
+        if counts != announced || plan.settings.batch != started.batch {
+            return Err(refused("the settings say something else".to_owned()));
+        }
+        self.plan = Some(plan);
+        Ok(())
+    }
+
+    fn take_crafted(&mut self, event: &Event, crafted: &ImagesCrafted) -> Result<(), Impossible> {
+        let step = Step::Craft { victim: crafted.victim, first: crafted.first };
+        self.crafted += crafted.images.len() as u64;
+        self.count(event, step, crafted.images.len())
+    }
+
+    fn take_scored(&mut self, event: &Event, scored: &ImagesScored) -> Result<(), Impossible> {
+        let ImagesScored { judge, source, transformation, first, .. } = *scored;
+        let step = match (source, transformation) {
+            (Some(Crafting { victim, .. }), 0) if victim != judge => {
+                Step::Cross { judge, victim, first }
+            }
+            (_, 0) => Step::Craft { victim: judge, first },
+            (Some(Crafting { victim, .. }), _) if victim != judge => {
+                let why = "images are transformed for their own victim alone".to_owned();
+                return Err(Impossible { event: event.kind().name, why });
+            }
+            (source, _) => {
+                Step::Own { victim: judge, spec: source.map(|source| source.spec), first }
+            }
+        };
+        self.scored += scored.images.len() as u64;
+        self.count(event, step, scored.images.len())
+    }
+
+    fn count(&mut self, event: &Event, step: Step, images: usize) -> Result<(), Impossible> {
+        let refused = |why: &str| Err(Impossible { event: event.kind().name, why: why.to_owned() });
+        let (Step::Craft { first, .. } | Step::Own { first, .. } | Step::Cross { first, .. }) =
+            step;
+        let Some(plan) = &self.plan else { return refused("the attack is not open") };
+        if plan.length(first, self.images()) as usize != images {
+            return refused("a micro-batch has another number of images");
+        }
+        let most = plan.events(step);
+        let recorded = self.recorded.entry(step).or_default();
+        *recorded += 1;
+        if *recorded > most { refused("the step is recorded already") } else { Ok(()) }
+    }
+
+    /// The first step that is missing; `None` if there is none.
+    #[must_use]
+    pub fn next(&self) -> Option<Step> {
+        let plan = self.plan.as_ref()?;
+        plan.steps.iter().copied().find(|step| !self.is_done(*step))
+    }
+
+    /// Whether a step is recorded.
+    #[must_use]
+    pub fn is_done(&self, step: Step) -> bool {
+        let events = self.plan.as_ref().map_or(0, |plan| plan.events(step));
+        self.recorded.get(&step).is_some_and(|&recorded| recorded >= events)
+    }
+
+    /// What closes it.
+    #[must_use]
+    pub fn closing(&self) -> AttackFinished {
+        AttackFinished { crafted: self.crafted, scored: self.scored }
+    }
+
+    /// The plan, once all that belongs to the beginning is recorded.
+    #[must_use]
+    pub fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+
+    /// How it began.
+    #[must_use]
+    pub fn started(&self) -> Option<&AttackStarted> {
+        self.started.as_ref()
+    }
+
+    /// The models by number.
+    #[must_use]
+    pub fn victims(&self) -> &[AttackVictim] {
+        &self.victims
+    }
+
+    /// Indices of its images within the test part, in drawn order.
+    #[must_use]
+    pub fn pool(&self) -> &[u32] {
+        &self.pool
+    }
+
+    /// True classes of its images, in the order of the pool.
+    #[must_use]
+    pub fn labels(&self) -> &[u16] {
+        &self.labels
+    }
+
+    /// Images in the pool.
+    #[must_use]
+    pub fn images(&self) -> u32 {
+        u32::try_from(self.pool.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Who worked on it last.
+    #[must_use]
+    pub fn trainer(&self) -> Option<&AttackTrainer> {
+        self.trainer.as_ref()
+    }
+
+    /// Whether nothing is left to do.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Forward passes done and to be done in all, about.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        let Some(plan) = &self.plan else { return (0, 0) };
+        let (mut done, mut all) = (0, 0);
+        for &step in &plan.steps {
+            let (Step::Craft { first, .. } | Step::Own { first, .. } | Step::Cross { first, .. }) =
+                step;
+            let cost = u64::from(plan.cost(step)) * u64::from(plan.length(first, self.images()));
+            all += cost;
+            done += if self.is_done(step) { cost } else { 0 };
+        }
+        (done, all)
+    }
+}
+
+/// The events after the first with which an attack begins: pool, victims, attacks,
+/// transformations.
+#[must_use]
+pub fn opening(plan: &Plan, pool: &[(u32, u16)], victims: Vec<AttackVictim>) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (part, number) in pool.chunks(PoolPart::IMAGES).zip(0_u32..) {
+        let first = number * u32::try_from(PoolPart::IMAGES).unwrap_or(u32::MAX);
+        let (indices, labels) = part.iter().copied().unzip();
+        events.push(PoolPart { first, indices, labels }.into());
+    }
+    events.extend(victims.into_iter().map(Event::from));
+    for (spec, number) in plan.specs.iter().zip(0..) {
+        let text = spec.text();
+        let (method, eps) = (spec.method.name().to_owned(), spec.eps.into());
+        let hash = Hash::of(text.as_bytes());
+        events.push(AttackSpecified { spec: number, method, eps, hash, text }.into());
+    }
+    for (repeated, number) in plan.transforms.iter().zip(0..) {
+        let transform = &*repeated.transform;
+        let event = AttackTransformation {
+            transformation: number,
+            name: transform.name().to_owned(),
+            parameter: transform.parameter(),
+            repeats: repeated.repeats,
+            random: transform.is_random(),
+            text: super::transform::text(transform),
+        };
+        events.push(event.into());
+    }
+    events
+}

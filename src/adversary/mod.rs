@@ -1,0 +1,34 @@
+//! Adversarial evaluation (Kurakin, Goodfellow and Bengio 2017): attacks, transformations and what
+//! is made of their results. Pure.
+//!
+//! [`spec`] says exactly what an attack does, [`sweep`] shares gradients between attacks of several
+//! sizes, [`craft`] is the arithmetic of a step on whole pixel values, over anything that is a
+//! [`Classifier`]. [`rank`] turns logits into facts, [`pack`] keeps crafted images small,
+//! [`transform`] is what happens to an image on its way to a model, [`protocol`] puts all of it
+//! together, [`job`] says what is left to do. [`sampling`] draws the samples of the result tables,
+//! [`destruction`] has their rates and intervals, [`comparison`] two attacks on the same images.
+//!
+//! Pixel values are bytes, 0 to 255, and so is the size of an attack, `eps`. Iterates are whole
+//! numbers: with a whole step nothing is ever rounded, and |X' - X| <= eps holds exactly.
+
+pub mod comparison;
+pub mod craft;
+pub mod destruction;
+pub mod job;
+pub mod linear;
+pub mod pack;
+pub mod protocol;
+pub mod rank;
+pub mod sampling;
+pub mod spec;
+pub mod sweep;
+pub mod transform;
+
+/// A model that tells logits and the gradient of its loss.
+pub trait Classifier {
+    /// The logits of an image.
+    fn logits(&self, image: &[u8]) -> Vec<f64>;
+
+    /// The gradient of the cross-entropy of `label` by each value of the image.
+    fn gradient(&self, image: &[u8], label: usize) -> Vec<f64>;
+}

@@ -1,0 +1,209 @@
+//! Models as attacks see them: from pixels (0 to 255) to logits, one network or several, always in
+//! evaluation mode. Nothing is ever differentiated by their weights.
+
+use tch::{CModule, Device, Kind, Tensor};
+
+use super::TorchError;
+use super::data::DeviceData;
+use super::network::{Mode, Network};
+use super::preprocess::Preprocessing;
+use crate::adversary::spec::Dtype;
+use crate::arch::shape::Map;
+use crate::trainer::protocol::{Member, ModelRequest, NetworkRequest};
+
+/// Models kept at a time.
+const KEPT: usize = 32;
+
+/// A model on a device.
+#[derive(Debug)]
+pub struct Model {
+    members: Vec<Net>,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Net {
+    /// One that a trainer left.
+    Own { network: Network, preprocessing: Preprocessing },
+    /// A TorchScript file.
+    Script(CModule),
+}
+
+/// Models that were asked for; most often the next request is about one of them.
+#[derive(Debug, Default)]
+pub struct Models {
+    kept: Vec<(ModelRequest, Dtype, Device, Model)>,
+}
+
+impl Models {
+    /// The model of a request. `data` is the last data set; another one takes its place if the
+    /// model needs its statistics.
+    ///
+    /// # Errors
+    /// [`TorchError`] if there is no such model, or its images are others.
+    pub fn get(
+        &mut self,
+        request: &ModelRequest,
+        dtype: Dtype,
+        device: Device,
+        data: &mut Option<DeviceData>,
+    ) -> Result<&Model, TorchError> {
+        let same = |(known, kind, place, _): &(ModelRequest, Dtype, Device, Model)| {
+            known == request && *kind == dtype && *place == device
+        };
+        let index = match self.kept.iter().position(same) {
+            Some(index) => index,
+            None => {
+                if self.kept.len() >= KEPT {
+                    self.kept.remove(0);
+                }
+                let model = Model::load(request, dtype, device, data)?;
+                self.kept.push((request.clone(), dtype, device, model));
+                self.kept.len() - 1
+            }
+        };
+        Ok(&self.kept[index].3)
+    }
+}
+
+impl Model {
+    /// Reads a model onto a device.
+    ///
+    /// # Errors
+    /// [`TorchError`] if there is no such model, or its images are others.
+    pub fn load(
+        request: &ModelRequest,
+        dtype: Dtype,
+        device: Device,
+        data: &mut Option<DeviceData>,
+    ) -> Result<Self, TorchError> {
+        if request.members.is_empty() {
+            return Err(TorchError::Request("a model has at least one member".into()));
+        }
+        let kind = match dtype {
+            Dtype::F32 => Kind::Float,
+            Dtype::Bf16 => Kind::BFloat16,
+        };
+        let shape = Map { channels: request.channels, side: request.side };
+        let mut members = Vec::new();
+        for member in &request.members {
+            members.push(match member {
+                Member::Network(network) => own(network, shape, kind, device, data)?,
+                Member::Torchscript { file } => {
+                    let fail = |error: tch::TchError| {
+                        let reason = super::first_line(&error);
+                        let file = file.display();
+                        TorchError::Request(format!("{file} is no TorchScript model: {reason}"))
+                    };
+                    let mut module = CModule::load_on_device(file, device).map_err(fail)?;
+                    module.f_set_eval().map_err(fail)?;
+                    module.to(device, kind, false);
+                    for (_, parameter) in module.named_parameters().map_err(fail)? {
+                        let _ = parameter.f_set_requires_grad(false)?;
+                    }
+                    Net::Script(module)
+                }
+            });
+        }
+        let model = Self { members, kind };
+        model.try_out(shape, device)?;
+        Ok(model)
+    }
+
+    /// A model that gives no logits, or ones that follow from chance, is refused.
+    fn try_out(&self, shape: Map, device: Device) -> Result<(), TorchError> {
+        let _guard = tch::no_grad_guard();
+        let size = [2, shape.channels.into(), shape.side.into(), shape.side.into()];
+        let grey = Tensor::f_full(size, 128.0, (Kind::Float, device))?;
+        let first = self.logits(&grey)?;
+        if self.members.iter().any(|member| matches!(member, Net::Script(_))) {
+            let again = self.logits(&grey)?;
+            if !first.f_equal(&again)? {
+                let why = "the model says something else each time: dropout or batch statistics \
+                           are at work in it; save it in evaluation mode";
+                return Err(TorchError::Request(why.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The logits of `pixels` (count x channels x side x side, f32, 0 to 255): count x classes,
+    /// f32. Can be differentiated by the pixels.
+    ///
+    /// Of several members it is the logarithm of the mean probability: logsumexp over the members
+    /// of their log-probabilities, less log(members).
+    ///
+    /// # Errors
+    /// [`TorchError`] from libtorch, or if a model does not give what it should.
+    pub fn logits(&self, pixels: &Tensor) -> Result<Tensor, TorchError> {
+        let mut all = Vec::with_capacity(self.members.len());
+        for member in &self.members {
+            let logits = member.forward(pixels, self.kind)?.f_to_kind(Kind::Float)?;
+            if logits.dim() != 2 || logits.size()[0] != pixels.size()[0] || logits.size()[1] < 2 {
+                let (size, images) = (logits.size(), pixels.size()[0]);
+                return Err(TorchError::Request(format!(
+                    "the model gives {size:?} for {images} images, not images x classes"
+                )));
+            }
+            all.push(logits);
+        }
+        if let [_] = all[..] {
+            return Ok(all.remove(0));
+        }
+        let classes = all[0].size()[1];
+        if all.iter().any(|logits| logits.size()[1] != classes) {
+            return Err(TorchError::Request("the members have different classes".into()));
+        }
+        let logs = all.iter().map(|logits| logits.f_log_softmax(1, Kind::Float));
+        let logs = logs.collect::<Result<Vec<_>, _>>()?;
+        let sum = Tensor::f_stack(&logs, 0)?.f_logsumexp(&[0_i64][..], false)?;
+        Ok(sum.f_sub_scalar((logs.len() as f64).ln())?)
+    }
+}
+
+impl Net {
+    fn forward(&self, pixels: &Tensor, kind: Kind) -> Result<Tensor, TorchError> {
+        match self {
+            Self::Own { network, preprocessing } => {
+                let images = preprocessing.apply(pixels)?.f_to_kind(kind)?;
+                network.forward(&images, Mode::Evaluate)
+            }
+            Self::Script(module) => {
+                let images = pixels.f_to_kind(kind)?;
+                module.forward_ts(&[images]).map_err(|error| {
+                    // What TorchScript says ends with the reason; its trace comes first.
+                    let text = error.to_string();
+                    let lines = text.lines().filter(|line| line.contains("Error:"));
+                    let reason = lines.last().unwrap_or("it fails").trim().to_owned();
+                    let size = pixels.size();
+                    TorchError::Request(format!("the model does not take {size:?}: {reason}"))
+                })
+            }
+        }
+    }
+}
+
+fn own(
+    request: &NetworkRequest,
+    shape: Map,
+    kind: Kind,
+    device: Device,
+    data: &mut Option<DeviceData>,
+) -> Result<Net, TorchError> {
+    let kept = match data.take() {
+        Some(kept) if kept.is(&request.data, device)? => kept,
+        // The old one is gone before the new one needs its memory.
+        _ => DeviceData::load(&request.data, device)?,
+    };
+    let data = data.insert(kept);
+    if data.shape != shape {
+        let (found, expected) = (shape, data.shape);
+        let message = format!("the images are {found:?}, the network was trained on {expected:?}");
+        return Err(TorchError::Request(message));
+    }
+    let recipe = &request.recipe;
+    let network = Network::new(&request.architecture, shape, recipe, 0, device)?;
+    network.parameters().load(&request.weights)?;
+    let preprocessing = data.preprocessing(recipe.preprocess)?;
+    Ok(Net::Own { network: network.frozen(kind)?, preprocessing })
+}
