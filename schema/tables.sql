@@ -102,6 +102,8 @@ CREATE TABLE episode (
 -- Whatever is counted, summed or ordered by epsilon is found here without the rows themselves.
 CREATE INDEX episode_epsilon
   ON episode (job, epsilon, reward, duplicate, failed, architecture);
+-- Which architectures were sampled, in their own order: counting them needs no sorting.
+CREATE INDEX episode_architecture ON episode (architecture, job);
 CREATE UNIQUE INDEX episode_experience ON episode (job, experience) WHERE experience IS NOT NULL;
 
 -- Trainings.
@@ -138,6 +140,8 @@ CREATE TABLE trial (
 ) STRICT;
 -- For those who ask by its name, as result tables have it.
 CREATE INDEX trial_label ON trial ('t' || id);
+-- For those who ask for the best, or for small ones among the good.
+CREATE INDEX trial_accuracy ON trial (accuracy, params);
 
 -- Tries at trials, each on one trainer.
 CREATE TABLE attempt (
@@ -314,6 +318,12 @@ CREATE TABLE args (
 ) STRICT;
 INSERT INTO args VALUES (100, 100);
 
+-- What SQLite is to think of sizes, whatever they are: it then finds the same way in every store.
+ANALYZE sqlite_schema;
+INSERT INTO sqlite_stat1 VALUES
+  ('architecture', 'sqlite_autoindex_architecture_1', '100000 1'),
+  ('episode', 'episode_architecture', '150000 2 1');
+
 ---------------------------------------------------------------------------- result tables
 
 -- table searches: Which searches and training runs are in the store, and how far are they?
@@ -348,16 +358,17 @@ SELECT
   e.epsilon AS epsilon, -- share of random actions
   e.duplicate AS duplicate, -- 1 if it was known in this search and answered from memory
   e.failed AS failed, -- 1 if training failed
-  't' || t.id AS trial, -- [id] the training that answered it
+  (SELECT 't' || id FROM trial WHERE job = e.job AND ordinal = e.ordinal)
+    AS trial, -- [id] the training that answered it
   a.depth AS depth, -- layers without softmax
-  t.params AS params, -- weights and biases
+  (SELECT params FROM trial WHERE job = e.job AND ordinal = e.ordinal)
+    AS params, -- weights and biases
   e.phase AS phase, -- of the schedule, from 0
   j.label AS search, -- [id] its search
   strftime('%Y-%m-%d %H:%M:%S', e.recorded_at / 1000, 'unixepoch') AS sampled -- UTC
 FROM episode e
 JOIN job j ON j.id = e.job
-JOIN architecture a ON a.id = e.architecture
-LEFT JOIN trial t ON t.job = e.job AND t.ordinal = e.ordinal;
+JOIN architecture a ON a.id = e.architecture;
 
 -- table trials: How did each training end?
 -- order: trial

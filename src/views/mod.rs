@@ -13,11 +13,13 @@
 //! | `imports` | imports: aside until they are complete, then the same rows |
 //! | `studies` | studies: invisible until they are complete |
 //! | `agent` | what searches learned, folded with every recorded digest checked |
+//! | `mind` | a Q-table and its memory, learning what is on record |
 //! | `ahead` | reading the log in one thread while another folds |
 //! | `database` | SQLite set up our way: strict, with our functions, read-only for queries |
 //! | `guard` | what queries may not do, and how long they may take |
 //! | `files` | the file names: schema hash and generation, never reused |
 //! | `model` | [`ReadModel`]: one file, its stamp, and applying events to it |
+//! | `build` | a model from nothing, in a file aside that gets its name when it is complete |
 //! | `appender` | [`Appender`]: keeps the model current behind a process that records |
 //! | `query` | [`open`]: a model that shows the whole log, or says why it does not |
 //! | `select` | rows of a table: filter, order, columns, limits |
@@ -29,6 +31,7 @@ mod agent;
 mod ahead;
 mod appender;
 mod arguments;
+mod build;
 mod database;
 mod error;
 mod files;
@@ -36,6 +39,7 @@ mod fold;
 mod guard;
 mod imports;
 mod jobs;
+mod mind;
 mod model;
 mod query;
 mod reward;
