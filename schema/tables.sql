@@ -142,6 +142,9 @@ CREATE TABLE trial (
 CREATE INDEX trial_label ON trial ('t' || id);
 -- For those who ask for the best, or for small ones among the good.
 CREATE INDEX trial_accuracy ON trial (accuracy, params);
+-- The ranks of each search.
+CREATE INDEX trial_best ON trial (job, accuracy DESC, params, id)
+  WHERE status = 'trained' AND accuracy IS NOT NULL;
 
 -- Tries at trials, each on one trainer.
 CREATE TABLE attempt (
@@ -429,8 +432,13 @@ LEFT JOIN attempt a ON a.trial = e.trial AND a.attempt = e.attempt;
 -- order: search, rank
 -- limit: 10
 CREATE VIEW top AS
+WITH ranked AS (
+  SELECT id, row_number() OVER (PARTITION BY job ORDER BY accuracy DESC, params, id) AS rank
+  FROM trial
+  WHERE status = 'trained' AND accuracy IS NOT NULL
+)
 SELECT
-  row_number() OVER (PARTITION BY j.label ORDER BY t.accuracy DESC, t.params, t.id) AS rank, -- in its search; of equals the smaller model first
+  r.rank AS rank, -- in its search; of equals the smaller model first
   t.accuracy AS accuracy, -- validation accuracy
   a.text AS arch, -- what was trained
   t.params AS params, -- weights and biases
@@ -441,10 +449,10 @@ SELECT
   t.kept AS kept, -- 1 if its weights are kept
   't' || t.id AS trial, -- [id] its training
   j.label AS search -- [id] its search or run
-FROM trial t
+FROM ranked r
+JOIN trial t ON t.id = r.id
 JOIN job j ON j.id = t.job
-JOIN architecture a ON a.id = t.architecture
-WHERE t.status = 'trained' AND t.accuracy IS NOT NULL;
+JOIN architecture a ON a.id = t.architecture;
 
 -- table epsilon: Does the agent find better architectures the less it explores?
 -- order: search, -epsilon

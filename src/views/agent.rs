@@ -22,8 +22,8 @@ use crate::agent::space::{Action, Space, Trajectory};
 use crate::arch::Architecture;
 use crate::events::{Hash, Recorded, ReplayUpdated};
 
-/// Updates learned together: some hundred kilobytes, some milliseconds.
-const DUE_MAX: usize = 1_000;
+/// Updates learned together: some milliseconds.
+const DUE_MAX: usize = 300;
 
 /// The agent of one search.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::ahead::read_ahead;
+use super::ahead::{Ahead, read_ahead};
 use super::files::{Files, failed};
 use super::guard::{self, Meter};
 use super::model::read_stamp;
@@ -241,7 +241,8 @@ pub(super) fn read_and_apply(
 ) -> Result<Option<String>, ViewError> {
     let (stamp, foreign) = (model.stamp()?, model.foreign());
     std::thread::scope(|scope| {
-        for leg in read_ahead(scope, log, (stamp, target), foreign) {
+        let Ahead { legs, done } = read_ahead(scope, log, (stamp, target), foreign);
+        for leg in legs {
             let (events, head) = match leg {
                 Err(ViewError::Log(LogError::Busy(busy))) => return Ok(Some(busy.to_string())),
                 other => other?,
@@ -254,6 +255,7 @@ pub(super) fn read_and_apply(
                     return Ok(Some("another process is writing to the read model".to_owned()));
                 }
             }
+            let _ = done.send(events); // the reader may have ended
         }
         Ok(None)
     })
