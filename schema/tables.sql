@@ -109,6 +109,8 @@ CREATE TABLE episode (
 -- Whatever is counted, summed or ordered by epsilon is found here without the rows themselves.
 CREATE INDEX episode_epsilon
   ON episode (job, epsilon, reward, duplicate, failed, architecture, accuracy);
+-- Which architectures were sampled, in their own order: counting them needs no sorting.
+CREATE INDEX episode_architecture ON episode (architecture, job);
 CREATE UNIQUE INDEX episode_experience ON episode (job, experience) WHERE experience IS NOT NULL;
 
 -- Trainings.
@@ -148,6 +150,11 @@ CREATE TABLE trial (
 ) STRICT;
 -- For those who ask by its name, as result tables have it.
 CREATE INDEX trial_label ON trial ('t' || id);
+-- For those who ask for the best, or for small ones among the good.
+CREATE INDEX trial_accuracy ON trial (accuracy, params);
+-- The ranks of each search.
+CREATE INDEX trial_best ON trial (job, accuracy DESC, params, id)
+  WHERE status = 'trained' AND accuracy IS NOT NULL;
 
 -- Tries at trials, each on one trainer.
 CREATE TABLE attempt (
@@ -539,6 +546,12 @@ CREATE TABLE args (
 ) STRICT;
 INSERT INTO args VALUES (100, 100, 'average', '1,5', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'basic', 8);
 
+-- What SQLite is to think of sizes, whatever they are: it then finds the same way in every store.
+ANALYZE sqlite_schema;
+INSERT INTO sqlite_stat1 VALUES
+  ('architecture', 'sqlite_autoindex_architecture_1', '100000 1'),
+  ('episode', 'episode_architecture', '150000 2 1');
+
 ---------------------------------------------------------------------------- result tables
 
 -- table searches: Which searches and training runs are in the store, and how far are they?
@@ -578,17 +591,18 @@ SELECT
   e.epsilon AS epsilon, -- share of random actions
   e.duplicate AS duplicate, -- 1 if it was known in this search and answered from memory
   e.failed AS failed, -- 1 if training failed
-  't' || t.id AS trial, -- [id] the training that answered it
+  (SELECT 't' || id FROM trial WHERE job = e.job AND ordinal = e.ordinal)
+    AS trial, -- [id] the training that answered it
   a.depth AS depth, -- layers without softmax
-  t.params AS params, -- weights and biases
+  (SELECT params FROM trial WHERE job = e.job AND ordinal = e.ordinal)
+    AS params, -- weights and biases
   e.phase AS phase, -- of the schedule, from 0
   j.label AS search, -- [id] its search
   strftime('%Y-%m-%d %H:%M:%S', e.recorded_at / 1000, 'unixepoch') AS sampled, -- UTC
   e.inherited AS inherited -- in a fork: its episode in the search it was inherited from
 FROM episode e
 JOIN job j ON j.id = e.job
-JOIN architecture a ON a.id = e.architecture
-LEFT JOIN trial t ON t.job = e.job AND t.ordinal = e.ordinal;
+JOIN architecture a ON a.id = e.architecture;
 
 -- table trials: How did each training end?
 -- order: trial
@@ -696,30 +710,35 @@ WITH
       correct_of(1, c.images, j.images, j.ranks) * 1.0 / nullif(length(c.images) / 4, 0) AS adv
     FROM judged j JOIN common c ON c.job = j.job
     WHERE j.ranks IS NOT NULL
+  ),
+  ranked AS (
+    SELECT id, row_number() OVER (PARTITION BY job ORDER BY accuracy DESC, params, id) AS rank
+    FROM trial
+    WHERE status = 'trained' AND accuracy IS NOT NULL
   )
 SELECT
-  row_number() OVER (PARTITION BY j.label ORDER BY t.accuracy DESC, t.params, t.id) AS rank, -- in its search; of equals the smaller model first
+  r.rank AS rank, -- in its search; of equals the smaller model first
   t.accuracy AS accuracy, -- validation accuracy
   a.text AS arch, -- what was trained
   t.params AS params, -- weights and biases
   t.madds AS madds, -- multiplications with a weight for one image
   t.seconds AS seconds, -- of training
   t.epsilon AS epsilon, -- share of random actions when it was sampled
-  r.adv AS adv_accuracy, -- share of adversarial images still right (top-1); crafted against this very model after `--spec` (else basic, eps 8)
-  r.n AS adv_n, -- test images it is a share of: those judged by every attacked model of the search
-  CASE WHEN r.adv IS NOT NULL THEN r.adv > coalesce(max(r.adv) OVER (
-    PARTITION BY j.label, r.adv IS NULL ORDER BY t.accuracy DESC, r.adv DESC, t.id
+  o.adv AS adv_accuracy, -- share of adversarial images still right (top-1); crafted against this very model after `--spec` (else basic, eps 8)
+  o.n AS adv_n, -- test images it is a share of: those judged by every attacked model of the search
+  CASE WHEN o.adv IS NOT NULL THEN o.adv > coalesce(max(o.adv) OVER (
+    PARTITION BY j.label, o.adv IS NULL ORDER BY t.accuracy DESC, o.adv DESC, t.id
     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), -1)
   END AS front, -- 1 if no attacked model is at least as good in both accuracies
   a.depth AS depth, -- layers without softmax
   t.kept AS kept, -- 1 if its weights are kept
   't' || t.id AS trial, -- [id] its training
   j.label AS search -- [id] its search or run
-FROM trial t
+FROM ranked r
+JOIN trial t ON t.id = r.id
 JOIN job j ON j.id = t.job
 JOIN architecture a ON a.id = t.architecture
-LEFT JOIN robust r ON r.trial = t.id
-WHERE t.status = 'trained' AND t.accuracy IS NOT NULL;
+LEFT JOIN robust o ON o.trial = t.id;
 
 -- table epsilon: Does the agent find better architectures the less it explores?
 -- order: search, -epsilon

@@ -212,6 +212,8 @@ fn show_and_log() {
         ("show_search", &["show", "s1"]),
         ("show_name", &["show", "first", "--at", "60"]),
         ("show_trial", &["show", "t2"]),
+        ("show_trial_md", &["show", "t2", "--format", "md"]),
+        ("show_trial_json", &["show", "t2", "--format", "json"]),
         ("show_failed", &["--store", "store", "show", "t14"]),
         ("show_run", &["--store", "store", "show", "r1"]),
         ("show_episode", &["--store", "store", "show", "e3", "--search", "s2"]),

@@ -96,10 +96,7 @@ fn what_is_wrong_is_named_and_nothing_is_made() {
 #[test]
 fn a_killed_import_is_as_if_it_had_not_been() {
     let world = world();
-    let header = IMPORTED_LOG.lines().next().unwrap();
-    let row = IMPORTED_LOG.lines().nth(1).unwrap();
-    let many = format!("{header}\n{}", format!("{row}\n").repeat(6_000));
-    std::fs::write(world.path("many.csv"), many).unwrap();
+    many(&world);
     world.run("store", &["import", "metaqnn", "log.csv", "--name", "first"]).code(0);
     let whole = world.position("store");
     let mut child = world.start("store", &["import", "metaqnn", "many.csv"], "0");
@@ -116,6 +113,66 @@ fn a_killed_import_is_as_if_it_had_not_been() {
     world.run("store", &["import", "metaqnn", "many.csv"]).code(0).says("s3: 6000 rows");
     assert_eq!(csv(&world, &searches), "s1,7\ns3,6000\n");
     world.run("store", &["log", "verify"]).code(0);
+}
+
+/// Two at once: the second waits for the first, and then finds the file in the store.
+#[test]
+fn the_same_file_is_imported_once_though_two_begin() {
+    let world = world();
+    many(&world);
+    let mut first = world.start("store", &["import", "metaqnn", "many.csv"], "0");
+    while world.position("store") < 500 {
+        assert!(first.try_wait().unwrap().is_none(), "the import was too fast to be met");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let second = world.run("store", &["--wait", "120", "import", "metaqnn", "many.csv"]);
+    second.code(2).says("many.csv is in the store already: s1");
+    assert!(first.wait().unwrap().success());
+    assert_eq!(csv(&world, &["table", "searches", "--columns", "search"]), "s1\n");
+}
+
+/// Three at the same moment, none of which has recorded anything when the others look.
+#[test]
+fn of_three_that_begin_together_one_imports() {
+    let world = world();
+    many(&world);
+    let import = ["--wait", "120", "import", "metaqnn", "many.csv"];
+    let mut children: Vec<_> = (0..3).map(|_| world.start("store", &import, "0")).collect();
+    let ended: Vec<_> = children.iter_mut().map(|child| child.wait().unwrap().success()).collect();
+    assert_eq!(ended.iter().filter(|success| **success).count(), 1, "{ended:?}");
+    assert_eq!(csv(&world, &["sql", "select count(*) from import where job not null"]), "1\n");
+    world.run("store", &["log", "verify"]).code(0);
+}
+
+/// Killed at many moments, also between two syncs: nothing counts, and the log opens.
+#[test]
+fn wherever_an_import_is_killed_the_log_opens() {
+    let world = world();
+    many(&world);
+    for at in [1_u64, 300, 900, 1_700, 2_600] {
+        let mut child = world.start("store", &["import", "metaqnn", "many.csv"], "0");
+        let begun = if world.path("store/HEAD").exists() { world.position("store") } else { 0 };
+        while !world.path("store/HEAD").exists() || world.position("store") < begun + at {
+            assert!(child.try_wait().unwrap().is_none(), "the import was too fast to be killed");
+            std::thread::sleep(std::time::Duration::from_micros(300));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        world.run("store", &["log", "verify"]).code(0);
+        assert_eq!(csv(&world, &["sql", "select count(*) from episode"]), "0\n");
+        assert_eq!(csv(&world, &["table", "searches", "--columns", "search"]), "");
+    }
+    world.run("store", &["import", "metaqnn", "many.csv"]).code(0);
+    assert_eq!(csv(&world, &["sql", "select count(*) from episode"]), "6000\n");
+    world.run("store", &["log", "verify"]).code(0);
+}
+
+/// A file that takes a while.
+fn many(world: &World) {
+    let header = IMPORTED_LOG.lines().next().unwrap();
+    let row = IMPORTED_LOG.lines().nth(1).unwrap();
+    let many = format!("{header}\n{}", format!("{row}\n").repeat(6_000));
+    std::fs::write(world.path("many.csv"), many).unwrap();
 }
 
 #[test]

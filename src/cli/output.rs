@@ -253,6 +253,15 @@ impl Rows for Printer {
     }
 }
 
+/// An object of named values, exact.
+pub(super) fn json_object<N: AsRef<str>>(names: &[N], values: &[Value]) -> String {
+    let fields = names
+        .iter()
+        .zip(values)
+        .map(|(name, value)| format!("{}:{}", serde_json::Value::from(name.as_ref()), json(value)));
+    format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+}
+
 fn json(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),

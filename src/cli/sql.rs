@@ -51,9 +51,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let default = args.format.format.is_for_people().then_some(LIMIT);
     let limit = args.limit.or(default).filter(|&limit| limit > 0);
     let mut printer = Printer::new(args.format, unit);
-    answer.sql(statement, limit, &mut printer)?;
+    let more = answer.sql(statement, limit, &mut printer)?;
     let mut lines = Vec::new();
-    if limit == Some(printer.count()) {
+    if more {
         lines.push(format!("stopped after {} rows; --limit 0 prints all", printer.count()));
     }
     lines.push(footer(&answer));

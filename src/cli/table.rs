@@ -72,9 +72,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let select = select(&args.name, &args.rows, &answer)?;
     args.rows.parameters.set(&mut answer, &select)?;
     let mut printer = printer(args.format, &select);
-    answer.select(&select, &mut printer)?;
+    let more = answer.select(&select, &mut printer)?;
     let mut lines = args.rows.parameters.samples.notes(&answer, &select)?;
-    lines.extend(footers(&answer, &select, printer.count())?);
+    lines.extend(footers(&answer, &select, (printer.count(), more))?);
     let count = printer.finish(&lines).map_err(|error| CliError::output(&error))?;
     if count == 0 && args.rows.require {
         return Err(CliError::new(Exit::No, format!("{} has no such row", args.name)));
@@ -142,15 +142,14 @@ pub(super) fn printer(format: FormatArgs, select: &Select) -> Printer {
     }
 }
 
-/// What is said under the rows, of which `shown` were printed.
+/// What is said under the rows, of which `shown` were printed, and `more` or not.
 pub(super) fn footers(
     answer: &Answer,
     select: &Select,
-    shown: u64,
+    (shown, more): (u64, bool),
 ) -> Result<Vec<String>, CliError> {
     let mut lines = Vec::new();
-    let limit = select.limit.or(views::table(&select.table).and_then(|table| table.limit));
-    if limit == Some(shown) && answer.has_more(select)? {
+    if more {
         lines.push(format!("{shown} rows, and more; --limit and --offset"));
     }
     lines.extend(notes(answer, select)?);

@@ -69,13 +69,13 @@ fn print(
         select.limit = Some(own.map_or(room, |own| own.min(room)));
     }
     let mut kept = Kept::default();
-    answer.select(&select, &mut kept)?;
+    let more = answer.select(&select, &mut kept)?;
     // On a terminal the footer changes too.
     if terminal.is_none() && shown.as_ref() == Some(&kept) {
         return Ok(());
     }
     let mut lines = rows.parameters.samples.notes(&answer, &select)?;
-    lines.extend(footers(&answer, &select, kept.rows.len() as u64)?);
+    lines.extend(footers(&answer, &select, (kept.rows.len() as u64, more))?);
     let mut printer = printer(args.format, &select);
     let mut show = || {
         if terminal.is_some() {

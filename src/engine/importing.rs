@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::jobs::{Index, config_parts};
+use super::journal::Durable;
 use super::session::{Session, SessionError};
 use crate::agent::foreign::Keys;
 use crate::agent::space::Space;
@@ -101,8 +102,15 @@ impl Session {
         told: &mut dyn FnMut(u64),
     ) -> Result<Scope, SessionError> {
         self.refuse_known(&import)?;
-        // Whoever imports the same at the same time is waited for under its lock, and seen then.
         let (scope, lock): (Scope, NamedLock) = self.claim(Index::next_search)?;
+        // Whoever imports the same at the same time holds the lock of that search: it is waited
+        // for, outside of the log, which it needs; and then the file is known. What a killed import
+        // left is locked by nobody, and counts for nothing.
+        for other in self.index.unfinished_imports_of(import.started.content) {
+            self.journal.leave()?;
+            drop(self.lock(other)?);
+        }
+        self.catch_up()?;
         self.refuse_known(&import)?;
         let text = import.config.to_toml();
         let parts = config_parts(&text);
@@ -115,13 +123,13 @@ impl Session {
         for event in import.facts().chain([finished.into()]) {
             // The closing event comes last, in the last batch: all of it is there, or nothing.
             if batch.len() == BATCH_MAX {
-                done += self.record_batch(scope, &mut batch)?;
+                done += self.record_batch(scope, &mut batch, Durable::Soon)?;
                 told(done);
                 self.journal.make_way()?;
             }
             batch.push(event);
         }
-        done += self.record_batch(scope, &mut batch)?;
+        done += self.record_batch(scope, &mut batch, Durable::Now)?;
         told(done);
         drop(lock);
         Ok(scope)
@@ -141,9 +149,14 @@ impl Session {
         }
     }
 
-    fn record_batch(&mut self, scope: Scope, batch: &mut Vec<Event>) -> Result<u64, SessionError> {
+    fn record_batch(
+        &mut self,
+        scope: Scope,
+        batch: &mut Vec<Event>,
+        durable: Durable,
+    ) -> Result<u64, SessionError> {
         let index = &mut self.index;
-        self.journal.record(scope, batch, |foreign| index.push(foreign))?;
+        self.journal.put(scope, batch, durable, |foreign| index.push(foreign))?;
         let position = self.journal.position();
         let recorded = batch.len() as u64;
         for event in batch.drain(..) {

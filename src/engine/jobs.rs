@@ -159,6 +159,13 @@ impl Index {
         self.entries.iter().find(same).map(|(scope, _)| *scope)
     }
 
+    /// The imports of a file with this hash whose end was not seen.
+    #[must_use]
+    pub fn unfinished_imports_of(&self, content: Hash) -> Vec<Scope> {
+        let same = |(_, entry): &(&Scope, &Entry)| entry.imported == Some(content);
+        self.incomplete.iter().filter(same).map(|(scope, _)| *scope).collect()
+    }
+
     /// The unfinished search or run that was worked on last.
     #[must_use]
     pub fn newest_unfinished(&self) -> Option<Scope> {

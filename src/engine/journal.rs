@@ -20,7 +20,37 @@ pub trait SharedLog: EventLog {
     fn make_way(&mut self) -> Result<(), LogError> {
         Ok(())
     }
+
+    /// Lets other processes in, whether one is waiting or not: whoever waits for something else
+    /// does not hold the log meanwhile.
+    ///
+    /// # Errors
+    /// [`LogError`] if giving up the log fails.
+    fn leave(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    /// Appends a batch that need not be durable before the next one that is appended as usual.
+    ///
+    /// # Errors
+    /// As [`EventLog::append`].
+    fn append_relaxed(&mut self, expected: Head, frames: &[Frame]) -> Result<Head, LogError> {
+        self.append(expected, frames)
+    }
 }
+
+/// When a batch is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durable {
+    /// Once it is recorded.
+    Now,
+    /// With one of the next [`RELAXED_MAX`] at the latest. For what counts for nothing before a
+    /// closing event, which is recorded durably.
+    Soon,
+}
+
+/// Batches that are made durable together.
+pub const RELAXED_MAX: usize = 10;
 
 /// Sees every event once it is durable, in the order of the log.
 pub trait Observer {
@@ -57,6 +87,10 @@ pub struct Journal<L> {
     head: Head,
     clock: fn() -> i64,
     observer: Box<dyn Observer>,
+    /// Recorded, and not known to be durable: the observer has not seen them.
+    relaxed: Vec<Recorded>,
+    /// Batches in `relaxed`.
+    batches: usize,
 }
 
 impl<L> std::fmt::Debug for Journal<L> {
@@ -68,7 +102,8 @@ impl<L> std::fmt::Debug for Journal<L> {
 impl<L: SharedLog> Journal<L> {
     /// A journal over `log`, before its first event. `clock` tells milliseconds since 1970.
     pub fn new(log: L, clock: fn() -> i64, observer: Box<dyn Observer>) -> Self {
-        Self { log, head: Head::default(), clock, observer }
+        let (head, relaxed, batches) = (Head::default(), Vec::new(), 0);
+        Self { log, head, clock, observer, relaxed, batches }
     }
 
     /// Reads on to the end of the log, handing each new event to `fold`. Checks the chain.
@@ -130,6 +165,20 @@ impl<L: SharedLog> Journal<L> {
         &mut self,
         scope: Scope,
         events: &[Event],
+        fold: impl FnMut(&Recorded),
+    ) -> Result<(), JournalError> {
+        self.put(scope, events, Durable::Now, fold)
+    }
+
+    /// [`Journal::record`] of a batch that is durable when `durable` says.
+    ///
+    /// # Errors
+    /// As [`Journal::record`].
+    pub fn put(
+        &mut self,
+        scope: Scope,
+        events: &[Event],
+        durable: Durable,
         mut fold: impl FnMut(&Recorded),
     ) -> Result<(), JournalError> {
         let at = (self.clock)();
@@ -144,27 +193,53 @@ impl<L: SharedLog> Journal<L> {
                 frames.push(frame);
                 head = next;
             }
-            match self.log.append(self.head, &frames) {
+            let now = durable == Durable::Now || self.batches + 1 >= RELAXED_MAX;
+            let appended = match now {
+                true => self.log.append(self.head, &frames),
+                false => self.log.append_relaxed(self.head, &frames),
+            };
+            match appended {
                 Ok(appended) => {
                     let positions = self.head.position.0 + 1..;
-                    let recorded: Vec<Recorded> = events
-                        .iter()
-                        .zip(positions)
-                        .map(|(event, position)| Recorded {
-                            position: Position(position),
-                            at,
-                            scope,
-                            event: event.clone(),
-                        })
-                        .collect();
+                    let recorded = events.iter().zip(positions).map(|(event, position)| Recorded {
+                        position: Position(position),
+                        at,
+                        scope,
+                        event: event.clone(),
+                    });
+                    self.relaxed.extend(recorded);
+                    self.batches += 1;
                     self.head = appended;
-                    self.observer.recorded(&recorded, appended);
+                    if now {
+                        self.show_relaxed();
+                    }
                     return Ok(());
                 }
-                Err(LogError::Conflict { .. }) => self.catch_up(&mut fold)?,
+                Err(LogError::Conflict { .. }) => {
+                    // The log was given up in between, which makes all of it durable.
+                    self.show_relaxed();
+                    self.catch_up(&mut fold)?;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Shows the observer what is durable by now.
+    fn show_relaxed(&mut self) {
+        self.batches = 0;
+        let recorded = std::mem::take(&mut self.relaxed);
+        if !recorded.is_empty() {
+            self.observer.recorded(&recorded, self.head);
+        }
+    }
+
+    /// Lets other processes in, whether one is waiting or not.
+    ///
+    /// # Errors
+    /// [`JournalError::Log`] if giving up the log fails.
+    pub fn leave(&mut self) -> Result<(), JournalError> {
+        Ok(self.log.leave()?)
     }
 
     /// Lets another process in if one is waiting.
@@ -192,5 +267,13 @@ impl SharedLog for crate::log::MemoryLog {}
 impl SharedLog for crate::log::SledLog {
     fn make_way(&mut self) -> Result<(), LogError> {
         self.yield_if_wanted().map(drop)
+    }
+
+    fn leave(&mut self) -> Result<(), LogError> {
+        self.release()
+    }
+
+    fn append_relaxed(&mut self, expected: Head, frames: &[Frame]) -> Result<Head, LogError> {
+        self.append_unsynced(expected, frames)
     }
 }

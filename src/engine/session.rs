@@ -284,6 +284,8 @@ impl Session {
             let scope = next(&self.index);
             match once.named(&lock_name(scope)) {
                 Err(LogError::Busy(_)) if started.elapsed() < self.surroundings.options.wait => {
+                    // Outside of the log: the other one needs it to record that it begins.
+                    self.journal.leave()?;
                     std::thread::sleep(Duration::from_millis(10));
                 }
                 lock => {

@@ -214,7 +214,7 @@ fn own_name() -> String {
 }
 
 /// Whether no process of this id runs. A reused id only delays the cleaning.
-pub(super) fn has_ended(pid: i32) -> bool {
+pub(crate) fn has_ended(pid: i32) -> bool {
     rustix::process::Pid::from_raw(pid)
         .is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }

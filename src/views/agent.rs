@@ -4,47 +4,55 @@
 //! keeps every bit. The replay memory is the rewarded episodes in the order of their experiences;
 //! only those drawn are read.
 //!
-//! Recorded updates are learned some at a time, and only the digest after the last of them is
-//! compared: a Q-table that once was another does not become the same again. If they differ, the
-//! same updates are learned once more with every digest compared, to name the first that is wrong.
+//! Recorded updates are learned some at a time (`mind`), in a thread of their own where there are
+//! many.
 
-use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::ViewError;
-use super::fold::{JobId, cached, impossible, number, position, run};
+use super::fold::{JobId, cached, impossible, position, run};
 use super::jobs::read_config;
+use super::mind::{Lesson, Mind};
 use crate::agent::foreign::target;
 use crate::agent::qtable::QTable;
 use crate::agent::space::{Action, Space, Trajectory};
 use crate::arch::Architecture;
-use crate::config::learning::Learning;
-use crate::events::frame::Position;
 use crate::events::{Hash, Recorded, ReplayUpdated};
 
-/// Updates learned together: some hundred kilobytes.
-const DUE_MAX: usize = 1_000;
+/// Updates learned together: some milliseconds.
+const DUE_MAX: usize = 300;
 
 /// The agent of one search.
 #[derive(Debug)]
 pub(super) struct Agent {
-    space: Space,
-    init: f64,
-    q: QTable,
-    /// The Q-table as it is in the rows.
-    written: QTable,
-    /// Updates that are not learned yet.
-    due: Vec<(Position, ReplayUpdated)>,
+    space: Arc<Space>,
+    mind: Place,
+    /// What is to be learned next.
+    due: Vec<Lesson>,
+    /// Updates among them.
+    updates_due: usize,
+    /// Which experiences the mind knows, by index.
+    known: Vec<bool>,
     experiences: u32,
     replays: u32,
     digest: Option<Hash>,
     at: Option<i64>,
-    /// Experiences read so far, by index.
-    memory: HashMap<u32, (Trajectory, f64)>,
     changed: bool,
     /// Whether its rewards come out of an expression.
     expressed: bool,
+}
+
+/// Where a mind is.
+#[derive(Debug)]
+enum Place {
+    Here(Box<Mind>),
+    /// Learning in a thread.
+    Away(JoinHandle<Result<Box<Mind>, ViewError>>),
+    /// It was lost with an error.
+    Nowhere,
 }
 
 /// Finds the space of a search from its recorded configuration.
@@ -125,22 +133,20 @@ impl Agent {
             }
             None => None,
         };
-        let (written, due, memory, changed) = (q.clone(), Vec::new(), HashMap::new(), false);
-        let at = position;
+        let space = Arc::new(space);
         let sql = "SELECT expression IS NOT NULL FROM job WHERE id = ?";
         let expressed = cached(db, sql)?.query_row([job], |row| row.get(0))?;
         Ok(Self {
+            mind: Place::Here(Box::new(Mind::new(Arc::clone(&space), init, q))),
             space,
-            init,
-            q,
-            written,
-            due,
+            due: Vec::new(),
+            updates_due: 0,
+            known: Vec::new(),
             experiences,
             replays,
             digest,
-            at,
-            memory,
-            changed,
+            at: position,
+            changed: false,
             expressed,
         })
     }
@@ -167,11 +173,20 @@ impl Agent {
     ) -> Result<(), ViewError> {
         let outside = || impossible(recorded, format!("{architecture} is not in the state space"));
         let trajectory = self.space.trajectory(architecture).ok_or_else(outside)?;
-        self.memory.insert(index, (trajectory, reward));
+        self.know(index, trajectory, reward);
         Ok(())
     }
 
-    /// Takes in an update, to be learned before it is saved.
+    fn know(&mut self, index: u32, trajectory: Trajectory, reward: f64) {
+        let place = index as usize;
+        if self.known.len() <= place {
+            self.known.resize(place + 1, false);
+        }
+        self.known[place] = true;
+        self.due.push(Lesson::Experience { index, trajectory, reward });
+    }
+
+    /// Takes in an update, to be learned before the rows are written.
     pub(super) fn replay(
         &mut self,
         db: &Connection,
@@ -180,49 +195,43 @@ impl Agent {
         update: &ReplayUpdated,
     ) -> Result<(), ViewError> {
         for &draw in &update.draws {
+            if self.known.get(draw as usize) == Some(&true) {
+                continue;
+            }
             if draw >= self.experiences {
                 return Err(impossible(recorded, format!("draw {draw} is outside the memory")));
             }
-            if !self.memory.contains_key(&draw) {
-                let experience = self.read_experience(db, job, recorded, draw)?;
-                self.memory.insert(draw, experience);
-            }
+            let (trajectory, reward) = self.read_experience(db, job, recorded, draw)?;
+            self.know(draw, trajectory, reward);
         }
-        self.due.push((recorded.position, update.clone()));
+        self.due.push(Lesson::Update { position: recorded.position, update: update.clone() });
         self.replays += 1;
         (self.digest, self.at) = (Some(update.q), Some(position(recorded.position)));
         self.changed = true;
-        if self.due.len() < DUE_MAX { Ok(()) } else { self.learn() }
+        self.updates_due += 1;
+        if self.updates_due < DUE_MAX { Ok(()) } else { self.learn_aside() }
     }
 
-    /// Learns what is due, and compares.
-    fn learn(&mut self) -> Result<(), ViewError> {
+    /// The mind, once it has learned what it was given.
+    fn mind(&mut self) -> Result<Box<Mind>, ViewError> {
+        let lost = || {
+            let (path, found) = ("a thread".into(), "learning was interrupted".to_owned());
+            ViewError::Unusable { path, found }
+        };
+        match std::mem::replace(&mut self.mind, Place::Nowhere) {
+            Place::Here(mind) => Ok(mind),
+            Place::Away(thread) => thread.join().map_err(|_| lost())?,
+            Place::Nowhere => Err(lost()),
+        }
+    }
+
+    /// Learns what is due in a thread, while more is read.
+    fn learn_aside(&mut self) -> Result<(), ViewError> {
+        let mut mind = self.mind()?;
         let due = std::mem::take(&mut self.due);
-        let Some((_, last)) = due.last() else { return Ok(()) };
-        let before = self.q.clone();
-        due.iter().for_each(|(_, update)| self.learn_one(update));
-        if Hash(self.q.digest()) == last.q {
-            return Ok(());
-        }
-        self.q = before;
-        for (position, update) in due {
-            self.learn_one(&update);
-            let found = Hash(self.q.digest());
-            if found != update.q {
-                let (episode, recorded) = (update.episode, update.q);
-                return Err(ViewError::Digest { position, episode, recorded, found });
-            }
-        }
+        self.updates_due = 0;
+        self.mind = Place::Away(std::thread::spawn(move || mind.learn(due).map(|()| mind)));
         Ok(())
-    }
-
-    fn learn_one(&mut self, update: &ReplayUpdated) {
-        for (place, draw) in update.draws.iter().enumerate() {
-            let alpha = update.alpha * update.weight(place);
-            let with = Learning { alpha, gamma: update.gamma, init: self.init };
-            let (trajectory, reward) = &self.memory[draw];
-            self.q.learn(&self.space, trajectory, *reward, with);
-        }
     }
 
     fn read_experience(
@@ -251,16 +260,16 @@ impl Agent {
         if !std::mem::take(&mut self.changed) {
             return Ok(());
         }
-        self.learn()?;
+        let mut mind = self.mind()?;
+        self.updates_due = 0;
+        mind.learn(std::mem::take(&mut self.due))?;
         let mut update =
             cached(db, "UPDATE pair SET value = ?, updates = ? WHERE job = ? AND pair = ?")?;
-        for (pair, (value, updates)) in self.q.values().iter().zip(self.q.updates()).enumerate() {
-            let written = (self.written.values()[pair], self.written.updates()[pair]);
-            if (value.to_bits(), *updates) != (written.0.to_bits(), written.1) {
-                update.execute((value, updates, job, number(pair as u64)))?;
-            }
+        for (pair, value, updates) in mind.changes() {
+            update.execute((value, updates, job, pair))?;
         }
-        self.written.clone_from(&self.q);
+        mind.written();
+        self.mind = Place::Here(mind);
         let sql = "UPDATE job SET experiences = ?, replays = ?, q_digest = ?, q_position = ?
                    WHERE id = ?";
         let digest = self.digest.map(|hash| hash.to_string());

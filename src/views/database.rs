@@ -56,6 +56,44 @@ pub(super) fn open(path: &Path, wait: Duration) -> Result<Connection, ViewError>
     Ok(connection)
 }
 
+/// Opens an empty file that nobody else knows, and makes its tables, without the indices of
+/// [`create_indices`]. Nothing is synced, and what goes wrong cannot be taken back.
+pub(super) fn open_aside(path: &Path) -> Result<Connection, ViewError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "journal_mode", "OFF")?;
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    connection.pragma_update(None, "cache_size", -24_000)?;
+    set_up(&connection)?;
+    let (tables, _) = split_indices(TABLES_SQL);
+    create(&connection, &tables)?;
+    Ok(connection)
+}
+
+/// Makes the indices that only make questions faster.
+pub(super) fn create_indices(connection: &Connection) -> Result<(), ViewError> {
+    let (_, indices) = split_indices(TABLES_SQL);
+    Ok(connection.execute_batch(&indices)?)
+}
+
+/// A schema without its `CREATE INDEX` statements, and those. Unique ones are not among them: the
+/// fold asks by them.
+fn split_indices(sql: &str) -> (String, String) {
+    let (mut rest, mut indices) = (String::with_capacity(sql.len()), String::new());
+    let mut inside = false;
+    for line in sql.split_inclusive('\n') {
+        inside |= line.starts_with("CREATE INDEX ");
+        if inside {
+            indices.push_str(line)
+        } else {
+            rest.push_str(line)
+        }
+        inside &= !line.trim_end().ends_with(';');
+    }
+    (rest, indices)
+}
+
 /// Opens a file in a folder that cannot be written: nobody may be writing to it.
 pub(super) fn open_immutable(path: &Path) -> Result<Connection, ViewError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
@@ -89,7 +127,11 @@ pub(super) fn in_memory() -> Result<Connection, ViewError> {
 
 /// Creates all tables; inside a transaction of the caller, if there is one.
 pub(super) fn create_tables(connection: &Connection) -> Result<(), ViewError> {
-    connection.execute_batch(TABLES_SQL)?;
+    create(connection, TABLES_SQL)
+}
+
+fn create(connection: &Connection, sql: &str) -> Result<(), ViewError> {
+    connection.execute_batch(sql)?;
     let mut insert = connection.prepare("INSERT INTO kind VALUES (?, ?, ?)")?;
     for kind in KINDS {
         let class = match kind.class {

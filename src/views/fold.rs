@@ -19,8 +19,8 @@ use crate::arch::{Architecture, Layer};
 use crate::config::recipe::WeightsOf;
 use crate::events::frame::Position;
 use crate::events::{
-    AttemptLost, AttemptStarted, EpisodeSampled, EpochFinished, Event, ExperienceRecorded, Fit,
-    Outcome, PhaseEnded, Recorded, Scope, TrialFinished, TrialPlanned,
+    AttemptLost, AttemptStarted, EpisodeSampled, Event, ExperienceRecorded, Fit, Outcome,
+    PhaseEnded, Recorded, Scope, TrialFinished, TrialPlanned,
 };
 
 /// Counts changes of what the fold writes that the text of `schema/tables.sql` does not show.
@@ -57,8 +57,9 @@ impl Folder {
     /// Folds events in, in order. The caller has begun a transaction and knows that the first of
     /// them follows what is in the tables. After an error both the transaction and this must go.
     pub(super) fn fold(&mut self, db: &Connection, events: &[Recorded]) -> Result<(), ViewError> {
+        let mut insert = cached(db, "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)")?;
         for recorded in events {
-            self.event(db, recorded)?;
+            self.event(db, &mut insert, recorded)?;
         }
         self.rows.write(db)?;
         for (&job, agent) in &mut self.agents {
@@ -74,10 +75,15 @@ impl Folder {
         Ok(())
     }
 
-    fn event(&mut self, db: &Connection, recorded: &Recorded) -> Result<(), ViewError> {
+    fn event(
+        &mut self,
+        db: &Connection,
+        insert: &mut CachedStatement<'_>,
+        recorded: &Recorded,
+    ) -> Result<(), ViewError> {
         if let Scope::Attack(attack) = recorded.scope {
             attacks::fold(db, recorded, attack)?;
-            return note(db, recorded, None, None, Some(attack));
+            return note(insert, recorded, None, None, Some(attack));
         }
         // What is known as a search or run by now is no unfinished import.
         let known = recorded.scope == Scope::Store || self.jobs.contains_key(&recorded.scope);
@@ -90,7 +96,7 @@ impl Folder {
             Turn::Waits => (None, None),
             Turn::Closes(waited) => (Some(self.complete(db, recorded, &waited)?), None),
         };
-        note(db, recorded, job, trial, None)
+        note(insert, recorded, job, trial, None)
     }
 
     /// Takes in an import or a fork that is complete.
@@ -174,7 +180,10 @@ impl Folder {
                 about.trial = Some(self.trial_planned(db, about, job, planned)?);
             }
             Event::AttemptStarted(started) => self.attempt_started(db, about, job, started)?,
-            Event::EpochFinished(epoch) => epoch_finished(db, about, epoch)?,
+            Event::EpochFinished(epoch) => {
+                let trial = about.trial.unwrap_or_default(); // it was found, or is an error
+                self.rows.epoch(trial, epoch.clone(), about.recorded.at);
+            }
             Event::TrialFinished(finished) => self.trial_finished(db, about, job, finished)?,
             Event::AttemptLost(lost) => self.attempt_lost(db, about, job, lost)?,
             Event::TrialLost(lost) => {
@@ -413,16 +422,16 @@ impl Folder {
 
 /// That it happened.
 fn note(
-    db: &Connection,
+    insert: &mut CachedStatement<'_>,
     recorded: &Recorded,
     job: Option<JobId>,
     trial: Option<TrialId>,
     attack: Option<u32>,
 ) -> Result<(), ViewError> {
-    let sql = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)";
     let kind = recorded.event.kind().number;
     let position = number(recorded.position.0);
-    run(db, sql, (position, kind, job, attack, trial, episode(&recorded.event), recorded.at))
+    insert.execute((position, kind, job, attack, trial, episode(&recorded.event), recorded.at))?;
+    Ok(())
 }
 
 /// The id of an architecture, new or known.
@@ -431,46 +440,20 @@ pub(super) fn architecture_id(
     architecture: &Architecture,
 ) -> Result<i64, ViewError> {
     let text = architecture.to_string();
-    let known = cached(db, "SELECT id FROM architecture WHERE text = ?")?
-        .query_row([&text], |row| row.get(0))
-        .optional()?;
-    if let Some(id) = known {
-        return Ok(id);
-    }
     let layers = architecture.layers();
     let ending = match layers.len().checked_sub(2).and_then(|last| layers.get(last)) {
         Some(Layer::GlobalAverage { .. }) => "GAP",
         Some(Layer::Full { .. }) => "FC",
         _ => "SM",
     };
-    let sql = "INSERT INTO architecture (text, depth, ending) VALUES (?, ?, ?)";
-    run(db, sql, (text, count(architecture.depth()), ending))?;
-    Ok(db.last_insert_rowid())
-}
-
-fn epoch_finished(
-    db: &Connection,
-    about: &About<'_>,
-    epoch: &EpochFinished,
-) -> Result<(), ViewError> {
-    let sql = "INSERT INTO epoch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    let finite = |loss: f64| Some(loss).filter(|loss| loss.is_finite());
-    cached(db, sql)?.execute(rusqlite::params![
-        about.trial,
-        epoch.attempt,
-        epoch.restart,
-        epoch.epoch,
-        epoch.learning_rate,
-        finite(epoch.train_loss),
-        epoch.train_correct,
-        epoch.train_total,
-        finite(epoch.validation_loss),
-        epoch.validation_correct,
-        epoch.validation_total,
-        epoch.seconds,
-        about.recorded.at,
-    ])?;
-    Ok(())
+    let sql = "INSERT INTO architecture (text, depth, ending) VALUES (?, ?, ?)
+               ON CONFLICT (text) DO NOTHING";
+    let depth = count(architecture.depth());
+    match cached(db, sql)?.execute((&text, depth, ending))? {
+        0 => Ok(cached(db, "SELECT id FROM architecture WHERE text = ?")?
+            .query_row([&text], |row| row.get(0))?),
+        _ => Ok(db.last_insert_rowid()),
+    }
 }
 
 /// The architecture of an episode that the tables have.

@@ -16,11 +16,13 @@
 //! | `attacks` | attacks: images crafted and judged, packed a micro-batch a row |
 //! | `packed` | SQL functions over packed numbers of images |
 //! | `agent` | what searches learned, folded with every recorded digest checked |
+//! | `mind` | a Q-table and its memory, learning what is on record |
 //! | `ahead` | reading the log in one thread while another folds |
 //! | `database` | SQLite set up our way: strict, with our functions, read-only for queries |
 //! | `guard` | what queries may not do, and how long they may take |
 //! | `files` | the file names: schema hash and generation, never reused |
 //! | `model` | [`ReadModel`]: one file, its stamp, and applying events to it |
+//! | `build` | a model from nothing, in a file aside that gets its name when it is complete |
 //! | `appender` | [`Appender`]: keeps the model current behind a process that records |
 //! | `query` | [`open`]: a model that shows the whole log, or says why it does not |
 //! | `select` | rows of a table: filter, order, columns, limits |
@@ -34,6 +36,7 @@ mod ahead;
 mod appender;
 mod arguments;
 mod attacks;
+mod build;
 mod database;
 mod error;
 mod expressed;
@@ -43,6 +46,7 @@ mod forks;
 mod guard;
 mod imports;
 mod jobs;
+mod mind;
 mod model;
 mod packed;
 mod query;

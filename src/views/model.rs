@@ -79,6 +79,24 @@ impl ReadModel {
         Ok(Self { connection, files, generation: 0, store, wait, folder, folded })
     }
 
+    /// An empty model in a file that nobody knows, to be built and then completed.
+    pub(super) fn aside(
+        path: &Path,
+        files: &Files,
+        (generation, store): (u64, StoreId),
+    ) -> Result<Self, ViewError> {
+        let connection = database::open_aside(path)?;
+        insert_stamp(&connection, store)?;
+        let (wait, folder, folded) = (Duration::ZERO, Folder::default(), Head::default());
+        Ok(Self { connection, files: files.clone(), generation, store, wait, folder, folded })
+    }
+
+    /// Makes the indices of a model that was built aside, and closes it.
+    pub(super) fn complete(self) -> Result<(), ViewError> {
+        database::create_indices(&self.connection)?;
+        self.connection.close().map_err(|(_, error)| error.into())
+    }
+
     fn open_generation(
         files: &Files,
         generation: u64,
@@ -176,6 +194,11 @@ impl ReadModel {
         foreign(&self.files, self.generation)
     }
 
+    /// Which file it is, among those of its schema.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// Gives up writing.
     pub(super) fn into_connection(self) -> Connection {
         self.connection
@@ -248,7 +271,8 @@ impl ReadModel {
     /// # Errors
     /// [`ViewError`] if the file cannot be read.
     pub fn fingerprint(&self) -> Result<Hash, ViewError> {
-        let sql = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
+        let sql = "SELECT name FROM sqlite_master WHERE type = 'table'
+                     AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY name";
         let mut tables = self.connection.prepare(sql)?;
         let tables: Vec<String> =
             tables.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
@@ -257,6 +281,15 @@ impl ReadModel {
             self.hash_rows(&table, &mut hasher)?;
         }
         Ok(Hash(*hasher.finalize().as_bytes()))
+    }
+
+    /// What its indices are.
+    #[cfg(test)]
+    pub(super) fn indices(&self) -> Result<Vec<String>, ViewError> {
+        let sql =
+            "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql NOT NULL ORDER BY name";
+        let mut statement = self.connection.prepare(sql)?;
+        Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
     }
 
     fn hash_rows(&self, table: &str, hasher: &mut blake3::Hasher) -> Result<(), ViewError> {

@@ -12,11 +12,11 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::ahead::read_ahead;
+use super::ahead::{Ahead, read_ahead};
 use super::files::{Files, failed};
 use super::guard::{self, Meter};
 use super::model::read_stamp;
-use super::{Applied, ReadModel, ViewError, database};
+use super::{Applied, ReadModel, ViewError, build, database};
 use crate::events::Recorded;
 use crate::events::codec::decode;
 use crate::events::frame::{Frame, Head, Position};
@@ -84,6 +84,16 @@ fn newest(store: &Store, options: &Options) -> Result<Answer, ViewError> {
         return read_only(store, options);
     }
     let mut model = ReadModel::open(store.root(), store.id(), options.wait)?;
+    let target = store.read_head()?.record.head;
+    if build::is_worthwhile(&model, target)? {
+        let because = build::build(store, options, (model.generation(), target))?;
+        drop(model);
+        model = ReadModel::open(store.root(), store.id(), options.wait)?;
+        if let Some(because) = because {
+            let behind = Behind { log: target.position, because };
+            return Answer::new(model.into_connection(), Some(behind));
+        }
+    }
     let behind = match catch_up(&mut model, store, options) {
         Err(error) if error.is_unusable() => {
             model.replace()?;
@@ -224,14 +234,15 @@ fn catch_up(
 }
 
 /// Applies what the model lacks up to `target`; says what kept it from that.
-fn read_and_apply(
+pub(super) fn read_and_apply(
     model: &mut ReadModel,
     log: SledLog,
     target: Head,
 ) -> Result<Option<String>, ViewError> {
     let (stamp, foreign) = (model.stamp()?, model.foreign());
     std::thread::scope(|scope| {
-        for leg in read_ahead(scope, log, (stamp, target), foreign) {
+        let Ahead { legs, done } = read_ahead(scope, log, (stamp, target), foreign);
+        for leg in legs {
             let (events, head) = match leg {
                 Err(ViewError::Log(LogError::Busy(busy))) => return Ok(Some(busy.to_string())),
                 other => other?,
@@ -244,6 +255,7 @@ fn read_and_apply(
                     return Ok(Some("another process is writing to the read model".to_owned()));
                 }
             }
+            let _ = done.send(events); // the reader may have ended
         }
         Ok(None)
     })

@@ -1,4 +1,4 @@
-//! Rows at work: episodes, trials and attempts as they change.
+//! Rows at work: episodes, trials and attempts as they change, and epochs.
 //!
 //! A training changes its row when it is planned, when it starts, when it ends and when it is
 //! rewarded, mostly within a few events. Here that happens in memory, and each row is written once
@@ -13,7 +13,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::ViewError;
 use super::fold::{JobId, TrialId, cached, number};
 use crate::arch::Architecture;
-use crate::events::{AttemptStarted, EpisodeSampled, Outcome, TrialFinished, TrialPlanned};
+use crate::events::{
+    AttemptStarted, EpisodeSampled, EpochFinished, Outcome, TrialFinished, TrialPlanned,
+};
 
 /// Rows that are not written yet.
 #[derive(Debug, Default)]
@@ -21,6 +23,8 @@ pub(super) struct Rows {
     episodes: BTreeMap<(JobId, u32), Row<Episode>>,
     trials: BTreeMap<(JobId, u32), Row<Trial>>,
     attempts: BTreeMap<(TrialId, u32), Row<Attempt>>,
+    /// With the time in which they were recorded; they do not change.
+    epochs: Vec<(TrialId, EpochFinished, i64)>,
     /// The id of the next trial, once it was asked for.
     next_trial: Option<TrialId>,
 }
@@ -236,6 +240,11 @@ impl Rows {
         true
     }
 
+    /// A new epoch.
+    pub(super) fn epoch(&mut self, trial: TrialId, epoch: EpochFinished, at: i64) {
+        self.epochs.push((trial, epoch, at));
+    }
+
     fn episode(
         &mut self,
         db: &Connection,
@@ -348,7 +357,12 @@ impl Rows {
         let rows = std::mem::take(self);
         write_all(db, &rows.episodes, (NEW_EPISODE, new_episode), (OLD_EPISODE, old_episode))?;
         write_all(db, &rows.trials, (NEW_TRIAL, new_trial), (OLD_TRIAL, old_trial))?;
-        write_all(db, &rows.attempts, (NEW_ATTEMPT, new_attempt), (OLD_ATTEMPT, old_attempt))
+        write_all(db, &rows.attempts, (NEW_ATTEMPT, new_attempt), (OLD_ATTEMPT, old_attempt))?;
+        let mut insert = cached(db, NEW_EPOCH)?;
+        rows.epochs.iter().try_for_each(|(trial, epoch, at)| {
+            new_epoch(&mut insert, *trial, epoch, *at).map(drop)
+        })?;
+        Ok(())
     }
 }
 
@@ -533,4 +547,30 @@ fn old_attempt(
 ) -> Result<usize, rusqlite::Error> {
     let Attempt { outcome, counts, reason, ended_at, .. } = row;
     statement.execute((outcome, counts, reason, ended_at, key.0, key.1))
+}
+
+const NEW_EPOCH: &str = "INSERT INTO epoch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+fn new_epoch(
+    statement: &mut rusqlite::CachedStatement<'_>,
+    trial: TrialId,
+    epoch: &EpochFinished,
+    at: i64,
+) -> Result<usize, rusqlite::Error> {
+    let finite = |loss: f64| Some(loss).filter(|loss| loss.is_finite());
+    statement.execute(params![
+        trial,
+        epoch.attempt,
+        epoch.restart,
+        epoch.epoch,
+        epoch.learning_rate,
+        finite(epoch.train_loss),
+        epoch.train_correct,
+        epoch.train_total,
+        finite(epoch.validation_loss),
+        epoch.validation_correct,
+        epoch.validation_total,
+        epoch.seconds,
+        at,
+    ])
 }

@@ -45,33 +45,22 @@ pub trait Rows {
 }
 
 impl Answer {
-    /// Asks a result table and hands its rows to `rows`.
+    /// Asks a result table and hands its rows to `rows`; says whether its limit kept more back.
     ///
     /// # Errors
     /// [`ViewError::Mistake`] naming what cannot be understood, and where.
-    pub fn select(&self, select: &Select, rows: &mut dyn Rows) -> Result<(), ViewError> {
+    pub fn select(&self, select: &Select, rows: &mut dyn Rows) -> Result<bool, ViewError> {
         let table = find_table(&select.table)?;
         let mut sql = self.matching(table, select)?;
         let order = order(table, select)?;
         if !order.is_empty() {
             sql += &format!(" ORDER BY {order}");
         }
-        let limit = select.limit.or(table.limit).map_or(-1, clamp);
-        sql += &format!(" LIMIT {limit} OFFSET {}", clamp(select.offset));
-        self.run(&sql, parameters(select), None, rows)
-    }
-
-    /// Whether a question has more rows than its limit lets through.
-    ///
-    /// # Errors
-    /// As [`Answer::select`].
-    pub fn has_more(&self, select: &Select) -> Result<bool, ViewError> {
-        let table = find_table(&select.table)?;
-        let Some(limit) = select.limit.or(table.limit) else { return Ok(false) };
-        let offset = clamp(select.offset.saturating_add(limit));
-        let sql = format!("{} LIMIT 1 OFFSET {offset}", self.matching(table, select)?);
-        let mut statement = self.connection.prepare(&sql)?;
-        Ok(statement.exists(rusqlite::params_from_iter(parameters(select)))?)
+        let limit = select.limit.or(table.limit);
+        // One more: asking again whether there is one may take as long as the question itself.
+        let asked = limit.map_or(-1, |limit| clamp(limit.saturating_add(1)));
+        sql += &format!(" LIMIT {asked} OFFSET {}", clamp(select.offset));
+        self.run(&sql, parameters(select), limit, rows)
     }
 
     /// How many rows a question has, whatever its limit and offset.
@@ -86,11 +75,16 @@ impl Answer {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
-    /// Runs one statement that only reads.
+    /// Runs one statement that only reads; says whether the limit kept rows back.
     ///
     /// # Errors
     /// [`ViewError::Mistake`] if it cannot be understood, changes something, or is several.
-    pub fn sql(&self, sql: &str, limit: Option<u64>, rows: &mut dyn Rows) -> Result<(), ViewError> {
+    pub fn sql(
+        &self,
+        sql: &str,
+        limit: Option<u64>,
+        rows: &mut dyn Rows,
+    ) -> Result<bool, ViewError> {
         match self.connection.prepare(sql) {
             // What the authorizer is not asked about (VACUUM).
             Ok(statement) if !statement.readonly() => return Err(only_reading(sql).into()),
@@ -186,7 +180,7 @@ impl Answer {
         parameters: Vec<Parameter>,
         limit: Option<u64>,
         rows: &mut dyn Rows,
-    ) -> Result<(), ViewError> {
+    ) -> Result<bool, ViewError> {
         match self.hand_over(sql, parameters, limit, rows) {
             Err(ViewError::Sqlite(error))
                 if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) =>
@@ -197,21 +191,23 @@ impl Answer {
         }
     }
 
+    /// `true` if there are more rows than the limit.
     fn hand_over(
         &self,
         sql: &str,
         parameters: Vec<Parameter>,
         limit: Option<u64>,
         rows: &mut dyn Rows,
-    ) -> Result<(), ViewError> {
+    ) -> Result<bool, ViewError> {
         let mut statement = self.connection.prepare(sql)?;
         let names: Vec<String> = statement.column_names().map(ToOwned::to_owned).collect();
         rows.columns(&names)?;
         let mut found = statement.query(rusqlite::params_from_iter(parameters))?;
         let (mut values, mut count) = (Vec::with_capacity(names.len()), 0);
-        while limit.is_none_or(|limit| count < limit)
-            && let Some(row) = self.meter.measure(|| found.next())?
-        {
+        while let Some(row) = self.meter.measure(|| found.next())? {
+            if limit.is_some_and(|limit| count >= limit) {
+                return Ok(true);
+            }
             values.clear();
             for index in 0..names.len() {
                 values.push(row.get_ref(index)?.into());
@@ -219,7 +215,7 @@ impl Answer {
             rows.row(&values)?;
             count += 1;
         }
-        Ok(())
+        Ok(false)
     }
 }
 

@@ -1,11 +1,11 @@
 //! A search or a training run.
 
-use super::{Row, facts, table};
+use super::{Row, Sheet};
 use crate::cli::CliError;
 use crate::views::{Answer, Value};
 
 /// Shows a search or run by its id, which is known to be one.
-pub(super) fn show(answer: &Answer, label: &str) -> Result<(), CliError> {
+pub(super) fn show(sheet: &mut Sheet, answer: &Answer, label: &str) -> Result<(), CliError> {
     let sql = format!(
         "SELECT j.*, s.status, s.best_accuracy, s.models AS done, s.failed, s.lost, s.episodes,
            s.started, s.updated
@@ -71,19 +71,19 @@ pub(super) fn show(answer: &Answer, label: &str) -> Result<(), CliError> {
             format!("{} (`qtrail sql \"SELECT config FROM job\"`)", text("config_hash")),
         ),
     ]);
-    facts(&title, &lines)?;
+    sheet.facts(("job", &job), &title, &lines)?;
     let names = ["epsilon", "mean_accuracy", "samples", "new", "failed", "max_accuracy"];
     let sql = format!(
         "SELECT epsilon, mean_accuracy, samples, new, failed, max_accuracy FROM epsilon
          WHERE search = '{label}' ORDER BY epsilon DESC"
     );
-    table(answer, &names, &sql)?;
+    sheet.table("epsilon", answer, &names, &sql)?;
     let names = ["rank", "accuracy", "arch", "params", "trial"];
     let sql = format!(
         "SELECT rank, accuracy, arch, params, trial FROM top WHERE search = '{label}'
          ORDER BY rank LIMIT 5"
     );
-    table(answer, &names, &sql)
+    sheet.table("top", answer, &names, &sql)
 }
 
 /// Where an imported search comes from, and what is to be known of it.

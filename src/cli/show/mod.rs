@@ -5,7 +5,7 @@ mod trial;
 
 use std::io::Write as _;
 
-use super::output::{Format, FormatArgs, Hint, Printer};
+use super::output::{Format, FormatArgs, Hint, Printer, json_object};
 use super::parameters::QSource;
 use super::reading::{AtArgs, answer, choose, collect, footer, listed};
 use super::{CliError, Context, say};
@@ -24,6 +24,21 @@ pub struct Args {
     q: Option<QSource>,
     #[command(flatten)]
     at: AtArgs,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t, help_heading = "Output")]
+    format: Layout,
+}
+
+/// How a thing with several parts is printed. Rows of one kind are `qtrail table`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Layout {
+    /// For people
+    #[default]
+    Table,
+    /// Markdown, for documents
+    Md,
+    /// One object: facts by their column, and a list of objects for each table
+    Json,
 }
 
 /// Runs the verb.
@@ -36,12 +51,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         .into_iter()
         .rev()
         .find(|job| job.label == args.id || (!job.name.is_empty() && job.name == args.id));
+    let mut sheet = Sheet { layout: args.format, parts: Vec::new() };
     match (named, number(&args.id, 't'), number(&args.id, 'e')) {
-        (Some(job), ..) => job::show(&answer, &job.label)?,
-        (None, Some(trial), _) => trial::show(&answer, trial, args.q)?,
+        (Some(job), ..) => job::show(&mut sheet, &answer, &job.label)?,
+        (None, Some(trial), _) => trial::show(&mut sheet, &answer, trial, args.q)?,
         (None, None, Some(episode)) => {
             let search = choose(&answer, args.search.as_deref())?;
-            trial::show_episode(&answer, search.as_deref(), episode, args.q)?;
+            trial::show_episode(&mut sheet, &answer, search.as_deref(), episode, args.q)?;
         }
         (None, None, None) => {
             let message = format!("nothing is called {}", args.id);
@@ -49,7 +65,12 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
                 .hint("a search is s1, a training run r1, a trial t17, an episode e123"));
         }
     }
-    say(&footer(&answer));
+    if args.format == Layout::Json {
+        say(&format!("{{{}}}", sheet.parts.join(",\n")));
+        super::note(&footer(&answer));
+    } else {
+        say(&footer(&answer));
+    }
     Ok(())
 }
 
@@ -107,36 +128,80 @@ impl crate::views::Rows for Named {
     }
 }
 
-/// Prints a title and facts below it.
-fn facts(title: &str, facts: &[(&str, String)]) -> Result<(), CliError> {
-    let mut out = std::io::stdout().lock();
-    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let mut print = || {
-        writeln!(out, "{title}")?;
-        for (name, fact) in facts {
-            writeln!(out, "  {name:width$}  {fact}")?;
-        }
-        writeln!(out)
-    };
-    print().map_err(|error| CliError::output(&error))
+/// What is shown, part by part.
+struct Sheet {
+    layout: Layout,
+    /// Of a JSON object, printed at the end.
+    parts: Vec<String>,
 }
 
-/// Prints a small table; nothing if it has no rows.
-fn rows(names: &[&str], rows: &[Vec<Value>]) -> Result<(), CliError> {
-    if rows.is_empty() {
-        return Ok(());
+impl Sheet {
+    /// A title and facts below it; for programs the row they come from, as `part`.
+    fn facts(
+        &mut self,
+        (part, row): (&str, &Row),
+        title: &str,
+        facts: &[(&str, String)],
+    ) -> Result<(), CliError> {
+        let mut out = std::io::stdout().lock();
+        let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let mut print = || match self.layout {
+            Layout::Table => {
+                writeln!(out, "{title}")?;
+                for (name, fact) in facts {
+                    writeln!(out, "  {name:width$}  {fact}")?;
+                }
+                writeln!(out)
+            }
+            Layout::Md => {
+                writeln!(out, "## {title}\n")?;
+                for (name, fact) in facts {
+                    writeln!(out, "* {name}: {fact}")?;
+                }
+                writeln!(out)
+            }
+            Layout::Json => {
+                self.parts.push(format!("\"{part}\":{}", json_object(&row.names, &row.values)));
+                Ok(())
+            }
+        };
+        print().map_err(|error| CliError::output(&error))
     }
-    let args = FormatArgs { format: Format::Table, no_header: false };
-    let mut printer = Printer::new(args, |_| Hint::default());
-    let mut print = || {
-        printer.columns(&names.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        rows.iter().try_for_each(|row| printer.row(row))
-    };
-    print().and_then(|()| printer.finish(&[String::new()])).map_err(|e| CliError::output(&e))?;
-    Ok(())
-}
 
-/// Prints the rows of a statement as a small table.
-fn table(answer: &Answer, names: &[&str], sql: &str) -> Result<(), CliError> {
-    rows(names, &collect(answer, sql)?)
+    /// A small table; for people nothing if it has no rows.
+    fn rows(&mut self, part: &str, names: &[&str], rows: &[Vec<Value>]) -> Result<(), CliError> {
+        let format = match self.layout {
+            Layout::Table => Format::Table,
+            Layout::Md => Format::Md,
+            Layout::Json => {
+                let objects: Vec<String> = rows.iter().map(|row| json_object(names, row)).collect();
+                self.parts.push(format!("\"{part}\":[{}]", objects.join(",")));
+                return Ok(());
+            }
+        };
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let args = FormatArgs { format, no_header: false };
+        let mut printer = Printer::new(args, |_| Hint::default());
+        let mut print = || {
+            printer.columns(&names.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+            rows.iter().try_for_each(|row| printer.row(row))
+        };
+        print()
+            .and_then(|()| printer.finish(&[String::new()]))
+            .map_err(|e| CliError::output(&e))?;
+        Ok(())
+    }
+
+    /// The rows of a statement as a small table.
+    fn table(
+        &mut self,
+        part: &str,
+        answer: &Answer,
+        names: &[&str],
+        sql: &str,
+    ) -> Result<(), CliError> {
+        self.rows(part, names, &collect(answer, sql)?)
+    }
 }

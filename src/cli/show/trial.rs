@@ -1,6 +1,6 @@
 //! A trial, layer by layer, and an episode.
 
-use super::{Row, facts, rows, table};
+use super::{Row, Sheet};
 use crate::agent::space::Space;
 use crate::arch::shape::Map;
 use crate::arch::{Architecture, PoolRule, Shapes};
@@ -11,7 +11,12 @@ use crate::config::SearchConfig;
 use crate::views::{Answer, Value};
 
 /// Shows a trial by its number.
-pub(super) fn show(answer: &Answer, number: u32, q: Option<QSource>) -> Result<(), CliError> {
+pub(super) fn show(
+    sheet: &mut Sheet,
+    answer: &Answer,
+    number: u32,
+    q: Option<QSource>,
+) -> Result<(), CliError> {
     // Base tables: a view has no index for the text t17.
     let sql = format!(
         "SELECT t.*, a.text AS arch, j.label AS search, j.q_source,
@@ -59,8 +64,8 @@ pub(super) fn show(answer: &Answer, number: u32, q: Option<QSource>) -> Result<(
     let kind = q.map_or("recorded or imported", QSource::name);
     let none = format!("none {kind} in {}", text("search"));
     lines.push(("Q-values", source.map_or(none, ToOwned::to_owned)));
-    facts(&format!("t{number}  {}", text("arch")), &lines)?;
-    layers(answer, trial.int("job").unwrap_or(0), &text("arch"), source.is_some())?;
+    sheet.facts(("trial", &trial), &format!("t{number}  {}", text("arch")), &lines)?;
+    layers(sheet, answer, trial.int("job").unwrap_or(0), (&text("arch"), source.is_some()))?;
     let names = [
         "epoch",
         "validation_accuracy",
@@ -76,11 +81,11 @@ pub(super) fn show(answer: &Answer, number: u32, q: Option<QSource>) -> Result<(
          FROM epoch e JOIN attempt a ON a.trial = e.trial AND a.attempt = e.attempt
          WHERE e.trial = {number} AND a.outcome <> 'lost' ORDER BY e.restart, e.epoch"
     );
-    table(answer, &names, &sql)?;
+    sheet.table("epochs", answer, &names, &sql)?;
     let names = ["attempt", "outcome", "device", "trainer", "host", "reason"];
     let sql =
         format!("SELECT {} FROM attempt WHERE trial = {number} ORDER BY attempt", names.join(", "));
-    table(answer, &names, &sql)
+    sheet.table("attempts", answer, &names, &sql)
 }
 
 fn training(trial: &Row) -> [(&'static str, String); 2] {
@@ -143,7 +148,12 @@ fn status(trial: &Row) -> String {
 }
 
 /// The layers with their shapes, and what the agent thinks of each step.
-fn layers(answer: &Answer, job: i64, text: &str, with_q: bool) -> Result<(), CliError> {
+fn layers(
+    sheet: &mut Sheet,
+    answer: &Answer,
+    job: i64,
+    (text, with_q): (&str, bool),
+) -> Result<(), CliError> {
     let sql = format!("SELECT config, channels, side, classes FROM job WHERE id = {job}");
     let Some(facts) = Row::first(answer, &sql)? else { return Ok(()) };
     let count = |name| u32::try_from(facts.int(name).unwrap_or(0)).unwrap_or(0);
@@ -177,7 +187,7 @@ fn layers(answer: &Answer, job: i64, text: &str, with_q: bool) -> Result<(), Cli
         ]
     });
     let names = ["layer", "output", "params", "madds", "q", "updates"];
-    rows(&names, &shown.collect::<Vec<_>>())
+    sheet.rows("layers", &names, &shown.collect::<Vec<_>>())
 }
 
 /// Q-values and update counts along a trajectory.
@@ -195,6 +205,7 @@ fn q_values(answer: &Answer, job: i64, path: &[u32]) -> Result<Vec<(Value, Value
 
 /// Shows an episode, then the trial that answers it.
 pub(super) fn show_episode(
+    sheet: &mut Sheet,
     answer: &Answer,
     search: Option<&str>,
     number: u32,
@@ -225,9 +236,10 @@ pub(super) fn show_episode(
         ),
         ("architecture", format!("{known} in {search}, answered by {}", text("trial"))),
     ];
-    facts(&format!("e{number} of {search}  {}", text("arch")), &lines)?;
+    let title = format!("e{number} of {search}  {}", text("arch"));
+    sheet.facts(("episode", &episode), &title, &lines)?;
     match text("trial").strip_prefix('t').and_then(|number| number.parse().ok()) {
-        Some(trial) => show(answer, trial, q),
+        Some(trial) => show(sheet, answer, trial, q),
         None => Ok(()),
     }
 }
