@@ -1,8 +1,8 @@
 //! Forking a search, and extending the schedule of one.
 
+use super::EngineError;
 use super::jobs::config_parts;
 use super::session::{Session, SessionError, lock_name};
-use super::EngineError;
 use crate::agent::Job as _;
 use crate::agent::fork::{Heritage, HeritageError, Inheritance};
 use crate::agent::search::Search;
@@ -104,7 +104,9 @@ impl Session {
             }
         })?;
         let wrong = |error: HeritageError| {
-            SessionError::Settings(format!("{source} cannot be forked at event {position}: {error}"))
+            SessionError::Settings(format!(
+                "{source} cannot be forked at event {position}: {error}"
+            ))
         };
         Ok((position, heritage.finish().map_err(wrong)?))
     }
@@ -213,7 +215,8 @@ impl Session {
         if phases.len() > ScheduleExtended::PHASES {
             return Err(refused(&format!("at most {} phases at a time", ScheduleExtended::PHASES)));
         }
-        let added = |phase: &Phase| AddedPhase { epsilon: phase.epsilon.share(), models: phase.models };
+        let added =
+            |phase: &Phase| AddedPhase { epsilon: phase.epsilon.share(), models: phase.models };
         let event = Event::from(ScheduleExtended {
             phase: u16::try_from(before).unwrap_or(u16::MAX),
             phases: phases.iter().map(added).collect(),

@@ -79,8 +79,8 @@ struct Rows<'c> {
 impl<'c> Rows<'c> {
     fn new(db: &'c Connection, job: JobId, closing: &Recorded) -> Result<Self, ViewError> {
         let sql = "SELECT config, channels, side FROM job WHERE id = ?";
-        let (text, channels, side): (String, u32, u32) = cached(db, sql)?
-            .query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let (text, channels, side): (String, u32, u32) =
+            cached(db, sql)?.query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let sql = "SELECT j.id FROM fork f JOIN job j ON j.label = f.source WHERE f.label = ?";
         let source = cached(db, sql)?
             .query_row([closing.scope.to_string()], |row| row.get(0))

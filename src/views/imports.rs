@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::ViewError;
-use super::forks;
 use super::fold::{JobId, architecture_id, cached, impossible, number, run};
+use super::forks;
 use super::jobs::read_config;
 use crate::agent::foreign::{Keys, action_name};
 use crate::agent::space::Space;
@@ -43,7 +43,9 @@ pub(super) fn turn(db: &Connection, recorded: &Recorded) -> Result<Turn, ViewErr
             return Ok(Turn::Waits);
         }
         _ if !waits(db, recorded.scope)? => return Ok(Turn::Counts),
-        Event::ImportFinished(_) | Event::ForkFinished(_) => return Ok(Turn::Closes(waiting(db, recorded)?)),
+        Event::ImportFinished(_) | Event::ForkFinished(_) => {
+            return Ok(Turn::Closes(waiting(db, recorded)?));
+        }
         _ => {}
     }
     let payload = encode(recorded.at, recorded.scope, &recorded.event)

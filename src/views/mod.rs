@@ -22,6 +22,8 @@
 //! | `select` | rows of a table: filter, order, columns, limits |
 //! | `reward` | rewards by an expression over what is known of a trial |
 //! | `arguments` | parameters of result tables |
+//! | `values` | Q-values that are not on record, in the place of those that are |
+//! | `forks` | forks and extended schedules as rows |
 //! | `times` | points in time as people write them |
 
 mod agent;
@@ -43,6 +45,7 @@ mod schema;
 mod select;
 mod studies;
 mod times;
+mod values;
 
 pub use appender::Appender;
 pub use arguments::Arguments;
@@ -55,3 +58,4 @@ pub use reward::{FACTS, TrialReward, check_reward};
 pub use schema::{Column, TABLES_SQL, Table, table, tables};
 pub use select::{Rows, Select, suggestion};
 pub use times::parse_time;
+pub use values::Values;
