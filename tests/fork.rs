@@ -77,9 +77,9 @@ fn every_live_policy_survives_being_killed() {
         let world = World::new();
         let search = [&World::tiny("7")[..], &["--policy", policy]].concat();
         world.run("whole", &search).code(0);
-        killed(&world, "killed", &search, 17, 3);
+        killed(&world, "killed", &search, 40, 2);
         let resumed = |event: &Event| matches!(event, Event::Resumed(_));
-        assert!(world.count("killed", resumed) >= 2, "{policy}: killed too late to matter");
+        assert!(world.count("killed", resumed) >= 1, "{policy}: killed too late to matter");
         assert_eq!(digest(&world, "killed", 1), digest(&world, "whole", 1), "{policy}");
 
         let fork = ["fork", "s1", "--at", &at, "--policy", policy, "--name", "fork"];
@@ -88,7 +88,7 @@ fn every_live_policy_survives_being_killed() {
             world.run(store, &fork).code(0).says("6 models are left to train");
         }
         world.run("forked", &["resume", "fork"]).code(0).says("s2 is finished");
-        killed(&world, "broken", &["resume", "fork"], 13, 2);
+        killed(&world, "broken", &["resume", "fork"], 13, 1);
         assert_eq!(digest(&world, "broken", 2), digest(&world, "forked", 2), "{policy}");
         assert_eq!(digest(&world, "forked", 1), digest(&source, "source", 1), "its source");
         let found = tables(&world, "forked", 2).len();

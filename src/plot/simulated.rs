@@ -15,8 +15,8 @@ pub struct Searches {
 
 /// Markers on a line.
 const MARKERS: usize = 8;
-/// Share of the curve after which bands are seen as a whole. Before, a search has trained next to
-/// nothing, and the lower ends would leave no room for what comes later.
+/// Share of the curve from which on it is inside the panel as a whole. Before, a search has trained
+/// next to nothing, and its accuracies would leave no room for what comes later.
 const SETTLED: f64 = 0.05;
 
 /// Draws agents, the first in the legend first.
@@ -29,7 +29,7 @@ pub fn figure(agents: &[Searches], caption: Vec<String>) -> Figure {
     let mut marks = Vec::new();
     for (index, agent) in agents.iter().enumerate() {
         let band = |(place, (low, _, high)): (usize, &(f64, f64, f64))| {
-            (models(place), (100.0 * low).max(y.from), (100.0 * high).max(y.from))
+            (models(place), inside(100.0 * low, &y), inside(100.0 * high, &y))
         };
         let band = agent.curve.iter().enumerate().map(band).collect();
         marks.push(Mark::unnamed(Ink::Series(index), Shape::Band(band)));
@@ -38,6 +38,7 @@ pub fn figure(agents: &[Searches], caption: Vec<String>) -> Figure {
         let point =
             |(place, (_, mean, _)): (usize, &(f64, f64, f64))| (models(place), 100.0 * mean);
         let points: Vec<Point> = agent.curve.iter().enumerate().map(point).collect();
+        let points = rising(&points, &y);
         let few = few(&points, index, agents.len());
         marks.push(Mark::unnamed(Ink::Series(index), Shape::Line(points, None)));
         // A line in the legend, with its markers.
@@ -55,10 +56,24 @@ fn seen(curve: &[(f64, f64, f64)]) -> Vec<f64> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of it")]
     let settled = (SETTLED * curve.len() as f64).ceil() as usize;
     let settled = settled.min(curve.len().saturating_sub(1));
-    let value = |(place, (low, mean, high)): (usize, &(f64, f64, f64))| {
-        [100.0 * if place >= settled { low } else { mean }, 100.0 * high]
-    };
-    curve.iter().enumerate().flat_map(value).collect()
+    curve[settled..].iter().flat_map(|(_, mean, high)| [100.0 * mean, 100.0 * high]).collect()
+}
+
+/// A value, or the end of the axis that it lies beyond.
+fn inside(value: f64, y: &Axis) -> f64 {
+    value.clamp(y.from, y.to)
+}
+
+/// A line that rises, from where it enters the panel on.
+fn rising(points: &[Point], y: &Axis) -> Vec<Point> {
+    let first = points.iter().position(|point| point.1 >= y.from).unwrap_or(points.len());
+    let mut inside = points[first..].to_vec();
+    if let Some(((x0, y0), (x1, y1))) =
+        first.checked_sub(1).and_then(|before| Some((points[before], *points.get(first)?)))
+    {
+        inside.insert(0, (x0 + (x1 - x0) * (y.from - y0) / (y1 - y0), y.from));
+    }
+    inside
 }
 
 /// Some points of a line, not where another line has its own.
@@ -76,6 +91,15 @@ fn models(place: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_begins_where_it_enters_the_panel() {
+        let y = Axis::between("y", 10.0, 20.0, 5);
+        let points = [(1.0, 0.0), (2.0, 5.0), (3.0, 15.0), (4.0, 16.0)];
+        assert_eq!(rising(&points, &y), [(2.5, 10.0), (3.0, 15.0), (4.0, 16.0)]);
+        assert_eq!(rising(&points[2..], &y), points[2..]);
+        assert!(rising(&points[..2], &y).is_empty());
+    }
 
     #[test]
     fn every_agent_has_a_band_a_line_and_markers_of_its_own() {

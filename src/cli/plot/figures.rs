@@ -316,11 +316,15 @@ pub(super) fn simulated(done: &Simulations) -> Figure {
     };
     let agents: Vec<Searches> = done.runs.iter().map(searches).collect();
     let mut caption = vec![format!(
-        "Mean over seeds {}, and the band in which 95 % of the searches are. K = {}.",
-        done.settings.seeds, done.settings.draws
+        "Mean over seeds {}, and the band in which 95 % of the searches are. Where the schedule \
+         explores wholly (ε = 1) the same seed is the same search for all.",
+        done.settings.seeds
     )];
-    // Its lines are those under the table.
-    caption.extend(done.footer(&done.rows()).into_iter().map(|line| format!("{line}.")));
+    // The others are those under the table.
+    caption.extend(done.footer(&done.rows()).into_iter().map(|line| {
+        let first = line.chars().next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+        format!("{first}{}.", line.chars().skip(1).collect::<String>())
+    }));
     simulated::figure(&agents, caption)
 }
 

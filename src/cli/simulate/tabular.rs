@@ -30,7 +30,7 @@ impl Tabular {
         let mut reader =
             csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
         let broken = |error: &csv::Error| {
-            let line = error.position().map_or(1, csv::Position::line);
+            let line = error.position().map_or(1, |position| line(text, position));
             wrong(name, line, &format!("it is no CSV: {error}"))
         };
         let headers = reader.headers().map_err(|error| broken(&error))?.clone();
@@ -45,7 +45,7 @@ impl Tabular {
         let mut rows = Vec::new();
         for record in reader.records() {
             let record = record.map_err(|error| broken(&error))?;
-            let line = record.position().map_or(0, csv::Position::line);
+            let line = record.position().map_or(1, |position| line(text, position));
             let field = |index: usize| record.get(index).unwrap_or_default();
             let net = field(architecture).parse::<Architecture>();
             let architecture = net.map_err(|error| wrong(name, line, &error.to_string()))?;
@@ -85,6 +85,15 @@ impl Tabular {
         }
         Ok(environment)
     }
+}
+
+/// The line that a record begins on, from 1. Its position is that before the empty lines that it was
+/// looked for behind.
+fn line(text: &str, position: &csv::Position) -> u64 {
+    let at = usize::try_from(position.byte()).unwrap_or(0).min(text.len());
+    let (before, after) = text.as_bytes().split_at(at);
+    let skipped = after.iter().take_while(|byte| b"\r\n".contains(byte));
+    before.iter().chain(skipped).map(|byte| u64::from(*byte == b'\n')).sum::<u64>() + 1
 }
 
 fn wrong(name: &str, line: u64, why: &str) -> CliError {
