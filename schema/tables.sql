@@ -357,7 +357,7 @@ CREATE TABLE quarantined_trial AS SELECT * FROM trial WHERE 0;
 CREATE TABLE study (
   study    INTEGER PRIMARY KEY, -- its number
   name     TEXT    NOT NULL,
-  kind     TEXT    NOT NULL,    -- replay
+  kind     TEXT    NOT NULL,    -- replay or simulate
   search   TEXT    NOT NULL,    -- it is about; may be empty
   position INTEGER NOT NULL,    -- last event it knew of
   settings TEXT    NOT NULL,    -- TOML
@@ -1223,8 +1223,18 @@ SELECT
   (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'greedy_accuracy')
     AS greedy_accuracy, -- accuracy on record of the architecture that the Q-table would choose; NULL: unknown
   r.greedy AS greedy, -- architecture that the Q-table would choose
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'sim_best')
+    AS sim_best, -- simulated searches: highest reward
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'sim_best_vs_uniform')
+    AS sim_best_vs_uniform, -- difference to uniform, paired by seed
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'sim_area')
+    AS sim_area, -- simulated searches: mean of the highest reward so far
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'sim_last_phase')
+    AS sim_last_phase, -- simulated searches: mean reward of the samples of the last phase
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'sim_last_phase_vs_uniform')
+    AS sim_last_phase_vs_uniform, -- difference to uniform, paired by seed
   r.row AS row, -- in its study, from 0
-  s.kind AS kind, -- what was done: replay
+  s.kind AS kind, -- what was done: replay or simulate
   s.search AS search, -- [id] it is about
   s.position AS as_of, -- last event it knew of
   strftime('%Y-%m-%d %H:%M:%S', s.saved_at / 1000, 'unixepoch') AS saved -- UTC

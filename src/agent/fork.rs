@@ -3,7 +3,7 @@
 //! An experience is inherited once it is in the replay memory. What was sampled and not yet
 //! answered, or given up, is not: the fork samples anew.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::arch::Architecture;
 use crate::config::learning::Epsilon;
@@ -50,6 +50,10 @@ pub struct Heritage {
     outcomes: HashMap<u32, Outcome>,
     facts: Vec<Fact>,
     experiences: u32,
+    /// It is a fork, and what it inherited is not all there.
+    inherits: bool,
+    /// Ends of phases that it inherited and has not learned up to yet.
+    ends: VecDeque<PhaseEnded>,
     wrong: Option<HeritageError>,
 }
 
@@ -106,6 +110,8 @@ impl Heritage {
                 self.text.push_str(&part.text);
                 self.configure()?;
             }
+            Event::ForkStarted(_) => self.inherits = true,
+            Event::ForkFinished(_) => self.inherits = false,
             Event::Inherited(part) => self.inherit(part),
             Event::EpisodeSampled(sampled) => self.episodes.push(Sampled {
                 phase: sampled.phase,
@@ -148,15 +154,25 @@ impl Heritage {
                     outcome: outcome.clone(),
                     reward: recorded.reward,
                 }));
+                // A fork inherits the end of a phase before it learns from what led to it.
+                while let Some(ended) =
+                    self.ends.pop_front_if(|ended| ended.episode <= recorded.episode)
+                {
+                    self.end_phase(ended);
+                }
             }
-            Event::PhaseEnded(ended) => {
-                let ended = PhaseEnded { episode: self.experiences, ..ended.clone() };
-                self.facts.push(Fact::PhaseEnded(ended));
-            }
+            Event::PhaseEnded(ended) if self.inherits => self.ends.push_back(ended.clone()),
+            Event::PhaseEnded(ended) => self.end_phase(ended.clone()),
             Event::ScheduleExtended(added) => self.extend(added)?,
             _ => {}
         }
         Ok(())
+    }
+
+    /// A phase has ended with what was experienced by now.
+    fn end_phase(&mut self, ended: PhaseEnded) {
+        let ended = PhaseEnded { episode: self.experiences, ..ended };
+        self.facts.push(Fact::PhaseEnded(ended));
     }
 
     fn configure(&mut self) -> Result<(), HeritageError> {

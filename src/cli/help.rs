@@ -9,7 +9,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         "Ask",
         &["table", "tables", "watch", "plot", "plots", "report", "show", "compare", "diff", "sql"],
     ),
-    ("Ask what if", &["replay", "simulate", "policies"]),
+    ("Ask what if", &["replay", "simulate", "fork", "policies"]),
     ("Look after", &["log", "import", "export", "data", "completions", "man"]),
 ];
 

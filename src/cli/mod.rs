@@ -36,6 +36,7 @@ pub mod status;
 pub mod table;
 pub mod tables;
 pub mod train;
+mod values;
 pub mod watch;
 pub mod work;
 

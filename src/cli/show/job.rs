@@ -49,6 +49,23 @@ pub(super) fn show(sheet: &mut Sheet, answer: &Answer, label: &str) -> Result<()
             ),
         ));
     }
+    if let Some(fork) = Row::first(answer, &format!("SELECT * FROM fork WHERE label = '{label}'"))?
+    {
+        let text = |name| fork.text(name);
+        lines.push((
+            "forked from",
+            format!(
+                "{} as of event {}: {} experiences of {} architectures",
+                text("source"),
+                text("position"),
+                text("episodes"),
+                text("trials")
+            ),
+        ));
+    }
+    if let Some(added) = extension(answer, label)? {
+        lines.push(("extended by", added));
+    }
     lines.extend([
         (
             "images",
@@ -84,6 +101,17 @@ pub(super) fn show(sheet: &mut Sheet, answer: &Answer, label: &str) -> Result<()
          ORDER BY rank LIMIT 5"
     );
     sheet.table("top", answer, &names, &sql)
+}
+
+/// Phases that were added to its schedule.
+fn extension(answer: &Answer, label: &str) -> Result<Option<String>, CliError> {
+    let sql = format!(
+        "SELECT group_concat(epsilon || ':' || models, ',') AS phases FROM
+           (SELECT e.epsilon, e.models FROM extension e JOIN job j ON j.id = e.job
+            WHERE j.label = '{label}' ORDER BY e.phase)"
+    );
+    let row = Row::first(answer, &sql)?;
+    Ok(row.filter(|row| row.get("phases") != &Value::Null).map(|row| row.text("phases")))
 }
 
 /// Where an imported search comes from, and what is to be known of it.
