@@ -10,6 +10,8 @@ use crate::engine::session::{Prepared, prepare, read_limited};
 
 /// Largest configuration file in bytes; its parts fill one batch of the log.
 const CONFIG_MAX: u64 = 64 * 1024;
+/// Largest recipe file in bytes.
+pub(super) const RECIPE_MAX: u64 = 16 * 1024;
 
 /// Which configuration, seed and threads.
 #[derive(Debug, clap::Args)]

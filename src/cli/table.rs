@@ -50,7 +50,8 @@ pub struct SelectArgs {
 }
 
 /// Tables about the whole store: all searches unless told otherwise.
-const OF_THE_STORE: &[&str] = &["searches", "events", "replays", "published", "published_attacks"];
+const OF_THE_STORE: &[&str] =
+    &["searches", "events", "replays", "published", "published_attacks", "transfer"];
 
 /// Runs the verb.
 ///
