@@ -18,8 +18,9 @@ use crate::agent::Job;
 use crate::agent::run::Run;
 use crate::agent::search::Search;
 use crate::arch::Architecture;
+use crate::config::DataConfig;
 use crate::config::{Order, SearchConfig};
-use crate::data::{DataError, Located, Part, Split};
+use crate::data::{DataError, Located, Part, Reading, Split};
 use crate::events::{DataFacts, Event, Hash, Recorded, Resumed, RunStarted, Scope, SearchStarted};
 use crate::log::artifacts::ArtifactHash;
 use crate::log::{Locks, LogError, NamedLock, Options, SledLog, Store};
@@ -101,14 +102,27 @@ pub struct Prepared {
     pub folder: PathBuf,
 }
 
+/// How a configuration has images read.
+#[must_use]
+pub fn reading(config: &DataConfig) -> Reading {
+    Reading { resize: config.resize, extra: config.extra }
+}
+
 /// Reads the training images of a data set and draws the split that `config` asks for.
 ///
 /// # Errors
 /// [`DataError`] if the images are not right or too few.
 pub fn prepare(config: &SearchConfig, data: &Located) -> Result<Prepared, DataError> {
-    let images = data.read(Part::Train)?;
     let wanted = &config.data;
-    let split = Split::draw(&images.labels, wanted.validation, wanted.train, wanted.seed)?;
+    let data = data.read_as(reading(wanted));
+    let images = data.read(Part::Train)?;
+    let (labels, validation, train, seed) =
+        (&images.labels, wanted.validation, wanted.train, wanted.seed);
+    let split = if wanted.extra {
+        Split::draw_with_extra(labels, data.ordinary()?, validation, train, seed)?
+    } else {
+        Split::draw(labels, validation, train, seed)?
+    };
     let count = |list: &[u32]| u32::try_from(list.len()).unwrap_or(u32::MAX);
     let (train, validation, split) =
         (count(&split.train), count(&split.validation), split.to_bytes());

@@ -7,7 +7,7 @@ use tch::{Device, Tensor};
 use super::TorchError;
 use crate::arch::shape::Map;
 use crate::config::recipe::Preprocess;
-use crate::data::{Images, Part, Split};
+use crate::data::{Images, Located, Part, Reading, Split};
 use crate::trainer::protocol::DataRequest;
 
 /// The least deviation of a pixel that is divided by, as a share of the range of pixels.
@@ -29,6 +29,7 @@ pub struct DeviceData {
     moments: Moments,
     device: Device,
     folder: PathBuf,
+    reading: Reading,
     split: Vec<u8>,
 }
 
@@ -64,7 +65,7 @@ impl DeviceData {
     /// # Errors
     /// [`TorchError`] if it cannot be read, or is not what was announced.
     pub fn load(request: &DataRequest, device: Device) -> Result<Self, TorchError> {
-        let images = Images::read(&request.folder, Part::Train)?;
+        let images = located(request).read(Part::Train)?;
         check(request, &images)?;
         let bytes = read_split(&request.split)?;
         let split = Split::from_bytes(&bytes, images.count)?;
@@ -79,6 +80,7 @@ impl DeviceData {
             moments: Moments::of(&images, &split.train),
             device,
             folder: request.folder.clone(),
+            reading: reading(request),
             split: bytes,
         })
     }
@@ -91,6 +93,7 @@ impl DeviceData {
     pub fn is(&self, request: &DataRequest, device: Device) -> Result<bool, TorchError> {
         Ok(self.device == device
             && self.folder == request.folder
+            && self.reading == reading(request)
             && self.classes == request.classes
             && self.shape == Map { channels: request.channels, side: request.side }
             && self.split == read_split(&request.split)?)
@@ -220,6 +223,16 @@ fn pixels(images: &Images, index: u32) -> &[u8] {
     let length = images.channels as usize * images.side as usize * images.side as usize;
     let start = index as usize * length;
     &images.pixels[start..start + length]
+}
+
+/// The images of a request, read as it says.
+#[must_use]
+pub fn located(request: &DataRequest) -> Located {
+    Located::at(&request.name, &request.folder, reading(request))
+}
+
+fn reading(request: &DataRequest) -> Reading {
+    Reading { resize: request.resize, extra: request.extra }
 }
 
 fn read_split(path: &Path) -> Result<Vec<u8>, TorchError> {
