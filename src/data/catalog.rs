@@ -125,7 +125,7 @@ pub struct DebianPackage {
 pub static KNOWN: [KnownSet; 5] = [
     KnownSet {
         name: "fashion-mnist",
-        about: "pieces of clothing in grey, 28 x 28; 60,000 + 10,000 (Xiao et al. 2017)",
+        about: "pieces of clothing (Xiao et al. 2017)",
         class_names: &[
             "T-shirt/top",
             "Trouser",
@@ -158,7 +158,7 @@ pub static KNOWN: [KnownSet; 5] = [
     },
     KnownSet {
         name: "mnist",
-        about: "handwritten digits in grey, 28 x 28; 60,000 + 10,000 (LeCun et al. 1998)",
+        about: "handwritten digits (LeCun et al. 1998)",
         class_names: &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
         // Not taken from the files themselves: published alike, for the decompressed files, by
         // more than two independent public projects (as are the MD5 that torchvision publishes
@@ -181,7 +181,7 @@ pub static KNOWN: [KnownSet; 5] = [
     // projects have them; none was taken from the files themselves.
     KnownSet {
         name: "cifar10",
-        about: "ten kinds of animals and vehicles in colour, 32 x 32; 50,000 + 10,000 (Krizhevsky 2009)",
+        about: "ten kinds of animals and vehicles (Krizhevsky 2009)",
         class_names: &[
             "airplane",
             "automobile",
@@ -216,7 +216,7 @@ pub static KNOWN: [KnownSet; 5] = [
     },
     KnownSet {
         name: "cifar100",
-        about: "a hundred kinds of things in colour, 32 x 32; 50,000 + 10,000 (Krizhevsky 2009)",
+        about: "a hundred kinds of things (Krizhevsky 2009)",
         // The set tells them itself, in fine_label_names.txt.
         class_names: &[],
         shape: CIFAR_SHAPE,
@@ -239,7 +239,7 @@ pub static KNOWN: [KnownSet; 5] = [
     },
     KnownSet {
         name: "svhn",
-        about: "house numbers in colour, 32 x 32; 73,257 + 26,032, extra 531,131 (Netzer et al. 2011)",
+        about: "digits of house numbers; 531131 extra images (Netzer et al. 2011)",
         class_names: &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
         shape: KnownShape { train: 73_257, test: 26_032, extra: 531_131, channels: 3, side: 32 },
         files: KnownFiles::Plain(&[

@@ -1,6 +1,6 @@
 //! Which format a folder's images are in, and reading them whatever it is.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -55,8 +55,10 @@ impl Format {
     /// Recognises what is in `folder` by the names in it.
     ///
     /// # Errors
-    /// [`DataError::Unrecognised`] if nothing is, [`DataError::Ambiguous`] if two formats are.
+    /// [`DataError::Unrecognised`] if nothing is, [`DataError::Ambiguous`] if two formats are,
+    /// [`DataError::Io`] if there is no such folder.
     pub fn of(folder: &Path) -> Result<Self, DataError> {
+        fs::read_dir(folder).map_err(DataError::io("read", folder))?;
         let mut found = Self::ALL.into_iter().filter(|format| format.is_begun(folder));
         let folder = folder.to_path_buf();
         match (found.next(), found.next()) {

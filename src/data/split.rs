@@ -135,7 +135,9 @@ impl Split {
         for (class, members) in rest.iter_mut().enumerate() {
             Stream::new(data_seed, "split of the rest", class as u64).shuffle(members);
         }
-        let (left, sizes) = (rest.iter().map(Vec::len).sum::<usize>(), sizes(&rest));
+        let left = rest.iter().map(Vec::len).sum::<usize>();
+        let mut sizes = vec![0; 256];
+        labels.iter().for_each(|&label| sizes[usize::from(label)] += 1);
         let train = train.unwrap_or(u32::try_from(left).unwrap_or(u32::MAX));
         let train = take(&mut rest, train, "training")?;
         check_trained(&train, labels, &sizes)?;

@@ -1,8 +1,9 @@
 //! Where a data set is put together before it takes its place.
 //!
 //! Fetched or made, it is put together in a staging folder, which lies in the data home, beside the
-//! place itself, so that a rename is enough to put the set there. Its owner holds a lock on the file `owner` in it; a staging folder whose lock
-//! nobody holds was left by a fetch that died, and is swept away by the next.
+//! place itself, so that a rename is enough to put the set there. Its owner holds a lock on the file
+//! `owner` in it; a staging folder whose lock nobody holds was left by a process that died, and is
+//! swept away by the next.
 
 use std::fs::{self, File};
 use std::io::{self, Read};

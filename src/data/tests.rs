@@ -336,6 +336,9 @@ fn extra_images_give_a_third_of_validation() {
     assert!((40..=120).contains(&ordinary), "{ordinary}: both parts are drawn from");
     let error = Split::draw_with_extra(&labels, 200, 300, None, 3).unwrap_err().to_string();
     assert_eq!(error, "100 validation images of class 1 wanted, 50 are there; ask for fewer");
+    // The only image of class 1 is taken: none is left to train on.
+    let error = Split::draw_with_extra(&[0, 0, 1, 0, 0], 3, 3, None, 0).unwrap_err();
+    assert!(error.to_string().starts_with("class 1 has 1 images, none of which"), "{error}");
 }
 
 proptest! {

@@ -76,7 +76,7 @@ fn files(files: &[FileReport]) -> Table {
         let content = match file.known {
             Some(true) => "as published",
             Some(false) => "DIFFERS",
-            None => "not known",
+            None => "nothing published",
         };
         table.add_row([&name, file.bytes.to_string().as_str(), &file.sha256, content]);
     }
