@@ -64,7 +64,11 @@ impl RecipeArgs {
         };
         let recipe = recipes::read(&text, &searched.recipe)?;
         let mut config = SearchConfig { recipe, ..searched.clone() };
-        data.clone_into(&mut config.data.name);
+        if config.data.name != data {
+            // How the images of one set are read says nothing of another.
+            (config.data.resize, config.data.extra) = (None, false);
+            data.clone_into(&mut config.data.name);
+        }
         // There are few of them, and all are wanted afterwards.
         config.keep_weights = KeepWeights::All;
         if self.fit == Fit::TrainAndValidation {

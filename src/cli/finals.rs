@@ -4,6 +4,7 @@ use super::after::{self, Origin, Plan, RecipeArgs};
 use super::reading::{answer, choose, collect};
 use super::{CliError, Context, note, work};
 use crate::arch::Architecture;
+use crate::engine::session::reading;
 use crate::events::{Purpose, RunModel, Scope, Source};
 use crate::views::{Answer, Value};
 
@@ -42,7 +43,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let trainer = work::trainer(&args.work, context)?;
     let prepared = after::prepare(&chosen.config, &data)?;
     let facts = &prepared.facts;
-    if args.work.data.is_none() && facts.content.to_string() != origin.content {
+    // Read otherwise (resized, with extra images) it cannot be the same.
+    let same = reading(&chosen.config.data) == reading(&origin.config.data);
+    if same && args.work.data.is_none() && facts.content.to_string() != origin.content {
         let folder = data.folder.display();
         let message = format!("the data set in {folder} is not the one that {label} began with");
         return Err(CliError::usage(message)

@@ -271,6 +271,8 @@ impl<L: SharedLog> Engine<'_, L> {
                 classes: data.classes,
                 split: self.machine.split.clone(),
                 fit,
+                resize: config.data.resize,
+                extra: config.data.extra,
             },
             device: self.machine.device.clone(),
             threads: self.job.threads(),

@@ -312,6 +312,8 @@ fn request() -> TrainRequest {
             classes: 10,
             split: PathBuf::new(),
             fit: Default::default(),
+            resize: None,
+            extra: false,
         },
         device: "cpu".into(),
         threads: 1,

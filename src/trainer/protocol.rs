@@ -106,6 +106,12 @@ pub struct DataRequest {
     /// Which of both to train on.
     #[serde(default)]
     pub fit: Fit,
+    /// Side in pixels to which all images are resampled, as `schema/trainer.md` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize: Option<u32>,
+    /// Whether the set's extra images follow those of its training part.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub extra: bool,
 }
 
 /// What a trainer answers.

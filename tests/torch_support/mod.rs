@@ -82,6 +82,8 @@ impl Workplace {
                 classes: CLASSES,
                 split: self.path("split"),
                 fit: Fit::Train,
+                resize: None,
+                extra: false,
             },
             device: "cpu".into(),
             threads: 2,
