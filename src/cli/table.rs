@@ -59,6 +59,7 @@ const OF_THE_STORE: &[&str] = &[
     "replays",
     "stability",
     "repetitions",
+    "transfer",
     "published",
     "published_attacks",
     "attacks",

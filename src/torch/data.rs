@@ -8,7 +8,7 @@ use super::TorchError;
 use super::preprocess::{PixelStatistics, Preprocessing};
 use crate::arch::shape::Map;
 use crate::config::recipe::Preprocess;
-use crate::data::{Images, Part, Split};
+use crate::data::{Images, Located, Part, Reading, Split};
 use crate::trainer::protocol::{DataRequest, Fit};
 
 /// A split data set on a device.
@@ -25,6 +25,7 @@ pub struct DeviceData {
     moments: Moments,
     device: Device,
     folder: PathBuf,
+    reading: Reading,
     split: Vec<u8>,
     fit: Fit,
 }
@@ -54,7 +55,7 @@ impl DeviceData {
     /// # Errors
     /// [`TorchError`] if it cannot be read, or is not what was announced.
     pub fn load(request: &DataRequest, device: Device) -> Result<Self, TorchError> {
-        let images = Images::read(&request.folder, Part::Train)?;
+        let images = located(request).read(Part::Train)?;
         check(request, &images)?;
         let bytes = read_split(&request.split)?;
         let split = Split::from_bytes(&bytes, images.count)?;
@@ -74,6 +75,7 @@ impl DeviceData {
             moments: Moments::of(&images, &train),
             device,
             folder: request.folder.clone(),
+            reading: reading(request),
             split: bytes,
             fit: request.fit,
         })
@@ -84,7 +86,7 @@ impl DeviceData {
     /// # Errors
     /// [`TorchError`] if it cannot be read, or is not what was announced.
     pub fn test(&self, request: &DataRequest) -> Result<DeviceImages, TorchError> {
-        let images = Images::read(&request.folder, Part::Test)?;
+        let images = located(request).read(Part::Test)?;
         check(request, &images)?;
         let all: Vec<u32> = (0..images.count).collect();
         DeviceImages::new(&images, &all, self.device)
@@ -98,6 +100,7 @@ impl DeviceData {
     pub fn is(&self, request: &DataRequest, device: Device) -> Result<bool, TorchError> {
         Ok(self.device == device
             && self.folder == request.folder
+            && self.reading == reading(request)
             && self.classes == request.classes
             && self.fit == request.fit
             && self.shape == Map { channels: request.channels, side: request.side }
@@ -204,6 +207,16 @@ fn pixels(images: &Images, index: u32) -> &[u8] {
     let length = images.channels as usize * images.side as usize * images.side as usize;
     let start = index as usize * length;
     &images.pixels[start..start + length]
+}
+
+/// The images of a request, read as it says.
+#[must_use]
+pub fn located(request: &DataRequest) -> Located {
+    Located::at(&request.name, &request.folder, reading(request))
+}
+
+fn reading(request: &DataRequest) -> Reading {
+    Reading { resize: request.resize, extra: request.extra }
 }
 
 fn read_split(path: &Path) -> Result<Vec<u8>, TorchError> {

@@ -66,6 +66,11 @@ pub(super) fn show(sheet: &mut Sheet, answer: &Answer, label: &str) -> Result<()
     if let Some(added) = extension(answer, label)? {
         lines.push(("extended by", added));
     }
+    if let (Value::Text(purpose), Value::Text(recipe)) = (job.get("purpose"), job.get("recipe"))
+        && !recipe.is_empty()
+    {
+        lines.push(("purpose", format!("{purpose}, recipe {recipe}, fit {}", text("fit"))));
+    }
     lines.extend([
         (
             "images",
