@@ -22,7 +22,7 @@
 //! | [`trainer`] | the protocol, and keeping trainer processes alive | the log |
 //! | [`agent`] | state space, Q-table, epsilon-greedy policy, schedule, replay: pure | IO, clocks, the log |
 //! | [`adversary`] | attacks as arithmetic: specifications, sweeps, transformations, samples, destruction rates: pure | how models are differentiated |
-//! | [`data`] | image data sets: formats, fetching, splits | what is trained on them |
+//! | [`data`] | image data sets: formats, sizes, fetching, splits | what is trained on them |
 //! | [`lab`] | the replay lab: a history learned from again under other replay policies, measured: pure | the log, what would have been sampled |
 //! | [`import`] | histories of other programs, as facts: pure | files, the log |
 //! | [`config`] | settings as data: flavours, presets, recipes: pure | what is done with them |

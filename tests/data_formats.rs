@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use qtrail::data::{DataHome, Format, Images, Located, Part, Reading, check, format, pictures};
 use tempfile::TempDir;
 
@@ -344,11 +345,18 @@ fn damaged_and_hostile_pictures_are_named() {
     let write = |name: &'static str, bytes: Vec<u8>| {
         spoilt(&move |folder| fs::write(folder.join(name), &bytes).unwrap())
     };
-    let mut wide = fs::read(files("pictures/train/cat/1.png")).unwrap();
-    wide[16..20].copy_from_slice(&1_000_000_u32.to_be_bytes());
-    let checksum = crc32fast::hash(&wide[12..29]);
-    wide[29..33].copy_from_slice(&checksum.to_be_bytes());
-    assert!(write("train/cat/1.png", wide).contains("announces 1000000 columns"));
+    // A picture that says it has other sides.
+    let png_of = |width: u32, height: u32| {
+        let mut bytes = fs::read(files("pictures/train/cat/1.png")).unwrap();
+        bytes[16..20].copy_from_slice(&width.to_be_bytes());
+        bytes[20..24].copy_from_slice(&height.to_be_bytes());
+        let checksum = crc32fast::hash(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&checksum.to_be_bytes());
+        bytes
+    };
+    assert!(write("train/cat/1.png", png_of(1_000_000, 1)).contains("announces 1000000 columns"));
+    let large = png_of(8000, 8000);
+    assert!(write("train/cat/1.png", large).contains("announces 64000000 pixels"));
     let mut flipped = fs::read(files("pictures/train/cat/1.png")).unwrap();
     flipped[50] ^= 1;
     assert!(write("train/cat/1.png", flipped).contains("no good PNG picture"));
@@ -521,5 +529,41 @@ fn digests_are_pinned() {
     ] {
         let digest = Images::read(&files(name), part).unwrap().digest();
         assert_eq!(qtrail::data::catalog::hex(&digest), expected, "{name}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Whatever happens to a file, reading it ends in an answer.
+    #[test]
+    fn no_damage_makes_a_reader_panic(
+        (set, file) in prop::sample::select(vec![
+            ("svhn", "train_32x32.mat"),
+            ("npz", "colour.npz"),
+            ("npz-grey", "grey.npz"),
+            ("pictures", "train/cat/1.png"),
+            ("pictures", "train/cat/3-palette.png"),
+            ("pictures", "train/dog/1.jpg"),
+            ("pictures", "train/dog/3-progressive.jpg"),
+        ]),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in prop::option::weighted(0.25, any::<prop::sample::Index>()),
+        resize in prop::option::of(1_u32..9),
+    ) {
+        let folder = copy(set);
+        let path = folder.path().join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        bytes.truncate(cut.map_or(bytes.len(), |cut| cut.index(bytes.len())));
+        fs::write(path, bytes).unwrap();
+        let reading = Reading { resize, extra: false };
+        if let Ok(images) = format::read(folder.path(), Part::Train, reading) {
+            prop_assert_eq!(images.pixels.len(), images.length() * images.count as usize);
+            prop_assert_eq!(images.labels.len(), images.count as usize);
+        }
     }
 }

@@ -118,7 +118,8 @@ impl PartFiles {
         if resize.is_none() && width == height {
             return Collector::whole(channels, width, payload).finish(labels.payload, path);
         }
-        for pixels in payload.chunks_exact((header.payload() / u64::from(header.count)) as usize) {
+        let length = channels as usize * width as usize * height as usize;
+        for pixels in payload.chunks_exact(length.max(1)) {
             collector.push(&Raw { channels, width, height, pixels }, path)?;
         }
         collector.finish(labels.payload, path)
