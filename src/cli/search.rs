@@ -4,10 +4,12 @@ use super::progress::duration;
 use super::settings::{self, SettingsArgs};
 use super::{CliError, Context, note, say, series, work};
 use crate::agent::Job;
+use crate::agent::search::check;
 use crate::config::replay::Policy;
 use crate::engine::estimate::estimate;
 use crate::events::Scope;
 use crate::log::Store;
+use crate::views::check_reward;
 
 /// Begins a search and carries it on.
 #[derive(Debug, clap::Args)]
@@ -20,6 +22,22 @@ pub struct Args {
     /// Prints the complete configuration and stops
     #[arg(long)]
     print_config: bool,
+    /// What the agent learns from, instead of the accuracy: an expression as in
+    /// "accuracy - 0.02*ln(params/1e6)", over accuracy, params, madds, depth, epochs, restarts,
+    /// epsilon, failed, …; computed once and recorded; as reward.expression
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
+    reward: Option<String>,
+    /// Allows seconds and peak_memory in --reward: facts of the machine, so that the search cannot be
+    /// repeated. `qtrail log digest --logical` says so
+    #[arg(long, requires = "reward")]
+    not_reproducible: bool,
+    /// Samples no architecture with more weights and biases; as limits.params. Learning still looks
+    /// ahead to the best of all actions, those too that are never taken
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_params: Option<u64>,
+    /// Samples no architecture with more multiply-adds for an image; as limits.madds
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_madds: Option<u64>,
     /// Carries out so many searches, a series: each with a seed derived from --seed, all on the same
     /// split; `qtrail table stability` says how much they differ
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -43,8 +61,10 @@ pub struct Args {
 /// # Errors
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    let policy = args.policy.map(|policy| format!("replay.policy={policy}"));
-    let mut config = args.settings.read(None, policy.as_slice())?;
+    if let Some(reward) = &args.reward {
+        check_reward(reward)?;
+    }
+    let mut config = args.settings.read(None, &args.over())?;
     if args.print_config {
         say(config.to_toml().trim_end());
         return Ok(());
@@ -65,6 +85,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         }
     }
     let prepared = settings::images(&args.work, context, &mut config)?;
+    check(&config, &prepared.facts).map_err(CliError::usage)?;
     let threads = args.settings.threads();
     if let Some(repeats) = args.repeat {
         let begin = series::Begin {
@@ -98,13 +119,27 @@ pub(super) fn announce(scope: Scope, job: &dyn Job, device: &str) {
         note(&format!(
             "{scope}: {} of {} architectures; very roughly {time} on {device}, up to {:.0} MB on disk",
             cost.models,
-            search.space().architectures(),
+            search.architectures(),
             cost.bytes / 1e6,
         ));
     } else {
         let (models, repeats) = (job.planned_models(), job.config().schedule.repeats);
         let architectures = models / repeats.max(1);
         note(&format!("{scope}: all {architectures} architectures of the space, {repeats} x each"));
+    }
+}
+
+impl Args {
+    /// Settings that have an option of their own, as they are laid over the configuration.
+    fn over(&self) -> Vec<String> {
+        let over = [
+            self.policy.map(|policy| format!("replay.policy={policy}")),
+            self.reward.as_ref().map(|reward| format!("reward.expression={reward:?}")),
+            self.not_reproducible.then(|| "reward.not-reproducible=true".to_owned()),
+            self.max_params.map(|most| format!("limits.params={most}")),
+            self.max_madds.map(|most| format!("limits.madds={most}")),
+        ];
+        over.into_iter().flatten().collect()
     }
 }
 

@@ -71,6 +71,9 @@ pub(super) fn show(answer: &Answer, label: &str) -> Result<(), CliError> {
             format!("{} (`qtrail sql \"SELECT config FROM job\"`)", text("config_hash")),
         ),
     ]);
+    if !text("expression").is_empty() {
+        lines.push(("reward", text("expression")));
+    }
     facts(&title, &lines)?;
     let names = ["epsilon", "mean_accuracy", "samples", "new", "failed", "max_accuracy"];
     let sql = format!(
