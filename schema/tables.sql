@@ -238,6 +238,28 @@ CREATE TABLE series_member (
   PRIMARY KEY (series, repetition)
 ) STRICT, WITHOUT ROWID;
 
+-- Ensembles that were given a name.
+CREATE TABLE ensemble (
+  ensemble          INTEGER PRIMARY KEY, -- its number
+  name              TEXT    NOT NULL UNIQUE,
+  combine           TEXT    NOT NULL, -- mean, geometric, vote or weighted
+  chosen            TEXT    NOT NULL, -- how its members were chosen
+  validation_wrong  INTEGER,          -- validation images decided wrongly; NULL: fitted to them
+  validation_images INTEGER,
+  test_wrong        INTEGER,
+  test_images       INTEGER,
+  saved_at          INTEGER NOT NULL  -- ms
+) STRICT;
+
+-- Their members.
+CREATE TABLE ensemble_member (
+  ensemble INTEGER NOT NULL,
+  place    INTEGER NOT NULL, -- from 0
+  trial    INTEGER NOT NULL,
+  weight   REAL    NOT NULL, -- among those of the others
+  PRIMARY KEY (ensemble, place)
+) STRICT, WITHOUT ROWID;
+
 -- The pairs (state, action) of a search with what was learned. States and actions are the authors'
 -- tuples; an action is the tuple it leads to, with the bin of the state it starts from.
 CREATE TABLE pair (
@@ -945,6 +967,35 @@ JOIN job j ON j.id = m.job
 LEFT JOIN ranked b ON b.job = m.job AND b.rank = 1
 LEFT JOIN architecture a ON a.id = b.architecture;
 
+-- table ensembles: Which ensembles were saved, and how good are they?
+-- order: test_error, name
+CREATE VIEW ensembles AS
+WITH together AS (
+  SELECT
+    m.ensemble, group_concat('t' || m.trial, ' ' ORDER BY m.place) AS members, count(*) AS size,
+    group_concat(round(m.weight, 4), ' ' ORDER BY m.place) AS weights, min(j.data) AS data
+  FROM ensemble_member m
+  JOIN trial t ON t.id = m.trial
+  JOIN job j ON j.id = t.job
+  GROUP BY m.ensemble
+)
+SELECT
+  e.name AS name, -- what it is called
+  100.0 * e.test_wrong / nullif(e.test_images, 0) AS test_error, -- [%] of the test images decided wrongly
+  100.0 * e.validation_wrong / nullif(e.validation_images, 0)
+    AS validation_error, -- [%] of the validation images; unknown if a member was fitted to them
+  t.size AS size, -- members
+  t.members AS members, -- the trainings
+  t.weights AS weights, -- of the members, in the same order
+  e.combine AS combine, -- mean, geometric, vote or weighted
+  e.chosen AS chosen, -- how its members were chosen
+  t.data AS data, -- the data set
+  e.test_wrong AS test_wrong, -- test images decided wrongly
+  e.test_images AS test_images, -- test images
+  strftime('%Y-%m-%d %H:%M:%S', e.saved_at / 1000, 'unixepoch') AS saved -- UTC
+FROM ensemble e
+JOIN together t ON t.ensemble = e.ensemble;
+
 -- table replays: How do replay policies compare in the studies that were saved?
 -- order: saved, study, row
 CREATE VIEW replays AS
@@ -1028,8 +1079,20 @@ here AS (
   WHERE t.status = 'trained' AND j.kind = 'search'
   GROUP BY j.id
 ),
+named AS (
+  SELECT name, data, test_error AS error FROM ensembles WHERE test_error IS NOT NULL
+),
 together AS (
   SELECT *, NULL AS search FROM papers
+  UNION ALL
+  SELECT
+    p.place, p.part, 'here: ' || n.name || ' (ensemble)',
+    CASE WHEN n.data = 'cifar10' THEN n.error END, CASE WHEN n.data = 'svhn' THEN n.error END,
+    CASE WHEN n.data = 'mnist' THEN n.error END, CASE WHEN n.data = 'cifar100' THEN n.error END,
+    'on the test images', 'this store', NULL
+  FROM named n
+  JOIN (SELECT 18 AS place, 'similar layers' AS part UNION ALL SELECT 38, 'state of the art') p
+  WHERE n.data IN ('cifar10', 'svhn', 'mnist', 'cifar100')
   UNION ALL
   SELECT
     p.place, p.part, 'here: ' || h.label || ' (top model)',

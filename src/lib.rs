@@ -23,6 +23,7 @@
 //! | [`agent`] | state space, Q-table, epsilon-greedy policy, schedule, replay: pure | IO, clocks, the log |
 //! | [`data`] | image data sets: formats, fetching, splits | what is trained on them |
 //! | [`lab`] | the replay lab: a history learned from again under other replay policies, measured: pure | the log, what would have been sampled |
+//! | [`ensemble`] | ensembles as arithmetic over recorded probabilities: pure | where they come from |
 //! | [`import`] | histories of other programs, as facts: pure | files, the log |
 //! | [`config`] | settings as data: flavours, presets, recipes: pure | what is done with them |
 //! | [`log`] | where events live: sled, HEAD, leases, artifacts | what an event means |
@@ -48,6 +49,7 @@ pub mod cli;
 pub mod config;
 pub mod data;
 pub mod engine;
+pub mod ensemble;
 pub mod events;
 pub mod import;
 pub mod lab;

@@ -17,6 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("agent", &["arch", "chance", "config", "events"]),
     ("lab", &["agent", "arch", "chance", "config", "events"]),
     ("plot", &[]),
+    ("ensemble", &["chance"]),
     ("import", &["agent", "arch", "config", "events"]),
     ("trainer", &["arch", "chance", "config", "events"]),
     ("torch", &["arch", "chance", "config", "data", "trainer"]),
@@ -28,8 +29,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "agent", "arch", "config", "data", "engine", "events", "import", "lab", "log", "plot",
-            "trainer", "views", "chance",
+            "agent", "arch", "config", "data", "engine", "ensemble", "events", "import", "lab",
+            "log", "plot", "trainer", "views", "chance",
         ],
     ),
 ];
@@ -53,7 +54,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
 ];
 
 /// These do no IO and read no clock.
-const PURE: &[&str] = &["arch", "events", "agent", "config", "chance", "import", "lab", "plot"];
+const PURE: &[&str] =
+    &["arch", "events", "agent", "config", "chance", "import", "lab", "plot", "ensemble"];
 const IMPURE: &[&str] =
     &["std::fs", "std::net", "std::process", "std::env", "Instant::now", "std::thread"];
 

@@ -69,7 +69,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         say(config.to_toml().trim_end());
         return Ok(());
     }
-    check_name(&args.name)?;
+    check_name("--name", &args.name)?;
     let trainer = work::trainer(&args.work, context)?;
     if args.or_resume && Store::open(&context.store).is_ok() {
         let store = Store::open(&context.store)?;
@@ -144,12 +144,12 @@ impl Args {
 }
 
 /// Names must not look like ids, and fit into a table.
-fn check_name(name: &str) -> Result<(), CliError> {
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), CliError> {
     let id = name.parse::<crate::events::Scope>().is_ok();
     let legal = |c: char| c.is_alphanumeric() || "-_.".contains(c);
     if id || name.len() > 60 || !name.chars().all(legal) {
         let rule = "up to 60 letters, digits, `-`, `_`, `.`, and unlike an id such as s1";
-        return Err(CliError::usage(format!("--name {name}: a name has {rule}")));
+        return Err(CliError::usage(format!("{what} {name}: a name has {rule}")));
     }
     Ok(())
 }

@@ -56,6 +56,7 @@ const OF_THE_STORE: &[&str] = &[
     "replays",
     "stability",
     "repetitions",
+    "ensembles",
     "published",
     "published_attacks",
 ];

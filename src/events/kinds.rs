@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ensembles::EnsembleSaved;
 use super::ids::Hash;
 use super::imports::{ImportFinished, ImportStarted, ImportedQ, ImportedRow};
 use super::runs::{
@@ -104,6 +105,7 @@ kinds! {
     42 CheckpointKept "checkpoint-kept" version 1 Operational,
     45 SeriesJoined "series-joined" version 1 Operational,
     46 TrialReused "trial-reused" version 1 Logical,
+    47 EnsembleSaved "ensemble-saved" version 1 Operational,
 }
 
 /// An entry of the registry.
