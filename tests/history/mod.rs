@@ -212,7 +212,7 @@ pub fn config() -> SearchConfig {
     SearchConfig::read(presets::text("tiny").unwrap(), None, &[]).unwrap()
 }
 
-fn data() -> DataFacts {
+pub fn data() -> DataFacts {
     DataFacts {
         name: "test".into(),
         content: Hash::of(b"content"),
