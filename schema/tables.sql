@@ -1079,6 +1079,22 @@ here AS (
   WHERE t.status = 'trained' AND j.kind = 'search'
   GROUP BY j.id
 ),
+finals AS (
+  -- Chosen by validation: those trained on the validation images too by the accuracy in the search.
+  SELECT
+    j.label, j.data, 100 * (1 - p.correct * 1.0 / nullif(p.images, 0)) AS error, j.recipe,
+    row_number() OVER (PARTITION BY j.id ORDER BY coalesce(t.accuracy, o.accuracy) DESC, t.id) AS rank
+  FROM trial t
+  JOIN job j ON j.id = t.job AND j.purpose = 'final'
+  JOIN prediction p ON p.trial = t.id AND p.part = 'test'
+  LEFT JOIN trial o ON o.id = t.source
+),
+own AS (
+  SELECT label, data, error, 'on the validation images, not the test images' AS note FROM here
+  UNION ALL
+  SELECT label, data, error, 'on the test images, trained by the recipe ' || recipe
+  FROM finals WHERE rank = 1
+),
 named AS (
   SELECT name, data, test_error AS error FROM ensembles WHERE test_error IS NOT NULL
 ),
@@ -1098,13 +1114,13 @@ together AS (
     p.place, p.part, 'here: ' || h.label || ' (top model)',
     CASE WHEN h.data = 'cifar10' THEN h.error END, CASE WHEN h.data = 'svhn' THEN h.error END,
     CASE WHEN h.data = 'mnist' THEN h.error END, CASE WHEN h.data = 'cifar100' THEN h.error END,
-    'on the validation images, not the test images', 'this store', h.label
-  FROM here h
+    h.note, 'this store', h.label
+  FROM own h
   JOIN (SELECT 19 AS place, 'similar layers' AS part UNION ALL SELECT 39, 'state of the art') p
   WHERE h.data IN ('cifar10', 'svhn', 'mnist', 'cifar100')
 )
 SELECT
-  t.method AS method, -- as the paper names it; `here` for a search of this store
+  t.method AS method, -- as the paper names it; `here` for a search of this store, or its best after final training
   t.cifar10 AS cifar10, -- [%] test error on CIFAR-10
   t.svhn AS svhn, -- [%] on SVHN
   t.mnist AS mnist, -- [%] on MNIST
@@ -1114,6 +1130,64 @@ SELECT
   t.source AS source, -- where it is printed
   t.place AS place, -- its place in the tables
   t.search AS search -- [id] of this store
+FROM together t;
+
+-- table transfer: How good is a model found on one data set on another, from scratch and fine-tuned?
+-- order: place, data, model
+CREATE VIEW transfer AS
+WITH papers (place, data, scratch, finetuned, best, model) AS (
+  VALUES
+    (1, 'cifar100', 27.14, 34.93, 24.28, 'the top CIFAR-10 model'),
+    (2, 'svhn', 2.48, 4.0, 1.69, 'the top CIFAR-10 model'),
+    (3, 'mnist', 0.8, 0.81, 0.31, 'the top CIFAR-10 model')
+),
+trained AS (
+  SELECT
+    t.source, j.data, m.weights IS NOT NULL AS tuned, t.id,
+    100 * (1 - p.correct * 1.0 / nullif(p.images, 0)) AS error,
+    -- Of several the best on the validation images, never on the test images.
+    row_number() OVER (
+      PARTITION BY t.source, j.data, m.weights IS NOT NULL ORDER BY t.accuracy DESC, t.id
+    ) AS rank
+  FROM trial t
+  JOIN job j ON j.id = t.job AND j.purpose = 'transfer'
+  JOIN prediction p ON p.trial = t.id AND p.part = 'test'
+  LEFT JOIN run_model m ON m.job = t.job AND m.model = 0
+),
+pairs AS (
+  SELECT
+    source, data, max(CASE WHEN NOT tuned THEN error END) AS scratch,
+    max(CASE WHEN tuned THEN error END) AS finetuned,
+    max(CASE WHEN NOT tuned THEN 't' || id END) AS scratch_trial,
+    max(CASE WHEN tuned THEN 't' || id END) AS finetuned_trial
+  FROM trained WHERE rank = 1 GROUP BY source, data
+),
+together AS (
+  SELECT
+    place, data, scratch, finetuned, best, model, 'cifar10' AS found_on, NULL AS trial,
+    NULL AS scratch_trial, NULL AS finetuned_trial, 'Baker et al. 2017, Table 5' AS source
+  FROM papers
+  UNION ALL
+  SELECT
+    10, p.data, p.scratch, p.finetuned, (SELECT best FROM papers WHERE data = p.data), a.text, j.data,
+    't' || t.id, p.scratch_trial, p.finetuned_trial, 'this store'
+  FROM pairs p
+  JOIN trial t ON t.id = p.source
+  JOIN job j ON j.id = t.job
+  JOIN architecture a ON a.id = t.architecture
+)
+SELECT
+  t.data AS data, -- the images it was taken to
+  t.scratch AS scratch, -- [%] test error, trained from scratch
+  t.finetuned AS finetuned, -- [%] test error, from the weights it was found with
+  t.best AS state_of_the_art, -- [%] best test error published by then (Baker et al. 2017, Table 5)
+  t.model AS model, -- the architecture
+  t.found_on AS found_on, -- the images it was found on
+  t.source AS source, -- where the errors are printed, or this store
+  t.trial AS trial, -- [id] that found it
+  t.scratch_trial AS scratch_trial, -- [id] that trained it from scratch
+  t.finetuned_trial AS finetuned_trial, -- [id] that went on from its weights
+  t.place AS place -- its place in the paper's table
 FROM together t;
 
 -- table published_attacks: What did photographs do to adversarial examples in the paper?

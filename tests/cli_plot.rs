@@ -11,7 +11,7 @@ use history::{History, finished};
 
 const PLOTS: [&str; 6] = ["learning", "accuracy-histogram", "qdepth", "qfield", "pareto", "curves"];
 /// Those that need to be told more.
-const TOLD: [&str; 1] = ["exposure"];
+const TOLD: [&str; 2] = ["exposure", "stability"];
 const EVIL: &str = "</script><script>document.title='caught'</script>\"'&<b>";
 
 struct World(tempfile::TempDir);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
-use history::{finished, imported, several};
+use history::{finished, imported, series, several};
 
 struct World {
     folder: tempfile::TempDir,
@@ -19,6 +19,7 @@ impl World {
         several().store(&folder.path().join("store"));
         finished().store(&folder.path().join("one"));
         imported().store(&folder.path().join("imported"));
+        series().store(&folder.path().join("series"));
         Self { folder }
     }
 
@@ -107,6 +108,15 @@ fn golden_tables_of_an_import() {
     for (name, arguments) in cases {
         let table = [&["--store", "imported", "table"], arguments].concat();
         insta::assert_snapshot!(name, world.print(&table));
+    }
+}
+
+#[test]
+fn golden_tables_of_a_series_and_an_ensemble() {
+    let world = World::new();
+    for table in ["stability", "repetitions", "ensembles"] {
+        let shown = world.print(&["--store", "series", "table", table]);
+        insta::assert_snapshot!(format!("table_{table}"), shown);
     }
 }
 

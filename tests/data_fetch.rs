@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use qtrail::data::catalog::{DebianPackage, KnownContent, KnownSet, hex};
+use qtrail::data::catalog::{DebianPackage, KnownContent, KnownFiles, KnownSet, KnownShape, hex};
 use qtrail::data::fetch::{Fetch, Fetched, Http, PackageTools, Source, SourceFailure, Step};
 use qtrail::data::folder::FILES;
 use qtrail::data::{DataError, DataHome, IdxFolder};
@@ -49,7 +49,8 @@ fn known(publishers: &[&'static str], debian: Option<DebianPackage>) -> &'static
         name: "small",
         about: "for tests",
         class_names: &["a", "b", "c", "d", "e", "f"],
-        contents: contents().map(content),
+        shape: KnownShape { train: 6, test: 3, extra: 0, channels: 1, side: 2 },
+        files: KnownFiles::Idx(contents().map(content)),
         publishers: Box::leak(publishers.to_vec().into_boxed_slice()),
         debian,
     }))
@@ -85,7 +86,7 @@ impl Bench {
 
     fn fetch(&self, set: &'static KnownSet, from: Option<&Path>) -> Result<Fetched, DataError> {
         let Self { home, http, tools, .. } = self;
-        Fetch { set, home, from, http, tools }.run(&mut |_| ())
+        Fetch { set, home, from, extra: false, http, tools }.run(&mut |_| ())
     }
 
     /// Why each source failed.
@@ -134,7 +135,7 @@ fn from_a_folder_in_any_spelling() {
     }
     let source = source_of(bench.fetch(set, Some(given.path())).unwrap());
     assert_eq!(source, Source::Given(given.path().into()));
-    set.verify(&IdxFolder::new(&bench.place())).unwrap();
+    set.verify(&bench.place()).unwrap();
     assert_eq!(bench.names(), ["small"]);
     let placed = IdxFolder::new(&bench.place()).paths().unwrap();
     let placed = placed.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
@@ -168,7 +169,7 @@ fn from_a_publisher_with_progress() {
     let set = known(&[server.url], None);
     let mut heard = Vec::new();
     let Bench { home, http, tools, .. } = &bench;
-    let fetch = Fetch { set, home, from: None, http, tools };
+    let fetch = Fetch { set, home, from: None, extra: false, http, tools };
     let fetched = fetch.run(&mut |step| {
         if let Step::Receiving { file, done, total } = step {
             assert_eq!(total, Some(done), "so small a file comes in one piece");
@@ -269,7 +270,7 @@ fn other_files_in_the_place_are_moved_aside() {
         };
         assert_eq!(aside, bench.home.root().join(expected));
         assert_eq!(fs::read_to_string(aside.join(FILES[0])).unwrap(), "mine");
-        set.verify(&IdxFolder::new(&bench.place())).unwrap();
+        set.verify(&bench.place()).unwrap();
     }
 }
 
@@ -308,7 +309,7 @@ fn fetches_at_once_do_not_collide() {
     });
     assert_eq!(placed.into_inner(), 1);
     assert_eq!(bench.names(), ["small"]);
-    set.verify(&IdxFolder::new(&bench.place())).unwrap();
+    set.verify(&bench.place()).unwrap();
 }
 
 /// How a server treats those who ask.

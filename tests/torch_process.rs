@@ -8,7 +8,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use qtrail::trainer::protocol::{Answer, FailedReason, PROTOCOL, Request, TrainRequest};
+use qtrail::trainer::protocol::{
+    Answer, DataRequest, FailedReason, PROTOCOL, Request, TrainRequest,
+};
 use torch_support::{PROGRAM, Process, Show, Workplace, needs};
 
 #[test]
@@ -96,6 +98,42 @@ fn what_it_cannot_do_is_an_answer_and_not_its_end() {
     }
     process.train(&good);
     assert!(matches!(process.result().1, Answer::Finished(_)));
+}
+
+/// Whatever the format, and cut, resampled and with extra images as the request says.
+#[test]
+fn every_format_is_trained_on() {
+    let workplace = Workplace::new(Show::Class);
+    let mut process = Process::start();
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data_files");
+    for (name, channels, side, classes, resize, extra, images) in [
+        ("svhn", 3, 32, 10, None, false, 6),
+        ("svhn", 3, 8, 10, Some(8), true, 9),
+        ("npz", 3, 5, 3, None, false, 6),
+        ("npz-grey", 1, 5, 2, None, false, 4),
+        ("pictures", 3, 8, 2, None, false, 6),
+        ("pictures-grey", 1, 6, 2, Some(6), false, 4),
+    ] {
+        let mut request = workplace.request(&format!("[C(2,3,1), SM({classes})]"));
+        let split = [images - 2, 2].into_iter().chain(0..images);
+        let split: Vec<u8> = split.flat_map(|number: u32| number.to_le_bytes()).collect();
+        std::fs::write(workplace.path("other-split"), split).unwrap();
+        request.recipe.chance = Some(0.0);
+        request.recipe.restarts = 0;
+        let (folder, name, split) =
+            (files.join(name), name.to_owned(), workplace.path("other-split"));
+        let fit = Default::default();
+        request.data =
+            DataRequest { name, folder, channels, side, classes, split, fit, resize, extra };
+        process.train(&request);
+        let (epochs, answer) = process.result();
+        // Two images are no better than chance, or are: either way they were trained on.
+        assert!(matches!(answer, Answer::Finished(_) | Answer::Failed { .. }), "{answer:?}");
+        assert_eq!((epochs[0].train_total, epochs[0].validation_total), (images - 2, 2));
+        request.data.resize = Some(4);
+        process.train(&request);
+        assert!(process.error().1.contains("channels and side, the request says"));
+    }
 }
 
 #[test]

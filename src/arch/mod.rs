@@ -129,6 +129,17 @@ impl Architecture {
         &self.layers
     }
 
+    /// The same layers for another number of classes.
+    #[must_use]
+    pub fn with_classes(&self, classes: u32) -> Self {
+        let adapted = |layer: &Layer| match layer {
+            Layer::GlobalAverage { .. } => Layer::GlobalAverage { classes },
+            Layer::Softmax { .. } => Layer::Softmax { classes },
+            other => *other,
+        };
+        Self { layers: self.layers.iter().map(adapted).collect() }
+    }
+
     /// Number of layers without softmax: the depth of the papers' figures.
     #[must_use]
     pub fn depth(&self) -> usize {

@@ -111,6 +111,24 @@ impl Shapes {
         Ok(Self { layers })
     }
 
+    /// Whether the layer of this index has weights, and `other` has as many in the same places
+    /// there: only then can they be taken over.
+    #[must_use]
+    pub fn weights_fit(&self, other: &Self, index: usize) -> bool {
+        let (Some(here), Some(there)) = (self.layers.get(index), other.layers.get(index)) else {
+            return false;
+        };
+        let read = |shape: &LayerShape| match shape.layer {
+            Layer::Conv { .. } | Layer::GlobalAverage { .. } => shape.input.channels.into(),
+            _ => shape.input.values(),
+        };
+        let written = |shape: &LayerShape| shape.output.channels;
+        here.parameters > 0
+            && here.parameters == there.parameters
+            && std::mem::discriminant(&here.layer) == std::mem::discriminant(&there.layer)
+            && (read(here), written(here)) == (read(there), written(there))
+    }
+
     /// Weights and biases of the whole network.
     #[must_use]
     pub fn parameters(&self) -> u64 {

@@ -4,7 +4,7 @@ use clap::Command;
 
 /// Headings and their verbs; a verb in none comes last.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Search and train", &["search", "resume", "status", "train"]),
+    ("Search and train", &["search", "resume", "status", "final", "transfer", "train"]),
     (
         "Ask",
         &[

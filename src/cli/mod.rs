@@ -1,6 +1,7 @@
 //! The command line: one file per verb. The only place that prints, reads the environment, and
 //! (in [`clock`]) the clock.
 
+pub mod after;
 mod cells;
 pub mod clock;
 pub mod compare;
@@ -10,6 +11,7 @@ pub mod diff;
 pub mod ensemble;
 pub mod error;
 pub mod export;
+pub mod finals;
 pub mod follow;
 mod help;
 pub mod import;
@@ -35,6 +37,7 @@ pub mod status;
 pub mod table;
 pub mod tables;
 pub mod train;
+pub mod transfer;
 pub mod watch;
 pub mod work;
 
@@ -73,6 +76,10 @@ pub enum Verb {
     Status(status::Args),
     /// Train one given architecture
     Train(train::Args),
+    /// Train the best of a search once more, and long
+    Final(finals::Args),
+    /// Train an architecture on another data set
+    Transfer(transfer::Args),
     /// Print a result table
     Table(table::Args),
     /// List the result tables, or the columns of one
@@ -187,6 +194,8 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Resume(args) => resume::run(args, &context),
         Verb::Status(args) => status::run(args, &context),
         Verb::Train(args) => train::run(args, &context),
+        Verb::Final(args) => finals::run(args, &context),
+        Verb::Transfer(args) => transfer::run(args, &context),
         Verb::Table(args) => table::run(args, &context),
         Verb::Tables(args) => tables::run(args, &context),
         Verb::Plot(args) => plot::run(args, &context),

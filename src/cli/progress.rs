@@ -1,6 +1,7 @@
 //! Progress of a search or run: one line for the whole, one for the running trial. On a terminal
 //! they stay in place; elsewhere a plain line is printed when a trial or a phase ends.
 
+use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use crate::agent::Job;
 use crate::agent::search::Search;
 use crate::agent::trials::{Computer, Status, Trial};
 use crate::engine::{News, Report};
-use crate::events::{Event, Outcome, PhaseEnded, Scope};
+use crate::events::{EpochFinished, Event, Outcome, PhaseEnded, PredictedPart, Scope};
 
 /// Shows progress on stderr.
 pub struct Progress {
@@ -20,7 +21,14 @@ pub struct Progress {
     /// Seconds of the trials that ended while this process watched.
     seconds: Vec<f64>,
     trial: String,
+    /// When the last plain line was printed.
+    said: Instant,
+    /// Right test images, and all of them, of the trials that were shown them.
+    test: HashMap<u32, (u32, u32)>,
 }
+
+/// Time between two plain lines about epochs.
+const EPOCH_LINES: Duration = Duration::from_secs(10);
 
 impl Progress {
     /// Progress of a search or run.
@@ -39,7 +47,9 @@ impl Progress {
             trial.set_style(style("  {msg}"));
             (bars, whole, trial)
         });
-        Self { scope, bars, started: Instant::now(), seconds: Vec::new(), trial: String::new() }
+        let (seconds, trial, test) = Default::default();
+        let now = Instant::now();
+        Self { scope, bars, started: now, seconds, trial, said: now, test }
     }
 
     /// Prints a line that stays.
@@ -98,6 +108,12 @@ impl Progress {
                         format!("trial {} on {}  {architecture}", started.trial, started.device);
                 }
             }
+            Event::EpochFinished(epoch) if self.bars.is_none() && job.terms(1).by_epoch => {
+                self.epoch_line(job, epoch);
+            }
+            Event::PredictionsRecorded(made) if made.part == PredictedPart::Test => {
+                self.test.insert(made.trial, (made.correct, made.images));
+            }
             Event::TrialFinished(finished) => {
                 self.seconds.push(finished.seconds);
                 self.trial.clear();
@@ -122,6 +138,18 @@ impl Progress {
         }
     }
 
+    /// Long trainings would be silent for hours, short ones say enough at their end.
+    fn epoch_line(&mut self, job: &dyn Job, epoch: &EpochFinished) {
+        if self.said.elapsed() < EPOCH_LINES {
+            return;
+        }
+        self.said = Instant::now();
+        let accuracy = f64::from(epoch.validation_correct) / f64::from(epoch.validation_total);
+        let (trial, of) = (epoch.trial, job.planned_models());
+        let (number, epochs) = (epoch.epoch, job.config().recipe.epochs);
+        self.say(&format!("{} {trial}/{of}  epoch {number}/{epochs}  {accuracy:.4}", self.scope));
+    }
+
     fn plain_line(&self, job: &dyn Job, ordinal: u32) {
         let Some(trial) = job.trials().get(ordinal) else { return };
         let what = match &trial.status {
@@ -136,8 +164,11 @@ impl Progress {
         let (done, total) = (ended(job).count(), job.planned_models());
         let left = self.time_left(u64::from(total).saturating_sub(done as u64));
         let left = left.map(|left| format!("  {} left", duration(left))).unwrap_or_default();
+        let share = |&(correct, images)| f64::from(correct) / f64::from(images);
+        let test = self.test.get(&ordinal).map(share);
+        let test = test.map(|accuracy| format!(" (test {accuracy:.4})")).unwrap_or_default();
         self.say(&format!(
-            "{} {done}/{total}  {what}  {}{left}",
+            "{} {done}/{total}  {what}{test}  {}{left}",
             self.scope, trial.planned.architecture
         ));
     }
@@ -176,8 +207,12 @@ impl Report for Progress {
                     line(now)
                 ));
             }
+            News::Anew(trial) => self.say(&format!(
+                "the checkpoint of trial {trial} is gone or damaged: it starts anew"
+            )),
             News::Stopping => {
-                self.say("stopping after the running trial; once more to stop at once");
+                let step = if job.terms(1).by_epoch { "epoch" } else { "trial" };
+                self.say(&format!("stopping after the running {step}; once more to stop at once"));
             }
         }
         self.show(job);

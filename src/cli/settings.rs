@@ -10,6 +10,8 @@ use crate::engine::session::{Prepared, prepare, read_limited};
 
 /// Largest configuration file in bytes; its parts fill one batch of the log.
 const CONFIG_MAX: u64 = 64 * 1024;
+/// Largest recipe file in bytes.
+pub(super) const RECIPE_MAX: u64 = 16 * 1024;
 
 /// Which configuration, seed and threads.
 #[derive(Debug, clap::Args)]
@@ -27,6 +29,9 @@ pub struct SettingsArgs {
     /// A single setting laid over the configuration, as in recipe.epochs=5
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    /// Cuts images to squares and resamples them to this side in pixels; as data.resize
+    #[arg(long, value_name = "SIDE", value_parser = super::data::side())]
+    resize: Option<u32>,
     /// Seed of everything the agent and the training choose
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -53,7 +58,8 @@ impl SettingsArgs {
                     .hint(format!("the presets are {}", presets::names())));
             }
         };
-        let settings = [&self.settings, over].concat();
+        let resize = self.resize.map(|side| format!("data.resize={side}"));
+        let settings = [&self.settings, resize.as_slice(), over].concat();
         Ok(SearchConfig::read(&text, self.flavour, &settings)?)
     }
 

@@ -28,8 +28,9 @@ SELECT j.label, j.name, j.models,
   (SELECT avg(seconds) FROM
     (SELECT seconds FROM trial WHERE job = j.id AND seconds IS NOT NULL ORDER BY id DESC LIMIT 20)),
   't' || t.id, a.text, d.device,
-  (SELECT epoch FROM epoch WHERE trial = t.id AND attempt = d.attempt
+  coalesce((SELECT epoch FROM epoch WHERE trial = t.id AND attempt = d.attempt
     ORDER BY restart DESC, epoch DESC LIMIT 1),
+    (SELECT carried_epoch FROM attempt WHERE trial = t.id AND attempt = d.continues)),
   d.started_at
 FROM job j
 LEFT JOIN trial t ON t.job = j.id AND t.status = 'running'

@@ -59,6 +59,7 @@ const OF_THE_STORE: &[&str] = &[
     "ensembles",
     "published",
     "published_attacks",
+    "transfer",
 ];
 
 /// Runs the verb.

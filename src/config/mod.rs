@@ -10,6 +10,7 @@ pub mod learning;
 pub mod limits;
 pub mod presets;
 pub mod recipe;
+pub mod recipes;
 pub mod replay;
 pub mod space;
 
@@ -133,6 +134,12 @@ pub struct DataConfig {
     pub train: Option<u32>,
     /// Seed of the split; independent of the seed of the search.
     pub seed: u64,
+    /// Side in pixels to which all images are resampled; unset: they stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize: Option<u32>,
+    /// Whether the training part is the set's training images and its extra ones (SVHN has some).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub extra: bool,
 }
 
 /// Which share of random actions, for how many models.
@@ -259,6 +266,12 @@ pub enum ConfigError {
     /// A preset that does not exist.
     #[error("no preset is called `{name}`; there are {}", presets::names())]
     Preset {
+        /// The name given.
+        name: String,
+    },
+    /// A recipe that does not exist.
+    #[error("no recipe is called `{name}`; there are {}", recipes::names())]
+    RecipeName {
         /// The name given.
         name: String,
     },
@@ -405,6 +418,12 @@ impl SearchConfig {
                 "above 0",
             ),
             ("data.train", format!("{:?}", self.data.train), self.data.train != Some(0), "above 0"),
+            (
+                "data.resize",
+                format!("{:?}", self.data.resize),
+                self.data.resize.is_none_or(|side| (1..=1024).contains(&side)),
+                "1 to 1024 pixels",
+            ),
         ];
         match rules.into_iter().find(|(_, _, holds, _)| !holds) {
             Some((key, value, _, rule)) => Err(range(key, value, rule)),
@@ -434,7 +453,14 @@ fn base(flavour: Flavour) -> Table {
     let config = SearchConfig {
         flavour,
         keep_weights: KeepWeights::Top(10),
-        data: DataConfig { name: String::new(), validation: 5_000, train: None, seed: 0 },
+        data: DataConfig {
+            name: String::new(),
+            validation: 5_000,
+            train: None,
+            seed: 0,
+            resize: None,
+            extra: false,
+        },
         space: SpaceConfig::paper(12),
         schedule: Schedule {
             order: Order::Sample,

@@ -1,21 +1,21 @@
 //! A close look at a data set: everything that `data check` tells.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
-use super::catalog::{KnownContent, hex};
+use super::catalog::hash_file;
 use super::folder::{IdxFolder, part_files};
-use super::{DataError, Images, Located, Part};
+use super::{DataError, Format, Images, Located, Part, format};
 
 /// What a data set holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
+    /// The format of the files.
+    pub format: Format,
     /// Training part, then test part.
     pub parts: Vec<PartReport>,
-    /// The four files, training first, images first.
+    /// The files, training first; none of pictures, which may be many.
     pub files: Vec<FileReport>,
 }
 
@@ -34,6 +34,8 @@ pub struct PartReport {
     pub class_counts: Vec<u32>,
     /// Mean of all pixels, 0 to 255.
     pub mean_pixel: f64,
+    /// Mean of all images: channels x side x side, 0 to 255.
+    pub mean_image: Vec<f64>,
     /// BLAKE3 of pixels and labels, as recorded with every search.
     pub digest: [u8; 32],
 }
@@ -47,10 +49,10 @@ pub struct FileReport {
     pub bytes: u64,
     /// SHA-256 of the file as stored, in hexadecimal.
     pub sha256: String,
-    /// SHA-256 of its decompressed content, in hexadecimal.
-    pub content_sha256: String,
-    /// Whether the content is that of the known set; unset if the name promises none.
+    /// Whether the content is that of the known set; unset if nothing says what that would be.
     pub known: Option<bool>,
+    /// What is wrong with it, if it is another one.
+    pub error: Option<String>,
 }
 
 impl Report {
@@ -69,18 +71,24 @@ impl Report {
 /// # Errors
 /// [`DataError`] if a file is missing or damaged, or the parts do not fit each other.
 pub fn check(located: &Located) -> Result<Report, DataError> {
-    let folder = IdxFolder::new(&located.folder);
-    folder.paths()?;
-    let mut report = Report { parts: Vec::new(), files: Vec::new() };
+    let (folder, extra) = (&located.folder, located.reading.extra);
+    let format = Format::of(folder)?;
+    let mut report = Report { format, parts: Vec::new(), files: Vec::new() };
+    let mut paths = Vec::new();
     for part in Part::ALL {
-        let read = folder.read(part)?;
-        for (file, content) in part_files(part).into_iter().zip(read.content_sha256()) {
-            let known = located.known.and_then(|set| set.content(file));
-            report.files.push(file_report(folder.path(file)?, hex(&content), known)?);
-        }
-        report.parts.push(part_report(part, &read.into()));
+        paths.extend(format.files(folder, part, extra)?.into_iter().map(|path| (part, path)));
     }
-    check_fit(&folder, &report.parts)?;
+    // An NPZ file holds both parts.
+    paths.dedup_by(|(_, a), (_, b)| a == b);
+    for part in Part::ALL {
+        report.parts.push(part_report(part, &format::read(folder, part, located.reading)?));
+    }
+    if format != Format::Pictures {
+        for (part, path) in paths {
+            report.files.push(file_report(located, part, path)?);
+        }
+    }
+    check_fit(located, &report.parts)?;
     Ok(report)
 }
 
@@ -92,48 +100,45 @@ fn part_report(part: Part, images: &Images) -> PartReport {
         side: images.side,
         class_counts: images.class_counts(),
         mean_pixel: images.mean_pixel(),
+        mean_image: images.mean_image(),
         digest: images.digest(),
     }
 }
 
-fn file_report(
-    path: PathBuf,
-    content_sha256: String,
-    known: Option<&KnownContent>,
-) -> Result<FileReport, DataError> {
-    let (bytes, sha256) = stored_sha256(&path)?;
-    let known = known.map(|known| known.sha256 == content_sha256);
-    Ok(FileReport { path, bytes, sha256, content_sha256, known })
-}
-
-fn stored_sha256(path: &Path) -> Result<(u64, String), DataError> {
-    let mut file = File::open(path).map_err(DataError::io("open", path))?;
-    let (mut hash, mut bytes) = (Sha256::new(), 0);
-    let mut block = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut block).map_err(DataError::io("read", path))? {
-            0 => return Ok((bytes, hex(&hash.finalize()))),
-            n => {
-                hash.update(&block[..n]);
-                bytes += n as u64;
-            }
-        }
-    }
+fn file_report(located: &Located, part: Part, path: PathBuf) -> Result<FileReport, DataError> {
+    let (bytes, sha256) = hash_file::<Sha256>(&path)?;
+    let verdict = match located.known {
+        Some(set) => set.verify_file(&located.folder, part, &path)?,
+        None => None,
+    };
+    let (known, error) = match verdict {
+        None => (None, None),
+        Some(Ok(())) => (Some(true), None),
+        Some(Err(error)) => (Some(false), Some(error.to_string())),
+    };
+    Ok(FileReport { path, bytes, sha256, known, error })
 }
 
 /// Test images must be of the size and the classes that training has shown.
-fn check_fit(folder: &IdxFolder, parts: &[PartReport]) -> Result<(), DataError> {
+fn check_fit(located: &Located, parts: &[PartReport]) -> Result<(), DataError> {
     let [train, test] = parts else { return Ok(()) };
-    let [images, labels] = part_files(Part::Test);
+    let (folder, format) = (&located.folder, Format::of(&located.folder)?);
+    let path = |at: usize| match format {
+        Format::Idx => IdxFolder::new(folder).path(part_files(Part::Test)[at]),
+        _ => Ok(format.files(folder, Part::Test, false)?.remove(0)),
+    };
+    if train.channels != test.channels {
+        let (path, expected, found) = (path(0)?, train.channels, test.channels);
+        return Err(DataError::ChannelMismatch { path, expected, found });
+    }
     if train.side != test.side {
-        let (path, expected, found) = (folder.path(images)?, train.side, test.side);
+        let (path, expected, found) = (path(0)?, train.side, test.side);
         return Err(DataError::SideMismatch { path, expected, found });
     }
     if test.class_counts.len() > train.class_counts.len() {
         let count = |counts: &[u32]| u32::try_from(counts.len()).unwrap_or(u32::MAX);
         let (classes, tested) = (count(&train.class_counts), count(&test.class_counts));
-        let path = folder.path(labels)?;
-        return Err(DataError::UnknownClass { path, classes, found: tested - 1 });
+        return Err(DataError::UnknownClass { path: path(1)?, classes, found: tested - 1 });
     }
     Ok(())
 }

@@ -86,7 +86,8 @@ pub enum DataError {
     },
     /// The images are not square.
     #[error(
-        "{} has images of {rows} x {columns} pixels; qtrail needs square images: pad or crop them",
+        "{} has images of {rows} x {columns} pixels; qtrail needs square images: pad or crop them, \
+         or have them cut and resampled (--resize SIDE, the setting data.resize)",
         path.display()
     )]
     NotSquare {
@@ -97,6 +98,86 @@ pub enum DataError {
         /// Width in pixels.
         columns: u32,
     },
+    /// The images of a part are not all of one size.
+    #[error(
+        "{} is an image of {found}, the ones before it are of {expected}; qtrail needs images of \
+         one size: have them cut and resampled (--resize SIDE, the setting data.resize)",
+        path.display()
+    )]
+    MixedSizes {
+        /// The first file that is of another size.
+        path: PathBuf,
+        /// Size of the images before it.
+        expected: String,
+        /// Its size.
+        found: String,
+    },
+    /// A file is not what its format demands.
+    #[error("{} is no good {format}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What it should be: `CIFAR-10 file`, `PNG picture`, …
+        format: &'static str,
+        /// What is wrong, and where in it.
+        reason: String,
+    },
+    /// Nothing in a folder is recognised.
+    #[error(
+        "{} holds no data set that qtrail knows the format of. It reads the four IDX files \
+         (train-images-idx3-ubyte, …), CIFAR's binary files (data_batch_1.bin, …, test_batch.bin, or \
+         train.bin and test.bin), SVHN's train_32x32.mat and test_32x32.mat, one .npz file with \
+         x_train, y_train, x_test and y_test, and pictures (PNG, JPEG) in train/CLASS/ and test/CLASS/",
+        folder.display()
+    )]
+    Unrecognised {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A folder can be read in two ways.
+    #[error(
+        "{} holds {first} and {second}: which of them is meant? Keep one data set a folder",
+        folder.display()
+    )]
+    Ambiguous {
+        /// The folder.
+        folder: PathBuf,
+        /// One format.
+        first: &'static str,
+        /// Another.
+        second: &'static str,
+    },
+    /// Extra images are wanted where there are none.
+    #[error(
+        "{} has no {}, which the setting data.extra asks for; of the known sets only svhn has extra \
+         images: `qtrail data fetch svhn --extra` brings them", folder.display(), super::mat::EXTRA
+    )]
+    NoExtra {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A named set that does not hold what it is known to hold.
+    #[error(
+        "the {part} part in {} has {found} {what}, {set} has {expected}; `qtrail data fetch {set}` \
+         replaces it", folder.display()
+    )]
+    NotTheKnownSet {
+        /// The folder.
+        folder: PathBuf,
+        /// The named set.
+        set: &'static str,
+        /// The part.
+        part: &'static str,
+        /// What there is another number of.
+        what: String,
+        /// How many there should be.
+        expected: u32,
+        /// How many there are.
+        found: u32,
+    },
+    /// A list of classes that cannot be taken.
+    #[error("{0}")]
+    Classes(String),
     /// The two files of a part do not belong together.
     #[error(
         "{} holds {images} images but {} holds {labels} labels; both files must be of one set",
@@ -122,6 +203,19 @@ pub enum DataError {
         /// Side of the test images in pixels.
         found: u32,
     },
+    /// Training and test images differ in their channels.
+    #[error(
+        "{} holds images of {found} channels, but the training images have {expected}",
+        path.display()
+    )]
+    ChannelMismatch {
+        /// The file with the test images.
+        path: PathBuf,
+        /// Channels of the training images.
+        expected: u32,
+        /// Channels of the test images.
+        found: u32,
+    },
     /// A test label names a class that the training part does not have.
     #[error(
         "{} has labels up to {found}, but the training part knows only the {classes} classes 0 to {}",
@@ -135,8 +229,8 @@ pub enum DataError {
         /// The highest test label.
         found: u32,
     },
-    /// One of the four files is not there.
-    #[error("{} has no {file} (plain, or with .gz)", folder.display())]
+    /// One of the files of a set is not there.
+    #[error("{} has no {file}", folder.display())]
     MissingFile {
         /// The folder.
         folder: PathBuf,
@@ -145,7 +239,7 @@ pub enum DataError {
     },
     /// A file of a named set does not hold what the set holds.
     #[error(
-        "{} is not the file of {set}: SHA-256 of its decompressed content is {found}, \
+        "{} is not the file of {set}: {hash} is {found}, \
          expected {expected}; `qtrail data fetch {set}` replaces it; a set of your own is named by \
          its folder instead",
         path.display()
@@ -155,9 +249,11 @@ pub enum DataError {
         path: PathBuf,
         /// The named set.
         set: &'static str,
-        /// SHA-256 of the known content, in hexadecimal.
+        /// Which hash: `SHA-256 of its decompressed content`, `its MD5`.
+        hash: &'static str,
+        /// That of the known content, in hexadecimal.
         expected: String,
-        /// SHA-256 of the content found, in hexadecimal.
+        /// That of the content found, in hexadecimal.
         found: String,
     },
     /// A known set that nobody has fetched yet.
@@ -170,8 +266,8 @@ pub enum DataError {
     },
     /// Neither a known set nor a folder.
     #[error(
-        "there is no data set and no folder `{name}`; known sets: {}; or name a folder with the \
-         four IDX files", known.join(", ")
+        "there is no data set and no folder `{name}`; known sets: {}; or name a folder with images \
+         (`qtrail data --help` says in which formats)", known.join(", ")
     )]
     Unknown {
         /// What was asked for.
@@ -207,14 +303,16 @@ pub enum DataError {
         limit: u64,
     },
     /// No source had the set.
-    #[error("{}", no_source(name, failures, folder))]
+    #[error("{}", no_source(name, failures, folder, files))]
     NoSource {
         /// The set.
         name: &'static str,
         /// What was tried, in order, and why it did not do.
         failures: Vec<SourceFailure>,
-        /// Where the four files can be placed by hand.
+        /// Where the files can be placed by hand.
         folder: PathBuf,
+        /// The files.
+        files: Vec<String>,
     },
 }
 
@@ -224,6 +322,31 @@ impl DataError {
     pub fn is_out_of_space(&self) -> bool {
         matches!(self, Self::Io { source, .. }
             if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
+
+    /// What is wrong with a file of a format.
+    pub(crate) fn malformed(
+        path: &Path,
+        format: &'static str,
+        reason: impl std::fmt::Display,
+    ) -> Self {
+        Self::Malformed { path: path.to_path_buf(), format, reason: reason.to_string() }
+    }
+
+    /// Makes sure that there are 1 to `limit` of something.
+    ///
+    /// # Errors
+    /// [`DataError::OutOfLimits`] if there are not.
+    pub(crate) fn limit(
+        path: &Path,
+        what: &'static str,
+        found: u64,
+        limit: u64,
+    ) -> Result<(), Self> {
+        if (1..=limit).contains(&found) {
+            return Ok(());
+        }
+        Err(Self::OutOfLimits { path: path.to_path_buf(), what, found, limit })
     }
 
     /// An answer of the operating system to `doing` something with `path`.
@@ -238,13 +361,12 @@ fn list(paths: &[PathBuf]) -> String {
     shown.join(", ")
 }
 
-fn no_source(name: &str, failures: &[SourceFailure], folder: &Path) -> String {
+fn no_source(name: &str, failures: &[SourceFailure], folder: &Path, files: &[String]) -> String {
     let tried: String = failures.iter().map(|failure| format!("\n  {failure}")).collect();
-    let files: String = super::folder::FILES.iter().map(|file| format!("\n  {file}.gz")).collect();
+    let files: String = files.iter().map(|file| format!("\n  {file}")).collect();
     format!(
-        "no source has the data set {name}:{tried}\nTo place it by hand, put these four files \
-         (plain or .gz) into {}:{files}\nor name a folder that has them: \
-         `qtrail data fetch {name} --from DIR`",
+        "no source has the data set {name}:{tried}\nTo place it by hand, put these files into {}:{files}\n\
+         or name a folder that has them: `qtrail data fetch {name} --from DIR`",
         folder.display()
     )
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::assemble::{Collector, Raw};
 use super::idx::{self, Idx, Kind};
 use super::{DataError, Images, Part};
 
@@ -51,30 +52,32 @@ impl IdxFolder {
 
     /// The file of the usual name `file`: plain or `.gz`, also in the spelling with a dot
     /// (`train-images.idx3-ubyte`) that some copies have. The plain one is taken if there are both.
+    /// Images in colour are in `train-images-idx4-ubyte`.
     ///
     /// # Errors
     /// [`DataError::MissingFile`] if there is none.
     pub fn path(&self, file: &'static str) -> Result<PathBuf, DataError> {
         let dotted = file.replacen("-idx", ".idx", 1);
-        [file.to_owned(), dotted.clone(), format!("{file}.gz"), format!("{dotted}.gz")]
+        let colour = file.replacen("-idx3", "-idx4", 1);
+        [file.to_owned(), dotted.clone(), format!("{file}.gz"), format!("{dotted}.gz"), colour]
             .iter()
             .map(|name| self.folder.join(name))
             .find(|path| path.is_file())
             .ok_or_else(|| DataError::MissingFile { folder: self.folder.clone(), file })
     }
 
-    /// Reads the two files of one part.
+    /// Reads the two files of one part; the images may be of any shape if not `square`.
     ///
     /// # Errors
     /// [`DataError`] if one is missing or damaged, or the two do not belong together.
-    pub fn read(&self, part: Part) -> Result<PartFiles, DataError> {
+    pub fn read(&self, part: Part, square: bool) -> Result<PartFiles, DataError> {
         let [images_path, labels_path] = self.part_paths(part)?;
-        let images = idx::read(&images_path, Kind::Images)?;
-        let labels = idx::read(&labels_path, Kind::Labels)?;
-        if images.count == labels.count {
+        let images = idx::read(&images_path, Kind::Images, square)?;
+        let labels = idx::read(&labels_path, Kind::Labels, square)?;
+        if images.header.count == labels.header.count {
             return Ok(PartFiles { images, labels });
         }
-        let (images, labels) = (images.count, labels.count);
+        let (images, labels) = (images.header.count, labels.header.count);
         Err(DataError::CountMismatch { images_path, images, labels_path, labels })
     }
 
@@ -103,12 +106,21 @@ impl PartFiles {
     pub fn content_sha256(&self) -> [[u8; 32]; 2] {
         [self.images.content_sha256(), self.labels.content_sha256()]
     }
-}
 
-impl From<PartFiles> for Images {
-    fn from(PartFiles { images, labels }: PartFiles) -> Self {
-        let classes = labels.payload.iter().max().map_or(0, |&highest| u32::from(highest) + 1);
-        let (count, side) = (images.count, images.side);
-        Self { pixels: images.payload, labels: labels.payload, count, channels: 1, side, classes }
+    /// The images, resampled if that is wanted.
+    ///
+    /// # Errors
+    /// [`DataError`] if they are not square, and are to stay as they are.
+    pub fn into_images(self, resize: Option<u32>, path: &Path) -> Result<Images, DataError> {
+        let Self { images: Idx { header, payload }, labels } = self;
+        let (channels, width, height) = (header.channels, header.columns, header.rows);
+        let mut collector = Collector::new(resize);
+        if resize.is_none() && width == height {
+            return Collector::whole(channels, width, payload).finish(labels.payload, path);
+        }
+        for pixels in payload.chunks_exact((header.payload() / u64::from(header.count)) as usize) {
+            collector.push(&Raw { channels, width, height, pixels }, path)?;
+        }
+        collector.finish(labels.payload, path)
     }
 }

@@ -1,7 +1,8 @@
 //! The IDX format of MNIST and its relatives, plain or gzip-compressed, read strictly.
 //!
 //! Layout, all numbers big-endian: magic (u32: 0x00000803 images, 0x00000801 labels), one u32 per
-//! dimension (count, then rows and columns for images), then one byte per pixel or label.
+//! dimension (count, then rows and columns for images), then one byte per pixel or label. Images in
+//! colour have one more dimension (magic 0x00000804: count, channels, rows, columns).
 //!
 //! A file is believed only as far as its own length allows: what the header announces is held
 //! against limits and against the most that the stored bytes can unpack to before anything is
@@ -14,26 +15,21 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
-use super::DataError;
+use super::{BYTES_MAX, COUNT_MAX, DataError, SIDE_MAX};
 
-/// Most images or labels in one file.
-pub const COUNT_MAX: u32 = 10_000_000;
-/// Longest side of an image in pixels.
-pub const SIDE_MAX: u32 = 1024;
-/// Most payload bytes in one file: what is kept in memory at once.
-pub const BYTES_MAX: u64 = 4 << 30;
-
+/// Most colour channels of an image.
+const CHANNELS_MAX: u32 = 16;
 /// First two bytes of gzip data. No IDX file starts so, hence names need not tell.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Deflate cannot pack better than 1032 to 1 (a match of 258 bytes takes two bits).
-const DEFLATE_RATIO_MAX: u64 = 1032;
+pub(super) const DEFLATE_RATIO_MAX: u64 = 1032;
 /// Memory reserved on the word of a header alone; beyond it, memory follows the data.
-const RESERVE_MAX: u64 = 64 << 20;
+pub(super) const RESERVE_MAX: u64 = 64 << 20;
 
 /// What an IDX file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Images: count, rows, columns.
+    /// Images: count, channels where there are several, rows, columns.
     Images,
     /// Labels: count.
     Labels,
@@ -49,13 +45,6 @@ impl Kind {
         }
     }
 
-    fn dimensions(self) -> usize {
-        match self {
-            Self::Images => 3,
-            Self::Labels => 1,
-        }
-    }
-
     fn plural(self) -> &'static str {
         match self {
             Self::Images => "images",
@@ -64,16 +53,48 @@ impl Kind {
     }
 }
 
+/// What the header of an IDX file says. Of labels, everything but the count is 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// What the file holds.
+    pub kind: Kind,
+    /// Number of images or labels, at least 1.
+    pub count: u32,
+    /// Colour channels.
+    pub channels: u32,
+    /// Height of an image in pixels.
+    pub rows: u32,
+    /// Width of an image in pixels.
+    pub columns: u32,
+}
+
+impl Header {
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let Self { kind, count, channels, rows, columns } = *self;
+        let numbers = match kind {
+            Kind::Labels => vec![kind.magic(), count],
+            Kind::Images if channels == 1 => vec![kind.magic(), count, rows, columns],
+            Kind::Images => vec![kind.magic() + 1, count, channels, rows, columns],
+        };
+        numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
+    }
+
+    /// Bytes that follow it.
+    #[must_use]
+    pub fn payload(&self) -> u64 {
+        [self.channels, self.rows, self.columns].map(u64::from).iter().product::<u64>()
+            * u64::from(self.count)
+    }
+}
+
 /// The content of one IDX file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idx {
     /// What it holds.
-    pub kind: Kind,
-    /// Number of images or labels, at least 1.
-    pub count: u32,
-    /// Side of the square images in pixels; 1 for labels.
-    pub side: u32,
-    /// count × side × side bytes.
+    pub header: Header,
+    /// Image after image, in it channel after channel, row after row; or the labels.
     pub payload: Vec<u8>,
 }
 
@@ -82,63 +103,82 @@ impl Idx {
     #[must_use]
     pub fn content_sha256(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        hash.update(self.header());
+        hash.update(self.header.bytes());
         hash.update(&self.payload);
         hash.finalize().into()
     }
-
-    /// The file's bytes before the payload.
-    #[must_use]
-    pub fn header(&self) -> Vec<u8> {
-        let numbers = [self.kind.magic(), self.count, self.side, self.side];
-        numbers[..=self.kind.dimensions()].iter().flat_map(|n| n.to_be_bytes()).collect()
-    }
 }
 
-/// Reads the IDX file at `path`, plain or gzip-compressed whatever its name says.
+/// Reads the IDX file at `path`, plain or gzip-compressed whatever its name says. Images may be
+/// of any shape if not `square`.
 ///
 /// # Errors
 /// [`DataError`] if the file cannot be read, is not of this `kind`, exceeds the limits, or its
 /// length is not exactly what its header announces.
-pub fn read(path: &Path, kind: Kind) -> Result<Idx, DataError> {
+pub fn read(path: &Path, kind: Kind, square: bool) -> Result<Idx, DataError> {
+    open(path, |input, packed, most| Decoder { path, kind, packed, most, square, input }.decode())
+}
+
+/// Reads the header alone.
+///
+/// # Errors
+/// As [`read`]; that images are not square is no error.
+pub fn peek(path: &Path, kind: Kind) -> Result<Header, DataError> {
+    open(path, |input, packed, most| {
+        Decoder { path, kind, packed, most, square: false, input }.header()
+    })
+}
+
+/// Hands on what reads the content, whether that is unpacked, and the most bytes it can hold.
+fn open<T>(
+    path: &Path,
+    read: impl FnOnce(&mut dyn Read, bool, u64) -> Result<T, DataError>,
+) -> Result<T, DataError> {
     let file = File::open(path).map_err(DataError::io("open", path))?;
     let stored = file.metadata().map_err(DataError::io("open", path))?.len();
     let mut file = BufReader::with_capacity(1 << 16, file);
-    let packed = file.fill_buf().map_err(DataError::io("read", path))?.starts_with(&GZIP_MAGIC);
-    if packed {
-        let most = stored.saturating_mul(DEFLATE_RATIO_MAX);
-        Decoder { path, kind, packed, most, input: MultiGzDecoder::new(file) }.decode()
+    if file.fill_buf().map_err(DataError::io("read", path))?.starts_with(&GZIP_MAGIC) {
+        read(&mut MultiGzDecoder::new(file), true, stored.saturating_mul(DEFLATE_RATIO_MAX))
     } else {
-        Decoder { path, kind, packed, most: stored, input: file }.decode()
+        read(&mut file, false, stored)
     }
 }
 
-struct Decoder<'a, R> {
+struct Decoder<'a> {
     path: &'a Path,
     kind: Kind,
     packed: bool,
     /// The most bytes that `input` can hold.
     most: u64,
-    input: R,
+    square: bool,
+    input: &'a mut dyn Read,
 }
 
-impl<R: Read> Decoder<'_, R> {
+impl Decoder<'_> {
     fn decode(mut self) -> Result<Idx, DataError> {
-        self.check_magic()?;
-        let dimensions = self.numbers(self.kind.dimensions(), 4)?;
-        let (count, side) = self.check_dimensions(&dimensions)?;
-        let header = 4 + 4 * self.kind.dimensions() as u64;
-        let payload = self.payload(header, u64::from(count) * u64::from(side) * u64::from(side))?;
-        Ok(Idx { kind: self.kind, count, side, payload })
+        let header = self.header()?;
+        let payload = self.payload(header.bytes().len() as u64, header.payload())?;
+        Ok(Idx { header, payload })
     }
 
-    fn check_magic(&mut self) -> Result<(), DataError> {
+    fn header(&mut self) -> Result<Header, DataError> {
+        let dimensions = self.dimensions()?;
+        let numbers = self.numbers(dimensions, 4)?;
+        self.check_dimensions(&numbers)
+    }
+
+    /// How many dimensions the magic number announces.
+    fn dimensions(&mut self) -> Result<usize, DataError> {
         let (expected, found) = (self.kind.magic(), self.numbers(1, 0)?[0]);
-        if found == expected {
-            return Ok(());
+        match self.kind {
+            Kind::Labels if found == expected => Ok(1),
+            Kind::Images if found == expected => Ok(3),
+            Kind::Images if found == expected + 1 => Ok(4),
+            _ => {
+                let (path, kind) = (self.path.to_path_buf(), self.kind.plural());
+                Err(DataError::WrongMagic { path, kind, expected, found })
+            }
         }
-        let kind = self.kind.plural();
-        Err(DataError::WrongMagic { path: self.path.to_path_buf(), kind, expected, found })
     }
 
     /// The next `n` numbers of the header, which stand at `offset`.
@@ -152,29 +192,26 @@ impl<R: Read> Decoder<'_, R> {
         Ok(bytes.chunks_exact(4).map(number).collect())
     }
 
-    fn check_dimensions(&self, dimensions: &[u32]) -> Result<(u32, u32), DataError> {
-        let &[count, ref sides @ ..] = dimensions else {
-            return Err(self.truncated(8, 4));
+    fn check_dimensions(&self, numbers: &[u32]) -> Result<Header, DataError> {
+        let (kind, limit) = (self.kind, |what, found: u32, limit: u32| {
+            DataError::limit(self.path, what, found.into(), limit.into())
+        });
+        let (count, channels, rows, columns) = match *numbers {
+            [count] => (count, 1, 1, 1),
+            [count, rows, columns] => (count, 1, rows, columns),
+            [count, channels, rows, columns] => (count, channels, rows, columns),
+            _ => return Err(self.truncated(8, 4)),
         };
-        self.check_limit(self.kind.plural(), count.into(), COUNT_MAX.into())?;
-        let &[rows, columns] = sides else {
-            return Ok((count, 1));
-        };
-        self.check_limit("rows", rows.into(), SIDE_MAX.into())?;
-        self.check_limit("columns", columns.into(), SIDE_MAX.into())?;
-        if rows != columns {
+        limit(kind.plural(), count, COUNT_MAX)?;
+        limit("channels", channels, CHANNELS_MAX)?;
+        limit("rows", rows, SIDE_MAX)?;
+        limit("columns", columns, SIDE_MAX)?;
+        if rows != columns && self.square {
             return Err(DataError::NotSquare { path: self.path.to_path_buf(), rows, columns });
         }
-        let bytes = u64::from(count) * u64::from(rows) * u64::from(columns);
-        self.check_limit("bytes of pixels", bytes, BYTES_MAX)?;
-        Ok((count, rows))
-    }
-
-    fn check_limit(&self, what: &'static str, found: u64, limit: u64) -> Result<(), DataError> {
-        if (1..=limit).contains(&found) {
-            return Ok(());
-        }
-        Err(DataError::OutOfLimits { path: self.path.to_path_buf(), what, found, limit })
+        let header = Header { kind, count, channels, rows, columns };
+        DataError::limit(self.path, "bytes of pixels", header.payload(), BYTES_MAX)?;
+        Ok(header)
     }
 
     fn payload(&mut self, header: u64, bytes: u64) -> Result<Vec<u8>, DataError> {
@@ -198,7 +235,7 @@ impl<R: Read> Decoder<'_, R> {
     /// Up to `n` bytes; fewer only at the end.
     fn take(&mut self, n: u64) -> Result<Vec<u8>, DataError> {
         let mut bytes = Vec::with_capacity(n.min(RESERVE_MAX) as usize);
-        let input = self.input.by_ref();
+        let input = &mut *self.input;
         input.take(n).read_to_end(&mut bytes).map_err(|error| self.read_error(error))?;
         Ok(bytes)
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf, absolute};
 
-use super::{DataError, IdxFolder, Images, KnownSet, Part, known_names};
+use super::{DataError, Images, KnownSet, Part, Reading, format, known_names};
 
 /// The folders in which named data sets are looked for.
 ///
@@ -25,6 +25,8 @@ pub struct Located {
     pub folder: PathBuf,
     /// The known set that the name promises.
     pub known: Option<&'static KnownSet>,
+    /// How its images are read.
+    pub reading: Reading,
 }
 
 impl DataHome {
@@ -60,6 +62,7 @@ impl DataHome {
                 name: folder_name(&folder),
                 folder: full(&folder),
                 known: None,
+                reading: Reading::default(),
             })
             .ok_or_else(|| DataError::Unknown { name: name_or_folder.into(), known: known_names() })
     }
@@ -75,9 +78,33 @@ impl DataHome {
         let homes = self.homes().into_iter().map(|home| home.join(set.name));
         let looked: Vec<PathBuf> = homes.chain(system).collect();
         match looked.iter().find(|folder| holds_something(folder)) {
-            Some(folder) => Ok(Located { name, folder: full(folder), known: Some(set) }),
+            Some(folder) => Ok(Located {
+                name,
+                folder: full(folder),
+                known: Some(set),
+                reading: Reading::default(),
+            }),
             None => Err(DataError::NotFetched { name, looked }),
         }
+    }
+
+    /// The sets in the data home that are none of the known ones: made by `data split`, or placed by
+    /// hand. In the order of their names.
+    #[must_use]
+    pub fn own(&self) -> Vec<Located> {
+        let mut found: Vec<Located> = Vec::new();
+        for entry in self.homes().into_iter().flat_map(fs::read_dir).flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let passed_over = name.starts_with('.')
+                || name.contains(".aside-")
+                || KnownSet::named(&name).is_some()
+                || found.iter().any(|set| set.name == name);
+            if !passed_over && entry.path().is_dir() {
+                found.push(Located::at(&name, &full(&entry.path()), Reading::default()));
+            }
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found
     }
 
     fn homes(&self) -> Vec<&PathBuf> {
@@ -86,27 +113,49 @@ impl DataHome {
 }
 
 impl Located {
+    /// A folder as it is, without a name that promises anything.
+    #[must_use]
+    pub fn at(name: &str, folder: &Path, reading: Reading) -> Self {
+        Self { name: name.to_owned(), folder: folder.to_path_buf(), known: None, reading }
+    }
+
+    /// The same set, read in this way.
+    #[must_use]
+    pub fn read_as(&self, reading: Reading) -> Self {
+        Self { reading, ..self.clone() }
+    }
+
     /// Reads one part. Of a known set, the content is held against the known hashes, so that a
     /// search never records results of damaged images under a well-known name.
     ///
     /// # Errors
     /// [`DataError`] naming the file and what is wrong with it.
     pub fn read(&self, part: Part) -> Result<Images, DataError> {
-        let folder = IdxFolder::new(&self.folder);
-        let files = folder.read(part)?;
-        if let Some(set) = self.known {
-            set.verify_part(&folder, part, &files)?;
+        match self.known {
+            Some(set) => set.read(&self.folder, part, self.reading),
+            None => format::read(&self.folder, part, self.reading),
         }
-        Ok(files.into())
     }
 
-    /// What the labels 0, 1, … up to `classes` mean: the numbers themselves for an unknown set.
+    /// Images of the training part that are no extra ones; those come after them.
+    ///
+    /// # Errors
+    /// [`DataError`] naming the file and what is wrong with it.
+    pub fn ordinary(&self) -> Result<u32, DataError> {
+        Ok(format::Format::of(&self.folder)?.glance(&self.folder, Part::Train)?.count)
+    }
+
+    /// What the labels 0, 1, … up to `classes` mean: the numbers themselves if nothing says more.
     #[must_use]
     pub fn class_names(&self, classes: u32) -> Vec<String> {
-        let known = self.known.map_or(&[][..], |set| set.class_names);
-        (0..classes)
-            .map(|class| known.get(class as usize).map_or(class.to_string(), ToString::to_string))
-            .collect()
+        let mut names: Vec<String> = match self.known.map(|set| set.class_names) {
+            None | Some([]) => format::class_names(&self.folder),
+            Some(names) => names.iter().map(ToString::to_string).collect(),
+        };
+        let told = u32::try_from(names.len()).unwrap_or(u32::MAX);
+        names.extend((told..classes).map(|class| class.to_string()));
+        names.truncate(classes as usize);
+        names
     }
 }
 

@@ -1,25 +1,40 @@
 //! Image data sets: formats, where they lie, how they are fetched, checked and split.
 //!
-//! [`idx`] reads one file strictly, [`folder`] finds the four files of a set, [`catalog`] knows
-//! the sets that have a name, [`locate`] says where they lie, [`fetch`] brings them there,
-//! [`check`] looks at all of one, [`split`] decides what is trained and what is validated on.
+//! [`format`] recognises what a folder holds and reads it: IDX files ([`folder`], [`idx`]), CIFAR's
+//! binary version ([`cifar`]), SVHN's MAT files ([`mat`]), NumPy arrays ([`npz`]), pictures in one
+//! folder a class ([`pictures`]). All of them are read strictly, and end as [`Images`].
 //!
-//! Pixels stay bytes; what is done to them before training is the recipe's business.
+//! [`catalog`] knows the sets that have a name, [`locate`] says where they lie, [`fetch`] brings
+//! them there, [`derive`] makes a set of some classes of another, [`check`] looks at all of one,
+//! [`split`] decides what is trained and what is validated on.
+//!
+//! Pixels stay bytes; what is done to them before training is the recipe's business. Only their
+//! size is settled here, by [`resize`].
 
+mod assemble;
 pub mod catalog;
 pub mod check;
+pub mod cifar;
+pub mod derive;
 mod error;
 pub mod fetch;
 pub mod folder;
+pub mod format;
 pub mod idx;
 pub mod locate;
+pub mod mat;
+pub mod npz;
+pub mod pictures;
+pub mod resize;
 pub mod split;
+mod staging;
 
 use std::path::Path;
 
 pub use catalog::{KnownSet, known_names};
 pub use error::DataError;
 pub use folder::IdxFolder;
+pub use format::Format;
 pub use locate::{DataHome, Located};
 pub use split::{Split, SplitError};
 
@@ -39,6 +54,22 @@ pub struct Images {
     pub side: u32,
     /// Number of classes: the highest label and one.
     pub classes: u32,
+}
+
+/// Most images in one part.
+pub const COUNT_MAX: u32 = 10_000_000;
+/// Longest side of an image in pixels.
+pub const SIDE_MAX: u32 = 1024;
+/// Most bytes of pixels in one part: what is kept in memory at once.
+pub const BYTES_MAX: u64 = 4 << 30;
+
+/// How images are read; the settings `data.resize` and `data.extra` of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// Side in pixels to which every image is resampled ([`resize`]); unset: as they are.
+    pub resize: Option<u32>,
+    /// Whether the extra images of a set that has some follow those of its training part.
+    pub extra: bool,
 }
 
 /// The two parts a data set comes in.
@@ -65,14 +96,62 @@ impl Part {
 }
 
 impl Images {
-    /// Reads one part of the data set in `folder`; the files of the other part are not opened.
+    /// Reads one part of the data set in `folder`, whatever its format; the other part is not
+    /// looked at.
     ///
     /// Whether it is the named set that somebody takes it for, [`Located::read`] says.
     ///
     /// # Errors
     /// [`DataError`] naming the file and what is wrong with it.
     pub fn read(folder: &Path, part: Part) -> Result<Self, DataError> {
-        IdxFolder::new(folder).read(part).map(Into::into)
+        format::read(folder, part, Reading::default())
+    }
+
+    /// The bytes of image `index`: channel after channel, row after row.
+    ///
+    /// # Panics
+    /// If there is no such image.
+    #[must_use]
+    pub fn image(&self, index: u32) -> &[u8] {
+        let length = self.length();
+        let start = index as usize * length;
+        &self.pixels[start..start + length]
+    }
+
+    /// Bytes of one image.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.channels as usize * self.side as usize * self.side as usize
+    }
+
+    /// The mean over all images of each byte of an image, 0 to 255: channels x side x side.
+    #[must_use]
+    pub fn mean_image(&self) -> Vec<f64> {
+        let mut sums = vec![0_u64; self.length()];
+        for image in self.pixels.chunks_exact(self.length().max(1)) {
+            sums.iter_mut().zip(image).for_each(|(sum, &pixel)| *sum += u64::from(pixel));
+        }
+        sums.into_iter().map(|sum| sum as f64 / f64::from(self.count.max(1))).collect()
+    }
+
+    /// These images, and then `more`, which come from `path`.
+    ///
+    /// # Errors
+    /// [`DataError`] if they are of another size, or too many.
+    pub(crate) fn and(mut self, more: Self, path: &Path) -> Result<Self, DataError> {
+        let size =
+            |images: &Self| format!("{0} x {0} pixels, {1} channels", images.side, images.channels);
+        if (self.channels, self.side) != (more.channels, more.side) {
+            let (path, expected, found) = (path.to_path_buf(), size(&self), size(&more));
+            return Err(DataError::MixedSizes { path, expected, found });
+        }
+        let bytes = self.pixels.len() as u64 + more.pixels.len() as u64;
+        DataError::limit(path, "bytes of pixels in all", bytes, BYTES_MAX)?;
+        self.pixels.extend(more.pixels);
+        self.labels.extend(more.labels);
+        self.count += more.count;
+        self.classes = self.classes.max(more.classes);
+        Ok(self)
     }
 
     /// BLAKE3 over the pixels, then the labels: the same whether the files were compressed or not.

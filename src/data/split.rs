@@ -30,6 +30,18 @@ pub enum SplitError {
         /// How many there are to take from.
         left: u64,
     },
+    /// More images of a class wanted than there are.
+    #[error("{wanted} {part} images of class {class} wanted, {left} are there; ask for fewer")]
+    TooFewOfClass {
+        /// `validation` or `training`.
+        part: &'static str,
+        /// The class.
+        class: u16,
+        /// How many are wanted.
+        wanted: u64,
+        /// How many there are.
+        left: u64,
+    },
     /// Validation takes everything.
     #[error("no image is left to train on: all {images} are taken for validation")]
     NothingToTrain {
@@ -85,6 +97,53 @@ impl Split {
         Ok(Self { train, validation })
     }
 
+    /// Draws as the MetaQNN authors do with SVHN's extra images: of the `validation` images two thirds
+    /// are from the first `ordinary` ones and one third from those after them, equally many of each
+    /// class (6,000 are 400 and 200 of each). What is left is trained on, or `train` of it.
+    ///
+    /// # Errors
+    /// [`DataError::Split`] if there are too few images, in all or of a class.
+    pub fn draw_with_extra(
+        labels: &[u8],
+        ordinary: u32,
+        validation: u32,
+        train: Option<u32>,
+        data_seed: u64,
+    ) -> Result<Self, DataError> {
+        let mut taken = Vec::with_capacity(validation as usize);
+        let mut rest: Vec<Vec<u32>> = vec![Vec::new(); 256];
+        let middle = (ordinary as usize).min(labels.len());
+        let third = validation / 3;
+        for (purpose, range, wanted) in [
+            ("split", 0..middle, validation - third),
+            ("split of extra images", middle..labels.len(), third),
+        ] {
+            let mut classes: Vec<Vec<u32>> = vec![Vec::new(); 256];
+            for (&label, index) in labels[range.clone()].iter().zip(range) {
+                classes[usize::from(label)].extend(u32::try_from(index));
+            }
+            for (class, members) in classes.iter_mut().enumerate() {
+                Stream::new(data_seed, purpose, class as u64).shuffle(members);
+            }
+            let equal: Vec<u64> =
+                classes.iter().map(|members| (!members.is_empty()).into()).collect();
+            taken.extend(take_in(&mut classes, &equal, wanted, "validation")?);
+            rest.iter_mut().zip(classes).for_each(|(rest, more)| rest.extend(more));
+        }
+        taken.sort_unstable();
+        // Members come off the end; shuffled again, extra images are not all taken first.
+        for (class, members) in rest.iter_mut().enumerate() {
+            Stream::new(data_seed, "split of the rest", class as u64).shuffle(members);
+        }
+        let left = rest.iter().map(Vec::len).sum::<usize>();
+        let mut sizes = vec![0; 256];
+        labels.iter().for_each(|&label| sizes[usize::from(label)] += 1);
+        let train = train.unwrap_or(u32::try_from(left).unwrap_or(u32::MAX));
+        let train = take(&mut rest, train, "training")?;
+        check_trained(&train, labels, &sizes)?;
+        Ok(Self { train, validation: taken })
+    }
+
     /// The bytes of the split; their BLAKE3 hash is its digest.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -138,13 +197,29 @@ fn sizes(classes: &[Vec<u32>]) -> Vec<u64> {
 /// Takes `wanted` images off the ends of the classes, in proportion to what is left of each.
 fn take(classes: &mut [Vec<u32>], wanted: u32, part: &'static str) -> Result<Vec<u32>, SplitError> {
     let sizes = sizes(classes);
-    let left: u64 = sizes.iter().sum();
+    take_in(classes, &sizes, wanted, part)
+}
+
+/// Takes `wanted` images off the ends of the classes, in these proportions.
+fn take_in(
+    classes: &mut [Vec<u32>],
+    proportions: &[u64],
+    wanted: u32,
+    part: &'static str,
+) -> Result<Vec<u32>, SplitError> {
+    let left: u64 = sizes(classes).iter().sum();
     if u64::from(wanted) > left {
         return Err(SplitError::TooFew { part, wanted, left });
     }
     let mut taken = Vec::with_capacity(wanted as usize);
-    for (members, share) in classes.iter_mut().zip(shares(&sizes, wanted.into())) {
-        let keep = members.len() - usize::try_from(share).unwrap_or(members.len());
+    let shares = shares(proportions, wanted.into());
+    for (class, (members, share)) in (0_u16..).zip(classes.iter_mut().zip(shares)) {
+        let left = members.len();
+        let keep = usize::try_from(share).ok().and_then(|share| left.checked_sub(share));
+        let Some(keep) = keep else {
+            let left = left as u64;
+            return Err(SplitError::TooFewOfClass { part, class, wanted: share, left });
+        };
         taken.extend(members.drain(keep..));
     }
     taken.sort_unstable();
@@ -152,7 +227,8 @@ fn take(classes: &mut [Vec<u32>], wanted: u32, part: &'static str) -> Result<Vec
 }
 
 /// Largest remainder: whole shares first, then one more where the remainder is largest, the lower
-/// class of equals. No share exceeds its class: where a share is rounded up, it was below its size.
+/// class of equals. If the proportions are the sizes of the classes, no share exceeds its class: where
+/// a share is rounded up, it was below its size.
 fn shares(sizes: &[u64], wanted: u64) -> Vec<u64> {
     let total = sizes.iter().sum::<u64>().max(1);
     let mut shares: Vec<u64> = sizes.iter().map(|size| size * wanted / total).collect();

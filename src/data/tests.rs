@@ -84,15 +84,15 @@ fn gzip_in_several_members_is_one_file() {
 fn content_is_hashed_as_if_decompressed() {
     let folder = folder(6);
     let path = folder.path().join("train-images-idx3-ubyte");
-    let plain = idx::read(&path, Kind::Images).unwrap();
+    let plain = idx::read(&path, Kind::Images, true).unwrap();
     let expected: [u8; 32] = sha2::Digest::finalize(sha2::Digest::chain_update(
         <sha2::Sha256 as sha2::Digest>::new(),
         images(6, 2),
     ))
     .into();
     assert_eq!(plain.content_sha256(), expected);
-    let labels_file = idx::read(&folder.path().join("train-labels-idx1-ubyte"), Kind::Labels);
-    assert_eq!(labels_file.unwrap().header(), labels(6, 3)[..8]);
+    let labels_file = idx::read(&folder.path().join("train-labels-idx1-ubyte"), Kind::Labels, true);
+    assert_eq!(labels_file.unwrap().header.bytes(), labels(6, 3)[..8]);
 }
 
 #[test]
@@ -159,14 +159,18 @@ fn a_gzip_bomb_is_not_unpacked() {
 
 #[test]
 fn missing_files_and_unknown_names_are_named() {
+    let part = folder(6);
+    let error = Images::read(part.path(), Part::Test).unwrap_err().to_string();
+    assert!(error.contains("has no t10k-images-idx3-ubyte"), "{error}");
     let empty = tempfile::tempdir().unwrap();
     let error = Images::read(empty.path(), Part::Test).unwrap_err().to_string();
-    assert!(error.contains("has no t10k-images-idx3-ubyte"), "{error}");
+    assert!(error.contains("holds no data set that qtrail knows the format of"), "{error}");
     let home = DataHome { told: None, cache: empty.path().into() };
     let error = home.locate("nonsense").unwrap_err().to_string();
-    assert!(
-        error.contains("no data set and no folder `nonsense`; known sets: fashion-mnist, mnist")
-    );
+    assert!(error.contains(
+        "no data set and no folder `nonsense`; known sets: fashion-mnist, mnist, cifar10, \
+             cifar100, svhn"
+    ));
     let error = home.locate("mnist").unwrap_err().to_string();
     assert!(error.starts_with("the data set mnist is not here (looked in "), "{error}");
     assert!(error.contains(&empty.path().display().to_string()), "{error}");
@@ -219,7 +223,9 @@ fn check_tells_everything() {
     assert_eq!(report.parts.iter().map(|part| part.count).collect::<Vec<_>>(), [6, 3]);
     assert_eq!(report.parts[1].class_counts, [1, 1, 1]);
     assert_eq!(report.files.len(), 4);
-    assert!(report.files.iter().all(|file| file.sha256 == file.content_sha256));
+    assert!(report.files.iter().all(|file| file.sha256.len() == 64 && file.known.is_none()));
+    let [first, ..] = report.parts[0].mean_image.as_slice() else { panic!("no mean image") };
+    assert_eq!(*first, f64::from(0 + 4 + 8 + 12 + 16 + 20) / 6.0);
     assert!(report.impostor().is_none());
 }
 
@@ -238,13 +244,25 @@ fn check_holds_the_parts_against_each_other() {
 
 #[test]
 fn known_hashes_are_hashes() {
+    let hexadecimal = |text: &str, length| {
+        let digits = text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
+        assert!(digits && text.len() == length, "{text}");
+    };
     for set in &catalog::KNOWN {
-        assert_eq!(set.class_names.len(), 10);
-        for content in &set.contents {
-            assert_eq!(content.sha256.len(), 64);
-            assert!(content.sha256.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')));
-        }
-        assert!(set.publishers.iter().all(|url| url.starts_with("https://")));
+        assert!(matches!(set.class_names.len(), 0 | 10));
+        let plain = set.plain().to_vec();
+        let files = match &set.files {
+            catalog::KnownFiles::Idx(contents) => {
+                contents.iter().for_each(|content| hexadecimal(content.sha256, 64));
+                plain
+            }
+            catalog::KnownFiles::Archive { archive, .. } => [plain, vec![*archive]].concat(),
+            catalog::KnownFiles::Plain(_) => plain,
+        };
+        files.iter().filter_map(|file| file.md5).for_each(|md5| hexadecimal(md5, 32));
+        // What comes over a line that anybody can write on has a hash for each of its files.
+        let sure = set.publishers.iter().all(|url| url.starts_with("https://"));
+        assert!(sure || files.iter().all(|file| file.md5.is_some()), "{}", set.name);
     }
 }
 
@@ -295,6 +313,34 @@ fn too_few_images_and_false_bytes_are_refused() {
     }
 }
 
+/// The paper's: 400 of each class of the training part, 200 of each class of the extra one.
+#[test]
+fn extra_images_give_a_third_of_validation() {
+    let labels: Vec<u8> = (0..1000).map(|image| [0, 0, 0, 1][image % 4]).collect();
+    let split = Split::draw_with_extra(&labels, 200, 60, None, 3).unwrap();
+    let count = |list: &[u32], from: u32, to: u32, class: u8| {
+        let of = |&&index: &&u32| (from..to).contains(&index) && labels[index as usize] == class;
+        list.iter().filter(of).count()
+    };
+    for class in [0, 1] {
+        assert_eq!(count(&split.validation, 0, 200, class), 20);
+        assert_eq!(count(&split.validation, 200, 1000, class), 10);
+    }
+    assert_eq!(split.train.len(), 940);
+    assert_eq!(&Split::from_bytes(&split.to_bytes(), 1000).unwrap(), &split);
+    assert_eq!(Split::draw_with_extra(&labels, 200, 60, None, 3).unwrap(), split);
+    let fewer = Split::draw_with_extra(&labels, 200, 60, Some(470), 3).unwrap();
+    assert_eq!(fewer.validation, split.validation);
+    // Of what is left, in proportion: 470 of 940, so half of the 160 and half of the 780.
+    let ordinary = fewer.train.iter().filter(|&&index| index < 200).count();
+    assert!((40..=120).contains(&ordinary), "{ordinary}: both parts are drawn from");
+    let error = Split::draw_with_extra(&labels, 200, 300, None, 3).unwrap_err().to_string();
+    assert_eq!(error, "100 validation images of class 1 wanted, 50 are there; ask for fewer");
+    // The only image of class 1 is taken: none is left to train on.
+    let error = Split::draw_with_extra(&[0, 0, 1, 0, 0], 3, 3, None, 0).unwrap_err();
+    assert!(error.to_string().starts_with("class 1 has 1 images, none of which"), "{error}");
+}
+
 proptest! {
     #[test]
     fn splits_are_stratified_disjoint_and_stable(
@@ -334,14 +380,15 @@ proptest! {
     /// Whatever the bytes, reading ends in an answer.
     #[test]
     fn no_file_makes_the_reader_panic(
-        head in prop::sample::select(vec![0x0803_u32, 0x0801, 0x1f8b_0800]),
+        head in prop::sample::select(vec![0x0803_u32, 0x0804, 0x0801, 0x1f8b_0800]),
         numbers in prop::collection::vec(prop_oneof![0_u32..4, any::<u32>()], 0..4),
         rest in prop::collection::vec(any::<u8>(), 0..64),
     ) {
         let file = tempfile::NamedTempFile::new().unwrap();
         let bytes = [big_endian(&[head]), big_endian(&numbers), rest].concat();
         fs::write(file.path(), bytes).unwrap();
-        let _ = idx::read(file.path(), Kind::Images);
-        let _ = idx::read(file.path(), Kind::Labels);
+        let _ = idx::read(file.path(), Kind::Images, true);
+        let _ = idx::read(file.path(), Kind::Images, false);
+        let _ = idx::read(file.path(), Kind::Labels, true);
     }
 }

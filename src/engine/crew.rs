@@ -5,9 +5,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::events::{EpochFinished, FailedReason};
+use crate::events::{CheckpointKept, EpochFinished, FailedReason, Hash};
 use crate::trainer::process::{Said, StartError};
-use crate::trainer::protocol::{Answer, EpochAnswer, Hello, Request, TrainRequest};
+use crate::trainer::protocol::{
+    Answer, EpochAnswer, Hello, PredictionAnswer, Request, TrainRequest,
+};
 use crate::trainer::{Start, Talk};
 
 /// All workers.
@@ -33,8 +35,10 @@ pub struct Task {
     /// The request.
     pub request: TrainRequest,
     started: Instant,
-    /// Epochs of the current restart.
+    /// Epochs of the current restart, those of an earlier attempt too if it goes on from one.
     epochs: Vec<EpochAnswer>,
+    /// Seconds that the earlier attempts took for theirs.
+    before: f64,
 }
 
 /// What came of listening.
@@ -53,6 +57,13 @@ pub enum Heard {
     },
     /// An epoch ended.
     Epoch(EpochFinished),
+    /// All that is needed to go on after the last epoch is in a file of the staging folder.
+    Checkpoint {
+        /// What is to be recorded once the file is an artifact.
+        kept: CheckpointKept,
+        /// Its name.
+        file: String,
+    },
     /// The task ended with a result.
     Ended(Box<Ended>),
     /// The task was lost, and its trainer with it.
@@ -82,8 +93,13 @@ pub struct Ended {
 /// What came of a task.
 #[derive(Debug, Clone)]
 pub enum TaskResult {
-    /// Trained; perhaps with a weights file of this name in the staging folder.
-    Trained(Option<String>),
+    /// Trained.
+    Trained {
+        /// Name of the weights file in the staging folder, if there is one.
+        weights: Option<String>,
+        /// What was left of class probabilities.
+        predictions: Vec<PredictionAnswer>,
+    },
     /// Failed.
     Failed(FailedReason, String),
 }
@@ -141,6 +157,14 @@ impl Task {
         })
     }
 
+    /// A checkpoint, if it is of the last epoch.
+    fn checkpoint(&self, restart: u32, epoch: u32) -> Option<CheckpointKept> {
+        let last = self.epochs.last().map(|last| (last.restart, last.epoch));
+        let (trial, attempt, artifact) = (self.trial, self.attempt, Hash::default());
+        let kept = CheckpointKept { trial, attempt, restart, epoch, artifact };
+        (self.request.checkpoints && last == Some((restart, epoch))).then_some(kept)
+    }
+
     fn is_complete(&self) -> bool {
         self.epochs.last().is_some_and(|last| last.epoch == self.request.recipe.epochs)
     }
@@ -184,8 +208,14 @@ impl Crew {
     }
 
     /// Gives a task to the worker that [`Crew::muster`] found. One that cannot hear it any more
-    /// will be heard to have ended.
-    pub fn assign(&mut self, trial: u32, attempt: u32, mut request: TrainRequest) {
+    /// will be heard to have ended. `done` are the epochs that an attempt goes on from.
+    pub fn assign(
+        &mut self,
+        trial: u32,
+        attempt: u32,
+        mut request: TrainRequest,
+        done: &[EpochFinished],
+    ) {
         request.id = self.next_id;
         self.next_id += 1;
         let free = |worker: &&mut Worker| worker.task.is_none() && worker.trainer.is_some();
@@ -193,8 +223,20 @@ impl Crew {
         if let Some(trainer) = &mut worker.trainer {
             let _ = trainer.send(&Request::Train(Box::new(request.clone())));
         }
+        let before = done.iter().map(|epoch| epoch.seconds).sum();
+        let restart = done.last().map_or(0, |last| last.restart);
+        let current = done.iter().filter(|epoch| epoch.restart == restart);
+        let epochs = current.map(|epoch| answered(request.id, epoch)).collect();
         let started = Instant::now();
-        worker.task = Some(Task { trial, attempt, request, started, epochs: Vec::new() });
+        worker.task = Some(Task { trial, attempt, request, started, epochs, before });
+    }
+
+    /// Ends the task of a trial, and its trainer with it.
+    pub fn abandon(&mut self, trial: u32) {
+        let at_it = |worker: &&mut Worker| worker.task.as_ref().is_some_and(|t| t.trial == trial);
+        if let Some(worker) = self.workers.iter_mut().find(at_it) {
+            worker.lose("");
+        }
     }
 
     /// What one of the busy workers has to say, waiting at most `patience` in all.
@@ -208,6 +250,23 @@ impl Crew {
             }
         }
         Heard::Nothing
+    }
+}
+
+/// An epoch as a trainer said it.
+fn answered(id: u64, epoch: &EpochFinished) -> EpochAnswer {
+    EpochAnswer {
+        id,
+        restart: epoch.restart,
+        epoch: epoch.epoch,
+        learning_rate: epoch.learning_rate,
+        train_loss: epoch.train_loss,
+        train_correct: epoch.train_correct,
+        train_total: epoch.train_total,
+        validation_loss: epoch.validation_loss,
+        validation_correct: epoch.validation_correct,
+        validation_total: epoch.validation_total,
+        seconds: epoch.seconds,
     }
 }
 
@@ -233,8 +292,15 @@ impl Worker {
                     Ok(finished) => return Heard::Epoch(finished),
                     Err(complaint) => complaint,
                 },
+                Answer::Checkpoint { id: of, restart, epoch, file } if of == id => {
+                    match task.checkpoint(restart, epoch) {
+                        Some(kept) => return Heard::Checkpoint { kept, file },
+                        None => "it left a checkpoint of another epoch than the last".to_owned(),
+                    }
+                }
                 Answer::Finished(finished) if finished.id == id && task.is_complete() => {
-                    let result = TaskResult::Trained(finished.weights);
+                    let (weights, predictions) = (finished.weights, finished.predictions);
+                    let result = TaskResult::Trained { weights, predictions };
                     return self.ended(result, finished.peak_memory);
                 }
                 Answer::Failed { id: of, reason, message } if of == id => {
@@ -249,7 +315,7 @@ impl Worker {
 
     fn ended(&mut self, result: TaskResult, peak_memory: u64) -> Heard {
         let Some(task) = self.task.take() else { return Heard::Nothing };
-        let seconds = task.started.elapsed().as_secs_f64();
+        let seconds = task.before + task.started.elapsed().as_secs_f64();
         Heard::Ended(Box::new(Ended { task, result, seconds, peak_memory }))
     }
 

@@ -1,6 +1,8 @@
-//! The keeper of weights: which become artifacts, and which are released again.
+//! The keeper of what trainers leave: what becomes an artifact, and what is released again.
 
 use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::PathBuf;
 
 use crate::agent::Job;
 use crate::agent::trials::{Status, Trial};
@@ -15,7 +17,7 @@ pub struct Keeper {
     place: Option<(Artifacts, Staging)>,
 }
 
-/// Weights that are to be released.
+/// Weights or a checkpoint to be released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Surplus {
     /// Ordinal of the trial.
@@ -80,9 +82,73 @@ impl Keeper {
         Ok(Some((Hash(*hasher.finalize().as_bytes()), false)))
     }
 
-    /// Weights kept beyond the configured number: the worst, the newest of equals.
+    /// Makes the staged file `name` an artifact, whatever it holds; `None` if nothing is kept.
+    ///
+    /// # Errors
+    /// [`LogError`] if the file is none, or cannot be moved.
+    pub fn adopt(&self, name: &str) -> Result<Option<Hash>, LogError> {
+        let Some((artifacts, staging)) = &self.place else { return Ok(None) };
+        Ok(Some(Hash(artifacts.adopt(staging, name)?.0.0)))
+    }
+
+    /// Makes the staged file `name` an artifact if `check` finds its bytes right: its hash and what
+    /// was found; `None` if nothing is kept. A file of more than `most` bytes is not looked at.
+    ///
+    /// # Errors
+    /// [`LogError`] if the file is none, or cannot be read or moved; inside, what is wrong with it.
+    pub fn adopt_checked<T>(
+        &self,
+        name: &str,
+        most: u64,
+        check: impl FnOnce(&[u8]) -> Result<T, String>,
+    ) -> Result<Option<Result<(Hash, T), String>>, LogError> {
+        let Some((artifacts, staging)) = &self.place else { return Ok(None) };
+        let path = staging.folder().join(name);
+        let plain = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
+        if !plain || name.contains('/') {
+            return Err(LogError::NotStaged { name: name.to_owned() });
+        }
+        let mut bytes = Vec::new();
+        let read = File::open(&path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+        let refused = |source| LogError::Io { action: "read", path: path.clone(), source };
+        read.map_err(refused)?;
+        let _ = fs::remove_file(&path); // the next task empties the folder anyway
+        Ok(Some(match check(&bytes) {
+            Ok(found) => Ok((Hash(artifacts.put(&bytes)?.0), found)),
+            Err(wrong) => Err(wrong),
+        }))
+    }
+
+    /// All bytes of an artifact; none if nothing is kept.
+    ///
+    /// # Errors
+    /// [`LogError`] if it is not there, or not what it was.
+    pub fn read(&self, artifact: Hash) -> Result<Vec<u8>, LogError> {
+        match &self.place {
+            Some((artifacts, _)) => artifacts.read(crate::log::artifacts::ArtifactHash(artifact.0)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Where an artifact lies, if it is there and what it was.
+    #[must_use]
+    pub fn sound(&self, artifact: Hash) -> Option<PathBuf> {
+        let (artifacts, _) = self.place.as_ref()?;
+        let hash = crate::log::artifacts::ArtifactHash(artifact.0);
+        artifacts.open(hash).is_ok().then(|| artifacts.path(hash))
+    }
+
+    /// Checkpoints that nothing goes on from, and weights kept beyond the configured number: the
+    /// worst, the newest of equals.
     #[must_use]
     pub fn surplus(&self, job: &dyn Job) -> Option<Surplus> {
+        let stale = |trial: &Trial| {
+            let (trial, stale) = (trial.planned.trial, trial.stale.first());
+            stale.map(|&artifact| Surplus { trial, artifact })
+        };
+        if let Some(surplus) = job.trials().all().iter().find_map(stale) {
+            return Some(surplus);
+        }
         let KeepWeights::Top(n) = job.config().keep_weights else { return None };
         let mut kept = kept(job);
         if kept.len() <= n as usize {

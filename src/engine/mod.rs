@@ -11,6 +11,7 @@ pub mod importing;
 pub mod jobs;
 pub mod journal;
 pub mod keeper;
+pub mod predictions;
 pub mod prepare;
 pub mod series;
 pub mod session;
@@ -19,15 +20,18 @@ pub mod studies;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::agent::trials::Computer;
-use crate::agent::{Decision, Impossible, Job};
+use crate::agent::trials::{Computer, Trial};
+use crate::agent::{Decision, Impossible, Job, Terms};
 use crate::events::{
-    ArtifactReleased, AttemptLost, AttemptStarted, Event, Outcome, Scope, TrialFinished,
+    ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Outcome,
+    Predicted, PredictedPart, PredictionsRecorded, Scope, TrialFinished,
 };
 use crate::log::LogError;
 use crate::trainer::process::StartError;
-use crate::trainer::protocol::{DataRequest, Hello, TrainRequest};
-use crew::{Crew, Ended, Heard, TaskResult};
+use crate::trainer::protocol::{
+    DataRequest, Hello, InitialRequest, PredictionAnswer, ResumeRequest, TrainRequest,
+};
+use crew::{Crew, Ended, Heard, Task, TaskResult};
 use jobs::Index;
 use journal::{Journal, JournalError, SharedLog};
 use keeper::Keeper;
@@ -101,7 +105,9 @@ pub enum News<'a> {
         /// What the next one will.
         now: Computer,
     },
-    /// Asked to stop: the running trial is the last.
+    /// The checkpoint of this trial is gone or damaged: it starts anew.
+    Anew(u32),
+    /// Asked to stop: the running trial, or its running epoch, is the last.
     Stopping,
 }
 
@@ -162,11 +168,12 @@ impl<L: SharedLog> Engine<'_, L> {
                 Decision::Record(batch) => self.record(batch)?,
                 Decision::Train(trial) => self.assign(trial)?,
                 Decision::Wait if !self.crew.is_busy() => return Ok(Ending::Interrupted),
-                Decision::Wait => {
-                    if let Heard::Lost { reason, .. } = self.listen()? {
-                        last_loss = reason;
-                    }
-                }
+                Decision::Wait => match self.listen()? {
+                    Heard::Lost { reason, .. } => last_loss = reason,
+                    // All that was done is kept: nothing has to be waited for.
+                    Heard::Checkpoint { kept, .. } if stopping => self.interrupt(&kept)?,
+                    _ => {}
+                },
                 Decision::Done => return Ok(Ending::Finished),
             }
         }
@@ -206,9 +213,18 @@ impl<L: SharedLog> Engine<'_, L> {
         let Some(hello) = self.crew.muster()? else { return Ok(()) };
         self.report.news(self.job, &News::Trainer(&hello));
         self.warn_of_another_computer(&hello);
-        let Some(trial) = self.job.trials().get(ordinal) else { return Ok(()) };
+        let Some(trial) = self.job.trials().get(ordinal).cloned() else { return Ok(()) };
         let attempt = trial.attempts + 1;
-        let request = self.request(trial);
+        let mut request = self.request(&trial)?;
+        let from = trial.checkpoint.as_ref().and_then(|kept| {
+            let CheckpointKept { attempt, restart, epoch, artifact, .. } = *kept;
+            let file = self.keeper.sound(artifact)?;
+            request.resume = Some(ResumeRequest { file, restart, epoch });
+            Some(Continues { attempt, restart, epoch })
+        });
+        if trial.checkpoint.is_some() && from.is_none() {
+            self.report.news(self.job, &News::Anew(ordinal));
+        }
         let started = AttemptStarted {
             trial: ordinal,
             attempt,
@@ -218,10 +234,11 @@ impl<L: SharedLog> Engine<'_, L> {
             library: hello.library,
             isa: hello.isa,
             host: self.machine.host.clone(),
-            continues: None,
+            continues: from,
         };
         self.record(vec![started.into()])?;
-        self.crew.assign(ordinal, attempt, request);
+        let done = self.job.trials().get(ordinal).map_or(&[][..], |trial| &trial.epochs);
+        self.crew.assign(ordinal, attempt, request, done);
         Ok(())
     }
 
@@ -238,9 +255,18 @@ impl<L: SharedLog> Engine<'_, L> {
         }
     }
 
-    fn request(&self, trial: &crate::agent::trials::Trial) -> TrainRequest {
+    fn request(&self, trial: &Trial) -> Result<TrainRequest, EngineError> {
         let (config, data) = (self.job.config(), self.job.data());
-        TrainRequest {
+        let Terms { fit, initial, predicted, by_epoch } = self.job.terms(trial.planned.trial);
+        let initial = match initial {
+            None => None,
+            Some(initial) => {
+                let gone = LogError::NoArtifact { hash: initial.weights };
+                let file = self.keeper.sound(initial.weights).ok_or(gone)?;
+                Some(InitialRequest { file, layers: initial.layers, freeze: initial.freeze })
+            }
+        };
+        Ok(TrainRequest {
             id: 0, // the crew numbers requests
             architecture: trial.planned.architecture.clone(),
             recipe: config.recipe.clone(),
@@ -252,12 +278,19 @@ impl<L: SharedLog> Engine<'_, L> {
                 side: data.side,
                 classes: data.classes,
                 split: self.machine.split.clone(),
+                fit,
+                resize: config.data.resize,
+                extra: config.data.extra,
             },
             device: self.machine.device.clone(),
             threads: self.job.threads(),
             weights: config.reward.accuracy,
             staging: self.keeper.staging(),
-        }
+            initial,
+            checkpoints: by_epoch,
+            resume: None,
+            predict: predicted.is_some(),
+        })
     }
 
     fn listen(&mut self) -> Result<Heard, EngineError> {
@@ -268,10 +301,38 @@ impl<L: SharedLog> Engine<'_, L> {
                 self.report.news(self.job, &News::Progress { trial, epoch, share });
             }
             Heard::Epoch(epoch) => self.record(vec![epoch.into()])?,
+            Heard::Checkpoint { kept, file } => self.keep_checkpoint(kept, &file)?,
             Heard::Ended(ended) => self.finish(*ended)?,
             Heard::Lost { trial, attempt, reason } => self.lose(trial, attempt, &reason)?,
         }
         Ok(heard)
+    }
+
+    fn keep_checkpoint(&mut self, mut kept: CheckpointKept, file: &str) -> Result<(), EngineError> {
+        match self.keeper.adopt(file) {
+            Err(LogError::NotStaged { name }) => {
+                self.crew.abandon(kept.trial);
+                self.lose(kept.trial, kept.attempt, &format!("the trainer left no file {name:?}"))
+            }
+            Err(error) => Err(error.into()),
+            Ok(None) => Ok(()),
+            Ok(Some(artifact)) => {
+                kept.artifact = artifact;
+                self.record(vec![kept.into()])
+            }
+        }
+    }
+
+    /// Ends a training that can go on from a checkpoint.
+    fn interrupt(&mut self, kept: &CheckpointKept) -> Result<(), EngineError> {
+        let CheckpointKept { trial, attempt, epoch, .. } = *kept;
+        let running = self.job.trials().running().any(|running| running.planned.trial == trial);
+        if !running {
+            return Ok(()); // it was lost
+        }
+        self.crew.abandon(trial);
+        let reason = format!("interrupted after epoch {epoch}");
+        self.record(vec![AttemptLost { trial, attempt, counts: false, reason }.into()])
     }
 
     fn lose(&mut self, trial: u32, attempt: u32, reason: &str) -> Result<(), EngineError> {
@@ -285,16 +346,23 @@ impl<L: SharedLog> Engine<'_, L> {
 
     fn finish(&mut self, ended: Ended) -> Result<(), EngineError> {
         let Ended { task, result, seconds, peak_memory } = ended;
+        let mut batch = Vec::new();
         let outcome = match (result, task.best(), task.last()) {
             (TaskResult::Failed(reason, message), ..) => {
                 Outcome::Failed { reason, message: message.chars().take(500).collect() }
             }
-            (TaskResult::Trained(name), Some(best), Some(last)) => {
+            (TaskResult::Trained { weights, predictions }, Some(best), Some(last)) => {
+                if let Some(predicted) = self.job.terms(task.trial).predicted {
+                    match self.predictions(&task, &predicted, &predictions)? {
+                        Ok(made) => batch.extend(made.into_iter().map(Event::from)),
+                        Err(wrong) => return self.lose(task.trial, task.attempt, &wrong),
+                    }
+                }
                 let correct = match self.job.config().reward.accuracy {
                     crate::config::recipe::WeightsOf::Best => best.validation_correct,
                     crate::config::recipe::WeightsOf::Last => last.validation_correct,
                 };
-                let taken = match name.map(|name| self.keeper.take(self.job, &name, correct)) {
+                let taken = match weights.map(|name| self.keeper.take(self.job, &name, correct)) {
                     Some(Err(LogError::NotStaged { name })) => {
                         let reason = format!("the trainer left no file {name:?}");
                         return self.lose(task.trial, task.attempt, &reason);
@@ -312,7 +380,7 @@ impl<L: SharedLog> Engine<'_, L> {
                 }
             }
             // The crew reports no training as ended before its last epoch.
-            (TaskResult::Trained(_), ..) => return Ok(()),
+            (TaskResult::Trained { .. }, ..) => return Ok(()),
         };
         let last = task.last();
         let finished = TrialFinished {
@@ -324,7 +392,51 @@ impl<L: SharedLog> Engine<'_, L> {
             seconds,
             peak_memory,
         };
-        self.record(vec![finished.into()])
+        batch.push(finished.into());
+        self.record(batch)
+    }
+
+    /// Takes in what a trainer left of class probabilities; inside, what is wrong with them.
+    fn predictions(
+        &self,
+        task: &Task,
+        predicted: &Predicted,
+        answers: &[PredictionAnswer],
+    ) -> Result<Result<Vec<PredictionsRecorded>, String>, EngineError> {
+        let classes = self.job.data().classes;
+        let mut made = Vec::new();
+        for part in PredictedPart::ALL {
+            let labels = match part {
+                PredictedPart::Validation => predicted.validation_labels,
+                PredictedPart::Test => predicted.test_labels,
+            };
+            let Some(answer) = answers.iter().find(|answer| answer.part == part) else {
+                let part = part.name();
+                return Ok(Err(format!("the trainer left no probabilities of {part} images")));
+            };
+            let truth = self.keeper.read(labels)?;
+            let most = 4 * truth.len() as u64 * u64::from(classes);
+            let check = |bytes: &[u8]| predictions::check(bytes, &truth, classes);
+            match self.keeper.adopt_checked(&answer.file, most, check) {
+                Ok(None) => {}
+                Ok(Some(Ok((probabilities, correct)))) => made.push(PredictionsRecorded {
+                    trial: task.trial,
+                    attempt: task.attempt,
+                    part,
+                    images: u32::try_from(truth.len()).unwrap_or(u32::MAX),
+                    classes,
+                    correct,
+                    probabilities,
+                    labels,
+                }),
+                Ok(Some(Err(wrong))) => return Ok(Err(format!("{}: {wrong}", answer.file))),
+                Err(LogError::NotStaged { name }) => {
+                    return Ok(Err(format!("the trainer left no file {name:?}")));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Ok(made))
     }
 
     fn release_surplus(&mut self) -> Result<(), EngineError> {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::session::SessionError;
-use crate::config::SearchConfig;
-use crate::data::{DataError, Located, Part, Split};
+use crate::config::{DataConfig, SearchConfig};
+use crate::data::{DataError, Located, Part, Reading, Split};
 use crate::events::{DataFacts, Hash, Predicted};
 
 /// Images with their split, ready to be trained on.
@@ -49,14 +49,27 @@ impl Prepared {
     }
 }
 
+/// How a configuration has images read.
+#[must_use]
+pub fn reading(config: &DataConfig) -> Reading {
+    Reading { resize: config.resize, extra: config.extra }
+}
+
 /// Reads the training images of a data set and draws the split that `config` asks for.
 ///
 /// # Errors
 /// [`DataError`] if the images are not right or too few.
 pub fn prepare(config: &SearchConfig, data: &Located) -> Result<Prepared, DataError> {
-    let images = data.read(Part::Train)?;
     let wanted = &config.data;
-    let split = Split::draw(&images.labels, wanted.validation, wanted.train, wanted.seed)?;
+    let data = data.read_as(reading(wanted));
+    let images = data.read(Part::Train)?;
+    let (labels, validation, train, seed) =
+        (&images.labels, wanted.validation, wanted.train, wanted.seed);
+    let split = if wanted.extra {
+        Split::draw_with_extra(labels, data.ordinary()?, validation, train, seed)?
+    } else {
+        Split::draw(labels, validation, train, seed)?
+    };
     let count = |list: &[u32]| u32::try_from(list.len()).unwrap_or(u32::MAX);
     let labels = split.validation.iter().map(|&index| images.labels[index as usize]).collect();
     let (train, validation, split) =
@@ -80,7 +93,8 @@ pub fn prepare(config: &SearchConfig, data: &Located) -> Result<Prepared, DataEr
 /// [`DataError`] if the images are not right or too few, or test images do not go with the others.
 pub fn prepare_with_test(config: &SearchConfig, data: &Located) -> Result<Prepared, SessionError> {
     let mut prepared = prepare(config, data)?;
-    let (facts, test) = (&prepared.facts, data.read(Part::Test)?);
+    let test = data.read_as(reading(&config.data)).read(Part::Test)?;
+    let facts = &prepared.facts;
     let (found, expected) = ((test.channels, test.side), (facts.channels, facts.side));
     if found != expected || test.classes > facts.classes {
         return Err(SessionError::Settings(format!(

@@ -13,7 +13,7 @@ use super::crew::Crew;
 use super::jobs::{FoldError, Index, State, config_parts};
 use super::journal::{Journal, JournalError, Observer};
 use super::keeper::Keeper;
-pub use super::prepare::{Prepared, TestPart, prepare, prepare_with_test};
+pub use super::prepare::{Prepared, TestPart, prepare, prepare_with_test, reading};
 use super::{Ending, Engine, EngineError, Machine, Report};
 use crate::agent::Job;
 use crate::agent::run::Run;

@@ -254,7 +254,7 @@ fn nothing_a_trainer_says_is_trusted() {
         // A failed training has one epoch line too few to lie about; this seed has two.
         let mut crew = Crew::new(vec![Box::new(Fakes(by_seed))]);
         crew.muster().unwrap();
-        crew.assign(1, 1, request.clone());
+        crew.assign(1, 1, request.clone(), &[]);
         assert!(matches!(crew.listen(TICK), Heard::Epoch(_)));
         struct Liar(fn(&mut Vec<Said>));
         impl crate::trainer::Start for Liar {
@@ -290,7 +290,7 @@ fn nothing_a_trainer_says_is_trusted() {
         }
         let mut crew = Crew::new(vec![Box::new(Liar(lie))]);
         crew.muster().unwrap();
-        crew.assign(1, 1, request);
+        crew.assign(1, 1, request, &[]);
         let lost =
             (0..9).map(|_| crew.listen(TICK)).find(|heard| matches!(heard, Heard::Lost { .. }));
         assert!(lost.is_some());
@@ -312,11 +312,18 @@ fn request() -> TrainRequest {
             side: 28,
             classes: 10,
             split: PathBuf::new(),
+            fit: Default::default(),
+            resize: None,
+            extra: false,
         },
         device: "cpu".into(),
         threads: 1,
         weights: Default::default(),
         staging: PathBuf::new(),
+        initial: None,
+        checkpoints: false,
+        resume: None,
+        predict: false,
     };
     (0..).map(request).find(|request| by_seed(request).len() == 3).unwrap()
 }

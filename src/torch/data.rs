@@ -8,8 +8,8 @@ use super::TorchError;
 use super::preprocess::{PixelStatistics, Preprocessing};
 use crate::arch::shape::Map;
 use crate::config::recipe::Preprocess;
-use crate::data::{Images, Part, Split};
-use crate::trainer::protocol::DataRequest;
+use crate::data::{Images, Located, Part, Reading, Split};
+use crate::trainer::protocol::{DataRequest, Fit};
 
 /// A split data set on a device.
 #[derive(Debug)]
@@ -25,7 +25,9 @@ pub struct DeviceData {
     moments: Moments,
     device: Device,
     folder: PathBuf,
+    reading: Reading,
     split: Vec<u8>,
+    fit: Fit,
 }
 
 /// Images and labels on a device.
@@ -53,23 +55,41 @@ impl DeviceData {
     /// # Errors
     /// [`TorchError`] if it cannot be read, or is not what was announced.
     pub fn load(request: &DataRequest, device: Device) -> Result<Self, TorchError> {
-        let images = Images::read(&request.folder, Part::Train)?;
+        let images = located(request).read(Part::Train)?;
         check(request, &images)?;
         let bytes = read_split(&request.split)?;
         let split = Split::from_bytes(&bytes, images.count)?;
         if split.train.is_empty() || split.validation.is_empty() {
             return Err(TorchError::Request(format!("{}: the split has no images", request.name)));
         }
+        let mut train = split.train.clone();
+        if request.fit == Fit::TrainAndValidation {
+            train.extend(&split.validation);
+            train.sort_unstable();
+        }
         Ok(Self {
-            train: DeviceImages::new(&images, &split.train, device)?,
+            train: DeviceImages::new(&images, &train, device)?,
             validation: DeviceImages::new(&images, &split.validation, device)?,
             shape: Map { channels: images.channels, side: images.side },
             classes: request.classes,
-            moments: Moments::of(&images, &split.train),
+            moments: Moments::of(&images, &train),
             device,
             folder: request.folder.clone(),
+            reading: reading(request),
             split: bytes,
+            fit: request.fit,
         })
+    }
+
+    /// The test part of the data set.
+    ///
+    /// # Errors
+    /// [`TorchError`] if it cannot be read, or is not what was announced.
+    pub fn test(&self, request: &DataRequest) -> Result<DeviceImages, TorchError> {
+        let images = located(request).read(Part::Test)?;
+        check(request, &images)?;
+        let all: Vec<u32> = (0..images.count).collect();
+        DeviceImages::new(&images, &all, self.device)
     }
 
     /// Whether this is the data of `request` on `device`. The split is compared by its content:
@@ -80,7 +100,9 @@ impl DeviceData {
     pub fn is(&self, request: &DataRequest, device: Device) -> Result<bool, TorchError> {
         Ok(self.device == device
             && self.folder == request.folder
+            && self.reading == reading(request)
             && self.classes == request.classes
+            && self.fit == request.fit
             && self.shape == Map { channels: request.channels, side: request.side }
             && self.split == read_split(&request.split)?)
     }
@@ -185,6 +207,16 @@ fn pixels(images: &Images, index: u32) -> &[u8] {
     let length = images.channels as usize * images.side as usize * images.side as usize;
     let start = index as usize * length;
     &images.pixels[start..start + length]
+}
+
+/// The images of a request, read as it says.
+#[must_use]
+pub fn located(request: &DataRequest) -> Located {
+    Located::at(&request.name, &request.folder, reading(request))
+}
+
+fn reading(request: &DataRequest) -> Reading {
+    Reading { resize: request.resize, extra: request.extra }
 }
 
 fn read_split(path: &Path) -> Result<Vec<u8>, TorchError> {

@@ -13,6 +13,8 @@ use crate::chance::Stream;
 #[derive(Debug)]
 pub struct Masks {
     chance: Stream,
+    /// Numbers drawn so far.
+    drawn: u64,
     values: Vec<f32>,
 }
 
@@ -22,7 +24,22 @@ impl Masks {
     pub fn new(seed: u64) -> Self {
         let mut chance = Stream::new(seed, "dropout", 0);
         tch::manual_seed(chance.bits().cast_signed()); // for GPUs
-        Self { chance, values: Vec::new() }
+        Self { chance, drawn: 1, values: Vec::new() }
+    }
+
+    /// The masks of an attempt that goes on after `drawn` numbers.
+    #[must_use]
+    pub fn after(seed: u64, drawn: u64) -> Self {
+        let mut masks = Self::new(seed);
+        masks.chance.seek(drawn);
+        tch::manual_seed(Stream::new(seed, "dropout after", drawn).bits().cast_signed());
+        Self { drawn, ..masks }
+    }
+
+    /// Numbers drawn so far: where an attempt can go on.
+    #[must_use]
+    pub fn drawn(&self) -> u64 {
+        self.drawn
     }
 
     /// Sets each of `values` to 0 with `probability`, and scales the others so that the expected
@@ -51,6 +68,7 @@ impl Masks {
         let dropped = (probability * 65_536.0) as u64;
         for four in self.values.chunks_mut(4) {
             let mut word = self.chance.bits();
+            self.drawn += 1;
             for value in four {
                 *value = if word & 0xffff < dropped { 0.0 } else { scale };
                 word >>= 16;
@@ -84,6 +102,9 @@ mod tests {
         let mut two = Masks::new(3);
         let [first, second] = [0, 1].map(|_| two.drop_some(&ones, 0.5).unwrap());
         assert!(first != second);
+        let mut gone_on = Masks::after(3, 1 + 16); // four values to a number
+        assert!(second == gone_on.drop_some(&ones, 0.5).unwrap());
+        assert_eq!(gone_on.drawn(), two.drawn());
         assert!(first == Masks::new(3).drop_some(&ones, 0.5).unwrap());
         assert!(first != Masks::new(4).drop_some(&ones, 0.5).unwrap());
     }

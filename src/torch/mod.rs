@@ -13,6 +13,8 @@
 #![allow(unreachable_pub, reason = "written as the modules of the library are")]
 
 pub mod adam;
+pub mod augment;
+pub mod checkpoint;
 pub mod data;
 pub mod device;
 pub mod masks;

@@ -71,6 +71,11 @@ impl Network {
         &self.parameters
     }
 
+    /// The weights, to be frozen.
+    pub fn parameters_mut(&mut self) -> &mut Parameters {
+        &mut self.parameters
+    }
+
     /// The logits of `images` (count x channels x side x side, f32): count x classes.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor};
 
@@ -24,6 +25,8 @@ const BYTES_EACH: u64 = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Slot {
     name: String,
+    /// Number of its layer, from 1.
+    layer: usize,
     shape: Vec<i64>,
     /// Place in the buffer.
     start: usize,
@@ -49,6 +52,8 @@ pub struct Parameters {
     leaves: Vec<Tensor>,
     /// Zeros for the gap after each slot.
     gaps: Vec<Tensor>,
+    /// The first slot that is trained.
+    first: usize,
 }
 
 /// Weight and bias of a layer, as numbers within [`Parameters`].
@@ -78,17 +83,17 @@ impl Plan {
             Init::Glorot => (6.0 / (fan_in + fan_out) as f64).sqrt(),
             Init::FanIn => (3.0 / fan_in as f64).sqrt(),
         };
-        let weight = self.slot(format!("layer{number}.weight"), shape)?;
+        let weight = self.slot(number, "weight", shape)?;
         let mut chance = Stream::new(self.seed, "init", number as u64);
         let range = self.range(weight);
         let values = self.values.get_mut(range).unwrap_or_default();
         values.fill_with(|| uniform(&mut chance, bound));
-        let bias = self.slot(format!("layer{number}.bias"), shape.get(..1).unwrap_or_default())?;
+        let bias = self.slot(number, "bias", shape.get(..1).unwrap_or_default())?;
         Ok(Pair { weight, bias })
     }
 
     /// Adds a tensor of zeros.
-    fn slot(&mut self, name: String, shape: &[u32]) -> Result<usize, TorchError> {
+    fn slot(&mut self, layer: usize, what: &str, shape: &[u32]) -> Result<usize, TorchError> {
         let count = shape.iter().try_fold(1_u64, |count, &n| count.checked_mul(n.into()));
         let too_large = || TorchError::Memory(count.unwrap_or(u64::MAX));
         let length = count.and_then(|count| usize::try_from(count).ok()).ok_or_else(too_large)?;
@@ -103,7 +108,8 @@ impl Plan {
         self.values.try_reserve(end - start).map_err(|_| too_large())?;
         self.values.resize(end, 0.0);
         let shape = shape.iter().map(|&n| i64::from(n)).collect();
-        self.slots.push(Slot { name, shape, start, length });
+        let name = format!("layer{layer}.{what}");
+        self.slots.push(Slot { name, layer, shape, start, length });
         Ok(self.slots.len() - 1)
     }
 
@@ -125,7 +131,7 @@ impl Plan {
             let leaf = slot.of(&buffer)?.f_detach()?.f_set_requires_grad(true)?;
             leaves.push(leaf);
         }
-        Ok(Parameters { slots: self.slots, buffer, leaves, gaps })
+        Ok(Parameters { slots: self.slots, buffer, leaves, gaps, first: 0 })
     }
 }
 
@@ -170,6 +176,71 @@ impl Parameters {
         &self.buffer
     }
 
+    /// The values that are trained: all, unless some are frozen. Changing them changes the network.
+    ///
+    /// # Errors
+    /// [`TorchError`] from libtorch.
+    pub fn trained(&self) -> Result<Tensor, TorchError> {
+        let start = self.slots.get(self.first).map_or(0, |slot| length(slot.start));
+        Ok(self.buffer.f_narrow(0, start, length(self.buffer.numel()) - start)?)
+    }
+
+    /// Takes `layers` layers, from the first on, out of training.
+    ///
+    /// # Errors
+    /// [`TorchError::Request`] if nothing is left.
+    pub fn freeze(&mut self, layers: usize) -> Result<(), TorchError> {
+        let left = self.slots.iter().position(|slot| slot.layer > layers);
+        self.first = left.ok_or_else(|| {
+            TorchError::Request(format!("with {layers} frozen layers nothing is left to train"))
+        })?;
+        for leaf in self.leaves.iter_mut().take(self.first) {
+            let _ = leaf.f_set_requires_grad(false)?;
+        }
+        Ok(())
+    }
+
+    /// Sets all values.
+    ///
+    /// # Errors
+    /// [`TorchError::Request`] if they are not as many.
+    pub fn set(&self, values: &Tensor) -> Result<(), TorchError> {
+        if values.size() != self.buffer.size() {
+            return Err(TorchError::Request("the weights are those of another network".into()));
+        }
+        self.buffer.shallow_clone().f_copy_(values)?;
+        Ok(())
+    }
+
+    /// Takes over the values of some layers from a file that [`Parameters::save`] wrote.
+    ///
+    /// # Errors
+    /// [`TorchError`] if it cannot be read, or a layer is not in it or has another shape there.
+    pub fn take_over(&self, path: &Path, layers: &[u16]) -> Result<(), TorchError> {
+        let fail = |source: Box<dyn std::error::Error + Send + Sync>| {
+            let (action, path) = ("read", path.to_owned());
+            TorchError::File { action, path, source }
+        };
+        let bytes = std::fs::read(path).map_err(|error| fail(error.into()))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|error| fail(error.into()))?;
+        for slot in
+            self.slots.iter().filter(|slot| layers.iter().any(|&n| slot.layer == usize::from(n)))
+        {
+            let view = file.tensor(&slot.name).map_err(|error| fail(error.into()))?;
+            let shape: Vec<i64> = view.shape().iter().map(|&side| length(side)).collect();
+            if shape != slot.shape {
+                let (name, expected) = (&slot.name, &slot.shape);
+                let message = format!("{name} has shape {shape:?} in the file, not {expected:?}");
+                return Err(TorchError::Request(message));
+            }
+            let (four, _) = view.data().as_chunks::<4>();
+            let values: Vec<f32> = four.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            let place = self.buffer.f_narrow(0, length(slot.start), length(slot.length))?;
+            place.shallow_clone().f_copy_(&Tensor::f_from_slice(&values)?)?;
+        }
+        Ok(())
+    }
+
     /// A copy of all values as they are now.
     ///
     /// # Errors
@@ -180,14 +251,15 @@ impl Parameters {
         Ok(copy)
     }
 
-    /// The gradient of `loss` by all values, in the order of the buffer.
+    /// The gradient of `loss` by the values that are trained, in the order of the buffer.
     ///
     /// # Errors
     /// [`TorchError`] from libtorch.
     pub fn gradient(&self, loss: &Tensor) -> Result<Tensor, TorchError> {
-        let gradients = Tensor::f_run_backward(&[loss], &self.leaves, false, false)?;
+        let leaves = &self.leaves[self.first..];
+        let gradients = Tensor::f_run_backward(&[loss], leaves, false, false)?;
         let mut parts = Vec::with_capacity(2 * gradients.len());
-        for (gradient, gap) in gradients.iter().zip(&self.gaps) {
+        for (gradient, gap) in gradients.iter().zip(&self.gaps[self.first..]) {
             parts.push(gradient.f_reshape([-1])?);
             parts.push(gap.shallow_clone());
         }

@@ -154,8 +154,8 @@ impl Trainer {
         };
         let data = self.data.insert(kept);
         let lines = self.lines.clone();
-        train(request, data, place, &mut |epoch| {
-            if lines.say(&Answer::Epoch(epoch)).is_err() {
+        train(request, data, place, &mut |answer| {
+            if lines.say(&answer).is_err() {
                 leave();
             }
         })

@@ -10,6 +10,8 @@ use std::time::Instant;
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::TorchError;
+use super::augment::Variation;
+use super::checkpoint::Checkpoint;
 use super::data::DeviceData;
 use super::masks::Masks;
 use super::network::{Mode, Network};
@@ -18,7 +20,10 @@ use super::preprocess::Preprocessing;
 use super::reporter::Place;
 use crate::chance::Stream;
 use crate::config::recipe::WeightsOf;
-use crate::trainer::protocol::{EpochAnswer, FailedReason, FinishedAnswer, TrainRequest};
+use crate::trainer::protocol::{
+    Answer, EpochAnswer, FailedReason, FinishedAnswer, PredictedPart, PredictionAnswer,
+    TrainRequest,
+};
 
 /// Images evaluated at once. Fixed, so that no result depends on it.
 const EVALUATION_BATCH: u32 = 256;
@@ -37,8 +42,8 @@ pub enum Outcome {
     },
 }
 
-/// Follows a request on images that are on their device. Each epoch is told to `tell`; where
-/// training is can be seen in `place` at any time.
+/// Follows a request on images that are on their device. Each epoch and checkpoint is told to
+/// `tell`; where training is can be seen in `place` at any time.
 ///
 /// # Errors
 /// [`TorchError`] if the request contradicts itself, or libtorch or a file fails.
@@ -46,7 +51,7 @@ pub fn train(
     request: &TrainRequest,
     data: &DeviceData,
     place: &Place,
-    tell: &mut dyn FnMut(EpochAnswer),
+    tell: &mut dyn FnMut(Answer),
 ) -> Result<Outcome, TorchError> {
     request.recipe.check()?;
     if request.architecture.classes() != data.classes {
@@ -55,13 +60,25 @@ pub fn train(
         return Err(TorchError::Request(message));
     }
     let preprocessing = data.preprocessing(request.recipe.preprocess)?;
+    if let Some(resume) = &request.resume {
+        let checkpoint = Checkpoint::load(&resume.file, data.device())?;
+        let (is, told) = ((checkpoint.restart, checkpoint.epoch), (resume.restart, resume.epoch));
+        if is != told {
+            let message = format!("the checkpoint is of (restart, epoch) {is:?}, not {told:?}");
+            return Err(TorchError::Request(message));
+        }
+        let mut attempt = Attempt::new(request, data, &preprocessing, place, is.0)?;
+        attempt.restore(checkpoint)?;
+        return attempt.go_on(is.1 + 1, tell);
+    }
     let chance = request.recipe.chance_for(data.classes);
     for restart in 0..=request.recipe.restarts {
         let mut attempt = Attempt::new(request, data, &preprocessing, place, restart)?;
         let Some(first) = attempt.epoch(1)? else { return Ok(non_finite(restart, 1)) };
-        tell(first);
+        tell(Answer::Epoch(first));
         if accuracy(&first) > chance {
-            return attempt.go_on(tell);
+            attempt.checkpoint(1, tell)?;
+            return attempt.go_on(2, tell);
         }
     }
     Ok(Outcome::Failed {
@@ -116,9 +133,12 @@ impl<'a> Attempt<'a> {
         };
         let recipe = &request.recipe;
         let (device, shape) = (data.device(), data.shape);
-        let network = Network::new(&request.architecture, shape, recipe, seed, device)?;
-        let buffer = network.parameters().buffer();
-        let optimiser = Optimiser::new(recipe, buffer)?;
+        let mut network = Network::new(&request.architecture, shape, recipe, seed, device)?;
+        if let Some(initial) = &request.initial {
+            network.parameters().take_over(&initial.file, &initial.layers)?;
+            network.parameters_mut().freeze(initial.freeze.into())?;
+        }
+        let optimiser = Optimiser::new(recipe, &network.parameters().trained()?)?;
         Ok(Self {
             request,
             data,
@@ -133,27 +153,98 @@ impl<'a> Attempt<'a> {
         })
     }
 
-    /// The epochs after the first, and the end.
-    fn go_on(mut self, tell: &mut dyn FnMut(EpochAnswer)) -> Result<Outcome, TorchError> {
-        for epoch in 2..=self.request.recipe.epochs {
+    /// The epochs from `next` on, and the end.
+    fn go_on(mut self, next: u32, tell: &mut dyn FnMut(Answer)) -> Result<Outcome, TorchError> {
+        for epoch in next..=self.request.recipe.epochs {
             let Some(answer) = self.epoch(epoch)? else {
                 return Ok(non_finite(self.restart, epoch));
             };
-            tell(answer);
+            tell(Answer::Epoch(answer));
+            self.checkpoint(epoch, tell)?;
         }
+        let weights = self.save()?;
+        let predictions = if self.request.predict { self.predict()? } else { Vec::new() };
         Ok(Outcome::Finished(FinishedAnswer {
             id: self.request.id,
             parameters: self.network.parameters().count(),
-            weights: self.save()?,
+            weights,
             peak_memory: 0, // the process knows
+            predictions,
         }))
+    }
+
+    /// Leaves a checkpoint after `epoch`, if any are wanted.
+    fn checkpoint(&self, epoch: u32, tell: &mut dyn FnMut(Answer)) -> Result<(), TorchError> {
+        if !self.request.checkpoints || self.request.staging.as_os_str().is_empty() {
+            return Ok(());
+        }
+        let (id, restart) = (self.request.id, self.restart);
+        let (tensors, numbers) = self.optimiser.state();
+        let best = self.best.as_ref().map(|best| (best.correct, best.weights.shallow_clone()));
+        let checkpoint = Checkpoint {
+            restart,
+            epoch,
+            drawn: self.masks.drawn(),
+            weights: self.network.parameters().buffer().shallow_clone(),
+            best,
+            tensors: tensors.into_iter().map(Tensor::shallow_clone).collect(),
+            numbers,
+        };
+        let file = format!("checkpoint-{id}-{restart}-{epoch}.safetensors");
+        checkpoint.save(&self.request.staging.join(&file))?;
+        tell(Answer::Checkpoint { id, restart, epoch, file });
+        Ok(())
+    }
+
+    /// Takes up where a checkpoint was made.
+    fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), TorchError> {
+        self.network.parameters().set(&checkpoint.weights)?;
+        self.optimiser.restore(&checkpoint.tensors, checkpoint.numbers)?;
+        self.masks = Masks::after(self.seed, checkpoint.drawn);
+        self.best = checkpoint.best.map(|(correct, weights)| Best { correct, weights });
+        Ok(())
+    }
+
+    /// Leaves the class probabilities of validation and test images by the weights that stand for
+    /// the training.
+    fn predict(&self) -> Result<Vec<PredictionAnswer>, TorchError> {
+        let _guard = tch::no_grad_guard();
+        if let Some(best) = &self.best {
+            self.network.parameters().set(&best.weights)?;
+        }
+        let test = self.data.test(&self.request.data)?;
+        let mut answers = Vec::new();
+        for part in PredictedPart::ALL {
+            let images = match part {
+                PredictedPart::Validation => &self.data.validation,
+                PredictedPart::Test => &test,
+            };
+            let mut bytes = Vec::new();
+            for batch in batches(images.count(), EVALUATION_BATCH) {
+                self.place.touch();
+                let (pixels, _) = images.slice(batch.start, batch.length, self.preprocessing)?;
+                let logits = self.network.forward(&pixels, Mode::Evaluate)?;
+                let rows = logits.f_softmax(1, Kind::Double)?.f_to_kind(Kind::Float)?;
+                let mut values = vec![0_f32; rows.numel()];
+                rows.f_to_device(Device::Cpu)?.f_copy_data(&mut values, rows.numel())?;
+                bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            }
+            let file = format!("probabilities-{}-{}", part.name(), self.request.id);
+            let path = self.request.staging.join(&file);
+            std::fs::write(&path, bytes).map_err(|source| {
+                let (action, path) = ("write", path.clone());
+                TorchError::File { action, path, source: source.into() }
+            })?;
+            answers.push(PredictionAnswer { part, file });
+        }
+        Ok(answers)
     }
 
     /// Trains for an epoch and validates; `None` if a loss is not finite.
     fn epoch(&mut self, epoch: u32) -> Result<Option<EpochAnswer>, TorchError> {
         let started = Instant::now();
         let learning_rate = self.request.recipe.learning_rate_at(self.restart, epoch);
-        let train = self.train(epoch, learning_rate)?;
+        let train = self.train(epoch)?;
         let validation = self.validate()?;
         if !(train.loss.is_finite() && validation.loss.is_finite()) {
             return Ok(None);
@@ -174,20 +265,25 @@ impl<'a> Attempt<'a> {
         }))
     }
 
-    fn train(&mut self, epoch: u32, learning_rate: f64) -> Result<Measured, TorchError> {
-        let images = &self.data.train;
+    fn train(&mut self, epoch: u32) -> Result<Measured, TorchError> {
+        let (images, recipe) = (&self.data.train, &self.request.recipe);
         let mut order: Vec<i64> = (0..i64::from(images.count())).collect();
         Stream::new(self.seed, "order", epoch.into()).shuffle(&mut order);
         let order = Tensor::f_from_slice(&order)?.f_to_device(self.data.device())?;
         let mut tally = Tally::new(self.data.device())?;
-        for batch in batches(images.count(), self.request.recipe.batch) {
+        let variation =
+            Variation::new(recipe.augment, self.seed, epoch, images.count(), self.data.device())?;
+        for batch in batches(images.count(), recipe.batch) {
             self.place.set(epoch, batch.number, batch.of);
             let indices = order.f_narrow(0, batch.start.into(), batch.length.into())?;
             let (pixels, labels) = images.gather(&indices, self.preprocessing)?;
+            let pixels = variation.apply(pixels, batch.start)?;
             let logits = self.network.forward(&pixels, Mode::Train(&mut self.masks))?;
-            let loss = cross_entropy(&logits, &labels)?;
-            let gradient = self.network.parameters().gradient(&loss)?;
-            self.optimiser.step(self.network.parameters().buffer(), gradient, learning_rate)?;
+            let loss = cross_entropy(&logits, &labels, recipe.label_smoothing)?;
+            let parameters = self.network.parameters();
+            let gradient = parameters.gradient(&loss)?;
+            let rate = recipe.learning_rate_in(self.restart, epoch, batch.number, batch.of);
+            self.optimiser.step(&parameters.trained()?, gradient, rate)?;
             tally.add(&loss, &logits, &labels, batch.length)?;
         }
         tally.read()
@@ -201,7 +297,7 @@ impl<'a> Attempt<'a> {
             self.place.touch();
             let (pixels, labels) = images.slice(batch.start, batch.length, self.preprocessing)?;
             let logits = self.network.forward(&pixels, Mode::Evaluate)?;
-            let loss = cross_entropy(&logits, &labels)?;
+            let loss = cross_entropy(&logits, &labels, 0.0)?;
             tally.add(&loss, &logits, &labels, batch.length)?;
         }
         tally.read()
@@ -247,9 +343,9 @@ fn batches(count: u32, size: u32) -> impl Iterator<Item = Batch> {
     })
 }
 
-fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor, TorchError> {
+fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor, TorchError> {
     let none = None::<Tensor>;
-    Ok(logits.f_cross_entropy_loss(labels, none, Reduction::Mean, -100, 0.0)?)
+    Ok(logits.f_cross_entropy_loss(labels, none, Reduction::Mean, -100, smoothing)?)
 }
 
 /// Mean loss and counts over images.

@@ -92,8 +92,9 @@ pub fn by_seed(request: &TrainRequest) -> Vec<Said> {
         let (reason, message) = (FailedReason::Chance, "no better than chance".into());
         Answer::Failed { id: request.id, reason, message }
     } else {
-        let (id, parameters) = (request.id, 0);
-        Answer::Finished(FinishedAnswer { id, parameters, weights: None, peak_memory: 0 })
+        let (id, parameters, predictions) = (request.id, 0, Vec::new());
+        let (weights, peak_memory) = (None, 0);
+        Answer::Finished(FinishedAnswer { id, parameters, weights, peak_memory, predictions })
     }));
     said
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::arch::Architecture;
 use crate::config::recipe::Recipe;
 pub use crate::config::recipe::WeightsOf;
-pub use crate::events::FailedReason;
+pub use crate::events::{FailedReason, Fit, PredictedPart};
 
 /// Version of the protocol. A trainer that speaks another one is refused.
 pub const PROTOCOL: u32 = 1;
@@ -51,6 +51,40 @@ pub struct TrainRequest {
     pub weights: WeightsOf,
     /// Folder in which the trainer leaves files. qtrail takes them from there.
     pub staging: PathBuf,
+    /// The weights to start from; unset: from scratch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial: Option<InitialRequest>,
+    /// Whether a checkpoint is wanted after each epoch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub checkpoints: bool,
+    /// The checkpoint to go on from; unset: from the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<ResumeRequest>,
+    /// Whether class probabilities of the validation and the test images are wanted at the end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub predict: bool,
+}
+
+/// Weights to start from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitialRequest {
+    /// A weights file, as a trainer left it.
+    pub file: PathBuf,
+    /// Numbers, from 1, of the layers to take over; the other ones begin as always.
+    pub layers: Vec<u16>,
+    /// So many layers from the first on are not to be trained.
+    pub freeze: u16,
+}
+
+/// A checkpoint to go on from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumeRequest {
+    /// The file, as a trainer left it.
+    pub file: PathBuf,
+    /// Restarts before it, from 0.
+    pub restart: u32,
+    /// The epoch after which it was made.
+    pub epoch: u32,
 }
 
 /// Which images to train on.
@@ -69,6 +103,15 @@ pub struct DataRequest {
     /// File with the split: little-endian u32 count of training images, count of validation
     /// images, then the indices of both within the training part of the data set.
     pub split: PathBuf,
+    /// Which of both to train on.
+    #[serde(default)]
+    pub fit: Fit,
+    /// Side in pixels to which all images are resampled, as `schema/trainer.md` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize: Option<u32>,
+    /// Whether the set's extra images follow those of its training part.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub extra: bool,
 }
 
 /// What a trainer answers.
@@ -90,6 +133,17 @@ pub enum Answer {
     },
     /// An epoch ended.
     Epoch(EpochAnswer),
+    /// All that is needed to go on after the epoch just reported is in a file.
+    Checkpoint {
+        /// The request's id.
+        id: u64,
+        /// Restarts before it, from 0.
+        restart: u32,
+        /// The epoch.
+        epoch: u32,
+        /// Name of the file in the staging folder.
+        file: String,
+    },
     /// Training ended well.
     Finished(FinishedAnswer),
     /// This architecture cannot be trained: a fact about the architecture.
@@ -170,4 +224,16 @@ pub struct FinishedAnswer {
     /// Peak memory in bytes, 0 if unknown.
     #[serde(default)]
     pub peak_memory: u64,
+    /// Class probabilities by the weights that were left, if they were wanted.
+    #[serde(default)]
+    pub predictions: Vec<PredictionAnswer>,
+}
+
+/// Class probabilities of a set of images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PredictionAnswer {
+    /// Which images.
+    pub part: PredictedPart,
+    /// Name of the file in the staging folder: images x classes, row-major, little-endian f32.
+    pub file: String,
 }

@@ -13,9 +13,9 @@ use qtrail::engine::jobs::config_parts;
 use qtrail::events::codec::encode;
 use qtrail::events::frame::{Head, seal};
 use qtrail::events::{
-    AttemptLost, AttemptStarted, DataFacts, EpochFinished, Event, FailedReason, Hash,
-    ImportFinished, ImportStarted, ImportedQ, Outcome, Recorded, Resumed, RunModel, RunStarted,
-    Scope, SearchStarted, TrialFinished,
+    AttemptLost, AttemptStarted, DataFacts, Decided, EnsembleMember, EnsembleSaved, EpochFinished,
+    Event, FailedReason, Hash, ImportFinished, ImportStarted, ImportedQ, Outcome, Recorded,
+    Resumed, RunModel, RunStarted, Scope, SearchStarted, SeriesJoined, Source, TrialFinished,
 };
 use qtrail::import::metaqnn::Log;
 use qtrail::import::qvalues;
@@ -192,6 +192,41 @@ pub fn several() -> History {
     history.run(1, 2);
     let mut search = history.search(2, "second", 4, 20);
     history.resumed(Scope::Search(2), &mut search);
+    history
+}
+
+/// Two searches of a series, and a saved ensemble of models of both.
+pub fn series() -> History {
+    let mut history = History::default();
+    for repetition in 1..=2 {
+        let seed = qtrail::engine::series::seed(3, repetition);
+        history.search(repetition, &format!("night.{repetition}"), seed, usize::MAX);
+        let joined = SeriesJoined {
+            series: 1,
+            name: "night".into(),
+            repetition,
+            repeats: 3,
+            seed: 3,
+            reuse_trials: false,
+        };
+        history.record(Scope::Search(repetition), vec![joined.into()]);
+    }
+    let member = |search, trial, weight| {
+        let trial = Source { scope: Scope::Search(search), trial };
+        EnsembleMember { trial, weight }
+    };
+    let saved = EnsembleSaved {
+        ensemble: 1,
+        name: "both".into(),
+        members: vec![member(1, 2, 2.0), member(2, 1, 1.0)],
+        combine: "mean".into(),
+        chosen: "greedy:3 by val".into(),
+        position: 100,
+        validation: None,
+        test: Some(Decided { wrong: 31, images: 400 }),
+        program: "qtrail 0".into(),
+    };
+    history.record(Scope::Store, vec![saved.into()]);
     history
 }
 

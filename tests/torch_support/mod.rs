@@ -12,12 +12,15 @@ use std::time::{Duration, Instant};
 use qtrail::chance::Stream;
 use qtrail::config::recipe::{Recipe, WeightsOf};
 use qtrail::data::{Images, Part, Split};
-use qtrail::trainer::protocol::{Answer, DataRequest, EpochAnswer, Request, TrainRequest};
+use qtrail::trainer::protocol::{
+    Answer, DataRequest, EpochAnswer, Fit, PredictedPart, Request, TrainRequest,
+};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_qtrail-torch");
 pub const CLASSES: u32 = 4;
 pub const SIDE: u32 = 8;
 const IMAGES: u32 = 480;
+const TEST_IMAGES: u32 = 100;
 
 /// A folder with a data set, a split, and a staging folder.
 pub struct Workplace {
@@ -37,15 +40,18 @@ impl Workplace {
     pub fn new(show: Show) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("staging")).unwrap();
-        let (pixels, labels) = images(show);
         let header = |magic: u32, sizes: &[u32]| -> Vec<u8> {
             [magic].iter().chain(sizes).flat_map(|number| number.to_be_bytes()).collect()
         };
         let write = |name: &str, header: Vec<u8>, body: &[u8]| {
             fs::write(folder.path().join(name), [&header, body].concat()).unwrap();
         };
-        write("train-images-idx3-ubyte", header(0x803, &[IMAGES, SIDE, SIDE]), &pixels);
-        write("train-labels-idx1-ubyte", header(0x801, &[IMAGES]), &labels);
+        for (stem, count, index) in [("train", IMAGES, 0), ("t10k", TEST_IMAGES, 1)] {
+            let (pixels, labels) = images(show, count, index);
+            let images = format!("{stem}-images-idx3-ubyte");
+            write(&images, header(0x803, &[count, SIDE, SIDE]), &pixels);
+            write(&format!("{stem}-labels-idx1-ubyte"), header(0x801, &[count]), &labels);
+        }
         let images = Images::read(folder.path(), Part::Train).unwrap();
         let split = Split::draw(&images.labels, 160, None, 1).unwrap();
         fs::write(folder.path().join("split"), split.to_bytes()).unwrap();
@@ -75,11 +81,32 @@ impl Workplace {
                 side: SIDE,
                 classes: CLASSES,
                 split: self.path("split"),
+                fit: Fit::Train,
+                resize: None,
+                extra: false,
             },
             device: "cpu".into(),
             threads: 2,
             weights: WeightsOf::Best,
             staging: self.path("staging"),
+            initial: None,
+            checkpoints: false,
+            resume: None,
+            predict: false,
+        }
+    }
+
+    /// True labels, in the order in which probabilities are left.
+    pub fn labels(&self, part: PredictedPart) -> Vec<u8> {
+        let read = |part| Images::read(self.folder.path(), part).unwrap().labels;
+        match part {
+            PredictedPart::Test => read(Part::Test),
+            PredictedPart::Validation => {
+                let labels = read(Part::Train);
+                let split = fs::read(self.path("split")).unwrap();
+                let split = Split::from_bytes(&split, IMAGES).unwrap();
+                split.validation.iter().map(|&index| labels[index as usize]).collect()
+            }
         }
     }
 
@@ -89,10 +116,10 @@ impl Workplace {
     }
 }
 
-fn images(show: Show) -> (Vec<u8>, Vec<u8>) {
-    let mut chance = Stream::new(1, "test images", 0);
+fn images(show: Show, count: u32, index: u64) -> (Vec<u8>, Vec<u8>) {
+    let mut chance = Stream::new(1, "test images", index);
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    for image in 0..IMAGES {
+    for image in 0..count {
         let label = image % CLASSES;
         labels.push(u8::try_from(label).unwrap());
         for row in 0..SIDE {

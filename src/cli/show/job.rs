@@ -49,6 +49,11 @@ pub(super) fn show(answer: &Answer, label: &str) -> Result<(), CliError> {
             ),
         ));
     }
+    if let (Value::Text(purpose), Value::Text(recipe)) = (job.get("purpose"), job.get("recipe"))
+        && !recipe.is_empty()
+    {
+        lines.push(("purpose", format!("{purpose}, recipe {recipe}, fit {}", text("fit"))));
+    }
     lines.extend([
         (
             "images",

@@ -14,7 +14,8 @@ use crate::views::{Answer, Value};
 pub(super) fn show(answer: &Answer, number: u32, q: Option<QSource>) -> Result<(), CliError> {
     // Base tables: a view has no index for the text t17.
     let sql = format!(
-        "SELECT t.*, a.text AS arch, j.label AS search, j.q_source,
+        "SELECT t.*, a.text AS arch, j.label AS search, j.q_source, j.purpose, j.recipe, j.fit, j.data,
+           't' || t.source AS model_of, m.weights AS begins, m.taken, m.freeze,
            strftime('%Y-%m-%d %H:%M:%S', t.planned_at / 1000, 'unixepoch') AS planned,
            strftime('%Y-%m-%d %H:%M:%S', t.ended_at / 1000, 'unixepoch') AS ended,
            (SELECT count(*) FROM trial o WHERE o.job = t.job AND o.status = 'trained') AS ranked,
@@ -22,6 +23,8 @@ pub(super) fn show(answer: &Answer, number: u32, q: Option<QSource>) -> Result<(
              (SELECT 1 + count(*) FROM trial o WHERE o.job = t.job AND o.status = 'trained'
               AND (-o.accuracy, o.params, o.id) < (-t.accuracy, t.params, t.id)) END AS rank
          FROM trial t JOIN architecture a ON a.id = t.architecture JOIN job j ON j.id = t.job
+         LEFT JOIN run_model m ON m.job = t.job AND m.model =
+           (t.ordinal - 1) % (SELECT max(count(*), 1) FROM run_model WHERE job = t.job)
          WHERE t.id = {number}"
     );
     let Some(trial) = Row::first(answer, &sql)? else {
@@ -35,7 +38,12 @@ pub(super) fn show(answer: &Answer, number: u32, q: Option<QSource>) -> Result<(
         }
         None => format!("{}, repetition {}", text("search"), text("repeat")),
     };
-    let mut lines = vec![("from", origin), ("status", status(&trial))];
+    let mut lines = vec![("from", origin)];
+    lines.extend(run(&trial));
+    lines.push(("status", status(&trial)));
+    if let Some(test) = test(answer, number)? {
+        lines.push(("test", test));
+    }
     if let Some(rank) = trial.int("rank") {
         lines.push(("rank", format!("{rank} of {} in {}", text("ranked"), text("search"))));
     }
@@ -74,7 +82,9 @@ pub(super) fn show(answer: &Answer, number: u32, q: Option<QSource>) -> Result<(
            e.train_correct * 1.0 / nullif(e.train_total, 0), e.train_loss, e.learning_rate,
            e.seconds
          FROM epoch e JOIN attempt a ON a.trial = e.trial AND a.attempt = e.attempt
-         WHERE e.trial = {number} AND a.outcome <> 'lost' ORDER BY e.restart, e.epoch"
+         WHERE e.trial = {number} AND (a.outcome <> 'lost'
+           OR (e.restart, e.epoch) <= (a.carried_restart, a.carried_epoch))
+         ORDER BY e.restart, e.epoch"
     );
     table(answer, &names, &sql)?;
     let names = ["attempt", "outcome", "device", "trainer", "host", "reason"];
@@ -83,15 +93,50 @@ pub(super) fn show(answer: &Answer, number: u32, q: Option<QSource>) -> Result<(
     table(answer, &names, &sql)
 }
 
+/// What a trial of `final` or `transfer` is.
+fn run(trial: &Row) -> Vec<(&'static str, String)> {
+    let text = |name| trial.text(name);
+    let purpose = text("purpose");
+    if !["final", "transfer"].contains(&purpose.as_str()) {
+        return Vec::new();
+    }
+    let on = format!("on {} ({})", text("data"), text("fit"));
+    let what = format!("{purpose} of {}, recipe {}, {on}", text("model_of"), text("recipe"));
+    let begins = match trial.get("begins") {
+        Value::Text(weights) => format!(
+            "weights {weights} in layers {}, the first {} frozen",
+            text("taken"),
+            text("freeze")
+        ),
+        _ => "from scratch".to_owned(),
+    };
+    vec![("purpose", what), ("begins", begins)]
+}
+
+/// How good a trial is on test images.
+fn test(answer: &Answer, number: u32) -> Result<Option<String>, CliError> {
+    let sql = format!(
+        "SELECT correct, images, correct * 1.0 / nullif(images, 0) AS accuracy FROM prediction
+         WHERE trial = {number} AND part = 'test'"
+    );
+    Ok(Row::first(answer, &sql)?.map(|row| {
+        let text = |name| row.text(name);
+        format!("accuracy {} ({} of {} images)", text("accuracy"), text("correct"), text("images"))
+    }))
+}
+
 fn training(trial: &Row) -> [(&'static str, String); 2] {
     let text = |name| trial.text(name);
-    let training = format!(
+    let mut training = format!(
         "{} epochs, {} restarts, {} s, {} attempts",
         text("epochs"),
         text("restarts"),
         text("seconds"),
         text("attempts")
     );
+    if let Some(bytes) = trial.int("peak_memory") {
+        training += &format!(", {:.1} MB of memory at most", bytes as f64 / 1e6);
+    }
     let planned = format!("{} UTC, ended {}", text("planned"), text("ended"));
     [("training", training), ("planned", planned)]
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::staging::write_synced;
 use crate::data::DataError;
+use crate::data::staging::write_synced;
 
 /// Downloads files.
 #[derive(Debug, Clone)]

@@ -1,23 +1,23 @@
 //! Fetching a known data set into the data home.
 //!
 //! Sources are tried in order: a folder that the user names, the folder of Debian's package, the
-//! publishers, the package itself unpacked without root. Whatever the source, the four files are
-//! written aside, verified by the hashes of their content, made durable and then renamed into
+//! publishers, the package itself unpacked without root. Whatever the source, the files are
+//! written aside, verified by their hashes, made durable and then renamed into
 //! place: a data set is there as a whole or not at all, and a source cannot slip in anything else.
 
+mod archive;
 mod download;
 mod package;
-mod staging;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::catalog::DebianPackage;
+use super::catalog::{DebianPackage, KnownFile, KnownFiles};
 use super::folder::FILES;
+use super::staging::{Placed, Staging};
 use super::{DataError, DataHome, IdxFolder, KnownSet};
 pub use download::Http;
 pub use package::PackageTools;
-use staging::{Placed, Staging};
 
 /// One fetch: what, where to, and what it may use.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +28,8 @@ pub struct Fetch<'a> {
     pub home: &'a DataHome,
     /// A folder that has the files already (`--from`).
     pub from: Option<&'a Path>,
+    /// Whether the extra images of a set that has some are wanted too.
+    pub extra: bool,
     /// How to download.
     pub http: &'a Http,
     /// How to get Debian's package.
@@ -108,7 +110,7 @@ pub enum Step<'a> {
         /// Bytes in all, if the server says so.
         total: Option<u64>,
     },
-    /// All four files are here and are being verified.
+    /// All files are here and are being verified.
     Verifying,
 }
 
@@ -126,15 +128,48 @@ impl Fetch<'_> {
     /// cannot be written to.
     pub fn run(&self, progress: Progress<'_>) -> Result<Fetched, DataError> {
         let folder = self.home.folder(self.set.name);
-        if self.set.verify(&IdxFolder::new(&folder)).is_ok() {
-            return Ok(Fetched::Present { folder });
+        let extra = match (self.extra, self.set.extra()) {
+            (true, None) => return Err(DataError::NoExtra { folder }),
+            (true, extra) => extra,
+            (false, _) => None,
+        };
+        let fetched = if self.set.verify(&folder).is_ok() {
+            Fetched::Present { folder: folder.clone() }
+        } else {
+            self.first(&folder, progress, &|source, staging, progress| {
+                self.stage(source, staging, progress)?;
+                self.place(source.clone(), staging, folder.clone())
+            })?
+        };
+        let Some(extra) = extra else { return Ok(fetched) };
+        if extra.verify(&folder.join(extra.name), self.set.name).is_ok() {
+            return Ok(fetched);
         }
+        // It joins a set that is in its place and whole.
+        let placed = self.first(&folder, progress, &|source, staging, progress| {
+            self.stage_file(source, extra, staging, progress)?;
+            progress(Step::Verifying);
+            extra.verify(&staging.set().join(extra.name), self.set.name)?;
+            staging.place_file(extra.name, &folder)?;
+            let (folder, source) = (folder.clone(), source.clone());
+            Ok(Fetched::Placed { folder, source, moved_aside: None })
+        })?;
+        Ok(if matches!(fetched, Fetched::Placed { .. }) { fetched } else { placed })
+    }
+
+    /// The first source that does.
+    fn first(
+        &self,
+        folder: &Path,
+        progress: Progress<'_>,
+        bring: &dyn Fn(&Source, &Staging, Progress<'_>) -> Result<Fetched, DataError>,
+    ) -> Result<Fetched, DataError> {
         let mut failures = Vec::new();
         for source in self.sources() {
             progress(Step::Trying(&source));
             let staging = Staging::create(self.home.root())?;
-            match self.stage(&source, &staging, progress) {
-                Ok(()) => return self.place(source, &staging, folder),
+            match bring(&source, &staging, progress) {
+                Ok(fetched) => return Ok(fetched),
                 // No other source helps against a full disk.
                 Err(error) if error.is_out_of_space() => return Err(error),
                 Err(error) => {
@@ -144,7 +179,8 @@ impl Fetch<'_> {
                 }
             }
         }
-        Err(DataError::NoSource { name: self.set.name, failures, folder })
+        let (folder, files) = (folder.to_path_buf(), self.set.file_names());
+        Err(DataError::NoSource { name: self.set.name, failures, folder, files })
     }
 
     fn sources(&self) -> Vec<Source> {
@@ -173,15 +209,33 @@ impl Fetch<'_> {
             }
         }
         progress(Step::Verifying);
-        self.set.verify(&IdxFolder::new(staging.set()))
+        self.set.verify(staging.set())
     }
 
     fn copy(&self, folder: &Path, staging: &Staging) -> Result<(), DataError> {
-        let from = IdxFolder::new(folder);
-        FILES.into_iter().zip(self.limits()).try_for_each(|(file, limit)| {
-            let path = from.path(file)?;
-            staging.copy_in(&path, file, limit)
-        })
+        match &self.set.files {
+            KnownFiles::Idx(contents) => {
+                let from = IdxFolder::new(folder);
+                FILES.into_iter().zip(contents).try_for_each(|(file, content)| {
+                    let path = from.path(file)?;
+                    let gz = path.extension().is_some_and(|extension| extension == "gz");
+                    let name = if gz { format!("{file}.gz") } else { file.to_owned() };
+                    staging.copy_in(&path, &name, limit(content.bytes))
+                })
+            }
+            KnownFiles::Archive { archive, members } => {
+                let path = folder.join(archive.name);
+                if path.is_file() {
+                    archive.verify(&path, self.set.name)?;
+                    return archive::unpack(&path, members, staging.set());
+                }
+                members.iter().try_for_each(|file| copy_file(folder, file, staging))
+            }
+            KnownFiles::Plain(files) => files
+                .iter()
+                .filter(|file| !file.extra)
+                .try_for_each(|file| copy_file(folder, file, staging)),
+        }
     }
 
     fn download(
@@ -190,19 +244,60 @@ impl Fetch<'_> {
         staging: &Staging,
         progress: Progress<'_>,
     ) -> Result<(), DataError> {
-        FILES.into_iter().zip(self.limits()).try_for_each(|(file, limit)| {
-            let name = format!("{file}.gz");
-            let to = staging.set().join(&name);
-            self.http.download(&format!("{url}/{name}"), &to, limit, &mut |done, total| {
-                progress(Step::Receiving { file: &name, done, total });
-            })
-        })
+        match &self.set.files {
+            KnownFiles::Idx(contents) => {
+                FILES.into_iter().zip(contents).try_for_each(|(file, content)| {
+                    let (name, limit) = (format!("{file}.gz"), limit(content.bytes));
+                    self.download_file(url, &name, staging.set(), limit, progress)
+                })
+            }
+            KnownFiles::Archive { archive, members } => {
+                let scratch = staging.scratch()?;
+                self.download_file(url, archive.name, &scratch, archive.bytes, progress)?;
+                progress(Step::Verifying);
+                let path = scratch.join(archive.name);
+                archive.verify(&path, self.set.name)?;
+                archive::unpack(&path, members, staging.set())
+            }
+            KnownFiles::Plain(files) => {
+                files.iter().filter(|file| !file.extra).try_for_each(|file| {
+                    self.download_file(url, file.name, staging.set(), file.bytes, progress)
+                })
+            }
+        }
     }
 
-    /// The most that each file can have: its plain length, and some room for what a compressor
-    /// adds to what it cannot compress.
-    fn limits(&self) -> [u64; 4] {
-        self.set.contents.map(|content| content.bytes + content.bytes / 100 + 4096)
+    /// Brings one file of the set from a source that has it.
+    fn stage_file(
+        &self,
+        source: &Source,
+        file: &'static KnownFile,
+        staging: &Staging,
+        progress: Progress<'_>,
+    ) -> Result<(), DataError> {
+        match source {
+            Source::Publisher(url) => {
+                self.download_file(url, file.name, staging.set(), file.bytes, progress)
+            }
+            Source::Given(folder) => copy_file(folder, file, staging),
+            Source::System(package) | Source::Package(package) => {
+                copy_file(Path::new(package.folder), file, staging)
+            }
+        }
+    }
+
+    fn download_file(
+        &self,
+        url: &str,
+        name: &str,
+        to: &Path,
+        limit: u64,
+        progress: Progress<'_>,
+    ) -> Result<(), DataError> {
+        let url = format!("{url}/{name}");
+        self.http.download(&url, &to.join(name), limit, &mut |done, total| {
+            progress(Step::Receiving { file: name, done, total });
+        })
     }
 
     fn place(
@@ -211,10 +306,25 @@ impl Fetch<'_> {
         staging: &Staging,
         folder: PathBuf,
     ) -> Result<Fetched, DataError> {
-        let is_whole = |folder: &Path| self.set.verify(&IdxFolder::new(folder)).is_ok();
+        let is_whole = |folder: &Path| self.set.verify(folder).is_ok();
         Ok(match staging.place(&folder, is_whole)? {
             Placed::WasThere => Fetched::Present { folder },
             Placed::Now { moved_aside } => Fetched::Placed { folder, source, moved_aside },
         })
     }
+}
+
+/// The most that a file can have whose plain length is known: some room for what a compressor adds to
+/// what it cannot compress.
+fn limit(bytes: u64) -> u64 {
+    bytes + bytes / 100 + 4096
+}
+
+/// Copies a file that is used as it is.
+fn copy_file(folder: &Path, file: &'static KnownFile, staging: &Staging) -> Result<(), DataError> {
+    let path = folder.join(file.name);
+    if !path.is_file() {
+        return Err(DataError::MissingFile { folder: folder.to_path_buf(), file: file.name });
+    }
+    staging.copy_in(&path, file.name, file.most())
 }

@@ -1,8 +1,9 @@
 //! Where a data set is put together before it takes its place.
 //!
-//! A staging folder lies in the data home, beside the place itself, so that a rename is enough to
-//! put the set there. Its owner holds a lock on the file `owner` in it; a staging folder whose lock
-//! nobody holds was left by a fetch that died, and is swept away by the next.
+//! Fetched or made, it is put together in a staging folder, which lies in the data home, beside the
+//! place itself, so that a rename is enough to put the set there. Its owner holds a lock on the file
+//! `owner` in it; a staging folder whose lock nobody holds was left by a process that died, and is
+//! swept away by the next.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::data::DataError;
+use super::DataError;
 
 const PREFIX: &str = ".fetch-";
 const OWNER: &str = "owner";
@@ -20,7 +21,7 @@ const OWNER: &str = "owner";
 pub(super) struct Staging {
     root: PathBuf,
     dir: TempDir,
-    /// The four files, and nothing else.
+    /// The files of the set, and nothing else.
     set: PathBuf,
     /// Locked for as long as this lives.
     _owner: File,
@@ -52,7 +53,7 @@ impl Staging {
         Ok(Self { root: root.to_path_buf(), dir, set, _owner: file })
     }
 
-    /// The folder for the four files.
+    /// The folder for the files of the set.
     pub(super) fn set(&self) -> &Path {
         &self.set
     }
@@ -64,12 +65,19 @@ impl Staging {
         Ok(scratch)
     }
 
-    /// Copies the file at `from` in under its usual name, with `.gz` if it is compressed.
-    pub(super) fn copy_in(&self, from: &Path, file: &str, limit: u64) -> Result<(), DataError> {
-        let gz = from.extension().is_some_and(|extension| extension == "gz");
-        let name = if gz { format!("{file}.gz") } else { file.to_owned() };
+    /// Copies the file at `from` in as `name`.
+    pub(super) fn copy_in(&self, from: &Path, name: &str, limit: u64) -> Result<(), DataError> {
         let mut input = File::open(from).map_err(DataError::io("open", from))?;
         write_synced(&mut input, &self.set.join(name), limit, from, &mut |_| ())
+    }
+
+    /// Renames the file `name` of the staged set into the folder `target`, in the place of any other
+    /// of that name.
+    pub(super) fn place_file(&self, name: &str, target: &Path) -> Result<(), DataError> {
+        let _gate = gate(&self.root)?;
+        let to = target.join(name);
+        fs::rename(self.set.join(name), &to).map_err(DataError::io("rename a file to", &to))?;
+        sync(target)
     }
 
     /// What is wrong, for a line that names the source already. The staging folder is not named:
@@ -77,16 +85,18 @@ impl Staging {
     pub(super) fn tell(&self, error: &DataError) -> String {
         let file = |path: &Path| path.file_name().unwrap_or_default().display().to_string();
         match error {
-            DataError::NotTheKnownFile { path, expected, found, .. } => {
-                let file = file(path);
-                format!("{file}: SHA-256 of its decompressed content is {found}, not {expected}")
+            DataError::NotTheKnownFile { path, hash, expected, found, .. } => {
+                format!("{}: {hash} is {found}, not {expected}", file(path))
             }
             DataError::MissingFile { folder, .. } if !folder.exists() => {
                 "there is no such folder".to_owned()
             }
-            DataError::MissingFile { file, .. } => format!("it has no {file} (plain, or .gz)"),
+            DataError::MissingFile { file, .. } => format!("it has no {file}"),
             DataError::Download { url, reason } => format!("{}: {reason}", file(Path::new(url))),
-            other => other.to_string().replace(&format!("{}/", self.set.display()), ""),
+            other => other
+                .to_string()
+                .replace(&format!("{}/", self.set.display()), "")
+                .replace(&format!("{}/scratch/", self.dir.path().display()), ""),
         }
     }
 

@@ -1,5 +1,8 @@
 //! `qtrail data`: the data sets on this machine.
 
+mod check;
+mod list;
+
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -9,18 +12,28 @@ use comfy_table::{CellAlignment, Table, TableComponent, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{CliError, Context, note, say};
-use crate::data::catalog::{KNOWN, hex};
-use crate::data::check::{self, FileReport, PartReport, Report};
+use crate::data::derive::{Classes, derive};
 use crate::data::fetch::{Fetch, Fetched, Http, PackageTools, Step};
-use crate::data::{DataError, DataHome, KnownSet, Located, known_names};
+use crate::data::{DataError, DataHome, KnownSet, Located, Reading, known_names};
 
 /// How long a server may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Time between two lines of progress where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// What `--help` adds.
+const FORMATS: &str = "\
+A folder with images is a data set too, wherever a name is asked for. Its format is recognised:
+  IDX files    train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-…; plain or .gz; idx4 in colour
+  CIFAR        data_batch_1.bin, …, test_batch.bin; or train.bin, test.bin (CIFAR-100)
+  SVHN         train_32x32.mat, test_32x32.mat, and extra_32x32.mat if wanted
+  NumPy        one .npz file with x_train, y_train, x_test, y_test; pixels uint8
+  pictures     train/CLASS/*.png or .jpg, test/CLASS/*
+Names of classes are taken from class-names.txt, one a line, if there is one.";
+
 /// Arguments of `qtrail data`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = FORMATS)]
 pub struct Args {
     /// What to do
     #[command(subcommand)]
@@ -30,22 +43,48 @@ pub struct Args {
 /// The verbs of `qtrail data`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// List the known data sets and where they are
+    /// List the data sets: the known ones, those in the data home, and where they are
     List,
     /// Fetch a known data set
     Fetch {
         /// Its name (`qtrail data list`)
         name: String,
-        /// A folder that has the four files already
+        /// A folder that has the files already
         #[arg(long, value_name = "DIR")]
         from: Option<PathBuf>,
+        /// Its extra images to train on too (svhn has some: 1.3 GB)
+        #[arg(long)]
+        extra: bool,
     },
-    /// Look closely at a data set: counts, sizes, hashes
+    /// Look closely at a data set: counts, sizes, hashes, the mean image
     Check {
-        /// Its name, or a folder with the four IDX files
+        /// Its name, or a folder with images
         #[arg(value_name = "NAME|DIR")]
         data: String,
+        /// Writes the mean image of the training part as a picture
+        #[arg(long, value_name = "FILE.png")]
+        mean_image: Option<PathBuf>,
+        /// Looks at the images cut to squares and resampled to this side
+        #[arg(long, value_name = "SIDE", value_parser = side())]
+        resize: Option<u32>,
+        /// Counts the extra images as training images
+        #[arg(long)]
+        extra: bool,
     },
+    /// Make a data set of some classes of another one
+    Split {
+        /// Its name, or a folder with images
+        #[arg(value_name = "NAME|DIR")]
+        data: String,
+        /// The classes, as in 0-4 or 0-4,7; they are renumbered from 0
+        #[arg(long, value_name = "LIST")]
+        classes: String,
+    },
+}
+
+/// Sides that images can be resampled to.
+pub(super) fn side() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=i64::from(crate::data::SIDE_MAX))
 }
 
 /// Runs `qtrail data`.
@@ -54,33 +93,28 @@ pub enum Verb {
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     match &args.verb {
-        Verb::List => list(&context.data),
-        Verb::Fetch { name, from } => fetch(name, from.as_deref(), &context.data)?,
-        Verb::Check { data } => check(&context.data.locate(data)?)?,
+        Verb::List => list::list(&context.data),
+        Verb::Fetch { name, from, extra } => fetch(name, from.as_deref(), *extra, &context.data)?,
+        Verb::Check { data, mean_image, resize, extra } => {
+            let reading = Reading { resize: *resize, extra: *extra };
+            let located = context.data.locate(data)?.read_as(reading);
+            check::check(&located, mean_image.as_deref())?;
+        }
+        Verb::Split { data, classes } => {
+            split(&context.data, &context.data.locate(data)?, &classes.parse()?)?;
+        }
     }
     Ok(())
 }
 
-fn list(home: &DataHome) {
-    let mut table = table(&["data set", "folder", "what it is"], &[]);
-    for set in &KNOWN {
-        let place = match home.locate_known(set) {
-            Ok(located) => located.folder.display().to_string(),
-            Err(_) => format!("(qtrail data fetch {})", set.name),
-        };
-        table.add_row([set.name, &place, set.about]);
-    }
-    print(&table);
-}
-
-fn fetch(name: &str, from: Option<&Path>, home: &DataHome) -> Result<(), DataError> {
+fn fetch(name: &str, from: Option<&Path>, extra: bool, home: &DataHome) -> Result<(), DataError> {
     let set = KnownSet::named(name)
         .ok_or_else(|| DataError::Unknown { name: name.to_owned(), known: known_names() })?;
     let http = Http::new(ureq::Proxy::try_from_env(), PATIENCE);
     let tools = PackageTools::default();
     let mut progress = Progress::new();
-    let fetched =
-        Fetch { set, home, from, http: &http, tools: &tools }.run(&mut |step| progress.show(&step));
+    let fetch = Fetch { set, home, from, extra, http: &http, tools: &tools };
+    let fetched = fetch.run(&mut |step| progress.show(&step));
     progress.finish();
     match fetched? {
         Fetched::Present { folder } => {
@@ -89,77 +123,26 @@ fn fetch(name: &str, from: Option<&Path>, home: &DataHome) -> Result<(), DataErr
         Fetched::Placed { folder, source, moved_aside } => {
             // If no source did, the error lists them all.
             progress.failures.iter().for_each(|failure| note(&format!("not from {failure}")));
-            if let Some(aside) = moved_aside {
-                note(&format!("other files were in its place; they are in {}", aside.display()));
-            }
+            moved(moved_aside.as_deref());
             say(&format!("{name} is in {} (from {source})", folder.display()));
         }
     }
     Ok(())
 }
 
-fn check(located: &Located) -> Result<(), DataError> {
-    let report = check::check(located)?;
-    say(&format!("{} in {}", located.name, located.folder.display()));
-    print(&parts(&report.parts));
-    print(&classes(located, &report.parts));
-    print(&files(&report.files));
-    impostor(located, &report)
+fn split(home: &DataHome, source: &Located, classes: &Classes) -> Result<(), DataError> {
+    let made = derive(home, source, classes)?;
+    moved(made.moved_aside.as_deref());
+    let ([train, test], folder) = (made.counts, made.folder.display());
+    let already = if made.was_there { " already" } else { "" };
+    say(&format!("{} is in {folder}{already}: {train} + {test} images", made.name));
+    Ok(())
 }
 
-fn parts(parts: &[PartReport]) -> Table {
-    let columns = ["part", "images", "side", "channels", "classes", "mean pixel", "BLAKE3"];
-    let mut table = table(&columns, &[1, 2, 3, 4, 5]);
-    for part in parts {
-        table.add_row([
-            part.part.name().to_owned(),
-            part.count.to_string(),
-            part.side.to_string(),
-            part.channels.to_string(),
-            part.class_counts.len().to_string(),
-            format!("{:.4}", part.mean_pixel),
-            hex(&part.digest),
-        ]);
+fn moved(aside: Option<&Path>) {
+    if let Some(aside) = aside {
+        note(&format!("other files were in its place; they are in {}", aside.display()));
     }
-    table
-}
-
-fn classes(located: &Located, parts: &[PartReport]) -> Table {
-    let mut table = table(&["class", "name", "train", "test"], &[0, 2, 3]);
-    let most = parts.iter().map(|part| part.class_counts.len()).max().unwrap_or(0);
-    let names = located.class_names(u32::try_from(most).unwrap_or(u32::MAX));
-    for (class, name) in names.into_iter().enumerate() {
-        let count = |part: &PartReport| part.class_counts.get(class).copied().unwrap_or(0);
-        let counts = parts.iter().map(|part| count(part).to_string());
-        table.add_row([class.to_string(), name].into_iter().chain(counts));
-    }
-    table
-}
-
-fn files(files: &[FileReport]) -> Table {
-    let mut table = table(&["file", "bytes", "SHA-256", "content"], &[1]);
-    for file in files {
-        let name = file.path.file_name().unwrap_or_default().to_string_lossy();
-        let content = match file.known {
-            Some(true) => "as published",
-            Some(false) => "DIFFERS",
-            None => "not of a known set",
-        };
-        table.add_row([&name, file.bytes.to_string().as_str(), &file.sha256, content]);
-    }
-    table
-}
-
-/// A set that is not what its name says is an error, after all of it was shown.
-fn impostor(located: &Located, report: &Report) -> Result<(), DataError> {
-    let (Some(set), Some(file)) = (located.known, report.impostor()) else { return Ok(()) };
-    let at = report.files.iter().position(|other| other == file).unwrap_or(0);
-    Err(DataError::NotTheKnownFile {
-        path: file.path.clone(),
-        set: set.name,
-        expected: set.contents[at].sha256.to_owned(),
-        found: file.content_sha256.clone(),
-    })
 }
 
 fn table(columns: &[&str], right: &[usize]) -> Table {
