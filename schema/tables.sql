@@ -419,7 +419,6 @@ CREATE VIEW episodes AS
 SELECT
   e.episode AS episode, -- number in its search
   coalesce(e.accuracy, e.reward) AS accuracy, -- validation accuracy; of a failed one what failing is worth
-  e.reward AS reward, -- what was learned from: that accuracy, unless the reward is an expression
   a.text AS arch, -- what was sampled
   e.epsilon AS epsilon, -- share of random actions
   e.duplicate AS duplicate, -- 1 if it was known in this search and answered from memory
@@ -428,6 +427,7 @@ SELECT
   a.depth AS depth, -- layers without softmax
   t.params AS params, -- weights and biases
   e.phase AS phase, -- of the schedule, from 0
+  e.reward AS reward, -- what was learned from: that accuracy, unless the reward is an expression
   j.label AS search, -- [id] its search
   strftime('%Y-%m-%d %H:%M:%S', e.recorded_at / 1000, 'unixepoch') AS sampled -- UTC
 FROM episode e

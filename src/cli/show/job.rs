@@ -76,7 +76,7 @@ pub(super) fn show(answer: &Answer, label: &str) -> Result<(), CliError> {
             format!("{} (`qtrail sql \"SELECT config FROM job\"`)", text("config_hash")),
         ),
     ]);
-    if !text("expression").is_empty() {
+    if job.get("expression") != &Value::Null {
         lines.push(("reward", text("expression")));
     }
     facts(&title, &lines)?;
