@@ -248,6 +248,28 @@ CREATE TABLE series_member (
   PRIMARY KEY (series, repetition)
 ) STRICT, WITHOUT ROWID;
 
+-- Ensembles that were given a name.
+CREATE TABLE ensemble (
+  ensemble          INTEGER PRIMARY KEY, -- its number
+  name              TEXT    NOT NULL UNIQUE,
+  combine           TEXT    NOT NULL, -- mean, geometric, vote or weighted
+  chosen            TEXT    NOT NULL, -- how its members were chosen
+  validation_wrong  INTEGER,          -- validation images decided wrongly; NULL: fitted to them
+  validation_images INTEGER,
+  test_wrong        INTEGER,
+  test_images       INTEGER,
+  saved_at          INTEGER NOT NULL  -- ms
+) STRICT;
+
+-- Their members.
+CREATE TABLE ensemble_member (
+  ensemble INTEGER NOT NULL,
+  place    INTEGER NOT NULL, -- from 0
+  trial    INTEGER NOT NULL,
+  weight   REAL    NOT NULL, -- among those of the others
+  PRIMARY KEY (ensemble, place)
+) STRICT, WITHOUT ROWID;
+
 -- The pairs (state, action) of a search with what was learned. States and actions are the authors'
 -- tuples; an action is the tuple it leads to, with the bin of the state it starts from.
 CREATE TABLE pair (
@@ -586,7 +608,6 @@ CREATE VIEW episodes AS
 SELECT
   e.episode AS episode, -- number in its search
   coalesce(e.accuracy, e.reward) AS accuracy, -- validation accuracy; of a failed one what failing is worth
-  e.reward AS reward, -- what was learned from: that accuracy, unless the reward is an expression
   a.text AS arch, -- what was sampled
   e.epsilon AS epsilon, -- share of random actions
   e.duplicate AS duplicate, -- 1 if it was known in this search and answered from memory
@@ -597,6 +618,7 @@ SELECT
   (SELECT params FROM trial WHERE job = e.job AND ordinal = e.ordinal)
     AS params, -- weights and biases
   e.phase AS phase, -- of the schedule, from 0
+  e.reward AS reward, -- what was learned from: that accuracy, unless the reward is an expression
   j.label AS search, -- [id] its search
   strftime('%Y-%m-%d %H:%M:%S', e.recorded_at / 1000, 'unixepoch') AS sampled, -- UTC
   e.inherited AS inherited -- in a fork: its episode in the search it was inherited from
@@ -1216,6 +1238,35 @@ JOIN job j ON j.id = m.job
 LEFT JOIN ranked b ON b.job = m.job AND b.rank = 1
 LEFT JOIN architecture a ON a.id = b.architecture;
 
+-- table ensembles: Which ensembles were saved, and how good are they?
+-- order: test_error, name
+CREATE VIEW ensembles AS
+WITH together AS (
+  SELECT
+    m.ensemble, group_concat('t' || m.trial, ' ' ORDER BY m.place) AS members, count(*) AS size,
+    group_concat(round(m.weight, 4), ' ' ORDER BY m.place) AS weights, min(j.data) AS data
+  FROM ensemble_member m
+  JOIN trial t ON t.id = m.trial
+  JOIN job j ON j.id = t.job
+  GROUP BY m.ensemble
+)
+SELECT
+  e.name AS name, -- what it is called
+  100.0 * e.test_wrong / nullif(e.test_images, 0) AS test_error, -- [%] of the test images decided wrongly
+  100.0 * e.validation_wrong / nullif(e.validation_images, 0)
+    AS validation_error, -- [%] of the validation images; unknown if a member was fitted to them
+  t.size AS size, -- members
+  t.members AS members, -- the trainings
+  t.weights AS weights, -- of the members, in the same order
+  e.combine AS combine, -- mean, geometric, vote or weighted
+  e.chosen AS chosen, -- how its members were chosen
+  t.data AS data, -- the data set
+  e.test_wrong AS test_wrong, -- test images decided wrongly
+  e.test_images AS test_images, -- test images
+  strftime('%Y-%m-%d %H:%M:%S', e.saved_at / 1000, 'unixepoch') AS saved -- UTC
+FROM ensemble e
+JOIN together t ON t.ensemble = e.ensemble;
+
 -- table replays: How do replay policies compare in the studies that were saved?
 -- order: saved, study, row
 CREATE VIEW replays AS
@@ -1744,8 +1795,20 @@ own AS (
   SELECT label, data, error, 'on the test images, trained by the recipe ' || recipe
   FROM finals WHERE rank = 1
 ),
+named AS (
+  SELECT name, data, test_error AS error FROM ensembles WHERE test_error IS NOT NULL
+),
 together AS (
   SELECT *, NULL AS search FROM papers
+  UNION ALL
+  SELECT
+    p.place, p.part, 'here: ' || n.name || ' (ensemble)',
+    CASE WHEN n.data = 'cifar10' THEN n.error END, CASE WHEN n.data = 'svhn' THEN n.error END,
+    CASE WHEN n.data = 'mnist' THEN n.error END, CASE WHEN n.data = 'cifar100' THEN n.error END,
+    'on the test images', 'this store', NULL
+  FROM named n
+  JOIN (SELECT 18 AS place, 'similar layers' AS part UNION ALL SELECT 38, 'state of the art') p
+  WHERE n.data IN ('cifar10', 'svhn', 'mnist', 'cifar100')
   UNION ALL
   SELECT
     p.place, p.part, 'here: ' || h.label || ' (top model)',

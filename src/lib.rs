@@ -24,6 +24,7 @@
 //! | [`adversary`] | attacks as arithmetic: specifications, sweeps, transformations, samples, destruction rates: pure | how models are differentiated |
 //! | [`data`] | image data sets: formats, sizes, fetching, splits | what is trained on them |
 //! | [`lab`] | the replay lab: a history learned from again under other replay policies, measured: pure | the log, what would have been sampled |
+//! | [`ensemble`] | ensembles as arithmetic over recorded probabilities: pure | where they come from |
 //! | [`import`] | histories of other programs, as facts: pure | files, the log |
 //! | [`config`] | settings as data: flavours, presets, recipes: pure | what is done with them |
 //! | [`log`] | where events live: sled, HEAD, leases, artifacts | what an event means |
@@ -50,6 +51,7 @@ pub mod cli;
 pub mod config;
 pub mod data;
 pub mod engine;
+pub mod ensemble;
 pub mod events;
 pub mod import;
 pub mod lab;

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
 use history::attack::attacked;
-use history::{afterwards, finished, imported, several};
+use history::{afterwards, finished, imported, series, several};
 
 struct World {
     folder: tempfile::TempDir,
@@ -22,6 +22,7 @@ impl World {
         imported().store(&folder.path().join("imported"));
         attacked().store(&folder.path().join("attacked"));
         afterwards().store(&folder.path().join("afterwards"));
+        series().store(&folder.path().join("series"));
         Self { folder }
     }
 
@@ -131,6 +132,15 @@ fn golden_tables_of_what_comes_after_a_search() {
     for (name, arguments) in cases {
         let arguments = [&["--store", "afterwards"], arguments].concat();
         insta::assert_snapshot!(name, world.print(&arguments));
+    }
+}
+
+#[test]
+fn golden_tables_of_a_series_and_an_ensemble() {
+    let world = World::new();
+    for table in ["stability", "repetitions", "ensembles"] {
+        let shown = world.print(&["--store", "series", "table", table]);
+        insta::assert_snapshot!(format!("table_{table}"), shown);
     }
 }
 

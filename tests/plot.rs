@@ -7,6 +7,7 @@ use qtrail::plot::learning::{self, Sample};
 use qtrail::plot::pareto::{self, Trained};
 use qtrail::plot::qvalues::{self, By, Mean};
 use qtrail::plot::simulated::{self, Searches};
+use qtrail::plot::stability::{self, Course, Spread};
 use qtrail::plot::{Figure, Theme, png, svg, term};
 
 fn caption() -> Vec<String> {
@@ -45,6 +46,14 @@ fn figures() -> Vec<(&'static str, Figure)> {
         epochs: (1..).zip(values).collect(),
     };
     let trials = [curve("t1", [0.2, 0.5, 0.7]), curve("t2", [0.3, 0.4, 0.45])];
+    let spread = |epsilon, mean, sd| Spread { epsilon, mean, sd };
+    let spreads =
+        [spread(1.0, 0.5, Some(0.02)), spread(0.5, 0.6, Some(0.05)), spread(0.1, 0.8, None)];
+    let course = |name: &str, means: [f64; 3]| Course {
+        name: name.into(),
+        means: [1.0, 0.5, 0.1].into_iter().zip(means).collect(),
+    };
+    let courses = [course("s1", [0.48, 0.55, 0.79]), course("s2", [0.52, 0.65, 0.81])];
     vec![
         ("learning", learning::figure(&samples(), 5, caption())),
         ("histogram", histogram::figure(&bins, caption())),
@@ -52,6 +61,7 @@ fn figures() -> Vec<(&'static str, Figure)> {
         ("pareto", pareto::figure(&trained, caption())),
         ("curves", curves::figure(&trials, caption())),
         ("simulate", simulated::figure(&searches(), caption())),
+        ("stability", stability::figure(&spreads, &courses, caption())),
     ]
 }
 

@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("lab", &["agent", "arch", "chance", "config", "events"]),
     ("adversary", &["chance", "events"]),
     ("plot", &[]),
+    ("ensemble", &["chance"]),
     ("import", &["agent", "arch", "config", "events"]),
     ("trainer", &["adversary", "arch", "chance", "config", "events"]),
     ("torch", &["adversary", "arch", "chance", "config", "data", "trainer"]),
@@ -46,6 +47,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "data",
             "engine",
+            "ensemble",
             "events",
             "import",
             "lab",
@@ -77,8 +79,18 @@ const ONLY_IN: &[(&str, &[&str])] = &[
 ];
 
 /// These do no IO and read no clock.
-const PURE: &[&str] =
-    &["adversary", "arch", "events", "agent", "config", "chance", "import", "lab", "plot"];
+const PURE: &[&str] = &[
+    "adversary",
+    "arch",
+    "events",
+    "agent",
+    "config",
+    "chance",
+    "import",
+    "lab",
+    "plot",
+    "ensemble",
+];
 const IMPURE: &[&str] =
     &["std::fs", "std::net", "std::process", "std::env", "Instant::now", "std::thread"];
 

@@ -178,6 +178,7 @@ fn samples() -> Vec<(Scope, Event)> {
     .chain(run_samples().map(|event| (Scope::Run(2), event)))
     .chain(series_samples().map(|event| (search, event)))
     .chain(attack_samples().map(|event| (Scope::Attack(4), event)))
+    .chain([(Scope::Store, ensemble_sample())])
     .collect()
 }
 
@@ -259,6 +260,25 @@ fn fork_samples() -> [Event; 4] {
         ForkFinished { episodes: 57, trials: 50 }.into(),
         ScheduleExtended { phase: 10, phases }.into(),
     ]
+}
+
+fn ensemble_sample() -> Event {
+    let member = |trial, weight| {
+        let trial = Source { scope: Scope::Run(2), trial };
+        EnsembleMember { trial, weight }
+    };
+    EnsembleSaved {
+        ensemble: 3,
+        name: "five".into(),
+        members: vec![member(1, 2.0), member(7, 0.1 + 0.2)],
+        combine: "mean".into(),
+        chosen: "greedy:5 by val".into(),
+        position: 12_345,
+        validation: Some(Decided { wrong: 210, images: 5_000 }),
+        test: Some(Decided { wrong: 732, images: 10_000 }),
+        program: "qtrail 0.1.0".into(),
+    }
+    .into()
 }
 
 fn series_samples() -> [Event; 2] {

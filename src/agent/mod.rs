@@ -5,6 +5,7 @@
 
 pub mod foreign;
 pub mod fork;
+pub mod limits;
 pub mod memory;
 pub mod policy;
 pub mod qtable;

@@ -26,6 +26,24 @@ pub fn sample(space: &Space, q: &QTable, epsilon: Epsilon, chance: &mut Stream) 
     trajectory
 }
 
+/// One of some pairs: with probability `epsilon` any of them, otherwise one of the highest Q-value
+/// among them, equals equally likely. Of no pairs the first of all.
+pub(super) fn choose(
+    pairs: &[PairId],
+    q: &QTable,
+    epsilon: Epsilon,
+    chance: &mut Stream,
+) -> PairId {
+    let value = |pair: PairId| q.values()[pair as usize];
+    if chance.below(Epsilon::WHOLE.into()) < epsilon.parts().into() {
+        return pairs.get(chance.index(pairs.len())).copied().unwrap_or_default();
+    }
+    let best = pairs.iter().map(|&pair| value(pair)).fold(f64::NEG_INFINITY, f64::max);
+    let mut ties = pairs.iter().copied().filter(|&pair| value(pair) == best);
+    let count = ties.clone().count();
+    ties.nth(chance.index(count)).unwrap_or_default()
+}
+
 fn greedy(space: &Space, q: &QTable, state: StateId, chance: &mut Stream) -> usize {
     let best = q.best(space, state);
     let mut ties = space.pairs(state).filter(|&pair| q.values()[pair] == best);

@@ -52,6 +52,9 @@ pub enum EnumerationError {
     /// It is too large.
     #[error("the space has {0} architectures; an enumeration trains at most {ENUMERATED_MAX}")]
     Large(u128),
+    /// No architecture is within the limits.
+    #[error("no architecture of the space is within the limits")]
+    Limits,
     /// An architecture in it does not fit the images.
     #[error(transparent)]
     Shape(#[from] ShapeError),
@@ -106,7 +109,13 @@ impl Run {
         }
         let mut models = Vec::new();
         for architecture in space.all() {
-            models.push(Model::new(architecture, &started.data, &config)?);
+            let model = Model::new(architecture, &started.data, &config)?;
+            if config.limits.hold(model.parameters, model.multiply_adds) {
+                models.push(model);
+            }
+        }
+        if models.is_empty() {
+            return Err(EnumerationError::Limits);
         }
         Ok(Self {
             models,

@@ -5,10 +5,12 @@
 //! (Baker et al. 2017, Algorithm 1; the schedule of Table 2).
 
 mod inherit;
+mod worth;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::limits::Mask;
 use super::memory::Memory;
 use super::policy::sample;
 use super::qtable::QTable;
@@ -21,11 +23,12 @@ use crate::arch::{Architecture, PoolRule, Shapes};
 use crate::chance::Stream;
 use crate::config::SearchConfig;
 use crate::config::learning::Epsilon;
-use crate::config::space::SpaceError;
 use crate::events::{
     EpisodeSampled, Event, ExperienceRecorded, Hash, Outcome, PhaseEnd, PhaseEnded, ReplayUpdated,
     SearchFinished, SearchStarted, TrialLost, TrialPlanned,
 };
+
+pub use worth::{BeginError, check};
 
 /// The state of a search, folded from its events.
 #[derive(Debug, Clone)]
@@ -45,6 +48,10 @@ pub struct Search {
     phases: PhaseState,
     /// What it began with, if it is a fork.
     heritage: inherit::Heritage,
+    /// What keeps within the limits, if there are any.
+    mask: Option<Arc<Mask>>,
+    /// Rewards on record of trials, where they come from an expression.
+    rewards: HashMap<u32, f64>,
     finished: bool,
 }
 
@@ -69,9 +76,11 @@ impl Search {
     /// The state of a search that has just begun.
     ///
     /// # Errors
-    /// [`SpaceError`] if the configured space cannot be built for the data.
-    pub fn new(started: SearchStarted, config: SearchConfig) -> Result<Self, SpaceError> {
+    /// [`BeginError`] if the configured space cannot be built for the data, or nothing in it is
+    /// within the limits.
+    pub fn new(started: SearchStarted, config: SearchConfig) -> Result<Self, BeginError> {
         let space = Space::new(&config.space, started.data.side, started.data.classes)?;
+        let mask = worth::mask(&space, &config, &started.data)?.map(Arc::new);
         let space = Arc::new(space);
         let sampler = sampler(&config.replay.policy);
         let learner = Learner::new(Arc::clone(&space), config.learning, Order::Backward, sampler);
@@ -87,6 +96,8 @@ impl Search {
             unreplayed: None,
             phases: PhaseState::default(),
             heritage: inherit::Heritage::default(),
+            mask,
+            rewards: HashMap::new(),
             finished: false,
         })
     }
@@ -145,7 +156,8 @@ impl Search {
         u32::try_from(ended.count()).unwrap_or(u32::MAX)
     }
 
-    /// The reward of a trial that ended: its validation accuracy, or what a failure is worth.
+    /// The accuracy of a trial that ended, or what a failure is worth: the reward, unless that is an
+    /// expression.
     #[must_use]
     pub fn reward(&self, outcome: &Outcome) -> f64 {
         self.config.reward.of(outcome, self.started.data.classes)
@@ -156,10 +168,7 @@ impl Search {
         if let Some(reward) = self.heritage.reward(episode.trial) {
             return Some(reward);
         }
-        match &self.trials.get(episode.trial)?.status {
-            Status::Finished(outcome) => Some(self.reward(outcome)),
-            _ => None,
-        }
+        self.worth(episode.trial)
     }
 
     fn episode(&self, number: u32) -> Option<&Episode> {
@@ -207,7 +216,7 @@ impl Search {
         let schedule = &self.config.schedule;
         if models >= phase.models {
             Some(PhaseEnd::Quota)
-        } else if self.known.len() as u128 >= self.space.architectures() {
+        } else if self.known.len() as u128 >= self.architectures() {
             Some(PhaseEnd::Exhausted)
         } else if self.phases.duplicates_in_a_row >= schedule.max_duplicates_in_a_row {
             Some(PhaseEnd::Duplicates)
@@ -244,7 +253,10 @@ impl Search {
     fn sample(&self, epsilon: Epsilon) -> Vec<Event> {
         let episode = self.episode_count() + 1;
         let mut chance = Stream::new(self.started.seed, "sample", episode.into());
-        let trajectory = sample(&self.space, self.q(), epsilon, &mut chance);
+        let trajectory = match &self.mask {
+            Some(mask) => mask.sample(&self.space, self.q(), epsilon, &mut chance),
+            None => sample(&self.space, self.q(), epsilon, &mut chance),
+        };
         let architecture = self.space.architecture(&trajectory);
         let known = self.known.get(&architecture).copied();
         let trial = known.unwrap_or_else(|| self.trials.next_ordinal());
@@ -319,6 +331,7 @@ impl Search {
         }
         self.due.pop_front();
         self.unreplayed = Some(experience.episode);
+        self.remember_reward(experience);
         let trajectory = self.episodes[experience.episode as usize - 1].trajectory.clone();
         let facts = self.facts(experience.episode, experience.reward);
         let mut chance = self.replay_chance(experience.episode);

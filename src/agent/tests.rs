@@ -267,3 +267,71 @@ fn policies_that_cannot_rule_a_search_are_refused() {
     let error = SearchConfig::read(presets::text("tiny").unwrap(), None, &many).unwrap_err();
     assert!(error.to_string().contains("1 to 300"), "{error}");
 }
+
+/// The reward of an expression is recorded, and what is recorded counts.
+#[test]
+fn a_reward_by_an_expression_is_computed_once_and_recorded() {
+    let settings = ["reward.expression=accuracy - params/1e6 - failed"];
+    let mut search = search(&settings);
+    let history = run(&mut search, by_seed);
+    let mut of_trial = std::collections::HashMap::new();
+    let mut trial_of = std::collections::HashMap::new();
+    let mut seen = 0;
+    for event in &history {
+        match event {
+            Event::EpisodeSampled(sampled) => {
+                trial_of.insert(sampled.episode, sampled.trial);
+            }
+            Event::ExperienceRecorded(experience) => {
+                let trial = search.trials().get(trial_of[&experience.episode]).unwrap();
+                let Status::Finished(outcome) = &trial.status else { panic!("it has a reward") };
+                let failed = matches!(outcome, Outcome::Failed { .. });
+                let accuracy = search.reward(outcome);
+                let params = trial.planned.parameters as f64;
+                let expected = accuracy - params / 1e6 - f64::from(u8::from(failed));
+                assert_eq!(experience.reward, expected);
+                of_trial.insert(trial.planned.trial, expected);
+                seen += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(seen > of_trial.len(), "a duplicate has the reward of its trial");
+
+    // On record is another number, as if an older version had computed it: that is what counts.
+    let mut other = self::search(&settings);
+    let mut history = history.into_iter();
+    let first = history.by_ref().find_map(|event| {
+        if let Event::ExperienceRecorded(recorded) = &event {
+            return Some(recorded.clone());
+        }
+        other.apply(&event).unwrap();
+        None
+    });
+    let first = first.unwrap();
+    let recorded = ExperienceRecorded { reward: first.reward + 0.125, ..first };
+    other.apply(&recorded.clone().into()).unwrap();
+    assert_eq!(other.memory().get(0).unwrap().1, recorded.reward);
+    assert_eq!(other.worth(trial_of[&recorded.episode]), Some(recorded.reward));
+}
+
+#[test]
+fn a_reward_that_is_no_number_is_what_a_loss_without_end_is_worth() {
+    let settings = ["reward.expression=ln(-accuracy)", "reward.non-finite=-0.25"];
+    let mut search = search(&settings);
+    run(&mut search, by_seed);
+    let rewards = (0..search.memory().len()).map(|index| search.memory().get(index).unwrap().1);
+    assert!(rewards.into_iter().all(|reward| reward == -0.25));
+}
+
+#[test]
+fn within_limits_the_search_ends_when_all_that_is_legal_is_known() {
+    let settings = ["limits.params=2000", "schedule.phases=[{epsilon=1.0,models=500}]"];
+    let mut search = search(&settings);
+    let history = run(&mut search, by_seed);
+    assert_eq!(phase_ends(&history)[0].0, PhaseEnd::Exhausted);
+    let trials = search.trials().all();
+    assert!(trials.iter().all(|trial| trial.planned.parameters <= 2_000));
+    assert_eq!(trials.len() as u128, search.architectures());
+    assert!(search.architectures() < search.space().architectures());
+}

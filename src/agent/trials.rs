@@ -1,8 +1,12 @@
 //! The trials of a search or a run: planned, running, finished, failed, lost.
 
+use std::collections::HashMap;
+
 use super::Impossible;
 use crate::arch::Architecture;
-use crate::events::{CheckpointKept, EpochFinished, Event, Hash, Outcome, TrialPlanned};
+use crate::events::{
+    CheckpointKept, EpochFinished, Event, Hash, Outcome, TrialFinished, TrialPlanned,
+};
 
 /// Attempts that may be lost before a trial is given up.
 pub const ATTEMPTS_MAX: u32 = 3;
@@ -60,6 +64,26 @@ pub struct Trials {
     list: Vec<Trial>,
     lost_in_a_row: u32,
     computer: Option<Computer>,
+    measured: HashMap<u32, Measured>,
+}
+
+/// What a training that ended took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// Epochs done in the last restart.
+    pub epochs: u32,
+    /// Restarts used.
+    pub restarts: u32,
+    /// Seconds and, if known, bytes: facts of the machine. None if it was not trained here.
+    pub machine: Option<(f64, Option<u64>)>,
+}
+
+impl Measured {
+    fn of(finished: &TrialFinished) -> Self {
+        let memory = Some(finished.peak_memory).filter(|&bytes| bytes > 0);
+        let (epochs, restarts) = (finished.epochs, finished.restarts);
+        Self { epochs, restarts, machine: Some((finished.seconds, memory)) }
+    }
 }
 
 /// What training computes with, as far as its results depend on it bit by bit.
@@ -92,6 +116,12 @@ impl Trials {
     #[must_use]
     pub fn next_ordinal(&self) -> u32 {
         u32::try_from(self.list.len()).unwrap_or(u32::MAX) + 1
+    }
+
+    /// What the training of this ordinal took.
+    #[must_use]
+    pub fn measured(&self, ordinal: u32) -> Option<Measured> {
+        self.measured.get(&ordinal).copied()
     }
 
     /// What the last attempt computed with.
@@ -196,11 +226,15 @@ impl Trials {
                 trial.lost += u32::from(lost.counts);
             }
             Event::TrialFinished(finished) => {
+                self.measured.insert(finished.trial, Measured::of(finished));
                 let trial = self.expect_attempt(finished.trial, finished.attempt, event)?;
                 trial.end(Status::Finished(finished.outcome.clone()));
                 self.lost_in_a_row = 0;
             }
             Event::TrialReused(reused) => {
+                let (epochs, restarts) = (reused.epochs, reused.restarts);
+                let measured = Measured { epochs, restarts, machine: None };
+                self.measured.insert(reused.trial, measured);
                 let trial = self.expect(reused.trial, &Status::Planned, event)?;
                 trial.status = Status::Finished(reused.outcome.clone());
                 self.lost_in_a_row = 0;

@@ -105,15 +105,8 @@ impl Shapes {
             let before = layers.last();
             let input = before.map_or(input, |before| before.output);
             let after_gap = before.is_some_and(|b| matches!(b.layer, Layer::GlobalAverage { .. }));
-            let output = output(layer, input, rule, index + 1)?;
-            let weights = weights(layer, input, after_gap && gap == GapHead::Direct);
-            layers.push(LayerShape {
-                layer,
-                input,
-                output,
-                parameters: weights.parameters(),
-                multiply_adds: weights.multiply_adds(input, output),
-            });
+            let averages_are_logits = after_gap && gap == GapHead::Direct;
+            layers.push(layer_shape(layer, input, averages_are_logits, rule, index + 1)?);
         }
         Ok(Self { layers })
     }
@@ -147,6 +140,24 @@ impl Shapes {
     pub fn multiply_adds(&self) -> u64 {
         self.layers.iter().map(|layer| layer.multiply_adds).sum()
     }
+}
+
+/// One layer, `number` from 1, on a map. `averages_are_logits`: it follows GAP, and has no weights
+/// if it is softmax.
+///
+/// # Errors
+/// [`ShapeError`] if it does not fit.
+pub fn layer_shape(
+    layer: Layer,
+    input: Map,
+    averages_are_logits: bool,
+    rule: PoolRule,
+    number: usize,
+) -> Result<LayerShape, ShapeError> {
+    let output = output(layer, input, rule, number)?;
+    let weights = weights(layer, input, averages_are_logits);
+    let (parameters, multiply_adds) = (weights.parameters(), weights.multiply_adds(input, output));
+    Ok(LayerShape { layer, input, output, parameters, multiply_adds })
 }
 
 /// Side after a convolution padded by half its field: stride 1 keeps it.

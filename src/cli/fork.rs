@@ -57,7 +57,7 @@ pub struct Args {
 /// # Errors
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    check_name(&args.name)?;
+    check_name("a search", &args.name)?;
     let store = Store::open(&context.store)?;
     let mut session = work::session_without_trainer(context, store)?;
     let source = find_search(&session, &args.search)?;

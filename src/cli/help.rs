@@ -7,7 +7,10 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Search and train", &["search", "resume", "status", "final", "transfer", "train"]),
     (
         "Ask",
-        &["table", "tables", "watch", "plot", "plots", "report", "show", "compare", "diff", "sql"],
+        &[
+            "table", "tables", "watch", "plot", "plots", "report", "show", "compare", "diff",
+            "ensemble", "sql",
+        ],
     ),
     ("Ask what if", &["replay", "simulate", "fork", "policies"]),
     ("Look after", &["log", "import", "export", "data", "completions", "man"]),

@@ -8,6 +8,7 @@ pub mod compare;
 pub mod completions;
 pub mod data;
 pub mod diff;
+pub mod ensemble;
 pub mod error;
 pub mod export;
 pub mod finals;
@@ -108,6 +109,8 @@ pub enum Verb {
     Compare(compare::Args),
     /// Compare two trials
     Diff(diff::Args),
+    /// How models do together
+    Ensemble(ensemble::Args),
     /// Run one SQL statement that reads
     Sql(sql::Args),
     /// Look at the events that everything follows from
@@ -210,6 +213,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Show(args) => show::run(args, &context),
         Verb::Compare(args) => compare::run(args, &context),
         Verb::Diff(args) => diff::run(args, &context),
+        Verb::Ensemble(args) => ensemble::run(args, &context),
         Verb::Sql(args) => sql::run(args, &context),
         Verb::Log(args) => log::run(args, &context),
         Verb::Import(args) => import::run(args, &context),

@@ -4,6 +4,7 @@ use super::progress::duration;
 use super::settings::{self, SettingsArgs};
 use super::{CliError, Context, note, say, series, work};
 use crate::agent::Job;
+use crate::agent::search::check;
 use crate::config::Phase;
 use crate::config::learning::Epsilon;
 use crate::config::replay::Policy;
@@ -11,6 +12,7 @@ use crate::engine::estimate::estimate;
 use crate::engine::session::Session;
 use crate::events::Scope;
 use crate::log::Store;
+use crate::views::check_reward;
 
 /// Begins a search and carries it on; or adds models to one that is finished.
 #[derive(Debug, clap::Args)]
@@ -34,6 +36,22 @@ pub struct Args {
     /// Prints the complete configuration and stops
     #[arg(long)]
     print_config: bool,
+    /// What the agent learns from, instead of the accuracy: an expression as in
+    /// "accuracy - 0.02*ln(params/1e6)", over accuracy, params, madds, depth, epochs, restarts,
+    /// epsilon, failed, …; computed once and recorded; as reward.expression
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
+    reward: Option<String>,
+    /// Allows seconds and peak_memory in --reward: facts of the machine, so that the search cannot be
+    /// repeated. `qtrail log digest --logical` says so
+    #[arg(long, requires = "reward")]
+    not_reproducible: bool,
+    /// Samples no architecture with more weights and biases; as limits.params. Learning still looks
+    /// ahead to the best of all actions, those too that are never taken
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_params: Option<u64>,
+    /// Samples no architecture with more multiply-adds for an image; as limits.madds
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_madds: Option<u64>,
     /// Carries out so many searches, a series: each with a seed derived from --seed, all on the same
     /// split; `qtrail table stability` says how much they differ
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -60,13 +78,15 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     if let Some(search) = &args.search {
         return extend(search, &args.extend, context);
     }
-    let policy = args.policy.map(|policy| format!("replay.policy={policy}"));
-    let mut config = args.settings.read(None, policy.as_slice())?;
+    if let Some(reward) = &args.reward {
+        check_reward(reward)?;
+    }
+    let mut config = args.settings.read(None, &args.over())?;
     if args.print_config {
         say(config.to_toml().trim_end());
         return Ok(());
     }
-    check_name(&args.name)?;
+    check_name("--name", &args.name)?;
     let trainer = work::trainer(&args.work, context)?;
     if args.or_resume && Store::open(&context.store).is_ok() {
         let store = Store::open(&context.store)?;
@@ -82,6 +102,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         }
     }
     let prepared = settings::images(&args.work, context, &mut config)?;
+    check(&config, &prepared.facts).map_err(CliError::usage)?;
     let threads = args.settings.threads();
     if let Some(repeats) = args.repeat {
         let begin = series::Begin {
@@ -115,7 +136,7 @@ pub(super) fn announce(scope: Scope, job: &dyn Job, device: &str) {
         note(&format!(
             "{scope}: {} of {} architectures; very roughly {time} on {device}, up to {:.0} MB on disk",
             cost.models,
-            search.space().architectures(),
+            search.architectures(),
             cost.bytes / 1e6,
         ));
     } else {
@@ -155,13 +176,27 @@ pub(super) fn phase(text: &str) -> Result<Phase, String> {
     Ok(Phase { epsilon, models })
 }
 
+impl Args {
+    /// Settings that have an option of their own, as they are laid over the configuration.
+    fn over(&self) -> Vec<String> {
+        let over = [
+            self.policy.map(|policy| format!("replay.policy={policy}")),
+            self.reward.as_ref().map(|reward| format!("reward.expression={reward:?}")),
+            self.not_reproducible.then(|| "reward.not-reproducible=true".to_owned()),
+            self.max_params.map(|most| format!("limits.params={most}")),
+            self.max_madds.map(|most| format!("limits.madds={most}")),
+        ];
+        over.into_iter().flatten().collect()
+    }
+}
+
 /// Names must not look like ids, and fit into a table.
-pub(super) fn check_name(name: &str) -> Result<(), CliError> {
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), CliError> {
     let id = name.parse::<crate::events::Scope>().is_ok();
     let legal = |c: char| c.is_alphanumeric() || "-_.".contains(c);
     if id || name.len() > 60 || !name.chars().all(legal) {
         let rule = "up to 60 letters, digits, `-`, `_`, `.`, and unlike an id such as s1";
-        return Err(CliError::usage(format!("--name {name}: a name has {rule}")));
+        return Err(CliError::usage(format!("{what} {name}: a name has {rule}")));
     }
     Ok(())
 }

@@ -48,6 +48,14 @@ pub(super) fn begin(
         )
         .hint("without it each search trains them with seeds of its own"));
     }
+    let expression = told.config.reward.expression.as_ref();
+    if told.reuse_trials
+        && let Some(fact) = expression.and_then(|expression| expression.of_the_machine())
+    {
+        let message =
+            format!("--reuse-trials: a result taken over has no {fact}, and --reward needs it");
+        return Err(CliError::usage(message).hint("leave one of them out"));
+    }
     let store = Store::open_or_create(&context.store)?;
     let mut session = work::session(args, context, trainer, store)?;
     let (number, numbering) = session.new_series(&told.name)?;

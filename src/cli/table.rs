@@ -60,6 +60,7 @@ const OF_THE_STORE: &[&str] = &[
     "stability",
     "repetitions",
     "transfer",
+    "ensembles",
     "published",
     "published_attacks",
     "attacks",

@@ -33,6 +33,8 @@ pub struct Index {
     references: BTreeMap<Hash, u32>,
     pub(super) studies: Studies,
     pub(super) series: AllSeries,
+    /// Names of ensembles, in the order of their numbers.
+    pub(super) ensembles: Vec<String>,
 }
 
 impl Index {
@@ -69,6 +71,9 @@ impl Index {
             }
         }
         self.series.push(recorded);
+        if let Event::EnsembleSaved(saved) = &recorded.event {
+            self.ensembles.push(saved.name.clone());
+        }
         self.note(&recorded.event);
     }
 

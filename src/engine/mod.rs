@@ -5,6 +5,7 @@
 //! anywhere and taken up again.
 
 pub mod crew;
+pub mod ensembles;
 pub mod estimate;
 pub mod forking;
 pub mod importing;

@@ -151,7 +151,8 @@ impl Digest {
             | Event::StudyStarted(_)
             | Event::StudyRow(_)
             | Event::StudyFinished(_)
-            | Event::SeriesJoined(_) => ((0, 0), 0),
+            | Event::SeriesJoined(_)
+            | Event::EnsembleSaved(_) => ((0, 0), 0),
         };
         (episode, trial, event.kind().number, index)
     }

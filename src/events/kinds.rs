@@ -10,6 +10,7 @@ use super::attacks::{
     AttackFinished, AttackSpecified, AttackStarted, AttackTrainer, AttackTransformation,
     AttackVictim, ImagesCrafted, ImagesScored, PoolPart,
 };
+use super::ensembles::EnsembleSaved;
 use super::forks::{ForkFinished, ForkStarted, Inherited, ScheduleExtended};
 use super::ids::Hash;
 use super::imports::{ImportFinished, ImportStarted, ImportedQ, ImportedRow};
@@ -122,6 +123,7 @@ kinds! {
     42 CheckpointKept "checkpoint-kept" version 1 Operational,
     45 SeriesJoined "series-joined" version 1 Operational,
     46 TrialReused "trial-reused" version 1 Logical,
+    47 EnsembleSaved "ensemble-saved" version 1 Operational,
 }
 
 /// An entry of the registry.

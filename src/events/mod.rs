@@ -1,12 +1,13 @@
 //! Facts: what can be recorded, and its bytes.
 //!
-//! [`kinds`], [`runs`], [`imports`], [`forks`], [`series`], [`studies`] and [`attacks`] say what there is, [`codec`] turns it into payloads, [`frame`] seals
+//! [`kinds`], [`runs`], [`imports`], [`forks`], [`series`], [`ensembles`], [`studies`] and [`attacks`] say what there is, [`codec`] turns it into payloads, [`frame`] seals
 //! payloads into a chain, [`digest`] says whether two searches are the same, [`lines`] carries a
 //! log as text. This module knows neither where frames live nor what follows from a fact.
 
 pub mod attacks;
 pub mod codec;
 pub mod digest;
+pub mod ensembles;
 pub mod forks;
 pub mod frame;
 pub mod ids;
@@ -20,6 +21,7 @@ mod upcast;
 
 pub use attacks::*;
 pub use codec::Recorded;
+pub use ensembles::*;
 pub use forks::*;
 pub use ids::{Hash, Scope};
 pub use imports::*;

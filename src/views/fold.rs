@@ -14,7 +14,7 @@ use super::imports::{self, Turn};
 use super::jobs::{config_part, configured, read_config, run_started, search_started};
 use super::rows::Rows;
 use super::runs::{carry, predictions_recorded, run_model};
-use super::{ViewError, attacks, expressed, series, studies};
+use super::{ViewError, attacks, ensembles, expressed, series, studies};
 use crate::arch::{Architecture, Layer};
 use crate::config::recipe::WeightsOf;
 use crate::events::frame::Position;
@@ -132,6 +132,7 @@ impl Folder {
         match &recorded.event {
             Event::SearchStarted(started) => search_started(db, recorded, started)?,
             Event::RunStarted(started) => run_started(db, recorded, started)?,
+            Event::EnsembleSaved(saved) => ensembles::saved(db, recorded, saved)?,
             _ if recorded.scope == Scope::Store => studies::fold(db, recorded)?,
             _ => {}
         }
@@ -238,6 +239,7 @@ impl Folder {
             | Event::ImportFinished(_) => Err(impossible(about.recorded, "no import has begun")),
             Event::SeriesJoined(joined) => series::joined(db, about.recorded, job, joined),
             Event::TrialReused(reused) => series::reused(db, about, reused),
+            Event::EnsembleSaved(_) => Ok(()), // it belongs to the store
             Event::StudyStarted(_) | Event::StudyRow(_) | Event::StudyFinished(_) => {
                 Err(impossible(about.recorded, "studies belong to the store"))
             }

@@ -5,6 +5,8 @@ use rusqlite::Connection;
 use super::ViewError;
 use super::fold::{About, JobId, cached, impossible, run};
 use super::imports;
+use crate::agent::limits::Mask;
+use crate::arch::shape::Map;
 use crate::config::{Order, SearchConfig};
 use crate::events::{ConfigPart, DataFacts, Hash, Recorded, RunStarted, Scope, SearchStarted};
 
@@ -105,7 +107,7 @@ pub(super) fn configured(db: &Connection, about: &About<'_>, job: JobId) -> Resu
     };
     let enumerates = config.schedule.order == Order::Enumerate;
     let models = match (kind.as_str(), enumerates) {
-        ("search", true) => Some(enumerated(db, job, about.recorded, config.schedule.repeats)?),
+        ("search", true) => Some(enumerated(db, job, about.recorded, &config)?),
         ("search", false) => Some(config.schedule.models()),
         _ => None,
     };
@@ -120,9 +122,26 @@ pub(super) fn configured(db: &Connection, about: &About<'_>, job: JobId) -> Resu
 }
 
 /// Trials of a search that takes every architecture of its space.
-fn enumerated(db: &Connection, job: JobId, at: &Recorded, repeats: u32) -> Result<u32, ViewError> {
+fn enumerated(
+    db: &Connection,
+    job: JobId,
+    at: &Recorded,
+    config: &SearchConfig,
+) -> Result<u32, ViewError> {
     let (space, _) = super::agent::space(db, job, at)?;
-    Ok(u32::try_from(space.architectures()).unwrap_or(u32::MAX).saturating_mul(repeats))
+    let sql = "SELECT channels, side, classes FROM job WHERE id = ?";
+    let (channels, side, classes) =
+        cached(db, sql)?.query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let (input, gap) = (Map { channels, side }, config.recipe.gap);
+    let count = match config.limits.is_none() {
+        true => space.architectures(),
+        // An enumeration has no more than can be counted.
+        false => Mask::new(&space, config.limits, (input, classes), gap)
+            .ok()
+            .and_then(|mask| mask.count())
+            .unwrap_or_else(|| space.architectures()),
+    };
+    Ok(u32::try_from(count).unwrap_or(u32::MAX).saturating_mul(config.schedule.repeats))
 }
 
 pub(super) fn read_config(recorded: &Recorded, text: &str) -> Result<SearchConfig, ViewError> {

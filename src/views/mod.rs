@@ -26,6 +26,7 @@
 //! | `appender` | [`Appender`]: keeps the model current behind a process that records |
 //! | `query` | [`open`]: a model that shows the whole log, or says why it does not |
 //! | `select` | rows of a table: filter, order, columns, limits |
+//! | `ensembles` | ensembles that were given a name |
 //! | `expressed` | accuracies of searches whose rewards are other numbers |
 //! | `reward` | rewards by an expression over what is known of a trial |
 //! | `arguments` | parameters of result tables |
@@ -40,6 +41,7 @@ mod arguments;
 mod attacks;
 mod build;
 mod database;
+mod ensembles;
 mod error;
 mod expressed;
 mod files;

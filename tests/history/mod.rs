@@ -15,10 +15,10 @@ use qtrail::engine::jobs::config_parts;
 use qtrail::events::codec::encode;
 use qtrail::events::frame::{Head, seal};
 use qtrail::events::{
-    AttemptLost, AttemptStarted, CheckpointKept, Continues, DataFacts, EpochFinished, Event,
-    FailedReason, Fit, Hash, ImportFinished, ImportStarted, ImportedQ, Initial, Outcome, Predicted,
-    PredictedPart, PredictionsRecorded, Purpose, Recorded, Resumed, RunModel, RunStarted, Scope,
-    SearchStarted, Source, TrialFinished,
+    AttemptLost, AttemptStarted, CheckpointKept, Continues, DataFacts, Decided, EnsembleMember,
+    EnsembleSaved, EpochFinished, Event, FailedReason, Fit, Hash, ImportFinished, ImportStarted,
+    ImportedQ, Initial, Outcome, Predicted, PredictedPart, PredictionsRecorded, Purpose, Recorded,
+    Resumed, RunModel, RunStarted, Scope, SearchStarted, SeriesJoined, Source, TrialFinished,
 };
 use qtrail::import::metaqnn::Log;
 use qtrail::import::qvalues;
@@ -246,6 +246,41 @@ pub fn afterwards() -> History {
     history
 }
 
+/// Two searches of a series, and a saved ensemble of models of both.
+pub fn series() -> History {
+    let mut history = History::default();
+    for repetition in 1..=2 {
+        let seed = qtrail::engine::series::seed(3, repetition);
+        history.search(repetition, &format!("night.{repetition}"), seed, usize::MAX);
+        let joined = SeriesJoined {
+            series: 1,
+            name: "night".into(),
+            repetition,
+            repeats: 3,
+            seed: 3,
+            reuse_trials: false,
+        };
+        history.record(Scope::Search(repetition), vec![joined.into()]);
+    }
+    let member = |search, trial, weight| {
+        let trial = Source { scope: Scope::Search(search), trial };
+        EnsembleMember { trial, weight }
+    };
+    let saved = EnsembleSaved {
+        ensemble: 1,
+        name: "both".into(),
+        members: vec![member(1, 2, 2.0), member(2, 1, 1.0)],
+        combine: "mean".into(),
+        chosen: "greedy:3 by val".into(),
+        position: 100,
+        validation: None,
+        test: Some(Decided { wrong: 31, images: 400 }),
+        program: "qtrail 0".into(),
+    };
+    history.record(Scope::Store, vec![saved.into()]);
+    history
+}
+
 /// A finished search; an import that was killed, and one that is complete.
 pub fn imported() -> History {
     let mut history = finished();
@@ -263,7 +298,7 @@ pub fn config() -> SearchConfig {
     SearchConfig::read(presets::text("tiny").unwrap(), None, &[]).unwrap()
 }
 
-fn data() -> DataFacts {
+pub fn data() -> DataFacts {
     DataFacts {
         name: "test".into(),
         content: Hash::of(b"content"),

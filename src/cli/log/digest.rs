@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::super::{CliError, Context, Exit, note, say};
+use crate::config::SearchConfig;
+use crate::config::expression::Expression;
 use crate::events::digest::Digests;
 use crate::events::frame::Position;
 use crate::events::{Event, Recorded, Scope};
@@ -42,16 +44,31 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
 struct Special {
     /// Trials that took over a result.
     reused: BTreeMap<Scope, u32>,
+    /// Configurations, as far as they were read.
+    configs: BTreeMap<Scope, String>,
 }
 
 impl Special {
     fn push(&mut self, recorded: &Recorded) {
-        if let Event::TrialReused(_) = recorded.event {
-            *self.reused.entry(recorded.scope).or_default() += 1;
+        match &recorded.event {
+            Event::TrialReused(_) => *self.reused.entry(recorded.scope).or_default() += 1,
+            Event::ConfigPart(part) => {
+                self.configs.entry(recorded.scope).or_default().push_str(&part.text);
+            }
+            _ => {}
         }
     }
 
     fn tell(&self) {
+        for (scope, config) in &self.configs {
+            let Ok(config) = SearchConfig::read(config, None, &[]) else { continue };
+            let expression = config.reward.expression;
+            if let Some(fact) = expression.as_ref().and_then(Expression::of_the_machine) {
+                note(&format!(
+                    "{scope} is not reproducible: its reward depends on the machine ({fact})"
+                ));
+            }
+        }
         for (scope, count) in &self.reused {
             note(&format!(
                 "{scope}: {count} results were taken over from earlier searches of its series"

@@ -93,6 +93,9 @@ pub(super) fn show(sheet: &mut Sheet, answer: &Answer, label: &str) -> Result<()
             format!("{} (`qtrail sql \"SELECT config FROM job\"`)", text("config_hash")),
         ),
     ]);
+    if job.get("expression") != &Value::Null {
+        lines.push(("reward", text("expression")));
+    }
     sheet.facts(("job", &job), &title, &lines)?;
     let names = ["epsilon", "mean_accuracy", "samples", "new", "failed", "max_accuracy"];
     let sql = format!(

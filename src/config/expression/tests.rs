@@ -86,7 +86,7 @@ fn what_cannot_be_known_is_unknown() {
 #[test]
 fn functions_are_these_on_every_machine() {
     let bits = |text: &str| value(text).unwrap().to_bits();
-    assert_eq!(bits("ln(3)"), 0x3ff1_93ea_7aad_030b);
+    assert_eq!(bits("ln(3)"), 0x3ff1_93ea_7aad_030a);
     assert_eq!(bits("exp(1)"), 0x4005_bf0a_8b14_576a);
     assert_eq!(bits("sqrt(2)"), 0x3ff6_a09e_667f_3bcd);
     assert_eq!(bits("pow(2, 0.5)"), 0x3ff6_a09e_667f_3bcd);

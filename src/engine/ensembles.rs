@@ -1,0 +1,42 @@
+//! Recording ensembles under a name.
+
+use super::jobs::Index;
+use super::session::{Session, SessionError};
+use crate::events::{EnsembleSaved, Event, Recorded, Scope};
+
+impl Session {
+    /// Records an ensemble and returns its number, which it is given here.
+    ///
+    /// # Errors
+    /// [`SessionError::Settings`] if its name is taken, or it has too many members.
+    pub fn save_ensemble(&mut self, saved: EnsembleSaved) -> Result<u32, SessionError> {
+        // Numbers and names are given under this lock.
+        let lock = self.named_lock("ensembles")?;
+        self.catch_up()?;
+        if self.index().ensembles.iter().any(|name| *name == saved.name) {
+            let taken = format!("an ensemble called {} is in the store already", saved.name);
+            return Err(SessionError::Settings(taken));
+        }
+        let (count, most) = (saved.members.len(), EnsembleSaved::MEMBERS);
+        if count == 0 || count > most {
+            let message = format!("an ensemble has 1 to {most} members, not {count}");
+            return Err(SessionError::Settings(message));
+        }
+        let number = self.index().next_ensemble();
+        let program = self.surroundings.program.clone();
+        let event = Event::from(EnsembleSaved { ensemble: number, program, ..saved });
+        let index = &mut self.index;
+        let batch = std::slice::from_ref(&event);
+        self.journal.record(Scope::Store, batch, |foreign| index.push(foreign))?;
+        let (position, at, scope) = (self.journal.position(), 0, Scope::Store);
+        self.index.push(&Recorded { position, at, scope, event });
+        drop(lock);
+        Ok(number)
+    }
+}
+
+impl Index {
+    fn next_ensemble(&self) -> u32 {
+        u32::try_from(self.ensembles.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+}
