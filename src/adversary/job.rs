@@ -69,6 +69,10 @@ pub struct Attack {
     plan: Option<Plan>,
     /// Events of each step that are recorded.
     recorded: BTreeMap<Step, u32>,
+    /// Where the images crafted against a victim, from the first one on, are kept.
+    artifacts: BTreeMap<(u16, u32), Hash>,
+    /// The classes aimed at, by victim, specification and first image.
+    targets: BTreeMap<(u16, u16, u32), Vec<u16>>,
     trainer: Option<AttackTrainer>,
     crafted: u64,
     scored: u64,
@@ -256,6 +260,9 @@ impl Attack {
     fn take_crafted(&mut self, event: &Event, crafted: &ImagesCrafted) -> Result<(), Impossible> {
         let step = Step::Craft { victim: crafted.victim, first: crafted.first };
         self.crafted += crafted.images.len() as u64;
+        self.artifacts.insert((crafted.victim, crafted.first), crafted.artifact);
+        let targets = crafted.images.iter().map(|image| image.target).collect();
+        self.targets.insert((crafted.victim, crafted.spec, crafted.first), targets);
         self.count(event, step, crafted.images.len())
     }
 
@@ -340,6 +347,18 @@ impl Attack {
     #[must_use]
     pub fn labels(&self) -> &[u16] {
         &self.labels
+    }
+
+    /// The artifact with the images crafted from the micro-batch at `first`.
+    #[must_use]
+    pub fn artifact(&self, victim: u16, first: u32) -> Option<Hash> {
+        self.artifacts.get(&(victim, first)).copied()
+    }
+
+    /// The classes that images of the micro-batch at `first` were to be taken for.
+    #[must_use]
+    pub fn targets(&self, victim: u16, spec: u16, first: u32) -> Option<&[u16]> {
+        self.targets.get(&(victim, spec, first)).map(Vec::as_slice)
     }
 
     /// Images in the pool.
