@@ -46,6 +46,18 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// Place of the first image of its micro-batch in the pool.
+    #[must_use]
+    pub fn first(self) -> u32 {
+        match self {
+            Self::Craft { first, .. } | Self::Own { first, .. } | Self::Cross { first, .. } => {
+                first
+            }
+        }
+    }
+}
+
 /// A history of an attack that cannot have happened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{event} cannot follow what came before: {why}")]
@@ -177,8 +189,7 @@ impl Plan {
         let (mut craft, mut score) = (0, 0);
         let specs = self.specs.len() as u64;
         for &step in &self.steps {
-            let (Step::Craft { first, .. } | Step::Own { first, .. } | Step::Cross { first, .. }) =
-                step;
+            let first = step.first();
             let length = u64::from(self.length(first, images));
             let crafted = if matches!(step, Step::Craft { .. }) { specs } else { 0 };
             craft += length * crafted;
@@ -287,8 +298,7 @@ impl Attack {
 
     fn count(&mut self, event: &Event, step: Step, images: usize) -> Result<(), Impossible> {
         let refused = |why: &str| Err(Impossible { event: event.kind().name, why: why.to_owned() });
-        let (Step::Craft { first, .. } | Step::Own { first, .. } | Step::Cross { first, .. }) =
-            step;
+        let first = step.first();
         let Some(plan) = &self.plan else { return refused("the attack is not open") };
         if plan.length(first, self.images()) as usize != images {
             return refused("a micro-batch has another number of images");
@@ -385,8 +395,7 @@ impl Attack {
         let Some(plan) = &self.plan else { return (0, 0) };
         let (mut done, mut all) = (0, 0);
         for &step in &plan.steps {
-            let (Step::Craft { first, .. } | Step::Own { first, .. } | Step::Cross { first, .. }) =
-                step;
+            let first = step.first();
             let cost = u64::from(plan.cost(step)) * u64::from(plan.length(first, self.images()));
             all += cost;
             done += if self.is_done(step) { cost } else { 0 };
