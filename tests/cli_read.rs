@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
+use history::attack::attacked;
 use history::{finished, imported, several};
 
 struct World {
@@ -19,6 +20,7 @@ impl World {
         several().store(&folder.path().join("store"));
         finished().store(&folder.path().join("one"));
         imported().store(&folder.path().join("imported"));
+        attacked().store(&folder.path().join("attacked"));
         Self { folder }
     }
 
@@ -122,10 +124,52 @@ fn golden_table_of_studies() {
     insta::assert_snapshot!("table_replays", world.print(&table));
 }
 
+/// Two attacks, one of them on its way.
+#[test]
+fn golden_tables_of_attacks() {
+    let world = World::new();
+    let cases: [(&str, &[&str]); 9] = [
+        ("table_attacks", &["attacks"]),
+        ("table_accuracy", &["accuracy", "--attack", "a1", "--victim", "t1", "--eps", "8"]),
+        ("table_destruction", &["destruction", "--attack", "a1", "--k", "1", "--eps", "16"]),
+        (
+            "table_destruction_repeats",
+            &[
+                "destruction",
+                "--attack",
+                "a1",
+                "--case",
+                "prefiltered",
+                "--transformation",
+                "noise",
+                "--repeats",
+                "--method",
+                "fast",
+                "--victim",
+                "t1",
+            ],
+        ),
+        ("table_methods", &["methods", "--attack", "a1"]),
+        ("table_robustness", &["robustness", "--attack", "all"]),
+        ("table_transfer_attack", &["transfer-attack", "--attack", "a1", "--k", "1"]),
+        ("table_perturbations", &["perturbations", "--attack", "a1"]),
+        ("table_top_attacked", &["top", "--limit", "3", "--spec", "fast:16"]),
+    ];
+    for (name, arguments) in cases {
+        let table = [&["--store", "attacked", "table"], arguments].concat();
+        insta::assert_snapshot!(name, world.print(&table));
+    }
+}
+
 #[test]
 fn parameters_are_checked_where_they_mean_nothing() {
     let world = World::new();
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 9] = [
+        (&["table", "top", "--eps", "8"], "--eps: top knows no such thing"),
+        (&["table", "destruction", "--spec", "basic:8"], "--spec: destruction knows no such thing"),
+        (&["table", "destruction", "--attack", "a9"], "no attack is called a9"),
+        (&["table", "destruction", "--search", "s1"], "destruction is not about searches"),
+        (&["table", "accuracy", "--confidence", "0.5"], "the average case are not filtered"),
         (&["table", "top", "--q", "recorded"], "--q: top holds no Q-values; qtable, qdepth"),
         (&["table", "rolling", "--window", "0"], "0 is not in 1..=1000000"),
         (&["table", "published_attacks", "--search", "s1"], "is not about searches"),

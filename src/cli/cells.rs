@@ -10,6 +10,27 @@ pub(super) struct Cells {
     pub(super) numeric: Vec<bool>,
 }
 
+/// A column of rates, and the column of the counts behind them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rate {
+    pub(super) column: usize,
+    pub(super) counts: Option<usize>,
+}
+
+/// The columns of rates among some: their units name the columns of their counts.
+pub(super) fn rates<'n>(names: &[String], unit: impl Fn(&str) -> Option<&'n str>) -> Vec<Rate> {
+    let rate = |(column, name): (usize, &String)| {
+        let counts = unit(name)?.strip_prefix("rate of ")?;
+        Some(Rate { column, counts: names.iter().position(|name| name == counts) })
+    };
+    names.iter().enumerate().filter_map(rate).collect()
+}
+
+/// Whether people are told a unit: some are for the program.
+pub(super) fn is_shown(unit: &str) -> bool {
+    unit != "id" && !unit.starts_with("rate of ")
+}
+
 /// Narrowest width to which a column of long texts is wrapped.
 const WRAPPED: usize = 32;
 /// Spaces that a column takes besides its text.
@@ -39,6 +60,24 @@ impl Cells {
             .map(|row| row.iter().zip(&decimals).map(|(value, d)| d.show(value)).collect())
             .collect();
         Self { headers, rows, numeric }
+    }
+
+    /// Says of rates that have no value of how many they are: `rates` are their columns, each with
+    /// that of its counts, if it is there.
+    pub(super) fn with_undefined(mut self, values: &[Vec<Value>], rates: &[Rate]) -> Self {
+        for (row, values) in self.rows.iter_mut().zip(values) {
+            for rate in rates {
+                if values.get(rate.column) != Some(&Value::Null) {
+                    continue;
+                }
+                let counts = rate.counts.and_then(|counts| values.get(counts));
+                row[rate.column] = match counts {
+                    Some(Value::Text(counts)) if counts == "0/0" => "n/a (0/0)".to_owned(),
+                    _ => "n/a".to_owned(),
+                };
+            }
+        }
+        self
     }
 
     /// How many columns, from the left, have room in `width`. At least three: they answer the

@@ -25,6 +25,7 @@ pub mod reading;
 pub mod replay;
 pub mod report;
 pub mod resume;
+mod samples;
 pub mod search;
 pub mod settings;
 pub mod show;

@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
 
-use super::cells::{Cells, exact};
+use super::cells::{Cells, exact, is_shown, rates};
 use crate::views::{Rows, Value};
 
 /// How rows are printed.
@@ -64,7 +64,7 @@ pub struct Printer {
     width: Option<u16>,
     /// Whether columns may be left out for want of room.
     may_drop: Option<&'static str>,
-    hint: fn(&str) -> Hint,
+    hint: Box<dyn Fn(&str) -> Hint>,
     names: Vec<String>,
     kept: Vec<Vec<Value>>,
     count: u64,
@@ -75,12 +75,12 @@ pub struct Printer {
 impl Printer {
     /// A printer to stdout.
     #[must_use]
-    pub fn new(args: FormatArgs, hint: fn(&str) -> Hint) -> Self {
+    pub fn new(args: FormatArgs, hint: impl Fn(&str) -> Hint + 'static) -> Self {
         Self {
             args,
             width: terminal_width(),
             may_drop: None,
-            hint,
+            hint: Box::new(hint),
             names: Vec::new(),
             kept: Vec::new(),
             count: 0,
@@ -154,11 +154,12 @@ impl Printer {
             return Ok(());
         }
         let header = |name: &String| match (self.hint)(name).unit {
-            Some(unit) if unit != "id" => format!("{name} ({unit})"),
+            Some(unit) if is_shown(unit) => format!("{name} ({unit})"),
             _ => name.clone(),
         };
         let headers: Vec<String> = self.names.iter().map(header).collect();
-        let cells = Cells::of(&self.kept, headers);
+        let rates = rates(&self.names, |name| (self.hint)(name).unit);
+        let cells = Cells::of(&self.kept, headers).with_undefined(&self.kept, &rates);
         let shown = match self.width {
             Some(width) if self.may_drop.is_some() => cells.fitting(width.into()),
             _ => self.names.len(),

@@ -4,6 +4,7 @@
 use super::CliError;
 use super::cells::exact;
 use super::reading::collect;
+use super::samples::SampleArgs;
 use crate::views::{Answer, Arguments, Select, Value};
 
 /// Tables and figures of Q-values.
@@ -26,6 +27,8 @@ pub(super) struct ParameterArgs {
     rows: QuarantineArgs,
     #[command(flatten)]
     pub(super) q: ValueArgs,
+    #[command(flatten)]
+    pub(super) samples: SampleArgs,
 }
 
 /// Whether rows in quarantine count.
@@ -78,6 +81,7 @@ impl ParameterArgs {
             bins: bins.unwrap_or(default.bins),
             quarantined: self.rows.include_quarantined,
             search: select.search.clone().filter(|_| sums_up),
+            attacks: self.samples.arguments(select),
         })?;
         Ok(())
     }

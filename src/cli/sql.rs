@@ -7,7 +7,7 @@ use super::output::{FormatArgs, Printer};
 use super::reading::{AtArgs, answer, footer};
 use super::table::unit;
 use super::{CliError, Context};
-use crate::views::{FUNCTIONS, TABLES_SQL};
+use crate::views::{FUNCTIONS, PACKED_FUNCTIONS, TABLES_SQL};
 
 /// Runs one SQL statement that reads (SQLite's dialect).
 #[derive(Debug, clap::Args)]
@@ -67,6 +67,10 @@ fn print_schema() -> std::io::Result<()> {
     writeln!(out, "\n-- functions besides those of SQLite")?;
     for (name, what) in FUNCTIONS {
         writeln!(out, "--   {name:17} {what}")?;
+    }
+    writeln!(out, "\n-- and over packed numbers of images (table scored)")?;
+    for (name, what) in PACKED_FUNCTIONS {
+        writeln!(out, "--   {name}: {what}")?;
     }
     out.flush()
 }

@@ -4,8 +4,10 @@ use super::cells::exact;
 use super::output::{FormatArgs, Hint, Printer};
 use super::parameters::{OF_VALUES, ParameterArgs, values_outside};
 use super::reading::{AtArgs, answer, choose, collect, footer};
+use super::samples;
 use super::{CliError, Context, Exit};
-use crate::views::{self, Answer, Select};
+use crate::lab::rank::Ranks;
+use crate::views::{self, Answer, Select, Value};
 
 /// Prints a result table (`qtrail tables` lists them).
 #[derive(Debug, clap::Args)]
@@ -50,7 +52,8 @@ pub struct SelectArgs {
 }
 
 /// Tables about the whole store: all searches unless told otherwise.
-const OF_THE_STORE: &[&str] = &["searches", "events", "replays", "published", "published_attacks"];
+const OF_THE_STORE: &[&str] =
+    &["searches", "events", "replays", "published", "published_attacks", "attacks"];
 
 /// Runs the verb.
 ///
@@ -62,7 +65,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     args.rows.parameters.set(&mut answer, &select)?;
     let mut printer = printer(args.format, &select);
     answer.select(&select, &mut printer)?;
-    let lines = footers(&answer, &select, printer.count())?;
+    let mut lines = args.rows.parameters.samples.notes(&answer, &select)?;
+    lines.extend(footers(&answer, &select, printer.count())?);
     let count = printer.finish(&lines).map_err(|error| CliError::output(&error))?;
     if count == 0 && args.rows.require {
         return Err(CliError::new(Exit::No, format!("{} has no such row", args.name)));
@@ -73,17 +77,27 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
 /// The question that the options ask.
 pub(super) fn select(name: &str, rows: &SelectArgs, answer: &Answer) -> Result<Select, CliError> {
     let trimmed = |names: &[String]| names.iter().map(|name| name.trim().to_owned()).collect();
+    // `transfer-attack` is easier to type.
+    let name = name.replace('-', "_");
+    let name = name.as_str();
+    rows.parameters.samples.check(name)?;
     let mut select = Select {
         table: name.to_owned(),
         condition: rows.condition.clone(),
         sort: trimmed(&rows.sort),
         columns: trimmed(&rows.columns),
         search: None,
+        attack: None,
         limit: rows.limit,
         offset: rows.offset,
+        restriction: None,
     };
     let of_the_store = OF_THE_STORE.contains(&name) && rows.search.is_none();
-    if let Some(table) = views::table(name)
+    if samples::is_of_attacks(name) && rows.search.is_none() {
+        select.attack = samples::choose(answer, rows.parameters.samples.attack.as_deref())?;
+        let meant = rows.parameters.samples.condition(name);
+        select.restriction = meant;
+    } else if let Some(table) = views::table(name)
         && !of_the_store
     {
         if table.column("search").is_none() {
@@ -108,6 +122,11 @@ pub(super) fn select(name: &str, rows: &SelectArgs, answer: &Answer) -> Result<S
 
 /// A printer for the rows of a question.
 pub(super) fn printer(format: FormatArgs, select: &Select) -> Printer {
+    let table = views::table(&select.table);
+    let unit = move |name: &str| {
+        let column = table.and_then(|table| table.column(name));
+        Hint { unit: column.and_then(|column| column.unit), json: false }
+    };
     let printer = Printer::new(format, unit);
     match select.columns.is_empty() {
         true => printer.dropping_columns("--columns chooses"),
@@ -150,6 +169,9 @@ fn notes(answer: &Answer, select: &Select) -> Result<Vec<String>, CliError> {
             ));
         }
     }
+    if table == "top" {
+        notes.extend(clean_against_robust(answer, &of)?);
+    }
     if OF_VALUES.contains(&table) {
         let sql = "SELECT label, coalesce(q_source, 'none') FROM job";
         let sources = texts(&format!("{sql} WHERE kind = 'search' AND {of} ORDER BY id"))?;
@@ -159,8 +181,46 @@ fn notes(answer: &Answer, select: &Select) -> Result<Vec<String>, CliError> {
     Ok(notes)
 }
 
-/// The unit of a column, the same in all tables.
+/// Attacked models that a rank correlation needs.
+const ENOUGH: usize = 10;
+
+/// How accuracy and accuracy under attack go together, search by search.
+fn clean_against_robust(answer: &Answer, of: &str) -> Result<Vec<String>, CliError> {
+    let number = |value: &Value| match value {
+        Value::Real(number) => Some(*number),
+        _ => None,
+    };
+    let mut notes = Vec::new();
+    for job in collect(answer, &format!("SELECT label FROM job WHERE {of} ORDER BY id"))? {
+        let label = exact(&job[0]);
+        let sql = format!(
+            "SELECT t.accuracy, t.adv_accuracy, t.adv_n, x.spec_method || ':' || x.spec_eps
+             FROM top t JOIN args x
+             WHERE t.search = '{label}' AND t.adv_accuracy IS NOT NULL"
+        );
+        let rows = collect(answer, &sql)?;
+        let Some(first) = rows.first() else { continue };
+        let pairs = rows.iter().filter_map(|row| Some((number(&row[0])?, number(&row[1])?)));
+        let pairs: Vec<(f64, f64)> = pairs.collect();
+        let correlation = match pairs.len() {
+            count if count < ENOUGH => format!("n/a ({count} models; {ENOUGH} are needed)"),
+            count => match Ranks::of(&pairs).value(Ranks::spearman) {
+                Some(value) => format!("{value:.2} ({count} models)"),
+                None => format!("n/a (all {count} models are alike)"),
+            },
+        };
+        let (images, spec) = (exact(&first[2]), exact(&first[3]));
+        notes.push(format!(
+            "{label}: adv_accuracy under {spec} on {images} images; its rank correlation with \
+             accuracy: {correlation}"
+        ));
+    }
+    Ok(notes)
+}
+
+/// The unit of a column of any table.
 pub(super) fn unit(name: &str) -> Hint {
     let column = views::tables().iter().find_map(|table| table.column(name));
-    Hint { unit: column.and_then(|column| column.unit), json: false }
+    let unit = column.and_then(|column| column.unit);
+    Hint { unit: unit.filter(|unit| !unit.starts_with("rate of ")), json: false }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::cells::is_shown;
 use super::output::{FormatArgs, Hint, Printer};
 use super::{CliError, Context};
 use crate::views::{Rows as _, Table, Value, table, tables};
@@ -49,7 +50,7 @@ fn columns(printer: &mut Printer, table: &Table) -> io::Result<()> {
     printer.columns(&["column", "what", "unit"].map(ToOwned::to_owned))?;
     table.columns.iter().try_for_each(|column| {
         let text = |text: &str| Value::Text(text.to_owned());
-        let unit = column.unit.filter(|unit| *unit != "id").map_or(Value::Null, text);
+        let unit = column.unit.filter(|unit| is_shown(unit)).map_or(Value::Null, text);
         printer.row(&[text(column.name), text(column.what), unit])
     })
 }

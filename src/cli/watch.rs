@@ -59,6 +59,8 @@ fn print(
     let mut select = select(&args.name, rows, &answer)?;
     // The search that was newest at first is the one that is watched.
     rows.search = rows.search.take().or(select.search.clone());
+    let attack = &mut rows.parameters.samples.attack;
+    *attack = attack.take().or(select.attack.clone());
     rows.parameters.set(&mut answer, &select)?;
     let terminal = terminal_size().filter(|_| args.format.format == Format::Table);
     if let Some((_, height)) = terminal {
@@ -72,7 +74,8 @@ fn print(
     if terminal.is_none() && shown.as_ref() == Some(&kept) {
         return Ok(());
     }
-    let lines = footers(&answer, &select, kept.rows.len() as u64)?;
+    let mut lines = rows.parameters.samples.notes(&answer, &select)?;
+    lines.extend(footers(&answer, &select, kept.rows.len() as u64)?);
     let mut printer = printer(args.format, &select);
     let mut show = || {
         if terminal.is_some() {

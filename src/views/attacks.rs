@@ -116,7 +116,8 @@ fn configured(db: &Connection, recorded: &Recorded, attack: u32) -> Result<(), V
     let Sampling { draw, fixed, prefilter_k, confidence, side } =
         Sampling::of_config(&text).map_err(wrong)?;
     let prefilter_k: Vec<String> = prefilter_k.iter().map(ToString::to_string).collect();
-    let sql = "UPDATE attack SET draw = ?, fixed = ?, prefilter_k = ?, confidence = ?, side = ?
+    let sql = "UPDATE attack SET draw = ?, fixed = ?, prefilter_k = ?, confidence = ?,
+                 confident_side = ?
                WHERE id = ?";
     run(db, sql, (draw, fixed, prefilter_k.join(","), confidence, side.name(), attack))
 }

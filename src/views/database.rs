@@ -9,8 +9,8 @@ use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
-use super::ViewError;
 use super::schema::TABLES_SQL;
+use super::{ViewError, packed};
 use crate::events::{Class, KINDS};
 
 /// A value of a row.
@@ -148,7 +148,7 @@ fn functions(connection: &Connection) -> Result<(), ViewError> {
         let (x, y) = (number(context, 0)?, number(context, 1)?);
         Ok(x.zip(y).map(|(x, y)| f64::powf(x, y)).and_then(finite))
     })?;
-    Ok(())
+    Ok(packed::functions(connection)?)
 }
 
 /// An argument as a number, whole numbers included.

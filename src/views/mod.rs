@@ -12,6 +12,7 @@
 //! | `imports` | imports: aside until they are complete, then the same rows |
 //! | `studies` | studies: invisible until they are complete |
 //! | `attacks` | attacks: images crafted and judged, packed a micro-batch a row |
+//! | `packed` | SQL functions over packed numbers of images |
 //! | `agent` | what searches learned, folded with every recorded digest checked |
 //! | `ahead` | reading the log in one thread while another folds |
 //! | `database` | SQLite set up our way: strict, with our functions, read-only for queries |
@@ -38,6 +39,7 @@ mod guard;
 mod imports;
 mod jobs;
 mod model;
+mod packed;
 mod query;
 mod reward;
 mod schema;
@@ -46,11 +48,12 @@ mod studies;
 mod times;
 
 pub use appender::Appender;
-pub use arguments::Arguments;
+pub use arguments::{Arguments, AttackArguments};
 pub use database::{FUNCTIONS, Value};
 pub use error::{Mistake, ViewError};
 pub use fold::FOLD_VERSION;
 pub use model::{Applied, ReadModel};
+pub use packed::PACKED_FUNCTIONS;
 pub use query::{Answer, At, Behind, Comparison, compare, open, rebuild};
 pub use reward::{FACTS, TrialReward, check_reward};
 pub use schema::{Column, TABLES_SQL, Table, table, tables};

@@ -19,6 +19,10 @@ pub struct Select {
     pub columns: Vec<String>,
     /// Only rows of this search or run.
     pub search: Option<String>,
+    /// Only rows of this attack.
+    pub attack: Option<String>,
+    /// Another condition, made by the program: it is not checked.
+    pub restriction: Option<String>,
     /// Most rows; unset: the table's own limit.
     pub limit: Option<u64>,
     /// Rows left out at the beginning.
@@ -111,6 +115,10 @@ impl Answer {
         if select.search.is_some() {
             conditions.push("search = ?".to_owned());
         }
+        if select.attack.is_some() {
+            conditions.push("attack = ?".to_owned());
+        }
+        conditions.extend(select.restriction.clone());
         if let Some(condition) = &select.condition {
             conditions.push(self.condition(table, condition)?);
         }
@@ -238,7 +246,8 @@ fn clamp(number: u64) -> i64 {
 }
 
 fn parameters(select: &Select) -> Vec<Parameter> {
-    select.search.iter().cloned().map(Parameter::Text).collect()
+    let labels = select.search.iter().chain(&select.attack);
+    labels.cloned().map(Parameter::Text).collect()
 }
 
 fn find_table(name: &str) -> Result<&'static Table, ViewError> {
@@ -275,6 +284,7 @@ fn order(table: &Table, select: &Select) -> Result<String, ViewError> {
     terms.extend(table.order.iter().map(|name| (*name).to_owned()));
     // Of one search all rows are equal in this.
     terms.retain(|name| name != "search" || select.search.is_none());
+    terms.retain(|name| name != "attack" || select.attack.is_none());
     let term = |name: &String| {
         let (plain, direction) = match name.strip_prefix('-') {
             Some(plain) => (plain, " DESC"),

@@ -2,6 +2,8 @@
 //! process or clock.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+pub mod attack;
+
 use std::path::Path;
 
 use qtrail::agent::run::Run;

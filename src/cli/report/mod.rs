@@ -5,7 +5,7 @@ mod page;
 
 use std::path::PathBuf;
 
-use super::cells::{Cells, exact};
+use super::cells::{Cells, exact, is_shown, rates};
 use super::parameters::{QuarantineArgs, ValueArgs};
 use super::plot::{Asked, PLOTS, one_search, write};
 use super::reading::{AtArgs, answer, collect, footer};
@@ -118,10 +118,12 @@ fn rows(
         *row = indices.iter().map(|index| row[*index].clone()).collect();
     }
     let headers = shown.iter().map(|column| match column.unit {
-        Some(unit) if unit != "id" => format!("{} ({unit})", column.name),
+        Some(unit) if is_shown(unit) => format!("{} ({unit})", column.name),
         _ => column.name.to_owned(),
     });
-    let cells = Cells::of(&kept.0, headers.collect());
+    let names: Vec<String> = shown.iter().map(|column| column.name.to_owned()).collect();
+    let rates = rates(&names, |name| table.column(name).and_then(|column| column.unit));
+    let cells = Cells::of(&kept.0, headers.collect()).with_undefined(&kept.0, &rates);
     let meanings: Vec<&str> = shown.iter().map(|column| column.what).collect();
     let keys: Vec<Vec<String>> = kept.0.iter().map(|row| row.iter().map(exact).collect()).collect();
     let rest = (all > limit).then(|| {

@@ -1,0 +1,334 @@
+//! Options of the tables about attacks: which attack, which samples of its images, which rows.
+
+use super::CliError;
+use super::cells::exact;
+use super::reading::collect;
+use crate::adversary::sampling::Side;
+use crate::views::{Answer, AttackArguments, Select, Value};
+
+/// Tables whose samples are drawn as the paper draws them.
+pub(super) const SAMPLED: &[&str] = &["accuracy", "destruction", "methods"];
+/// Tables about all images of an attack.
+const POOLED: &[&str] = &["robustness", "transfer_attack"];
+/// Tables that have a column `attack`.
+const OF_ATTACKS: &[&str] =
+    &["accuracy", "destruction", "methods", "robustness", "transfer_attack", "perturbations"];
+
+/// Options of the tables about attacks.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Tables about attacks")]
+pub(super) struct SampleArgs {
+    /// Of this attack: a1, a name, or all [default: the newest attack]
+    #[arg(long, value_name = "ATTACK")]
+    pub(super) attack: Option<String>,
+    /// Images as they come, or those clean right and adversarial wrong with confidence
+    #[arg(long, value_enum, value_name = "CASE")]
+    case: Option<Case>,
+    /// Right means: the true class is among the K likeliest [default: 1,5]
+    #[arg(long, value_name = "K,…", value_delimiter = ',',
+          value_parser = clap::value_parser!(u16).range(1..=60_000))]
+    k: Vec<u16>,
+    /// Of a prefiltered image: its prediction has at least this probability [default: as the attack says]
+    #[arg(long, value_name = "P", value_parser = probability)]
+    confidence: Option<f64>,
+    /// Whose prediction that is [default: as the attack says]
+    #[arg(long, value_enum, value_name = "SIDE")]
+    side: Option<SideName>,
+    /// Of a prefiltered image: for these K it is clean right, adversarial wrong [default: as the attack says]
+    #[arg(long, value_name = "K,…", value_delimiter = ',',
+          value_parser = clap::value_parser!(u16).range(1..=60_000))]
+    prefilter_k: Vec<u16>,
+    /// Images drawn for each method and eps, or all [default: as the attack says]
+    #[arg(long, value_name = "N|all", value_parser = draw)]
+    draw: Option<u32>,
+    /// Only images of this class, from 0
+    #[arg(long, value_name = "CLASS")]
+    class: Option<u16>,
+    /// Only these images of the pool, by their places, as in 0-499
+    #[arg(long, value_name = "FROM-TO", value_parser = subset)]
+    subset: Option<(u32, u32)>,
+    /// Only attacks of these sizes, of 255
+    #[arg(long, value_name = "EPS,…", value_delimiter = ',')]
+    eps: Vec<u16>,
+    /// Only these methods: fast, basic, least-likely …
+    #[arg(long, value_name = "METHOD,…", value_delimiter = ',')]
+    method: Vec<String>,
+    /// Only these transformations: identity, jpeg, camera … [default: all; of `methods` identity]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    transformation: Vec<String>,
+    /// Only these models: t17, or the name of an ensemble or a file
+    #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
+    victim: Vec<String>,
+    /// Every repetition of a random transformation, not only their mean
+    #[arg(long)]
+    repeats: bool,
+    /// `top`: under which attack adv_accuracy is, as in basic:8 [default: basic:8]
+    #[arg(long, value_name = "METHOD:EPS", value_parser = spec)]
+    spec: Option<(String, u16)>,
+}
+
+/// Which images a sample is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Case {
+    /// As they come (Tables 1 and 3)
+    Average,
+    /// Clean right, adversarial wrong with confidence (Tables 2 and 3)
+    Prefiltered,
+}
+
+/// Whose prediction is to be confident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SideName {
+    /// The adversarial image's
+    Adv,
+    /// The clean image's
+    Clean,
+    /// Both
+    Both,
+}
+
+impl SideName {
+    fn side(self) -> Side {
+        match self {
+            Self::Adv => Side::Adv,
+            Self::Clean => Side::Clean,
+            Self::Both => Side::Both,
+        }
+    }
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|p| (0.0..=1.0).contains(p));
+    number.ok_or_else(|| "a number from 0 to 1".to_owned())
+}
+
+fn draw(text: &str) -> Result<u32, String> {
+    match text {
+        "all" => Ok(0),
+        text => text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "a number, or all".to_owned()),
+    }
+}
+
+fn subset(text: &str) -> Result<(u32, u32), String> {
+    let ends = text.split_once('-').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    ends.filter(|(from, to)| from <= to).ok_or_else(|| "two places, as in 0-499".to_owned())
+}
+
+fn spec(text: &str) -> Result<(String, u16), String> {
+    let parts = text.rsplit_once(':').and_then(|(method, eps)| Some((method, eps.parse().ok()?)));
+    match parts {
+        Some((method, eps @ 1..=255)) if !method.is_empty() => Ok((method.to_owned(), eps)),
+        _ => Err("a method and an eps from 1 to 255, as in basic:8".to_owned()),
+    }
+}
+
+/// Whether a table has the rows of one attack.
+pub(super) fn is_of_attacks(table: &str) -> bool {
+    OF_ATTACKS.contains(&table)
+}
+
+impl SampleArgs {
+    /// Refuses options that mean nothing to a table.
+    ///
+    /// # Errors
+    /// What a person is to be told.
+    pub(super) fn check(&self, table: &str) -> Result<(), CliError> {
+        let both = [SAMPLED, POOLED].concat();
+        let options: [(&str, bool, &[&str]); 14] = [
+            ("--attack", self.attack.is_some(), OF_ATTACKS),
+            ("--case", self.case.is_some(), SAMPLED),
+            ("--k", !self.k.is_empty(), &both),
+            ("--confidence", self.confidence.is_some(), SAMPLED),
+            ("--side", self.side.is_some(), SAMPLED),
+            ("--prefilter-k", !self.prefilter_k.is_empty(), SAMPLED),
+            ("--draw", self.draw.is_some(), SAMPLED),
+            ("--class", self.class.is_some(), &both),
+            ("--subset", self.subset.is_some(), &both),
+            ("--eps", !self.eps.is_empty(), OF_ATTACKS),
+            ("--method", !self.method.is_empty(), OF_ATTACKS),
+            ("--transformation", !self.transformation.is_empty(), SAMPLED),
+            ("--victim", !self.victim.is_empty(), OF_ATTACKS),
+            ("--spec", self.spec.is_some(), &["top"]),
+        ];
+        for (option, given, tables) in options {
+            if given && !tables.contains(&table) {
+                let message = format!("{option}: {table} knows no such thing");
+                return Err(CliError::usage(message).hint(format!("{} do", tables.join(", "))));
+            }
+        }
+        let filters = ["--confidence", "--side", "--prefilter-k"];
+        let given = [self.confidence.is_some(), self.side.is_some(), !self.prefilter_k.is_empty()];
+        if self.case != Some(Case::Prefiltered)
+            && let Some(at) = given.iter().position(|given| *given)
+        {
+            let message = format!("{}: images of the average case are not filtered", filters[at]);
+            return Err(CliError::usage(message).hint("say --case prefiltered"));
+        }
+        Ok(())
+    }
+
+    /// The parameters of the tables.
+    pub(super) fn arguments(&self, select: &Select) -> AttackArguments {
+        let list = |numbers: &Vec<u16>| Some(numbers.clone()).filter(|list| !list.is_empty());
+        let number = |label: &String| label.strip_prefix('a').and_then(|n| n.parse().ok());
+        AttackArguments {
+            attack: select.attack.as_ref().and_then(number),
+            prefiltered: self.case == Some(Case::Prefiltered),
+            ks: list(&self.k),
+            draw: self.draw,
+            prefilter_k: list(&self.prefilter_k),
+            confidence: self.confidence,
+            side: self.side.map(|side| side.side().name()),
+            class: self.class,
+            subset: self.subset,
+            spec: self.spec.clone(),
+        }
+    }
+
+    /// Which rows of a table are meant, as a condition.
+    pub(super) fn condition(&self, table: &str) -> Option<String> {
+        if !is_of_attacks(table) {
+            return None;
+        }
+        let quoted = |text: &str| format!("'{}'", text.trim().replace('\'', "''"));
+        let of = |names: &[String]| names.iter().map(|name| quoted(name)).collect::<Vec<_>>();
+        let mut conditions = Vec::new();
+        let mut among = |column: &str, values: Vec<String>, or: &str| {
+            if !values.is_empty() {
+                conditions.push(format!("(\"{column}\" IN ({}){or})", values.join(", ")));
+            }
+        };
+        // Beside attacks of any kind stands what there is without one.
+        let clean = if table == "robustness" { " OR \"method\" = 'clean'" } else { "" };
+        among("eps", self.eps.iter().map(ToString::to_string).collect(), clean);
+        among("method", of(&self.method), clean);
+        among("victim", of(&self.victim), "");
+        match self.transformation.is_empty() {
+            false => among("transformation", of(&self.transformation), ""),
+            // One comparison resamples a thousand times.
+            true if table == "methods" => among("transformation", of(&["identity".to_owned()]), ""),
+            true => {}
+        }
+        if ["accuracy", "destruction"].contains(&table) && !self.repeats {
+            conditions.push("(\"repeat\" IS NULL OR \"repeat\" = 'mean')".to_owned());
+        }
+        (!conditions.is_empty()).then(|| conditions.join(" AND "))
+    }
+
+    /// What was drawn, for those who read the numbers.
+    pub(super) fn notes(&self, answer: &Answer, select: &Select) -> Result<Vec<String>, CliError> {
+        let table = select.table.as_str();
+        if !is_of_attacks(table) || table == "perturbations" {
+            return Ok(Vec::new());
+        }
+        let of =
+            select.attack.as_ref().map_or("1".to_owned(), |label| format!("label = '{label}'"));
+        let sql = format!(
+            "SELECT label, images, seed, draw, fixed, prefilter_k, confidence, confident_side, data,
+               finished_at IS NOT NULL, classes FROM attack WHERE {of} ORDER BY id"
+        );
+        let mut notes = Vec::new();
+        for row in collect(answer, &sql)? {
+            let text: Vec<String> = row.iter().map(exact).collect();
+            let mut note = match SAMPLED.contains(&table) {
+                true => self.sample(&text),
+                false => format!("{}: all {} images of the pool, {}", text[0], text[1], text[8]),
+            };
+            if let Some(class) = self.class {
+                note += &format!("; of them those of class {class}");
+            }
+            if let Some((from, to)) = self.subset {
+                note += &format!("; of them those at places {from} to {to} of the pool");
+            }
+            if row[9] == Value::Integer(0) {
+                note += "; the attack is not finished: only images judged so far count";
+            }
+            notes.push(note);
+        }
+        Ok(notes)
+    }
+
+    fn sample(&self, text: &[String]) -> String {
+        let draw = self.draw.map_or_else(|| text[3].clone(), |draw| draw.to_string());
+        let (label, images, seed) = (&text[0], &text[1], &text[2]);
+        let fixed = match text[4].as_str() {
+            "0" => format!("all {images} of the pool"),
+            first => format!("the first {first} of the pool"),
+        };
+        let prefiltered = self.case == Some(Case::Prefiltered);
+        let drawn = match (draw.as_str(), prefiltered) {
+            ("0", _) => format!("all {images} images of the pool"),
+            (draw, false) => {
+                format!(
+                    "{draw} images drawn for each method and eps from a pool of {images} (seed {seed})"
+                )
+            }
+            (draw, true) => {
+                format!(
+                    "up to {draw} images drawn for each method and eps from a pool of {images} (seed {seed})"
+                )
+            }
+        };
+        let artificial = match (draw.as_str(), text[4].as_str()) {
+            ("0", "0") => String::new(),
+            _ => format!("; for transformations other than camera {fixed}"),
+        };
+        if !prefiltered {
+            return format!("{label}, average case: {drawn}{artificial}");
+        }
+        let ks = match self.prefilter_k.as_slice() {
+            [] => text[5].replace(',', " and "),
+            ks => ks.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and "),
+        };
+        let confidence = self.confidence.map_or_else(|| text[6].clone(), |p| p.to_string());
+        let side = self.side.map_or(text[7].as_str(), |side| side.side().name());
+        let whose = match side {
+            "clean" => "the clean prediction",
+            "both" => "both predictions",
+            _ => "the adversarial prediction",
+        };
+        format!(
+            "{label}, prefiltered: {drawn}{artificial}; of those clean right and adversarial wrong \
+             in the top {ks}, {whose} at least {confidence}"
+        )
+    }
+}
+
+/// The attack that is meant: `None` for all. Unless told otherwise the newest.
+///
+/// # Errors
+/// Exit code 2 if there is none of that name.
+pub(super) fn choose(answer: &Answer, wanted: Option<&str>) -> Result<Option<String>, CliError> {
+    let rows = collect(answer, "SELECT label, name FROM attack ORDER BY id")?;
+    let listed: Vec<(String, String)> =
+        rows.iter().map(|row| (exact(&row[0]), exact(&row[1]))).collect();
+    match wanted {
+        Some("all") => Ok(None),
+        Some(wanted) => {
+            let same = listed.iter().rev().find(|(label, name)| label == wanted || name == wanted);
+            same.map(|(label, _)| Some(label.clone())).ok_or_else(|| {
+                let labels: Vec<&str> = listed.iter().map(|(label, _)| label.as_str()).collect();
+                CliError::usage(format!("no attack is called {wanted}")).hint(
+                    match labels.is_empty() {
+                        true => "the store has none; `qtrail attack` begins one".to_owned(),
+                        false => {
+                            format!("the store has {}; --attack all shows all", labels.join(", "))
+                        }
+                    },
+                )
+            })
+        }
+        None => {
+            let newest = listed.last().map(|(label, _)| label.clone());
+            match (&newest, listed.len()) {
+                (None, _) => super::note("the store has no attack; `qtrail attack` begins one"),
+                (Some(label), 2..) => super::note(&format!(
+                    "{label} of {} attacks; --attack ID|NAME|all for others",
+                    listed.len()
+                )),
+                _ => {}
+            }
+            Ok(newest)
+        }
+    }
+}
