@@ -4,7 +4,7 @@ use clap::Command;
 
 /// Headings and their verbs; a verb in none comes last.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Search and train", &["search", "resume", "status", "train"]),
+    ("Search, train, attack", &["search", "resume", "status", "train", "attack"]),
     (
         "Ask",
         &["table", "tables", "watch", "plot", "plots", "report", "show", "compare", "diff", "sql"],

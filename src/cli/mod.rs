@@ -1,6 +1,7 @@
 //! The command line: one file per verb. The only place that prints, reads the environment, and
 //! (in [`clock`]) the clock.
 
+pub mod attack;
 mod cells;
 pub mod clock;
 pub mod compare;
@@ -74,6 +75,8 @@ pub enum Verb {
     Status(status::Args),
     /// Train one given architecture
     Train(train::Args),
+    /// Attack trained models with adversarial images
+    Attack(attack::Args),
     /// Print a result table
     Table(table::Args),
     /// List the result tables, or the columns of one
@@ -186,6 +189,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Resume(args) => resume::run(args, &context),
         Verb::Status(args) => status::run(args, &context),
         Verb::Train(args) => train::run(args, &context),
+        Verb::Attack(args) => attack::run(args, &context),
         Verb::Table(args) => table::run(args, &context),
         Verb::Tables(args) => tables::run(args, &context),
         Verb::Plot(args) => plot::run(args, &context),
