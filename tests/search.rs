@@ -103,7 +103,7 @@ fn ctrl_c_finishes_the_trial_and_says_how_to_go_on() {
     world.run("a", &["resume"]).code(0).says("s1 is finished");
     world.run("a", &["resume"]).code(0).says("nothing is left to do");
     world.run("a", &["resume", "s1"]).code(0).says("nothing is left to do: s1 is finished");
-    world.run("a", &["resume", "s9"]).code(2).says("no search or run is called s9");
+    world.run("a", &["resume", "s9"]).code(2).says("no search, run or attack is called s9");
 }
 
 #[test]

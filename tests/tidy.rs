@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// Every module and the modules it may use. Top knows bottom, never the reverse.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("chance", &[]),
+    ("tensors", &[]),
     ("arch", &[]),
     ("events", &["arch"]),
     ("log", &["events"]),
@@ -53,6 +54,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "lab",
             "log",
             "plot",
+            "tensors",
             "trainer",
             "views",
             "chance",
@@ -90,6 +92,7 @@ const PURE: &[&str] = &[
     "lab",
     "plot",
     "ensemble",
+    "tensors",
 ];
 const IMPURE: &[&str] =
     &["std::fs", "std::net", "std::process", "std::env", "Instant::now", "std::thread"];

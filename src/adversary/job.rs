@@ -46,6 +46,18 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// Place of the first image of its micro-batch in the pool.
+    #[must_use]
+    pub fn first(self) -> u32 {
+        match self {
+            Self::Craft { first, .. } | Self::Own { first, .. } | Self::Cross { first, .. } => {
+                first
+            }
+        }
+    }
+}
+
 /// A history of an attack that cannot have happened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{event} cannot follow what came before: {why}")]
@@ -69,6 +81,10 @@ pub struct Attack {
     plan: Option<Plan>,
     /// Events of each step that are recorded.
     recorded: BTreeMap<Step, u32>,
+    /// Where the images crafted against a victim, from the first one on, are kept.
+    artifacts: BTreeMap<(u16, u32), Hash>,
+    /// The classes aimed at, by victim, specification and first image.
+    targets: BTreeMap<(u16, u16, u32), Vec<u16>>,
     trainer: Option<AttackTrainer>,
     crafted: u64,
     scored: u64,
@@ -173,8 +189,7 @@ impl Plan {
         let (mut craft, mut score) = (0, 0);
         let specs = self.specs.len() as u64;
         for &step in &self.steps {
-            let (Step::Craft { first, .. } | Step::Own { first, .. } | Step::Cross { first, .. }) =
-                step;
+            let first = step.first();
             let length = u64::from(self.length(first, images));
             let crafted = if matches!(step, Step::Craft { .. }) { specs } else { 0 };
             craft += length * crafted;
@@ -256,6 +271,9 @@ impl Attack {
     fn take_crafted(&mut self, event: &Event, crafted: &ImagesCrafted) -> Result<(), Impossible> {
         let step = Step::Craft { victim: crafted.victim, first: crafted.first };
         self.crafted += crafted.images.len() as u64;
+        self.artifacts.insert((crafted.victim, crafted.first), crafted.artifact);
+        let targets = crafted.images.iter().map(|image| image.target).collect();
+        self.targets.insert((crafted.victim, crafted.spec, crafted.first), targets);
         self.count(event, step, crafted.images.len())
     }
 
@@ -280,8 +298,7 @@ impl Attack {
 
     fn count(&mut self, event: &Event, step: Step, images: usize) -> Result<(), Impossible> {
         let refused = |why: &str| Err(Impossible { event: event.kind().name, why: why.to_owned() });
-        let (Step::Craft { first, .. } | Step::Own { first, .. } | Step::Cross { first, .. }) =
-            step;
+        let first = step.first();
         let Some(plan) = &self.plan else { return refused("the attack is not open") };
         if plan.length(first, self.images()) as usize != images {
             return refused("a micro-batch has another number of images");
@@ -342,6 +359,18 @@ impl Attack {
         &self.labels
     }
 
+    /// The artifact with the images crafted from the micro-batch at `first`.
+    #[must_use]
+    pub fn artifact(&self, victim: u16, first: u32) -> Option<Hash> {
+        self.artifacts.get(&(victim, first)).copied()
+    }
+
+    /// The classes that images of the micro-batch at `first` were to be taken for.
+    #[must_use]
+    pub fn targets(&self, victim: u16, spec: u16, first: u32) -> Option<&[u16]> {
+        self.targets.get(&(victim, spec, first)).map(Vec::as_slice)
+    }
+
     /// Images in the pool.
     #[must_use]
     pub fn images(&self) -> u32 {
@@ -366,8 +395,7 @@ impl Attack {
         let Some(plan) = &self.plan else { return (0, 0) };
         let (mut done, mut all) = (0, 0);
         for &step in &plan.steps {
-            let (Step::Craft { first, .. } | Step::Own { first, .. } | Step::Cross { first, .. }) =
-                step;
+            let first = step.first();
             let cost = u64::from(plan.cost(step)) * u64::from(plan.length(first, self.images()));
             all += cost;
             done += if self.is_done(step) { cost } else { 0 };

@@ -115,7 +115,9 @@ impl From<EngineError> for CliError {
             EngineError::Log(error) => error.into(),
             EngineError::Trainer(error) => Self::usage(error)
                 .hint("`make setup` and `make build` bring qtrail-torch; --trainer names another"),
-            EngineError::Impossible(_) => Self::new(Exit::Bug, error).hint("please report this"),
+            EngineError::Impossible(_) | EngineError::Attack(_) => {
+                Self::new(Exit::Bug, error).hint("please report this")
+            }
         }
     }
 }

@@ -4,7 +4,10 @@ use clap::Command;
 
 /// Headings and their verbs; a verb in none comes last.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Search and train", &["search", "resume", "status", "final", "transfer", "train"]),
+    (
+        "Search, train, attack",
+        &["search", "resume", "status", "final", "transfer", "train", "attack"],
+    ),
     (
         "Ask",
         &[

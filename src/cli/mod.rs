@@ -2,6 +2,7 @@
 //! (in [`clock`]) the clock.
 
 pub mod after;
+pub mod attack;
 mod cells;
 pub mod clock;
 pub mod compare;
@@ -11,9 +12,11 @@ pub mod diff;
 pub mod ensemble;
 pub mod error;
 pub mod export;
+mod exports;
 pub mod finals;
 pub mod follow;
 pub mod fork;
+mod gallery;
 mod help;
 pub mod import;
 pub mod log;
@@ -85,6 +88,8 @@ pub enum Verb {
     Final(finals::Args),
     /// Train an architecture on another data set
     Transfer(transfer::Args),
+    /// Attack trained models with adversarial images
+    Attack(attack::Args),
     /// Print a result table
     Table(table::Args),
     /// List the result tables, or the columns of one
@@ -202,6 +207,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Train(args) => train::run(args, &context),
         Verb::Final(args) => finals::run(args, &context),
         Verb::Transfer(args) => transfer::run(args, &context),
+        Verb::Attack(args) => attack::run(args, &context),
         Verb::Table(args) => table::run(args, &context),
         Verb::Tables(args) => tables::run(args, &context),
         Verb::Plot(args) => plot::run(args, &context),

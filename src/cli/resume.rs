@@ -1,4 +1,4 @@
-//! `qtrail resume`: goes on with an unfinished search or run.
+//! `qtrail resume`: goes on with an unfinished search, run or attack.
 
 use super::{CliError, Context, note, series, work};
 use crate::agent::Job;
@@ -7,10 +7,10 @@ use crate::engine::session::Session;
 use crate::events::Scope;
 use crate::log::Store;
 
-/// Goes on with an unfinished search or run, and with the series it is one of.
+/// Goes on with an unfinished search, run or attack, and with the series it is one of.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Its id (s1) or name, or the name of a series; without it the one worked on last
+    /// Its id (s1, a1) or name, or the name of a series; without it the one worked on last
     search: Option<String>,
     #[command(flatten)]
     work: work::WorkArgs,
@@ -30,14 +30,16 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     }
     let scope = match wanted {
         Some(name) => session.index().find(name).ok_or_else(|| {
-            CliError::usage(format!("no search or run is called {name}"))
+            CliError::usage(format!("no search, run or attack is called {name}"))
                 .hint("`qtrail table searches` lists them")
         })?,
         None => match session.index().newest_unfinished() {
             Some(scope) => scope,
             None => {
                 session.close()?;
-                note("nothing is left to do: every search and run in the store is finished");
+                note(
+                    "nothing is left to do: every search, run and attack in the store is finished",
+                );
                 return Ok(());
             }
         },
@@ -49,6 +51,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         return Ok(());
     }
     session.set_trainer(work::trainer(&args.work, context)?, args.work.device.clone());
+    if let Scope::Attack(_) = scope {
+        return super::attack::go_on(session, scope, &args.work, context);
+    }
     go_on(session, scope, &args.work, context)
 }
 

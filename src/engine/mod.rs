@@ -4,6 +4,8 @@
 //! trainers and listens to them. Whatever it knows it knows from the log, so it can be killed
 //! anywhere and taken up again.
 
+pub mod attack;
+pub mod attacks;
 pub mod crew;
 pub mod ensembles;
 pub mod estimate;
@@ -17,6 +19,7 @@ pub mod prepare;
 pub mod series;
 pub mod session;
 pub mod studies;
+pub mod workplace;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -68,6 +71,9 @@ pub enum EngineError {
     /// The engine recorded what cannot be: a mistake in this program.
     #[error("{0}")]
     Impossible(#[from] Impossible),
+    /// The same in an attack.
+    #[error("{0}")]
+    Attack(#[from] crate::adversary::job::Impossible),
 }
 
 /// Where things lie on this machine, and how it computes. Recorded, but never decisive.

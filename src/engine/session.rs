@@ -116,11 +116,13 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// A process at work in a store.
 pub struct Session {
-    store: Store,
+    pub(super) store: Store,
     locks: Locks,
     pub(super) journal: Journal<SledLog>,
     pub(super) index: Index,
     pub(super) surroundings: Surroundings,
+    /// Searches and runs whose images were looked at and are theirs.
+    pub(super) checked: Vec<Scope>,
 }
 
 impl Session {
@@ -140,7 +142,7 @@ impl Session {
         let mut journal = Journal::new(log, surroundings.clock, observer);
         let mut index = Index::default();
         journal.catch_up(|recorded| index.push(recorded))?;
-        Ok(Self { store, locks, journal, index, surroundings })
+        Ok(Self { store, locks, journal, index, surroundings, checked: Vec::new() })
     }
 
     /// Names the trainer program, and the device it is to use: `auto`, `cpu` or `cuda:N`.
@@ -391,7 +393,7 @@ impl Session {
     }
 
     /// Chooses a device and locks it for the trainer.
-    fn trainer(&self) -> Result<(String, TrainerStart), SessionError> {
+    pub(super) fn trainer(&self) -> Result<(String, TrainerStart), SessionError> {
         let program = self.surroundings.trainer.clone();
         let wanted = self.surroundings.device.as_str();
         // Only the trainer knows which devices it can use; it is asked before one is locked.
@@ -455,7 +457,7 @@ pub fn lock_name(scope: Scope) -> String {
 }
 
 /// Starts trainer processes that share the lock of their device.
-struct TrainerStart {
+pub(super) struct TrainerStart {
     program: PathBuf,
     lock: Arc<NamedLock>,
     first: Option<Trainer>,

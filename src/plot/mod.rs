@@ -11,9 +11,11 @@
 //! | `theme` | colours, light and dark |
 //! | `layout` | where things go on a page |
 //! | `svg`, `png`, `term` | the three ways of drawing |
-//! | `learning`, `histogram`, `qvalues`, `pareto`, `curves`, `exposure`, `stability` | the figures themselves |
+//! | `learning`, `histogram`, `qvalues`, `pareto`, `curves`, `exposure`, `stability`, `robustness`, `destruction` | the figures themselves |
+//! | `sheet` | small pictures in rows: images and what was done to them |
 
 pub mod curves;
+pub mod destruction;
 pub mod exposure;
 pub mod figure;
 pub mod histogram;
@@ -22,7 +24,9 @@ pub mod learning;
 pub mod pareto;
 mod png;
 pub mod qvalues;
+pub mod robustness;
 pub mod scale;
+pub mod sheet;
 pub mod simulated;
 pub mod stability;
 mod svg;
@@ -31,6 +35,7 @@ mod theme;
 
 pub use figure::Figure;
 pub use png::png;
+pub use sheet::{Drawing, Sheet, picture};
 pub use svg::svg;
 pub use term::term;
 pub use theme::Theme;

@@ -1,0 +1,129 @@
+//! Which models are attacked: trials, ensembles of them, files.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::reading::{answer, choose, collect};
+use crate::cli::{CliError, Context};
+use crate::events::{Scope, TrialOf};
+use crate::views::{Answer, Value};
+
+/// Which models.
+#[derive(Debug, clap::Args)]
+pub(super) struct ModelArgs {
+    /// Trials (t17), or ensembles of trials (t3+t9+t12)
+    #[arg(value_name = "TRIAL")]
+    models: Vec<String>,
+    /// The N best trials of a search
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    top: Option<u32>,
+    /// Of which search the best are [default: the newest]
+    #[arg(long, value_name = "SEARCH", requires = "top")]
+    search: Option<String>,
+    /// A model of others, with whatever normalisation it needs inside: it gets values of 0 to 255
+    #[arg(long = "model", value_name = "torchscript:FILE", value_parser = script)]
+    scripts: Vec<PathBuf>,
+}
+
+/// A trial or an ensemble of trials.
+pub(super) struct Wanted {
+    /// What to call it.
+    pub(super) name: String,
+    /// Its members and what people call them.
+    pub(super) members: Vec<(TrialOf, String)>,
+}
+
+fn script(text: &str) -> Result<PathBuf, String> {
+    match text.split_once(':') {
+        Some(("torchscript", file)) if !file.is_empty() => Ok(file.into()),
+        _ => Err("a model is given as torchscript:FILE".to_owned()),
+    }
+}
+
+impl ModelArgs {
+    /// Files of models.
+    pub(super) fn scripts(&self) -> impl Iterator<Item = &Path> {
+        self.scripts.iter().map(PathBuf::as_path)
+    }
+
+    /// Finds the trials in the store.
+    ///
+    /// # Errors
+    /// What a person is to be told.
+    pub(super) fn find(&self, context: &Context) -> Result<Vec<Wanted>, CliError> {
+        let mut wanted: Vec<Wanted> = Vec::new();
+        if self.models.is_empty() && self.top.is_none() && self.scripts.is_empty() {
+            return Err(CliError::usage("which models are to be attacked?")
+                .hint("name trials (t17), or say --top 3, or --model torchscript:FILE"));
+        }
+        if self.models.is_empty() && self.top.is_none() {
+            return Ok(wanted);
+        }
+        let answer = answer(context, None)?;
+        for name in &self.models {
+            let members = name.split('+').map(|name| trial(&answer, name));
+            wanted.push(Wanted { name: name.clone(), members: members.collect::<Result<_, _>>()? });
+        }
+        if let Some(count) = self.top {
+            wanted.extend(best(&answer, self.search.as_deref(), count)?);
+        }
+        for (index, model) in wanted.iter().enumerate() {
+            if wanted[..index].iter().any(|other| other.members == model.members) {
+                return Err(CliError::usage(format!("{} is named twice", model.name)));
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+/// The trial of a name as `t17`.
+fn trial(answer: &Answer, name: &str) -> Result<(TrialOf, String), CliError> {
+    let number: Option<u32> = name.strip_prefix('t').and_then(|number| number.parse().ok());
+    let Some(number) = number else {
+        return Err(CliError::usage(format!("{name} is no trial")).hint("a trial is written t17"));
+    };
+    let sql = format!(
+        "SELECT t.id, j.label, t.ordinal FROM trial t JOIN job j ON j.id = t.job
+         WHERE t.id = {number}"
+    );
+    found(answer, &sql)?.pop().ok_or_else(|| {
+        CliError::usage(format!("there is no trial {name}"))
+            .hint("`qtrail table trials --search all` lists them")
+    })
+}
+
+/// The best trained trials, as `table top` has them.
+fn best(answer: &Answer, search: Option<&str>, count: u32) -> Result<Vec<Wanted>, CliError> {
+    let of = match choose(answer, search)? {
+        Some(label) => format!("j.label = '{}'", label.replace('\'', "''")),
+        None => "1".to_owned(),
+    };
+    let sql = format!(
+        "SELECT t.id, j.label, t.ordinal FROM trial t JOIN job j ON j.id = t.job
+         WHERE t.status = 'trained' AND {of}
+         ORDER BY t.accuracy DESC, t.params, t.id LIMIT {count}"
+    );
+    let found = found(answer, &sql)?;
+    if found.is_empty() {
+        return Err(CliError::usage("no trial was trained yet")
+            .hint("`qtrail search --preset demo` trains some"));
+    }
+    let wanted = |(trial, label): (TrialOf, String)| Wanted {
+        name: label.clone(),
+        members: vec![(trial, label)],
+    };
+    Ok(found.into_iter().map(wanted).collect())
+}
+
+/// Rows of (trial, search or run, ordinal) as the log knows them.
+fn found(answer: &Answer, sql: &str) -> Result<Vec<(TrialOf, String)>, CliError> {
+    let mut trials = Vec::new();
+    for row in collect(answer, sql)? {
+        let [Value::Integer(id), Value::Text(label), Value::Integer(ordinal)] = &row[..] else {
+            continue;
+        };
+        let Ok(scope) = label.parse::<Scope>() else { continue };
+        let trial = u32::try_from(*ordinal).unwrap_or(0);
+        trials.push((TrialOf { scope, trial }, format!("t{id}")));
+    }
+    Ok(trials)
+}

@@ -1,0 +1,503 @@
+//! Sessions that attack: models and images found, an attack begun or taken up, and carried on.
+
+use std::path::PathBuf;
+
+use super::attack::{AttackEngine, AttackReport};
+use super::jobs::{FoldError, Index, config_parts};
+use super::session::{Session, SessionError};
+use super::workplace::Workplace;
+use super::{Ending, EngineError};
+use crate::adversary::job::{Attack, Plan, opening};
+use crate::adversary::protocol::{Data, Settings};
+use crate::adversary::spec::Dtype;
+use crate::agent::trials::Status;
+use crate::data::{DataHome, Images, Located, Part};
+use crate::events::{
+    AttackData, AttackStarted, AttackVictim, Event, Hash, Outcome, Recorded, Resumed, Scope,
+    TrialOf, Victim,
+};
+use crate::log::artifacts::ArtifactHash;
+use crate::log::{BATCH_MAX, NamedLock};
+use crate::trainer::protocol::{
+    Answer, DataRequest, Member, ModelRequest, NetworkRequest, Request, ScoreRequest,
+};
+
+/// A model that is to be attacked.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// What is recorded of it; its number is given later.
+    pub victim: AttackVictim,
+    /// What a trainer is told.
+    pub model: ModelRequest,
+}
+
+/// The test part of a data set.
+#[derive(Debug, Clone)]
+pub struct TestPart {
+    /// The images.
+    pub images: Images,
+    /// Name of the data set.
+    pub name: String,
+    /// Its folder.
+    pub folder: PathBuf,
+}
+
+impl TestPart {
+    /// Reads the test part of a data set.
+    ///
+    /// # Errors
+    /// [`SessionError::Data`] if it cannot be read.
+    pub fn read(data: &Located) -> Result<Self, SessionError> {
+        let images = data.read(Part::Test)?;
+        Ok(Self { images, name: data.name.clone(), folder: data.folder.clone() })
+    }
+
+    /// What the settings of an attack say of it.
+    #[must_use]
+    pub fn settings(&self) -> Data {
+        Data {
+            name: self.name.clone(),
+            content: Hash(self.images.digest()),
+            channels: self.images.channels,
+        }
+    }
+}
+
+fn wrong<T>(why: impl Into<String>) -> Result<T, SessionError> {
+    Err(SessionError::Settings(why.into()))
+}
+
+impl Session {
+    /// The network of a trial, as a trainer is told of it, and the hash of its weights.
+    ///
+    /// `label` is what people call it. Its training images are needed for what happens to pixels.
+    ///
+    /// # Errors
+    /// [`SessionError`] if there is no such trial, or its weights are gone.
+    pub fn network(
+        &mut self,
+        trial: TrialOf,
+        label: &str,
+        home: &DataHome,
+    ) -> Result<(NetworkRequest, Hash), SessionError> {
+        let job = self.job(trial.scope)?;
+        let Some(found) = job.trials().get(trial.trial) else {
+            return wrong(format!("{label} is no trial of {}", trial.scope));
+        };
+        let architecture = found.planned.architecture.clone();
+        let weights = match found.status {
+            Status::Finished(Outcome::Trained { weights: Some(hash), kept: true, .. }) => hash,
+            Status::Finished(Outcome::Trained { .. }) => {
+                return wrong(format!(
+                    "{label} has no weights: they were not kept. `qtrail train '{architecture}'` \
+                     trains it again; --set keep-weights=all keeps all"
+                ));
+            }
+            _ => return wrong(format!("{label} was not trained: it has no weights")),
+        };
+        let artifacts = self.store.artifacts();
+        if let Err(error) = artifacts.open(ArtifactHash(weights.0)) {
+            return wrong(format!(
+                "the weights of {label} cannot be used: {error}. `qtrail train \
+                 '{architecture}'` trains it again"
+            ));
+        }
+        let located = match std::path::Path::new(job.folder()).is_dir() {
+            true => home.locate(job.folder())?,
+            false => home.locate(&job.data().name)?,
+        };
+        if !self.checked.contains(&trial.scope) {
+            self.check_data(trial.scope, &*job, &located)?;
+            self.checked.push(trial.scope);
+        }
+        let (data, settings) = (job.data(), &job.config().data);
+        let data = DataRequest {
+            name: data.name.clone(),
+            folder: located.folder,
+            channels: data.channels,
+            side: data.side,
+            classes: data.classes,
+            split: artifacts.path(ArtifactHash(data.split.0)),
+            resize: settings.resize,
+            extra: settings.extra,
+            fit: job.terms(trial.trial).fit,
+        };
+        let recipe = job.config().recipe.clone();
+        let weights_file = artifacts.path(ArtifactHash(weights.0));
+        Ok((NetworkRequest { architecture, recipe, weights: weights_file, data }, weights))
+    }
+
+    /// A model of one or several trials (with what people call them).
+    ///
+    /// # Errors
+    /// [`SessionError`] if one of them cannot be attacked, or they do not fit together.
+    pub fn target(
+        &mut self,
+        name: &str,
+        members: &[(TrialOf, String)],
+        home: &DataHome,
+    ) -> Result<Target, SessionError> {
+        let (mut networks, mut weights) = (Vec::new(), Vec::new());
+        for (trial, label) in members {
+            let (network, hash) = self.network(*trial, label, home)?;
+            networks.push(network);
+            weights.push(hash);
+        }
+        let Some(first) = networks.first() else { return wrong(format!("{name} has no members")) };
+        if members.len() > AttackVictim::MEMBERS {
+            let most = AttackVictim::MEMBERS;
+            return wrong(format!("{name} has more than {most} members"));
+        }
+        let (channels, side, classes) = (first.data.channels, first.data.side, first.data.classes);
+        let same = |network: &NetworkRequest| {
+            let data = &network.data;
+            (data.channels, data.side, data.classes) == (channels, side, classes)
+        };
+        if !networks.iter().all(same) {
+            return wrong(format!(
+                "the members of {name} see images of different sizes or classes"
+            ));
+        }
+        let trials = members.iter().map(|(trial, _)| *trial);
+        let (what, label, architecture) = match members {
+            [(trial, label)] => {
+                (Victim::Trial(*trial), label.clone(), first.architecture.to_string())
+            }
+            _ => {
+                let (name, members) = (name.to_owned(), trials.collect());
+                (Victim::Ensemble { name: name.clone(), members }, name, String::new())
+            }
+        };
+        let members = networks.into_iter().map(|network| Member::Network(Box::new(network)));
+        let model = ModelRequest { members: members.collect(), channels, side };
+        let victim = AttackVictim { victim: 0, what, label, architecture, weights };
+        Ok(Target { victim, model })
+    }
+
+    /// A model in a TorchScript file. The file becomes an artifact, so that the attack can be
+    /// resumed wherever the file goes.
+    ///
+    /// # Errors
+    /// [`SessionError`] if the file cannot be read.
+    pub fn script(
+        &mut self,
+        file: &std::path::Path,
+        images: &Images,
+    ) -> Result<Target, SessionError> {
+        let bytes = match std::fs::read(file) {
+            Ok(bytes) => bytes,
+            Err(error) => return wrong(format!("cannot read {}: {error}", file.display())),
+        };
+        if !bytes.starts_with(b"PK") {
+            // TorchScript is an archive; whether there is a model in it, the trainer says.
+            return wrong(format!("{} is no TorchScript file", file.display()));
+        }
+        let hash = Hash::of(&bytes);
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        let what = Victim::Torchscript { file: name.clone().unwrap_or_default() };
+        let label = name.unwrap_or_default();
+        let (architecture, weights) = (String::new(), vec![hash]);
+        let victim = AttackVictim { victim: 0, what, label, architecture, weights };
+        let members = vec![Member::Torchscript { file }];
+        let model = ModelRequest { members, channels: images.channels, side: images.side };
+        Ok(Target { victim, model })
+    }
+
+    /// The model of a recorded victim.
+    ///
+    /// # Errors
+    /// [`SessionError`] if it is gone.
+    pub fn recorded_target(
+        &mut self,
+        victim: &AttackVictim,
+        images: &Images,
+        home: &DataHome,
+    ) -> Result<Target, SessionError> {
+        let label = &victim.label;
+        let target = match &victim.what {
+            Victim::Trial(trial) => self.target(label, &[(*trial, label.clone())], home)?,
+            Victim::Ensemble { name, members } => {
+                let named =
+                    |trial: &TrialOf| (*trial, format!("trial {} of {}", trial.trial, trial.scope));
+                let members: Vec<_> = members.iter().map(named).collect();
+                self.target(name, &members, home)?
+            }
+            Victim::Torchscript { .. } => {
+                let hash = victim.weights.first().copied().unwrap_or_default();
+                let artifacts = self.store.artifacts();
+                let _ = artifacts.open(ArtifactHash(hash.0))?;
+                let file = artifacts.path(ArtifactHash(hash.0));
+                self.script(&file, images)?
+            }
+        };
+        if target.victim.weights != victim.weights {
+            return wrong(format!("the weights of {label} are not those that were attacked"));
+        }
+        Ok(Target { victim: victim.clone(), model: target.model })
+    }
+
+    /// A device with a trainer on it.
+    ///
+    /// # Errors
+    /// [`SessionError`] if there is none.
+    pub fn workplace(&mut self, threads: u32) -> Result<Workplace, SessionError> {
+        let (device, start) = self.trainer()?;
+        let owner = format!("device-{}", device.replace(':', ""));
+        let staging = self.store.artifacts().staging(&owner)?;
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let start = Box::new(start);
+        Ok(Workplace { device, host, threads, start, trainer: None, staging, last_id: 0 })
+    }
+
+    /// Tries every model on one image: whether it can be had, takes such images and knows the
+    /// classes. Before anything is recorded.
+    ///
+    /// # Errors
+    /// [`SessionError::Settings`] naming the model and what is wrong with it.
+    pub fn try_out(
+        &mut self,
+        targets: &[Target],
+        test: &TestPart,
+        dtype: Dtype,
+        workplace: &mut Workplace,
+    ) -> Result<(), SessionError> {
+        let images = &test.images;
+        for Target { victim, model } in targets {
+            let label = &victim.label;
+            if (model.channels, model.side) != (images.channels, images.side) {
+                return wrong(format!(
+                    "{label} sees images of {0} x {0} pixels and {1} channels; {2} has {3} x {3} and {4}",
+                    model.side, model.channels, test.name, images.side, images.channels
+                ));
+            }
+            workplace.muster()?;
+            let side = images.side as usize;
+            let values = images.channels as usize * side * side;
+            let file = workplace.give("tried", &images.pixels[..values])?;
+            let id = workplace.next_id();
+            let request = ScoreRequest {
+                id,
+                model: model.clone(),
+                images: file,
+                count: 1,
+                batch: 1,
+                dtype,
+                device: workplace.device.clone(),
+                threads: workplace.threads,
+                staging: workplace.staging.folder().to_owned(),
+            };
+            let journal = &mut self.journal;
+            let request = Request::Score(Box::new(request));
+            let asked = workplace.ask(&request, id, |_| journal.make_way());
+            let classes = match asked? {
+                Ok(Answer::Scored(answer)) => {
+                    let logits = workplace.take_logits(&answer.logits, 1, answer.classes);
+                    match logits {
+                        Ok(_) => answer.classes,
+                        Err(why) => return wrong(format!("{label}: {why}")),
+                    }
+                }
+                Ok(other) => return wrong(format!("{label}: the trainer said {other:?}")),
+                Err(why) => return wrong(format!("{label} cannot be attacked: {why}")),
+            };
+            if classes < images.classes {
+                return wrong(format!(
+                    "{label} knows {classes} classes, the images of {} have {}",
+                    test.name, images.classes
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The attack with this configuration, if there is one.
+    ///
+    /// # Errors
+    /// [`SessionError`] if the log cannot be read.
+    pub fn find_attack(&mut self, settings: &Settings) -> Result<Option<Scope>, SessionError> {
+        let (wanted, mut found) = (Hash::of(settings.to_toml().as_bytes()), None);
+        self.journal.reread(|recorded| {
+            if let Event::AttackStarted(started) = &recorded.event
+                && started.config == wanted
+            {
+                found = Some(recorded.scope);
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Begins an attack and returns its id.
+    ///
+    /// # Errors
+    /// [`SessionError`]; nothing is recorded then.
+    pub fn begin_attack(
+        &mut self,
+        name: &str,
+        settings: &Settings,
+        targets: &[Target],
+        test: &TestPart,
+        threads: u32,
+    ) -> Result<(Scope, NamedLock), SessionError> {
+        if self.index().find(name).is_some() {
+            return wrong(format!("something called {name} is in the store already"));
+        }
+        let images = &test.images;
+        let pool = settings.pool(images.count);
+        let count = u32::try_from(pool.len()).unwrap_or(u32::MAX);
+        let plan = Plan::new(settings.clone(), count).map_err(SessionError::Settings)?;
+        let label = |&index: &u32| (index, u16::from(images.labels[index as usize]));
+        let labelled: Vec<(u32, u16)> = pool.iter().map(label).collect();
+        let victims = targets.iter().zip(0..);
+        let victims = victims.map(|(t, victim)| AttackVictim { victim, ..t.victim.clone() });
+        let rest = opening(&plan, &labelled, victims.collect());
+        let text = settings.to_toml();
+        let parts = config_parts(&text);
+        let few = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+        let (to_craft, to_score) = plan.totals(count);
+        let bytes: Vec<u8> = pool.iter().flat_map(|index| index.to_le_bytes()).collect();
+        let started = AttackStarted {
+            name: name.to_owned(),
+            protocol: settings.protocol.clone(),
+            seed: settings.seed,
+            chance: crate::chance::SCHEME.into(),
+            data: AttackData {
+                name: test.name.clone(),
+                content: settings.data.content,
+                channels: images.channels,
+                side: images.side,
+                classes: images.classes,
+                images: images.count,
+            },
+            folder: test.folder.to_string_lossy().into_owned(),
+            pool: Hash::of(&bytes),
+            images: count,
+            pool_parts: few(labelled.chunks(crate::events::PoolPart::IMAGES).count()),
+            batch: settings.batch,
+            victims: few(targets.len()),
+            specifications: few(plan.specs.len()),
+            transformations: few(plan.transforms.len()),
+            to_craft,
+            to_score,
+            config: Hash::of(text.as_bytes()),
+            config_parts: few(parts.len()),
+            threads,
+            program: self.surroundings.program.clone(),
+        };
+        let first = std::iter::once(Event::from(started));
+        let batch: Vec<Event> =
+            first.chain(parts.into_iter().map(Event::from)).chain(rest).collect();
+        if batch.len() > BATCH_MAX {
+            let (count, most) = (batch.len(), BATCH_MAX);
+            return wrong(format!(
+                "an attack begins with at most {most} facts, this one has {count}: fewer images \
+                 (500 are one), models, sizes or transformations are needed"
+            ));
+        }
+        for target in targets {
+            for member in &target.model.members {
+                if let Member::Torchscript { file } = member {
+                    let read = std::fs::read(file);
+                    let read = read.map_err(|error| {
+                        let file = file.display();
+                        SessionError::Settings(format!("cannot read {file}: {error}"))
+                    })?;
+                    self.store.artifacts().put(&read)?;
+                }
+            }
+        }
+        let (scope, lock) = self.claim(Index::next_attack)?;
+        let index = &mut self.index;
+        self.journal.record(scope, &batch, |foreign| index.push(foreign))?;
+        let position = self.journal.position();
+        for event in batch {
+            self.index.push(&Recorded { position, at: 0, scope, event });
+        }
+        Ok((scope, lock))
+    }
+
+    /// The state of an attack, folded from the log.
+    ///
+    /// # Errors
+    /// [`SessionError`] if its history cannot be.
+    pub fn attack(&mut self, scope: Scope) -> Result<Attack, SessionError> {
+        let (mut attack, mut wrong) = (Attack::default(), None);
+        self.journal.reread(|recorded| {
+            if recorded.scope == scope && wrong.is_none() {
+                wrong = attack.apply(&recorded.event).err().map(|error| (recorded.position, error));
+            }
+        })?;
+        let reason = match (wrong, attack.plan()) {
+            (Some((position, error)), _) => {
+                format!("cannot be followed: event {position}, {error}")
+            }
+            (None, None) => "is not complete".to_owned(),
+            (None, Some(_)) => return Ok(attack),
+        };
+        Err(FoldError::Config { scope, reason }.into())
+    }
+
+    /// Carries on an attack whose lock is held.
+    ///
+    /// # Errors
+    /// [`SessionError`]. What is recorded by then is whole, and can be resumed.
+    pub fn carry_on_attack(
+        &mut self,
+        scope: Scope,
+        attack: &mut Attack,
+        models: &[ModelRequest],
+        test: &TestPart,
+        workplace: &mut Workplace,
+        stop: &dyn Fn() -> bool,
+        report: &mut dyn AttackReport,
+    ) -> Result<Ending, SessionError> {
+        if attack.trainer().is_some() {
+            let (program, host) = (self.surroundings.program.clone(), workplace.host.clone());
+            let event = Event::from(Resumed { program, host });
+            let index = &mut self.index;
+            self.journal.record(scope, std::slice::from_ref(&event), |f| index.push(f))?;
+            attack.apply(&event).map_err(EngineError::from)?;
+        }
+        let mut engine = AttackEngine {
+            scope,
+            attack,
+            journal: &mut self.journal,
+            index: &mut self.index,
+            artifacts: self.store.artifacts(),
+            images: &test.images,
+            models,
+            workplace,
+            stop,
+            report,
+            last: None,
+        };
+        Ok(engine.run()?)
+    }
+
+    /// Whether the images of `test` are those that an attack began with.
+    ///
+    /// # Errors
+    /// [`SessionError::OtherData`] if they are not.
+    pub fn check_test(
+        &self,
+        scope: Scope,
+        attack: &Attack,
+        test: &TestPart,
+    ) -> Result<(), SessionError> {
+        let content = attack.started().map(|started| started.data.content);
+        if content != Some(Hash(test.images.digest())) {
+            return Err(SessionError::OtherData { scope, folder: test.folder.clone() });
+        }
+        Ok(())
+    }
+
+    /// A lock under which an attack is begun: two processes with the same command begin it once.
+    ///
+    /// # Errors
+    /// [`SessionError`] if somebody holds it for too long.
+    pub fn attack_lock(&mut self) -> Result<NamedLock, SessionError> {
+        let lock = self.named_lock("attacks")?;
+        self.catch_up()?;
+        Ok(lock)
+    }
+}
