@@ -113,7 +113,7 @@ impl Bench {
             chains,
             dtype: Dtype::F32,
             device: "cpu".into(),
-            threads: 2,
+            threads: 1,
             staging: self.workplace.path("staging"),
         }
     }
@@ -156,7 +156,7 @@ impl Bench {
             batch: 64,
             dtype: Dtype::F32,
             device: "cpu".into(),
-            threads: 2,
+            threads: 1,
             staging: self.workplace.path("staging"),
         };
         match self.ask(&Request::Score(Box::new(request))) {
@@ -289,7 +289,11 @@ fn a_saturated_network_moves_nothing_and_says_so() {
     let pixels = pictures(400);
     let logits = |image: &[u8]| qtrail::adversary::Classifier::logits(&reference, image);
     let sure = |class: usize| {
-        pixels.chunks(VALUES).find(|image| softmax(&logits(image))[class] == 1.0).unwrap()
+        let all = |image: &&[u8]| {
+            let p = softmax(&logits(image));
+            (0..4).all(|other| p[other] == if other == class { 1.0 } else { 0.0 })
+        };
+        pixels.chunks(VALUES).find(all).unwrap()
     };
     let sure: Vec<u8> = (0..4).flat_map(sure).copied().collect();
     let crafted = bench.craft(&model, &specs(&METHODS[..2], &[8]), &sure);
@@ -361,7 +365,7 @@ fn what_cannot_be_attacked_is_an_answer() {
         (Box::new(|r| r.labels[0] = 4), "none of the model's 4"),
         (Box::new(|r| r.labels.truncate(2)), "labels are missing"),
         (Box::new(|r| r.count = 3), "bytes, the images have"),
-        (Box::new(|r| r.model.side = 9), "bytes, the images have"),
+        (Box::new(|r| r.model.side = 9), "of 9 x 9 pixels, the network"),
         (Box::new(|r| r.model.members.clear()), "at least one member"),
         (Box::new(|r| r.staging = "/nonexistent".into()), "cannot write /nonexistent"),
         (Box::new(|r| r.device = "cuda:99".into()), "there is no device"),
