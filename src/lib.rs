@@ -29,6 +29,7 @@
 //! | [`log`] | where events live: sled, HEAD, leases, artifacts | what an event means |
 //! | [`events`] | facts and their bytes: kinds, codec, frames, digest: pure | where frames live |
 //! | [`arch`] | nouns: layers, architectures, notation, shapes: pure | everything else |
+//! | [`tensors`] | safetensors and NPZ files: pure | what is in them |
 //! | [`chance`] | addressed random numbers | everything else |
 //!
 //! # A search, end to end
@@ -55,5 +56,6 @@ pub mod import;
 pub mod lab;
 pub mod log;
 pub mod plot;
+pub mod tensors;
 pub mod trainer;
 pub mod views;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// Every module and the modules it may use. Top knows bottom, never the reverse.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("chance", &[]),
+    ("tensors", &[]),
     ("arch", &[]),
     ("events", &["arch"]),
     ("log", &["events"]),
@@ -51,6 +52,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "lab",
             "log",
             "plot",
+            "tensors",
             "trainer",
             "views",
             "chance",
@@ -77,8 +79,18 @@ const ONLY_IN: &[(&str, &[&str])] = &[
 ];
 
 /// These do no IO and read no clock.
-const PURE: &[&str] =
-    &["adversary", "arch", "events", "agent", "config", "chance", "import", "lab", "plot"];
+const PURE: &[&str] = &[
+    "adversary",
+    "arch",
+    "events",
+    "agent",
+    "config",
+    "chance",
+    "import",
+    "lab",
+    "plot",
+    "tensors",
+];
 const IMPURE: &[&str] =
     &["std::fs", "std::net", "std::process", "std::env", "Instant::now", "std::thread"];
 

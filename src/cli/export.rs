@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::exports::{self, AdversarialArgs, WeightsArgs};
 use super::parameters::ValueArgs;
 use super::plot::{one_search, write};
 use super::reading::{AtArgs, answer, collect, footer};
@@ -21,6 +22,10 @@ pub struct Args {
 enum What {
     /// The Q-table of a search, as CSV
     Qtable(QtableArgs),
+    /// Adversarial images with the clean ones: safetensors, NPZ, or a folder of PNG
+    Adversarial(AdversarialArgs),
+    /// The weights of a trial: safetensors or NPZ
+    Weights(WeightsArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -81,6 +86,8 @@ fn columns(text: &str) -> Result<u8, String> {
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     match &args.what {
         What::Qtable(args) => qtable(args, context),
+        What::Adversarial(args) => exports::adversarial(args, context),
+        What::Weights(args) => exports::weights(args, context),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `qtrail plots`: which figures there are.
 
 use super::output::{FormatArgs, Hint, Printer};
-use super::plot::PLOTS;
+use super::plot::{ATTACK_PLOTS, PLOTS};
 use super::{CliError, Context};
 use crate::views::{Rows as _, Value};
 
@@ -21,9 +21,10 @@ pub fn run(args: &Args, _: &Context) -> Result<(), CliError> {
     let text = |text: &str| Value::Text(text.to_owned());
     let mut print = || {
         printer.columns(&["plot", "answers", "table"].map(ToOwned::to_owned))?;
-        PLOTS.iter().try_for_each(|kind| {
-            printer.row(&[text(kind.name), text(kind.shows), text(kind.table)])
-        })
+        let of_searches = PLOTS.iter().map(|kind| [kind.name, kind.shows, kind.table]);
+        let of_attacks = ATTACK_PLOTS.iter().map(|kind| [kind.name, kind.shows, kind.table]);
+        let mut all = of_searches.chain(of_attacks);
+        all.try_for_each(|row| printer.row(&row.map(text)))
     };
     print().and_then(|()| printer.finish(&[]).map(drop)).map_err(|error| CliError::output(&error))
 }

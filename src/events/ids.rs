@@ -76,6 +76,15 @@ impl<'de> Deserialize<'de> for Hash {
     }
 }
 
+impl std::str::FromStr for Hash {
+    type Err = ();
+
+    /// Reads 64 hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        blake3::Hash::from_hex(text).map(|hash| Self(*hash.as_bytes())).map_err(drop)
+    }
+}
+
 impl Hash {
     /// The hash of some bytes.
     #[must_use]

@@ -13,6 +13,8 @@ const GAP: f64 = 22.0;
 const ALONE: f64 = 400.0;
 /// Height of the marks of one of several panels.
 const SMALL: f64 = 130.0;
+/// The same where they stand beside each other, in one row or in several.
+const BESIDE: [f64; 2] = [300.0, 170.0];
 
 /// Sizes of texts.
 pub(super) const TITLE: f64 = 19.0;
@@ -96,7 +98,11 @@ fn legend(figure: &Figure, y: &mut f64) -> Vec<(f64, f64)> {
 
 fn panels(figure: &Figure, y: &mut f64) -> Vec<Frame> {
     let columns = figure.columns.max(1);
-    let height = if figure.panels.len() == 1 { ALONE } else { SMALL };
+    let height = match (figure.panels.len(), columns) {
+        (1, _) => ALONE,
+        (_, 1) => SMALL,
+        _ => BESIDE[usize::from(figure.rows() > 1)],
+    };
     let numbers = figure.panels.iter().map(|panel| numbers_width(&panel.y)).fold(0.0, f64::max);
     // The label of the y axis stands before the first column only.
     let label = LABEL + 12.0;
@@ -167,8 +173,18 @@ pub(super) fn text_width(text: &str, size: f64) -> f64 {
     text.chars().map(width).sum::<f64>() * size
 }
 
+/// A text as SVG holds it.
+pub(super) fn escaped(text: &str) -> String {
+    plain(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// Without what XML cannot hold.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() && !matches!(c, '\u{FFFE}' | '\u{FFFF}')).collect()
+}
+
 /// A text in lines that are not wider than `width`.
-fn wrapped(text: &str, width: f64, size: f64) -> Vec<String> {
+pub(super) fn wrapped(text: &str, width: f64, size: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
         match lines.last_mut() {

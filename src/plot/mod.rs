@@ -11,9 +11,11 @@
 //! | `theme` | colours, light and dark |
 //! | `layout` | where things go on a page |
 //! | `svg`, `png`, `term` | the three ways of drawing |
-//! | `learning`, `histogram`, `qvalues`, `pareto`, `curves`, `exposure` | the figures themselves |
+//! | `learning`, `histogram`, `qvalues`, `pareto`, `curves`, `exposure`, `robustness`, `destruction` | the figures themselves |
+//! | `sheet` | small pictures in rows: images and what was done to them |
 
 pub mod curves;
+pub mod destruction;
 pub mod exposure;
 pub mod figure;
 pub mod histogram;
@@ -22,13 +24,16 @@ pub mod learning;
 pub mod pareto;
 mod png;
 pub mod qvalues;
+pub mod robustness;
 pub mod scale;
+pub mod sheet;
 mod svg;
 mod term;
 mod theme;
 
 pub use figure::Figure;
 pub use png::png;
+pub use sheet::{Drawing, Sheet, picture};
 pub use svg::svg;
 pub use term::term;
 pub use theme::Theme;

@@ -12,7 +12,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontTransform, IntoTextStyle, RGBColor};
 
 use super::figure::{Bar, Figure, Ink, Mark, Marker, Panel, Point, Shape};
-use super::layout::{self, Frame, Page};
+use super::layout::{self, Frame, Page, escaped, plain};
 use super::theme::Rgb;
 use super::{PlotError, Theme};
 
@@ -54,15 +54,6 @@ fn finished(text: &str, figure: &Figure, height: f64) -> String {
          viewBox=\"0 0 {wide} {high}\" role=\"img\" stroke-linejoin=\"round\" \
          stroke-linecap=\"round\">\n<title>{title}</title>\n<desc>{caption}</desc>{body}"
     )
-}
-
-fn escaped(text: &str) -> String {
-    plain(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-/// Without what XML cannot hold.
-fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() && !matches!(c, '\u{FFFE}' | '\u{FFFF}')).collect()
 }
 
 struct Canvas<'a> {

@@ -1,5 +1,6 @@
 //! `qtrail plot`: a figure, into a file or onto the terminal.
 
+mod attacked;
 mod figures;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -12,8 +13,10 @@ use super::replay::lesson::LessonArgs;
 use super::replay::{history, study};
 use super::{CliError, Context, Exit, note};
 use crate::config::replay::Policy;
-use crate::plot::{self, Figure, PlotError, Theme};
+use crate::plot::{Drawing, PlotError, Theme};
 use crate::views;
+use attacked::AttackArgs;
+pub(super) use attacked::{ATTACK_PLOTS, AttackKind, draw as draw_attack};
 pub(super) use figures::{Asked, PLOTS};
 use figures::{EXPOSURE, Kind, Replayed};
 
@@ -46,6 +49,8 @@ pub struct Args {
         "missing", "include_quarantined", "seeds", "shuffle", "path_value", "at",
     ])]
     study: Option<String>,
+    #[command(flatten)]
+    attacked: AttackArgs,
     #[command(flatten)]
     lesson: LessonArgs,
     #[command(flatten)]
@@ -81,8 +86,16 @@ enum ThemeName {
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     // Mistakes first: reading a store may take a while.
-    let kind = kind(&args.name)?;
     let format = format(args)?;
+    if let Some(kind) = ATTACK_PLOTS.iter().find(|kind| kind.name == args.name) {
+        return of_attack(kind, args, format, context);
+    }
+    let kind = kind(&args.name)?;
+    if args.attacked.is_told() {
+        let names: Vec<&str> = ATTACK_PLOTS.iter().map(|kind| kind.name).collect();
+        let message = format!("{} shows a search, no attack", kind.name);
+        return Err(CliError::usage(message).hint(format!("{} show attacks", names.join(", "))));
+    }
     if args.q.q.is_some() && !OF_VALUES.contains(&kind.name) {
         return Err(CliError::usage(format!("--q: {} shows no Q-values", kind.name)));
     }
@@ -103,15 +116,51 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         let message = format!("there is nothing to draw: {search} has {}", kind.without);
         return Err(CliError::usage(message).hint(footer(&answer)));
     };
+    put(&Drawing::Figure(figure), args, format, kind.name, &answer)
+}
+
+/// Draws a figure of an attack.
+fn of_attack(
+    kind: &AttackKind,
+    args: &Args,
+    format: Format,
+    context: &Context,
+) -> Result<(), CliError> {
+    if args.search.is_some() || args.study.is_some() || args.lesson.is_told() || args.q.q.is_some()
+    {
+        return Err(CliError::usage(format!("{} shows an attack", kind.name))
+            .hint("name a model, or an attack with --attack"));
+    }
+    let mut answer = answer(context, args.at.at)?;
+    let (attack, drawing) = draw_attack(kind, &args.attacked, context, &mut answer)?;
+    let Some(drawing) = drawing else {
+        let message = format!("there is nothing to draw: {attack} has {}", kind.without);
+        return Err(CliError::usage(message).hint(footer(&answer)));
+    };
+    put(&drawing, args, format, kind.name, &answer)
+}
+
+/// Draws, and puts it where it was asked for.
+fn put(
+    drawing: &Drawing,
+    args: &Args,
+    format: Format,
+    name: &str,
+    answer: &views::Answer,
+) -> Result<(), CliError> {
     let theme = match args.theme {
         ThemeName::Light => Theme::Light,
         ThemeName::Dark => Theme::Dark,
     };
-    let drawn = draw(&figure, format, theme)?;
+    let drawn = match format {
+        Format::Term => drawing.term(terminal_width().unwrap_or(100).into()).into_bytes(),
+        Format::Svg => drawing.svg(theme)?.into_bytes(),
+        Format::Png => drawing.png(theme)?,
+    };
     match &args.output {
         Some(file) if file != Path::new("-") => {
             write(file, &drawn)?;
-            note(&format!("{}: {}, {}", file.display(), kind.name, footer(&answer)));
+            note(&format!("{}: {name}, {}", file.display(), footer(answer)));
             Ok(())
         }
         _ => std::io::stdout().write_all(&drawn).map_err(|error| CliError::output(&error)),
@@ -174,7 +223,8 @@ pub(super) fn one_search(
 
 fn kind(name: &str) -> Result<&'static Kind, CliError> {
     PLOTS.iter().find(|kind| kind.name == name).ok_or_else(|| {
-        let names: Vec<&str> = PLOTS.iter().map(|kind| kind.name).collect();
+        let attacks = ATTACK_PLOTS.iter().map(|kind| kind.name);
+        let names: Vec<&str> = PLOTS.iter().map(|kind| kind.name).chain(attacks).collect();
         CliError::usage(format!("no plot is called `{name}`"))
             .hint(views::suggestion(name, &names, "plots"))
     })
@@ -198,14 +248,6 @@ fn format(args: &Args) -> Result<Format, CliError> {
             let message = format!("{}: the name ends in neither .svg nor .png", file.display());
             Err(CliError::usage(message).hint("name it so, or say --format svg|png|term"))
         }
-    }
-}
-
-fn draw(figure: &Figure, format: Format, theme: Theme) -> Result<Vec<u8>, CliError> {
-    match format {
-        Format::Term => Ok(plot::term(figure, terminal_width().unwrap_or(100).into()).into_bytes()),
-        Format::Svg => Ok(plot::svg(figure, theme)?.into_bytes()),
-        Format::Png => Ok(plot::png(&plot::svg(figure, theme)?)?),
     }
 }
 

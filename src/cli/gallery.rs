@@ -1,0 +1,368 @@
+//! The images of an attack: clean ones from the data set, adversarial ones from packed differences.
+
+use std::path::Path;
+
+use super::cells::exact;
+use super::reading::collect;
+use super::{CliError, Context, Exit};
+use crate::adversary::pack::unpack;
+use crate::data::Part;
+use crate::events::Hash;
+use crate::log::Store;
+use crate::log::artifacts::Artifacts;
+use crate::tensors::Tensor;
+use crate::views::{Answer, Value};
+
+/// The images of an attack.
+pub(super) struct Gallery<'a> {
+    answer: &'a Answer,
+    artifacts: Artifacts,
+    /// Its label.
+    pub(super) attack: String,
+    /// Row id of the attack.
+    pub(super) id: i64,
+    /// Name of the data set.
+    pub(super) data: String,
+    /// Colour channels.
+    pub(super) channels: usize,
+    /// Side in pixels.
+    pub(super) side: usize,
+    /// What the classes are called.
+    pub(super) class_names: Vec<String>,
+    /// Image by image: index into the test part.
+    pub(super) indices: Vec<usize>,
+    /// Image by image: true class.
+    pub(super) labels: Vec<u16>,
+    /// Clean images of the pool, end to end.
+    clean: Vec<u8>,
+}
+
+/// A model of an attack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Model {
+    pub(super) victim: i64,
+    pub(super) label: String,
+}
+
+/// A way of crafting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Spec {
+    pub(super) spec: i64,
+    pub(super) method: String,
+    pub(super) eps: u16,
+}
+
+fn integer(value: &Value) -> i64 {
+    match value {
+        Value::Integer(number) => *number,
+        _ => 0,
+    }
+}
+
+fn size(value: &Value) -> usize {
+    usize::try_from(integer(value)).unwrap_or(0)
+}
+
+impl<'a> Gallery<'a> {
+    /// Finds the images of an attack. `data` is a name or folder, in the place of the folder that
+    /// is recorded.
+    ///
+    /// # Errors
+    /// What a person is to be told: no such images, or others than were attacked.
+    pub(super) fn open(
+        context: &Context,
+        answer: &'a Answer,
+        attack: &str,
+        data: Option<&str>,
+    ) -> Result<Self, CliError> {
+        let sql = format!(
+            "SELECT id, data, content, channels, side, classes, folder FROM attack
+             WHERE label = '{attack}'"
+        );
+        let rows = collect(answer, &sql)?;
+        let row =
+            rows.first().ok_or_else(|| CliError::usage(format!("no attack is called {attack}")))?;
+        let (id, name, folder) = (integer(&row[0]), exact(&row[1]), exact(&row[6]));
+        let located = match data {
+            Some(data) => context.data.locate(data)?,
+            None if Path::new(&folder).is_dir() => context.data.locate(&folder)?,
+            None => context.data.locate(&name)?,
+        };
+        let images = located.read(Part::Test)?;
+        if Hash(images.digest()).to_string() != exact(&row[2]) {
+            let found = located.folder.display();
+            let message = format!("{found}: these are not the images of {attack}");
+            return Err(CliError::usage(message).hint("name their folder with --data"));
+        }
+        let sql = format!("SELECT image, label FROM pool WHERE attack = {id} ORDER BY place");
+        let pool = collect(answer, &sql)?;
+        let (channels, side) = (size(&row[3]), size(&row[4]));
+        let values = channels * side * side;
+        let indices: Vec<usize> = pool.iter().map(|row| size(&row[0])).collect();
+        let mut clean = Vec::with_capacity(indices.len() * values);
+        for index in &indices {
+            let image = images.pixels.get(index * values..(index + 1) * values);
+            let missing =
+                || CliError::new(Exit::Damaged, format!("there is no test image {index}"));
+            clean.extend(image.ok_or_else(missing)?);
+        }
+        let class = |row: &Vec<Value>| u16::try_from(integer(&row[1])).unwrap_or(u16::MAX);
+        // The folder of a known set may have been given by its path.
+        let named = context.data.locate(&name).ok().filter(|named| named.known.is_some());
+        let classes = u32::try_from(integer(&row[5])).unwrap_or(0);
+        Ok(Self {
+            answer,
+            artifacts: Store::open(&context.store)?.artifacts(),
+            attack: attack.to_owned(),
+            id,
+            data: name,
+            channels,
+            side,
+            class_names: named.unwrap_or(located).class_names(classes),
+            labels: pool.iter().map(class).collect(),
+            indices,
+            clean,
+        })
+    }
+
+    /// Values of one image.
+    pub(super) fn values(&self) -> usize {
+        self.channels * self.side * self.side
+    }
+
+    /// A clean image, channel after channel.
+    pub(super) fn clean(&self, place: usize) -> &[u8] {
+        let values = self.values();
+        &self.clean[place * values..(place + 1) * values]
+    }
+
+    /// All clean images, end to end.
+    pub(super) fn all_clean(&self) -> &[u8] {
+        &self.clean
+    }
+
+    /// What a class is called.
+    pub(super) fn class(&self, class: u16) -> String {
+        self.class_names.get(usize::from(class)).cloned().unwrap_or_else(|| class.to_string())
+    }
+
+    /// The images of `places` that were crafted against a model, end to end.
+    ///
+    /// # Errors
+    /// What a person is to be told: not crafted yet, or an artifact that is missing or damaged.
+    pub(super) fn crafted(
+        &self,
+        model: &Model,
+        spec: &Spec,
+        places: std::ops::Range<usize>,
+    ) -> Result<Vec<u8>, CliError> {
+        let (victim, number) = (model.victim, spec.spec);
+        let sql = format!(
+            "SELECT first, images, artifact FROM crafted
+             WHERE attack = {} AND victim = {victim} AND spec = {number} AND first < {}
+               AND first + images > {} ORDER BY first",
+            self.id, places.end, places.start
+        );
+        let (values, mut found) = (self.values(), Vec::new());
+        for row in collect(self.answer, &sql)? {
+            let (first, count) = (size(&row[0]), size(&row[1]));
+            let clean = &self.clean[first * values..(first + count) * values];
+            let pixels = self.unpacked(&exact(&row[2]), clean, number)?;
+            let from = places.start.max(first) - first;
+            let to = places.end.min(first + count) - first;
+            found.extend_from_slice(&pixels[from * values..to * values]);
+        }
+        if found.len() != places.len() * values {
+            let message = format!(
+                "{} has only crafted {} of these {} images against {} ({}, eps {})",
+                self.attack,
+                found.len() / values.max(1),
+                places.len(),
+                model.label,
+                spec.method,
+                spec.eps
+            );
+            return Err(CliError::usage(message).hint(format!("`qtrail resume {}`", self.attack)));
+        }
+        Ok(found)
+    }
+
+    fn unpacked(&self, artifact: &str, clean: &[u8], spec: i64) -> Result<Vec<u8>, CliError> {
+        let damaged = |what: String| CliError::new(Exit::Damaged, what);
+        let hash: Hash =
+            artifact.parse().map_err(|()| damaged(format!("{artifact} names no artifact")))?;
+        let bytes = self.artifacts.read(hash)?;
+        let parts = unpack(&bytes, clean)
+            .map_err(|error| damaged(format!("artifact {artifact}: {error}")))?;
+        let part = parts.into_iter().find(|part| i64::from(part.spec) == spec);
+        part.map(|part| part.pixels)
+            .ok_or_else(|| damaged(format!("artifact {artifact} does not hold attack {spec}")))
+    }
+
+    /// What a model said of all images of the pool, as far as they were judged: ranks of the true
+    /// classes and the classes ranked first.
+    ///
+    /// # Errors
+    /// What a person is to be told.
+    pub(super) fn judged(
+        &self,
+        model: &Model,
+        spec: Option<&Spec>,
+        name: &str,
+    ) -> Result<Vec<Tensor>, CliError> {
+        let judge = model.victim;
+        let (victim, number) = spec.map_or((-1, -1), |spec| (judge, spec.spec));
+        let sql = format!(
+            "SELECT first, ranks, top1 FROM scored
+             WHERE attack = {} AND judge = {judge} AND victim = {victim} AND spec = {number}
+               AND transformation = 0 AND repeat = 0 ORDER BY first",
+            self.id
+        );
+        // -1 where nothing is on record.
+        let mut found = [vec![-1_i64; self.indices.len()], vec![-1; self.indices.len()]];
+        for row in collect(self.answer, &sql)? {
+            for (blob, numbers) in row[1..].iter().zip(&mut found) {
+                let Value::Blob(bytes) = blob else { continue };
+                let places = numbers.iter_mut().skip(size(&row[0]));
+                for (place, pair) in places.zip(bytes.chunks_exact(2)) {
+                    *place = u16::from_le_bytes([pair[0], pair[1]]).into();
+                }
+            }
+        }
+        let [ranks, top1] = found;
+        Ok(vec![
+            Tensor::of_numbers(format!("{name}.rank"), ranks.into_iter()),
+            Tensor::of_numbers(format!("{name}.top1"), top1.into_iter()),
+        ])
+    }
+
+    /// What the model itself said of an image: the class ranked first, and its probability.
+    ///
+    /// # Errors
+    /// What a person is to be told.
+    pub(super) fn prediction(
+        &self,
+        model: &Model,
+        spec: Option<&Spec>,
+        place: usize,
+    ) -> Result<Option<(u16, f32)>, CliError> {
+        let judge = model.victim;
+        let (victim, number) = spec.map_or((-1, -1), |spec| (judge, spec.spec));
+        let sql = format!(
+            "SELECT substr(top1, 2 * ({place} - first) + 1, 2),
+               substr(p_top1, 4 * ({place} - first) + 1, 4)
+             FROM scored
+             WHERE attack = {} AND judge = {judge} AND victim = {victim} AND spec = {number}
+               AND transformation = 0 AND repeat = 0 AND first <= {place}
+               AND first + images > {place}",
+            self.id
+        );
+        let rows = collect(self.answer, &sql)?;
+        let found = rows.first().and_then(|row| match row.as_slice() {
+            [Value::Blob(class), Value::Blob(p)] => {
+                let class = u16::from_le_bytes(class.as_slice().try_into().ok()?);
+                Some((class, f32::from_le_bytes(p.as_slice().try_into().ok()?)))
+            }
+            _ => None,
+        });
+        Ok(found)
+    }
+}
+
+/// The models of an attack.
+///
+/// # Errors
+/// What a person is to be told.
+pub(super) fn models(answer: &Answer, attack: &str) -> Result<Vec<Model>, CliError> {
+    let sql = format!(
+        "SELECT v.victim, v.label FROM victim v JOIN attack a ON a.id = v.attack
+         WHERE a.label = '{attack}' ORDER BY v.victim"
+    );
+    let model = |row: &Vec<Value>| Model { victim: integer(&row[0]), label: exact(&row[1]) };
+    Ok(collect(answer, &sql)?.iter().map(model).collect())
+}
+
+/// The ways of crafting of an attack that are among those wanted; nothing wanted: all.
+///
+/// # Errors
+/// What a person is to be told: an attack without them.
+pub(super) fn specs(
+    answer: &Answer,
+    attack: &str,
+    methods: &[String],
+    sizes: &[u16],
+) -> Result<Vec<Spec>, CliError> {
+    let sql = format!(
+        "SELECT s.spec, s.method, s.eps FROM specification s JOIN attack a ON a.id = s.attack
+         WHERE a.label = '{attack}' ORDER BY s.spec"
+    );
+    let spec = |row: &Vec<Value>| Spec {
+        spec: integer(&row[0]),
+        method: exact(&row[1]),
+        eps: u16::try_from(integer(&row[2])).unwrap_or(u16::MAX),
+    };
+    let all: Vec<Spec> = collect(answer, &sql)?.iter().map(spec).collect();
+    let has =
+        || all.iter().map(|s| format!("{}:{}", s.method, s.eps)).collect::<Vec<_>>().join(", ");
+    for method in methods {
+        if all.iter().all(|spec| spec.method != *method) {
+            let message = format!("--method {method}: {attack} knows no such method");
+            return Err(CliError::usage(message).hint(format!("it has {}", has())));
+        }
+    }
+    for size in sizes {
+        if all.iter().all(|spec| spec.eps != *size) {
+            let message = format!("--eps {size}: {attack} has no attack of this size");
+            return Err(CliError::usage(message).hint(format!("it has {}", has())));
+        }
+    }
+    let wanted = all.iter().filter(|spec| {
+        (methods.is_empty() || methods.contains(&spec.method))
+            && (sizes.is_empty() || sizes.contains(&spec.eps))
+    });
+    Ok(wanted.cloned().collect())
+}
+
+/// The attack and the model that are meant: the newest attack on that model, or the first model of
+/// the attack.
+///
+/// # Errors
+/// What a person is to be told: nothing of that name was attacked.
+pub(super) fn attacked(
+    answer: &Answer,
+    attack: Option<&str>,
+    model: Option<&str>,
+) -> Result<(String, Vec<Model>), CliError> {
+    let chosen = match (attack, model) {
+        (None, Some(model)) => {
+            let sql = format!(
+                "SELECT a.label FROM attack a JOIN victim v ON v.attack = a.id
+                 WHERE v.label = '{}' ORDER BY a.id DESC LIMIT 1",
+                model.replace('\'', "''")
+            );
+            collect(answer, &sql)?.first().map(|row| exact(&row[0]))
+        }
+        _ => super::samples::choose(answer, attack)?,
+    };
+    let hint = "`qtrail table attacks` lists attacks; `qtrail attack` begins one";
+    let Some(label) = chosen else {
+        return Err(CliError::usage(match (attack, model) {
+            (_, Some(model)) => format!("no model called {model} was attacked"),
+            (Some(_), None) => "one attack is meant, not all".to_owned(),
+            (None, None) => "the store has no attack".to_owned(),
+        })
+        .hint(hint));
+    };
+    let all = models(answer, &label)?;
+    let wanted: Vec<Model> = all
+        .iter()
+        .filter(|found| model.is_none_or(|model| found.label == model))
+        .cloned()
+        .collect();
+    if wanted.is_empty() {
+        let labels: Vec<&str> = all.iter().map(|model| model.label.as_str()).collect();
+        let message = format!("{label} did not attack {}", model.unwrap_or_default());
+        return Err(CliError::usage(message).hint(format!("it attacked {}", labels.join(", "))));
+    }
+    Ok((label, wanted))
+}
