@@ -254,9 +254,10 @@ impl Rows for Printer {
 
 /// An object of named values, exact.
 pub(super) fn json_object<N: AsRef<str>>(names: &[N], values: &[Value]) -> String {
-    let fields = names.iter().zip(values).map(|(name, value)| {
-        format!("{}:{}", serde_json::Value::from(name.as_ref()), json(value))
-    });
+    let fields = names
+        .iter()
+        .zip(values)
+        .map(|(name, value)| format!("{}:{}", serde_json::Value::from(name.as_ref()), json(value)));
     format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
 }
 

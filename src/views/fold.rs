@@ -18,8 +18,8 @@ use crate::arch::{Architecture, Layer};
 use crate::config::recipe::WeightsOf;
 use crate::events::frame::Position;
 use crate::events::{
-    AttemptLost, AttemptStarted, EpisodeSampled, Event, ExperienceRecorded, Outcome,
-    PhaseEnded, Recorded, Scope, TrialFinished, TrialPlanned,
+    AttemptLost, AttemptStarted, EpisodeSampled, Event, ExperienceRecorded, Outcome, PhaseEnded,
+    Recorded, Scope, TrialFinished, TrialPlanned,
 };
 
 /// Counts changes of what the fold writes that the text of `schema/tables.sql` does not show.

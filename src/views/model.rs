@@ -286,7 +286,8 @@ impl ReadModel {
     /// What its indices are.
     #[cfg(test)]
     pub(super) fn indices(&self) -> Result<Vec<String>, ViewError> {
-        let sql = "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql NOT NULL ORDER BY name";
+        let sql =
+            "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql NOT NULL ORDER BY name";
         let mut statement = self.connection.prepare(sql)?;
         Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
     }

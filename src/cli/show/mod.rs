@@ -102,7 +102,7 @@ impl Row {
     pub(in crate::cli) fn text(&self, name: &str) -> String {
         match self.get(name) {
             Value::Null => "-".to_owned(),
-            other => super::cells::exact(other),
+            other => super::cells::printable(&super::cells::exact(other)),
         }
     }
 
@@ -188,7 +188,9 @@ impl Sheet {
             printer.columns(&names.iter().map(ToString::to_string).collect::<Vec<_>>())?;
             rows.iter().try_for_each(|row| printer.row(row))
         };
-        print().and_then(|()| printer.finish(&[String::new()])).map_err(|e| CliError::output(&e))?;
+        print()
+            .and_then(|()| printer.finish(&[String::new()]))
+            .map_err(|e| CliError::output(&e))?;
         Ok(())
     }
 
