@@ -174,8 +174,9 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// Processor time in milliseconds, which does not depend on who else is at work, and peak memory in
-/// MiB, as the kernel counts them for a parent that waits.
+/// Processor time in milliseconds, which depends less on who else is at work, and peak memory in MiB,
+/// as the kernel counts them for a parent that waits. A part of it is the parent's, for starting the
+/// process: compare with `--version`.
 fn usage(store: &Path, arguments: &[&str]) -> (f64, u64) {
     let script = "import resource, subprocess, sys\n\
                   subprocess.run(sys.argv[1:], stdout=-3, stderr=-3, check=True)\n\
