@@ -673,7 +673,7 @@ JOIN architecture a ON a.id = t.architecture;
 -- order: trial, attempt, restart, epoch
 CREATE VIEW epochs AS
 SELECT
-  't' || e.trial AS trial, -- [id] the training
+  't' || t.id AS trial, -- [id] the training
   e.epoch AS epoch, -- from 1
   e.validation_correct * 1.0 / nullif(e.validation_total, 0) AS validation_accuracy, -- after it
   e.train_correct * 1.0 / nullif(e.train_total, 0) AS train_accuracy, -- as the images were seen
@@ -908,7 +908,7 @@ JOIN job j ON j.id = p.job;
 -- order: trial, attempt
 CREATE VIEW attempts AS
 SELECT
-  't' || a.trial AS trial, -- [id] the training
+  't' || t.id AS trial, -- [id] the training
   a.attempt AS attempt, -- from 1
   a.outcome AS outcome, -- running, ended or lost
   a.reason AS reason, -- of a loss

@@ -165,3 +165,28 @@ fn the_schema_names_every_table_column_and_function() {
         }
     }
 }
+
+#[test]
+fn what_is_no_question_and_what_is_too_large_is_said() {
+    let world = world();
+    for (statement, says) in [
+        ("", "there is no statement"),
+        ("  /* later */", "there is no statement"),
+        ("select hex(zeroblob(9000000))", "a value has become too large"),
+        ("select randomblob(1000000000)", "a value has become too large"),
+    ] {
+        world.run("a", &["sql", statement]).code(2).says(says);
+    }
+}
+
+/// A limit that is exactly the number of rows keeps nothing back.
+#[test]
+fn only_rows_that_are_kept_back_are_told_of() {
+    let world = world();
+    let three = "select 1 union all select 2 union all select 3";
+    let told = |limit: &str| {
+        let ran = world.run("a", &["sql", "--limit", limit, three]).code(0).stdout();
+        ran.contains("stopped after")
+    };
+    assert_eq!((told("2"), told("3"), told("4")), (true, false, false));
+}

@@ -136,9 +136,16 @@ impl Decimals {
             }
             (Value::Real(number), Self::Scientific) => format!("{number:.3e}"),
             (Value::Real(number), Self::Fixed(decimals)) => format!("{number:.decimals$}"),
+            (Value::Text(text), _) => printable(text),
             (other, _) => exact(other),
         }
     }
+}
+
+/// A text without what a terminal would take for a command: a name out of a foreign log, say.
+pub(super) fn printable(text: &str) -> String {
+    let command = |c: char| c.is_control() && c != '\n' && c != '\t';
+    text.replace(command, "\u{fffd}")
 }
 
 /// A value without rounding; unknown is empty.
@@ -162,6 +169,13 @@ mod tests {
         let cells = Cells::of(&rows, vec!["n".into()]);
         assert_eq!(cells.numeric, [true]);
         cells.rows.into_iter().map(|mut row| row.remove(0)).collect()
+    }
+
+    #[test]
+    fn texts_do_not_command_the_terminal() {
+        let rows = vec![vec![Value::Text("a\u{1b}[31m\u{7}b\u{9b}c\nd".into())]];
+        let cells = Cells::of(&rows, vec!["x".into()]);
+        assert_eq!(cells.rows, [["a\u{fffd}[31m\u{fffd}b\u{fffd}c\nd"]]);
     }
 
     #[test]

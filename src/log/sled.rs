@@ -17,8 +17,9 @@ use crate::events::frame::{Frame, Position};
 
 /// The one tree. Named, because exports of the default tree differ between releases.
 const TREE: &str = "events";
-/// Pages kept in memory, in bytes. The crate's default is 1 GiB.
-const CACHE: u64 = 64 << 20;
+/// Pages kept in memory, in bytes as they are on disk; in memory they take twice that. A log is read
+/// from one end to the other, so what was read is hardly ever read again. The default is 1 GiB.
+const CACHE: u64 = 16 << 20;
 /// How often the crate's own thread writes and collects garbage.
 const FLUSH_EVERY_MS: u64 = 500;
 /// How long a dropped instance, or one in a dying process, may go on holding the crate's lock.

@@ -21,7 +21,7 @@ pub struct Arguments {
     pub bins: u32,
     /// Whether rows in quarantine count like all others.
     pub quarantined: bool,
-    /// Only the episodes and trials of this search are looked at. A table that sums up its search
+    /// Only the episodes, trials and pairs of this search are looked at. A table that sums up its search
     /// would else sum up all of them before the others are left out.
     pub search: Option<String>,
     /// Of the tables about attacks.
@@ -143,6 +143,9 @@ fn make(connection: &Connection, arguments: &Arguments) -> Result<(), ViewError>
             }
             sql += ";\n";
         }
+    }
+    if search.is_some() {
+        sql += &format!("CREATE TEMP VIEW pair AS SELECT * FROM main.pair{scope};\n");
     }
     connection.execute_batch(&sql)?;
     make_views(connection, Some(window))

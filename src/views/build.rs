@@ -36,13 +36,10 @@ pub(super) fn build(
     let synced = File::open(&aside.path).and_then(|file| file.sync_all());
     synced.map_err(failed("sync", &aside.path))?;
     let path = files.path(after + 1);
-    // Not renamed: that would replace the file of whoever was faster.
-    match fs::hard_link(&aside.path, &path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(failed("create", &path)(error))
-        }
-        _ => Ok(None),
-    }
+    // Not renamed: that would replace the file of whoever was faster. Where there are no links, the
+    // model in place grows event by event instead.
+    let _ = fs::hard_link(&aside.path, &path);
+    Ok(None)
 }
 
 /// A file in the making; dropped, its name is gone.

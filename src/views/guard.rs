@@ -18,7 +18,7 @@ const STEPS: i32 = 50_000;
 /// How long statements may take unless told otherwise.
 const TIME: Duration = Duration::from_secs(60);
 /// Largest value in bytes that a query may make; the largest in the tables are a configuration's.
-const VALUE_MAX: i32 = 10_000_000;
+pub(super) const VALUE_MAX: i32 = 10_000_000;
 /// Longest pattern of `LIKE` and `GLOB`: time grows with a power of the number of its wildcards.
 const PATTERN_MAX: i32 = 1_000;
 /// Most memory in bytes for SQLite as a whole.

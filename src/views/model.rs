@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::files::Files;
 use super::fold::{Folder, position};
@@ -87,12 +87,14 @@ impl ReadModel {
     ) -> Result<Self, ViewError> {
         let connection = database::open_aside(path)?;
         insert_stamp(&connection, store)?;
+        connection.execute_batch("BEGIN IMMEDIATE")?;
         let (wait, folder, folded) = (Duration::ZERO, Folder::default(), Head::default());
         Ok(Self { connection, files: files.clone(), generation, store, wait, folder, folded })
     }
 
     /// Makes the indices of a model that was built aside, and closes it.
     pub(super) fn complete(self) -> Result<(), ViewError> {
+        self.connection.execute_batch("COMMIT")?;
         database::create_indices(&self.connection)?;
         self.connection.close().map_err(|(_, error)| error.into())
     }
@@ -158,13 +160,19 @@ impl ReadModel {
     /// # Errors
     /// [`ViewError`] if the events cannot be (nothing is changed then), or the file is unusable.
     pub fn apply(&mut self, events: &[Recorded], head: Head) -> Result<Applied, ViewError> {
-        let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
-        let transaction = match begun.map_err(ViewError::from) {
-            Ok(transaction) => transaction,
-            Err(error) if error.is_busy() => return Ok(Applied::Busy),
-            Err(error) => return Err(error),
+        let db = &self.connection;
+        // Aside all of it is one transaction, which has begun.
+        let transaction = match db.is_autocommit() {
+            false => None,
+            true => match Transaction::new_unchecked(db, TransactionBehavior::Immediate) {
+                Ok(transaction) => Some(transaction),
+                Err(error) => match ViewError::from(error) {
+                    error if error.is_busy() => return Ok(Applied::Busy),
+                    error => return Err(error),
+                },
+            },
         };
-        let stamp = read_stamp(&transaction)?;
+        let stamp = read_stamp(db)?;
         let known = events.partition_point(|event| event.position <= stamp.position);
         let new = &events[known..];
         let Some(first) = new.first() else {
@@ -181,10 +189,12 @@ impl ReadModel {
         }
         // Until the commit, what the folder remembers is not what the tables hold.
         let mut folder = std::mem::take(&mut self.folder);
-        folder.fold(&transaction, new)?;
+        folder.fold(db, new)?;
         let sql = "UPDATE stamp SET position = ?, chain = ?";
-        transaction.execute(sql, (position(head.position), head.chain.to_string()))?;
-        transaction.commit()?;
+        db.execute(sql, (position(head.position), head.chain.to_string()))?;
+        if let Some(transaction) = transaction {
+            transaction.commit()?;
+        }
         (self.folder, self.folded) = (folder, head);
         Ok(Applied::Done)
     }

@@ -4,7 +4,7 @@ use rusqlite::Error as SqlError;
 use rusqlite::types::Value as Parameter;
 
 use super::schema::{self, Table};
-use super::{Answer, Mistake, Value, ViewError};
+use super::{Answer, Mistake, Value, ViewError, guard};
 
 /// A question to a result table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -88,6 +88,11 @@ impl Answer {
         match self.connection.prepare(sql) {
             // What the authorizer is not asked about (VACUUM).
             Ok(statement) if !statement.readonly() => return Err(only_reading(sql).into()),
+            Ok(statement) if statement.column_count() == 0 => {
+                let message = "there is no statement".to_owned();
+                let hint = Some("as in \"select count(*) from episodes\"".to_owned());
+                return Err(Mistake { message, hint, ..Mistake::default() }.into());
+            }
             Ok(_) => {}
             Err(error) => return Err(Self::statement_mistake(error, sql)),
         }
@@ -186,6 +191,13 @@ impl Answer {
                 if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) =>
             {
                 Err(ViewError::TooLong { seconds: self.meter.limit().as_secs_f64() })
+            }
+            Err(ViewError::Sqlite(error))
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::TooBig) =>
+            {
+                let message = "a value has become too large".to_owned();
+                let hint = Some(format!("values have at most {} bytes", guard::VALUE_MAX));
+                Err(Mistake { message, hint, ..Mistake::default() }.into())
             }
             other => other,
         }

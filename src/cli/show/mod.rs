@@ -105,7 +105,7 @@ impl Row {
     pub(in crate::cli) fn text(&self, name: &str) -> String {
         match self.get(name) {
             Value::Null => "-".to_owned(),
-            other => super::cells::exact(other),
+            other => super::cells::printable(&super::cells::exact(other)),
         }
     }
 
