@@ -335,7 +335,7 @@ CREATE TABLE extension (
   phase    INTEGER NOT NULL, -- of the schedule, from 0
   epsilon  REAL    NOT NULL, -- share of random actions
   models   INTEGER NOT NULL, -- new architectures to train
-  added_at INTEGER NOT NULL, -- ms
+  position INTEGER NOT NULL, -- of the event that added it
   PRIMARY KEY (job, phase)
 ) STRICT, WITHOUT ROWID;
 

@@ -110,7 +110,7 @@ fn mistakes_are_named() {
         &["plot", "qdepth", "--policy", "uniform"],
         &["exposure takes the arguments of replay, simulate those of simulate"],
     );
-    world.refuses(&["plot", "pareto", "--seeds", "3"], &["only exposure takes"]);
+    world.refuses(&["plot", "pareto", "--seeds", "3"], &["exposure takes the arguments"]);
     world.refuses(&["report", "--at", "0"], &["has no search"]);
     world.refuses(&["export", "qtable", "--columns", "18"], &["17 or 21"]);
     world.refuses(&["export", "qtable", "--at", "1"], &["s1 has no Q-table"]);

@@ -156,13 +156,14 @@ impl Heritage {
                 }));
                 // A fork inherits the end of a phase before it learns from what led to it.
                 while let Some(ended) =
-                    self.ends.pop_front_if(|ended| ended.episode <= recorded.episode)
+                    self.ends.front().filter(|ended| ended.episode <= recorded.episode).cloned()
                 {
-                    self.end_phase(ended);
+                    self.ends.pop_front();
+                    self.end_phase(&ended);
                 }
             }
             Event::PhaseEnded(ended) if self.inherits => self.ends.push_back(ended.clone()),
-            Event::PhaseEnded(ended) => self.end_phase(ended.clone()),
+            Event::PhaseEnded(ended) => self.end_phase(ended),
             Event::ScheduleExtended(added) => self.extend(added)?,
             _ => {}
         }
@@ -170,8 +171,8 @@ impl Heritage {
     }
 
     /// A phase has ended with what was experienced by now.
-    fn end_phase(&mut self, ended: PhaseEnded) {
-        let ended = PhaseEnded { episode: self.experiences, ..ended };
+    fn end_phase(&mut self, ended: &PhaseEnded) {
+        let ended = PhaseEnded { episode: self.experiences, ..ended.clone() };
         self.facts.push(Fact::PhaseEnded(ended));
     }
 

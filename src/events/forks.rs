@@ -123,7 +123,9 @@ mod tests {
             episode: u32::MAX - number,
             phase: u16::MAX,
             epsilon: 0.7,
-            architecture: if number % 3 == 0 { &long } else { "[SM(10)]" }.parse().unwrap(),
+            architecture: if number.is_multiple_of(3) { &long } else { "[SM(10)]" }
+                .parse()
+                .unwrap(),
             trial: u32::MAX,
             outcome: match number % 2 {
                 0 => Outcome::Failed { reason: FailedReason::Chance, message: String::new() },

@@ -185,7 +185,7 @@ impl Canvas<'_> {
         let middle = (f64::midpoint(x, end), y);
         match &mark.shape {
             Shape::Bars(_) | Shape::Band(_) => {
-                self.rectangle((x, y - 6.0), (end, y + 6.0), color)?
+                self.rectangle((x, y - 6.0), (end, y + 6.0), color)?;
             }
             Shape::Line(_, marker) => {
                 self.line(&[(x, y), (end, y)], color, 2.0)?;

@@ -164,7 +164,7 @@ pub(super) fn extended(
 ) -> Result<(), ViewError> {
     let sql = "INSERT INTO extension VALUES (?, ?, ?, ?, ?)";
     for (phase, place) in added.phases.iter().zip(added.phase..) {
-        run(db, sql, (job, place, phase.epsilon, phase.models, recorded.at))?;
+        run(db, sql, (job, place, phase.epsilon, phase.models, number(recorded.position.0)))?;
     }
     let models: u32 = added.phases.iter().map(|phase| phase.models).sum();
     let sql = "UPDATE job SET models = models + ?, finished_at = NULL WHERE id = ?";

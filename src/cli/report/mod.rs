@@ -1,6 +1,7 @@
 //! `qtrail report`: a search in one HTML file that needs nothing else, to keep or to send.
 
 mod facts;
+mod lineage;
 mod page;
 
 use std::path::PathBuf;
