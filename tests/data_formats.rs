@@ -6,7 +6,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use qtrail::data::{DataHome, Format, Images, Located, Part, Reading, check, format, pictures};
+use qtrail::data::{
+    DataHome, Format, Images, Located, Part, Reading, Split, check, format, pictures,
+};
 use tempfile::TempDir;
 
 fn files(name: &str) -> PathBuf {
@@ -512,6 +514,27 @@ fn check_tells_of_every_format() {
     assert_eq!(report.parts[1].class_counts, [1, 1]);
     let glance = report.format.glance(&located.folder, Part::Test).unwrap();
     assert_eq!((glance.count, glance.width, glance.height), (2, 8, 8));
+}
+
+#[test]
+fn splits_are_stratified_whatever_the_format() {
+    let ten = cifar(&TEN, 20, 1);
+    for (folder, classes) in [
+        (files("svhn"), &[0, 1][..]),
+        (files("npz"), &[0, 1, 2]),
+        (files("npz-grey"), &[0, 1]),
+        (files("pictures"), &[0, 1]),
+        (ten.path().to_owned(), &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+    ] {
+        let labels = Images::read(&folder, Part::Train).unwrap().labels;
+        let wanted = u32::try_from(classes.len()).unwrap();
+        let split = Split::draw(&labels, wanted, None, 5).unwrap();
+        let mut drawn: Vec<u8> =
+            split.validation.iter().map(|&index| labels[index as usize]).collect();
+        drawn.sort_unstable();
+        assert_eq!(drawn, classes, "{}", folder.display());
+        assert_eq!(Split::draw(&labels, wanted, None, 5).unwrap(), split);
+    }
 }
 
 /// The digest of a set is what is recorded of it; it must not change from version to version. These

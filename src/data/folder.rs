@@ -59,8 +59,11 @@ impl IdxFolder {
     pub fn path(&self, file: &'static str) -> Result<PathBuf, DataError> {
         let dotted = file.replacen("-idx", ".idx", 1);
         let colour = file.replacen("-idx3", "-idx4", 1);
-        [file.to_owned(), dotted.clone(), format!("{file}.gz"), format!("{dotted}.gz"), colour]
+        let plain = [file, &dotted, &colour].map(str::to_owned);
+        let packed = [file, &dotted, &colour].map(|name| format!("{name}.gz"));
+        plain
             .iter()
+            .chain(&packed)
             .map(|name| self.folder.join(name))
             .find(|path| path.is_file())
             .ok_or_else(|| DataError::MissingFile { folder: self.folder.clone(), file })
