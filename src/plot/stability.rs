@@ -37,7 +37,7 @@ pub fn figure(spreads: &[Spread], courses: &[Course], caption: Vec<String>) -> F
     };
     let of_courses = courses.iter().flat_map(|course| course.means.iter().map(|mean| mean.1));
     let values = spreads.iter().flat_map(ends).chain(of_courses).map(|value| 100.0 * value);
-    let y = Axis::holding("mean validation accuracy (%)", values, 6);
+    let y = Axis::holding("mean accuracy (%)", values, 6);
     let panel = |title: &str, marks: Vec<Mark>| Panel {
         title: title.to_owned(),
         x: falling(spreads.iter().map(|spread| spread.epsilon)),
