@@ -176,6 +176,7 @@ fn work(
             device: "cpu".into(),
             host: String::new(),
         },
+        reusable: Default::default(),
         stop,
         report: &mut (),
     };
