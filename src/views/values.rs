@@ -41,7 +41,9 @@ fn make(connection: &Connection, values: &Values<'_>) -> Result<(), ViewError> {
     let sql = "SELECT id FROM main.job WHERE label = ?";
     let job: i64 = connection.query_row(sql, [values.search], |row| row.get(0))?;
     connection.execute_batch(&format!(
-        "CREATE TEMP TABLE pair AS SELECT * FROM main.pair WHERE job <> {job};
+        "DROP VIEW IF EXISTS temp.pair;
+         DROP VIEW IF EXISTS temp.job;
+         CREATE TEMP TABLE pair AS SELECT * FROM main.pair WHERE job <> {job};
          CREATE TEMP TABLE job AS SELECT * FROM main.job;"
     ))?;
     let q = values.q;
