@@ -39,7 +39,9 @@ pub fn figure(agents: &[Searches], caption: Vec<String>) -> Figure {
             |(place, (_, mean, _)): (usize, &(f64, f64, f64))| (models(place), 100.0 * mean);
         let points: Vec<Point> = agent.curve.iter().enumerate().map(point).collect();
         let points = rising(&points, &y);
-        let few = few(&points, index, agents.len());
+        // Where the line enters the panel there is no model.
+        let trained: Vec<Point> = points.iter().copied().filter(|point| point.1 > y.from).collect();
+        let few = few(&trained, index, agents.len());
         marks.push(Mark::unnamed(Ink::Series(index), Shape::Line(points, None)));
         // A line in the legend, with its markers.
         let shape = Shape::Points(few, Marker::of(index));

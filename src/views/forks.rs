@@ -10,7 +10,8 @@ use super::ViewError;
 use super::fold::{JobId, architecture_id, cached, impossible, number, run};
 use super::jobs::read_config;
 use crate::arch::shape::Map;
-use crate::arch::{GapHead, PoolRule, Shapes};
+use crate::arch::{PoolRule, Shapes};
+use crate::config::SearchConfig;
 use crate::events::{
     Event, ForkStarted, InheritedExperience, Outcome, Recorded, ScheduleExtended, Scope,
 };
@@ -69,8 +70,9 @@ struct Rows<'c> {
     job: JobId,
     /// The search it is forked from.
     source: JobId,
+    config: SearchConfig,
     input: Map,
-    gap: GapHead,
+    classes: u32,
     /// The ordinal of the trial of each architecture.
     trials: HashMap<i64, u32>,
     count: u32,
@@ -78,17 +80,16 @@ struct Rows<'c> {
 
 impl<'c> Rows<'c> {
     fn new(db: &'c Connection, job: JobId, closing: &Recorded) -> Result<Self, ViewError> {
-        let sql = "SELECT config, channels, side FROM job WHERE id = ?";
-        let (text, channels, side): (String, u32, u32) =
-            cached(db, sql)?.query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let sql = "SELECT config, channels, side, classes FROM job WHERE id = ?";
+        let (text, channels, side, classes): (String, u32, u32, u32) = cached(db, sql)?
+            .query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
         let sql = "SELECT j.id FROM fork f JOIN job j ON j.label = f.source WHERE f.label = ?";
         let source = cached(db, sql)?
             .query_row([closing.scope.to_string()], |row| row.get(0))
             .optional()?
             .ok_or_else(|| impossible(closing, "the search it is forked from has not begun"))?;
-        let gap = read_config(closing, &text)?.recipe.gap;
-        let input = Map { channels, side };
-        Ok(Self { db, job, source, input, gap, trials: HashMap::new(), count: 0 })
+        let (config, input) = (read_config(closing, &text)?, Map { channels, side });
+        Ok(Self { db, job, source, config, input, classes, trials: HashMap::new(), count: 0 })
     }
 
     /// An experience as an episode, and as a trial if its architecture is new.
@@ -128,17 +129,19 @@ impl<'c> Rows<'c> {
             .query_row((self.source, one.trial), |row| row.get(0))
             .optional()?
             .ok_or_else(|| impossible(closing, format!("no trial {} to inherit", one.trial)))?;
-        let shapes = Shapes::of(&one.architecture, self.input, self.gap, PoolRule::True).ok();
+        let gap = self.config.recipe.gap;
+        let shapes = Shapes::of(&one.architecture, self.input, gap, PoolRule::True).ok();
         let (params, madds) = shapes
             .map_or((0, 0), |shapes| (number(shapes.parameters()), number(shapes.multiply_adds())));
         let sql = "INSERT INTO trial (job, ordinal, episode, epsilon, architecture, repeat, params,
                      madds, status, accuracy, inherited)
                    VALUES (?, ?, ?, ?, ?, 0, ?, ?, 'trained', ?, ?)";
-        let (job, epsilon, reward) = (self.job, one.epsilon, one.reward);
+        let (job, epsilon) = (self.job, one.epsilon);
+        let accuracy = self.config.reward.of(&one.outcome, self.classes);
         run(
             db,
             sql,
-            (job, ordinal, episode, epsilon, architecture, params, madds, reward, inherited),
+            (job, ordinal, episode, epsilon, architecture, params, madds, accuracy, inherited),
         )?;
         let trial = db.last_insert_rowid();
         match &one.outcome {

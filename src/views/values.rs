@@ -42,6 +42,7 @@ fn make(connection: &Connection, values: &Values<'_>) -> Result<(), ViewError> {
     let job: i64 = connection.query_row(sql, [values.search], |row| row.get(0))?;
     connection.execute_batch(&format!(
         "DROP VIEW IF EXISTS temp.pair;
+         DROP VIEW IF EXISTS temp.job;
          CREATE TEMP TABLE pair AS SELECT * FROM main.pair WHERE job <> {job};
          CREATE TEMP TABLE job AS SELECT * FROM main.job;"
     ))?;

@@ -198,7 +198,7 @@ fn described(world: &World, seeds: usize) -> String {
         phases.map(|phase| format!("{}:{}", phase.epsilon, phase.models)).collect();
     format!(
         "{seeds} searches each, schedule {}, K = {}; the same seed draws the same training of an \
-         architecture for all; se and intervals (95 %, bootstrap) over seeds",
+         architecture for all; sd and intervals (95 %, bootstrap) over seeds",
         phases.join(","),
         world.draws
     )
