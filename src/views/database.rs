@@ -84,11 +84,8 @@ fn split_indices(sql: &str) -> (String, String) {
     let mut inside = false;
     for line in sql.split_inclusive('\n') {
         inside |= line.starts_with("CREATE INDEX ");
-        if inside {
-            indices.push_str(line)
-        } else {
-            rest.push_str(line)
-        }
+        let part = if inside { &mut indices } else { &mut rest };
+        part.push_str(line);
         inside &= !line.trim_end().ends_with(';');
     }
     (rest, indices)
