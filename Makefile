@@ -2,7 +2,7 @@
 #
 #   make setup   libtorch into the user cache (nothing system-wide, no root)
 #   make build   both programs, release
-#   make demo    a real search on real images, and its tables
+#   make demo    a real search on real images, an attack on its best model, and their tables
 #   make test    all tests
 #   make lint    formatting, clippy, docs
 #   make bench   benchmarks
@@ -24,6 +24,8 @@ demo: build
 	@$(QTRAIL) search --preset demo --name demo --or-resume
 	@$(QTRAIL) table epsilon --search demo
 	@$(QTRAIL) table top --search demo --limit 5
+	@$(QTRAIL) attack --top 1 --search demo --images 200 --eps 8,32 --transform blur --transform jpeg --transform camera
+	@$(QTRAIL) table destruction --k 1 --case average
 	@echo
 	@echo "Ask more of it: export PATH=$(CURDIR)/target/release:\$$PATH, then: qtrail tables, qtrail show s1, qtrail --help"
 

@@ -536,3 +536,7 @@ fn single(value: f64) -> f32 {
     #[expect(clippy::cast_possible_truncation, reason = "recorded in single precision")]
     return value as f32;
 }
+
+#[cfg(test)]
+#[path = "attack_tests.rs"]
+mod tests;

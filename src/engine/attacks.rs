@@ -438,6 +438,7 @@ impl Session {
     ///
     /// # Errors
     /// [`SessionError`]. What is recorded by then is whole, and can be resumed.
+    #[expect(clippy::too_many_arguments, reason = "what the engine is made of")]
     pub fn carry_on_attack(
         &mut self,
         scope: Scope,

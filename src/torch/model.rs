@@ -196,8 +196,11 @@ fn own(
     };
     let data = data.insert(kept);
     if data.shape != shape {
-        let (found, expected) = (shape, data.shape);
-        let message = format!("the images are {found:?}, the network was trained on {expected:?}");
+        let Map { channels, side } = data.shape;
+        let message = format!(
+            "the images have {} channels of {1} x {1} pixels, the network {channels} of {side} x {side}",
+            shape.channels, shape.side
+        );
         return Err(TorchError::Request(message));
     }
     let recipe = &request.recipe;

@@ -5,7 +5,7 @@ mod models;
 mod options;
 mod progress;
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::progress::duration;
 use super::{CliError, Context, Exit, note, say, work};
@@ -73,15 +73,19 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             return Ok(());
         }
         note(&format!("{scope} is this attack, and goes on"));
-        return carry_on(session, scope, lock, attack, &targets, &test, None);
+        let begun = Begun { scope, lock, attack };
+        return carry_on(session, begun, &targets, &test, None, &*work::stop_flag()?);
     }
+    // From here on Ctrl-C ends it between two micro-batches.
+    let stop = work::stop_flag()?;
     let mut workplace = session.workplace(threads)?;
     session.try_out(&targets, &test, settings.dtype, &mut workplace)?;
     let (scope, lock) = session.begin_attack(&args.name, &settings, &targets, &test, threads)?;
     drop(beginning);
     let attack = session.attack(scope)?;
     announce(scope, &attack, &settings);
-    carry_on(session, scope, lock, attack, &targets, &test, Some(workplace))
+    let begun = Begun { scope, lock, attack };
+    carry_on(session, begun, &targets, &test, Some(workplace), &stop)
 }
 
 /// Goes on with an attack that was interrupted.
@@ -115,7 +119,8 @@ pub fn go_on(
     for victim in attack.victims() {
         targets.push(session.recorded_target(victim, &test.images, &context.data)?);
     }
-    carry_on(session, scope, lock, attack, &targets, &test, None)
+    let begun = Begun { scope, lock, attack };
+    carry_on(session, begun, &targets, &test, None, &*work::stop_flag()?)
 }
 
 /// The images: those that `--data` names, else those of the first model.
@@ -141,22 +146,28 @@ fn images(args: &Args, targets: &[Target], context: &Context) -> Result<Located,
     }))
 }
 
-fn carry_on(
-    mut session: Session,
+/// An attack whose lock is held.
+struct Begun {
     scope: Scope,
     lock: NamedLock,
-    mut attack: Attack,
+    attack: Attack,
+}
+
+fn carry_on(
+    mut session: Session,
+    begun: Begun,
     targets: &[Target],
     test: &TestPart,
     workplace: Option<Workplace>,
+    stop: &AtomicBool,
 ) -> Result<(), CliError> {
+    let Begun { scope, lock, mut attack } = begun;
     let threads = attack.started().map_or(1, |started| started.threads);
     let mut workplace = match workplace {
         Some(workplace) => workplace,
         None => session.workplace(threads)?,
     };
     let models: Vec<_> = targets.iter().map(|target| target.model.clone()).collect();
-    let stop = work::stop_flag()?;
     let asked = || stop.load(Ordering::Relaxed);
     let mut progress = Progress::new(scope, &attack);
     let ending = session.carry_on_attack(

@@ -1,0 +1,328 @@
+//! Attacks against a log in memory and a trainer inside this process: killed after every event,
+//! resumed, lied to.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::*;
+use crate::adversary::Classifier as _;
+use crate::adversary::craft::along;
+use crate::adversary::job::opening;
+use crate::adversary::linear::Linear;
+use crate::adversary::protocol::{Grid, Settings};
+use crate::engine::jobs::config_parts;
+use crate::events::digest::Digests;
+use crate::events::{AttackData, AttackStarted, AttackVictim, Recorded, Victim};
+use crate::log::{MemoryLog, Store};
+use crate::trainer::process::{Said, StartError};
+use crate::trainer::protocol::{Member, PROTOCOL};
+use crate::trainer::{Start, Talk};
+
+const SCOPE: Scope = Scope::Attack(1);
+
+/// What a trainer does to what it is about to answer.
+type Lie = fn(&mut Vec<u8>, &mut Vec<f32>);
+
+/// A trainer of linear models: which one, the name of the file says.
+struct Honest {
+    hello: Hello,
+    said: VecDeque<Said>,
+    lie: Lie,
+}
+
+fn model(request: &ModelRequest) -> Linear {
+    let Member::Torchscript { file } = &request.members[0] else { panic!("no such model") };
+    let rows: [[f64; 4]; 3] = match file.to_str() {
+        Some("one") => [[2.0, -1.0, 0.0, 3.0], [-1.0, 4.0, 1.0, 0.0], [0.0, 0.0, -2.0, 1.0]],
+        _ => [[0.5, 1.0, -1.0, 0.0], [3.0, 0.0, 1.0, -2.0], [0.0, -3.0, 2.0, 1.0]],
+    };
+    Linear { weights: rows.map(|row| row.to_vec()).to_vec(), bias: vec![0.0; 3], scale: 1.0 }
+}
+
+fn logits(model: &Linear, images: &[u8]) -> Vec<f32> {
+    images.chunks(4).flat_map(|image| model.logits(image)).map(single).collect()
+}
+
+fn write(folder: &std::path::Path, name: &str, bytes: &[u8]) {
+    std::fs::write(folder.join(name), bytes).unwrap();
+}
+
+fn little(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+impl Honest {
+    fn craft(&self, request: &CraftRequest) -> Answer {
+        let model = model(&request.model);
+        let clean = std::fs::read(&request.images).unwrap();
+        let (mut images, mut zeros) = (std::collections::BTreeMap::new(), Vec::new());
+        for chain in &request.chains {
+            for (at, image) in clean.chunks(4).enumerate() {
+                let truth = request.labels[at].into();
+                let crafted = along(&model, chain, image, truth, 0, image);
+                zeros.extend((crafted[0].1.zero_gradient as u32).to_le_bytes());
+                for (spec, crafted) in crafted {
+                    images.entry(spec).or_insert_with(Vec::new).extend(crafted.image);
+                }
+            }
+        }
+        let mut images: Vec<u8> = images.into_values().flatten().collect();
+        let mut scores = logits(&model, &[clean, images.clone()].concat());
+        (self.lie)(&mut images, &mut scores);
+        write(&request.staging, "i", &images);
+        write(&request.staging, "l", &little(&scores));
+        write(&request.staging, "z", &zeros);
+        let (id, classes) = (request.id, 3);
+        let (images, logits, zeros) = ("i".into(), "l".into(), "z".into());
+        Answer::Crafted(CraftedAnswer { id, images, logits, zeros, classes })
+    }
+}
+
+impl Talk for Honest {
+    fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    fn send(&mut self, request: &Request) -> std::io::Result<()> {
+        self.said.push_back(Said::Answer(match request {
+            Request::Craft(request) => self.craft(request),
+            Request::Score(request) => {
+                let images = std::fs::read(&request.images).unwrap();
+                write(&request.staging, "l", &little(&logits(&model(&request.model), &images)));
+                Answer::Scored(ScoredAnswer { id: request.id, logits: "l".into(), classes: 3 })
+            }
+            other => panic!("{other:?}"),
+        }));
+        Ok(())
+    }
+
+    fn listen(&mut self, _: Duration) -> Option<Said> {
+        self.said.pop_front()
+    }
+
+    fn hangs(&self) -> Option<Duration> {
+        None
+    }
+
+    fn end(self: Box<Self>) -> String {
+        "the trainer was ended".to_owned()
+    }
+}
+
+struct Starts(Lie);
+
+impl Start for Starts {
+    fn start(&mut self) -> Result<Box<dyn Talk>, StartError> {
+        let hello = Hello {
+            protocol: PROTOCOL,
+            program: "honest 1".into(),
+            library: String::new(),
+            devices: vec!["cpu".into()],
+            isa: String::new(),
+            threads: 1,
+        };
+        Ok(Box::new(Honest { hello, said: VecDeque::new(), lie: self.0 }))
+    }
+}
+
+fn settings() -> Settings {
+    let base = Settings::of_protocol("small", 1).unwrap();
+    Settings {
+        images: 5,
+        batch: 2,
+        eps: vec![4, 16],
+        transformations: vec![Grid::at("blur", &[0.5], 1), Grid::at("noise", &[8.0], 2)],
+        victims: vec![vec![Hash([1; 32])], vec![Hash([2; 32])]],
+        ..base
+    }
+}
+
+fn images() -> Images {
+    let mut chance = crate::chance::Stream::new(9, "images", 0);
+    let pixels = (0..7 * 4).map(|_| u8::try_from(chance.below(256)).unwrap()).collect();
+    let labels = vec![0, 1, 2, 0, 1, 2, 0];
+    Images { pixels, labels, count: 7, channels: 1, side: 2, classes: 3 }
+}
+
+/// The batch that begins the attack.
+fn beginning() -> Vec<Event> {
+    let (settings, images) = (settings(), images());
+    let pool = settings.pool(7);
+    let plan = Plan::new(settings.clone(), 5).unwrap();
+    let labelled: Vec<_> =
+        pool.iter().map(|&index| (index, images.labels[index as usize].into())).collect();
+    let victim = |number: u16| AttackVictim {
+        victim: number,
+        what: Victim::Torchscript { file: String::new() },
+        label: String::new(),
+        architecture: String::new(),
+        weights: settings.victims[usize::from(number)].clone(),
+    };
+    let rest = opening(&plan, &labelled, vec![victim(0), victim(1)]);
+    let text = settings.to_toml();
+    let (to_craft, to_score) = plan.totals(5);
+    let started = AttackStarted {
+        name: String::new(),
+        protocol: "small".into(),
+        seed: 0,
+        chance: String::new(),
+        data: AttackData {
+            name: String::new(),
+            content: Hash::default(),
+            channels: 1,
+            side: 2,
+            classes: 3,
+            images: 7,
+        },
+        folder: String::new(),
+        pool: Hash::default(),
+        images: 5,
+        pool_parts: 1,
+        batch: 2,
+        victims: 2,
+        specifications: u16::try_from(plan.specs.len()).unwrap(),
+        transformations: u16::try_from(plan.transforms.len()).unwrap(),
+        to_craft,
+        to_score,
+        config: Hash::of(text.as_bytes()),
+        config_parts: u16::try_from(config_parts(&text).len()).unwrap(),
+        threads: 1,
+        program: String::new(),
+    };
+    let parts = config_parts(&text).into_iter().map(Event::from);
+    std::iter::once(started.into()).chain(parts).chain(rest).collect()
+}
+
+struct World(tempfile::TempDir);
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Store::open_or_create(&folder.path().join("store")).unwrap();
+        Self(folder)
+    }
+
+    /// One process: takes up whatever the log holds, and works until the end or a fault.
+    fn work(&self, log: MemoryLog, lie: Lie) -> (MemoryLog, Result<Ending, EngineError>) {
+        let artifacts = Store::open(&self.0.path().join("store")).unwrap().artifacts();
+        let (mut attack, mut index) = (Attack::default(), Index::default());
+        let mut journal = Journal::new(log, || 0, Box::new(()));
+        journal
+            .catch_up(|recorded| {
+                index.push(recorded);
+                attack.apply(&recorded.event).unwrap();
+            })
+            .unwrap();
+        if attack.started().is_none() {
+            let batch = beginning();
+            if let Err(error) = journal.record(SCOPE, &batch, |_| {}) {
+                return (journal.into_log(), Err(error.into()));
+            }
+            batch.iter().for_each(|event| attack.apply(event).unwrap());
+        }
+        let models = ["one", "two"].map(|file| ModelRequest {
+            members: vec![Member::Torchscript { file: file.into() }],
+            channels: 1,
+            side: 2,
+        });
+        let mut workplace = Workplace {
+            device: "cpu".into(),
+            host: String::new(),
+            threads: 1,
+            start: Box::new(Starts(lie)),
+            trainer: None,
+            staging: artifacts.staging("device-cpu").unwrap(),
+            last_id: 0,
+        };
+        let mut engine = AttackEngine {
+            scope: SCOPE,
+            attack: &mut attack,
+            journal: &mut journal,
+            index: &mut index,
+            artifacts,
+            images: &images(),
+            models: &models,
+            workplace: &mut workplace,
+            stop: &|| false,
+            report: &mut (),
+            last: None,
+        };
+        let result = engine.run();
+        (journal.into_log(), result)
+    }
+}
+
+fn all(log: &MemoryLog) -> Vec<Recorded> {
+    let mut journal = Journal::new(log.clone().reopened(), || 0, Box::new(()));
+    let mut events = Vec::new();
+    journal.catch_up(|recorded| events.push(recorded.clone())).unwrap();
+    events
+}
+
+fn digest(log: &MemoryLog) -> Hash {
+    let mut digests = Digests::default();
+    all(log).iter().for_each(|recorded| digests.push(recorded).unwrap());
+    digests.finish()[0].1
+}
+
+fn honest(_: &mut Vec<u8>, _: &mut Vec<f32>) {}
+
+#[test]
+fn killed_after_every_event_it_is_the_same_attack() {
+    let world = World::new();
+    let (whole, result) = world.work(MemoryLog::default(), honest);
+    assert_eq!(result.unwrap(), Ending::Finished);
+    let (expected, events) = (digest(&whole), all(&whole));
+    let plan = Plan::new(settings(), 5).unwrap();
+    let steps: u32 = plan.steps.iter().map(|step| plan.events(*step)).sum();
+    let begun = beginning().len();
+    assert_eq!(events.len(), begun + 1 + steps as usize + 1, "a trainer, all steps, the end");
+    let Some(Event::AttackFinished(finished)) = events.last().map(|r| r.event.clone()) else {
+        panic!("not finished")
+    };
+    assert_eq!((finished.crafted, finished.scored), plan.totals(5));
+    assert_eq!(finished.crafted, 2 * 6 * 5);
+    for stop in 0..events.len() as u64 {
+        let (log, result) = world.work(MemoryLog::default().stopping_after(stop), honest);
+        assert!(result.is_err());
+        let (log, result) = world.work(log.reopened(), honest);
+        assert_eq!(result.unwrap(), Ending::Finished);
+        assert_eq!(digest(&log), expected, "stopped after {stop}");
+    }
+}
+
+#[test]
+fn what_a_trainer_crafts_is_checked() {
+    let lies: [(Lie, &str); 6] = [
+        (|images, _| images[0] = images[0].wrapping_add(100), "moved a value by"),
+        (|images, _| images.truncate(9), "with 9 bytes"),
+        (|images, _| images.extend([0; 8]), "bytes, not"),
+        (|_, logits| logits.truncate(3), "with 12 bytes"),
+        (|_, logits| logits.extend([0.0; 3]), "bytes, not"),
+        (|images, _| images.clear(), "with 0 bytes"),
+    ];
+    for (lie, expected) in lies {
+        let (log, result) = World::new().work(MemoryLog::default(), lie);
+        let Ok(Ending::Lost(reason)) = result else { panic!("{expected}: {result:?}") };
+        assert!(reason.contains(expected), "{reason} has no {expected}");
+        assert!(!all(&log).iter().any(|r| matches!(r.event, Event::ImagesCrafted(_))));
+    }
+}
+
+#[test]
+fn logits_that_are_no_numbers_count_as_wrong() {
+    let (log, result) = World::new().work(MemoryLog::default(), |_, logits| logits[0] = f32::NAN);
+    assert_eq!(result.unwrap(), Ending::Finished);
+    let events = all(&log);
+    let scored = events.iter().filter_map(|recorded| match &recorded.event {
+        Event::ImagesScored(scored) if scored.source.is_none() && scored.transformation == 0 => {
+            Some(scored)
+        }
+        _ => None,
+    });
+    for scored in scored {
+        let first = scored.images[0];
+        assert_eq!((first.rank, first.flags), (ScoredImage::NONE, ScoredImage::NOT_FINITE));
+        assert!(scored.images[1..].iter().all(|image| image.flags == 0 && image.rank < 3));
+    }
+}
