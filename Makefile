@@ -6,11 +6,12 @@
 #   make test    all tests
 #   make lint    formatting, clippy, docs
 #   make bench   benchmarks
+#   make peers   adversarial images held against torchattacks, in Python (not part of the tests)
 
 CARGO ?= cargo
 QTRAIL = target/release/qtrail
 
-.PHONY: setup build demo test lint bench
+.PHONY: setup build demo test lint bench peers
 
 setup:
 	@scripts/setup-libtorch.sh
@@ -41,3 +42,7 @@ lint:
 
 bench:
 	$(CARGO) bench
+
+peers: build
+	@$(QTRAIL) data fetch fashion-mnist
+	@python3 tests/peers/compare.py --qtrail $(QTRAIL)

@@ -8,7 +8,8 @@
 -- This text is read by people, by SQLite, and by the program, which takes from it what
 -- `qtrail tables` says: for each view the lines `-- table`, `-- order` and `-- limit` before it,
 -- and behind each column `AS name, -- [unit] what it is`. The unit `id` marks texts such as t17,
--- which sort by their number.
+-- which sort by their number; `rate of x` a rate whose counts column x shows; `exact` numbers that
+-- are not rounded.
 --
 -- Times are UTC: milliseconds since 1970 in base tables, text in result tables.
 -- Yes and no are 1 and 0. NULL means unknown, or not yet.
@@ -1168,7 +1169,7 @@ SELECT
   s.method AS method, -- fast, basic (iterative), least-likely (iterative) …
   s.eps AS eps, -- largest change of a pixel value, of 255
   f.name AS transformation, -- what happens to images, clean and adversarial; identity: nothing
-  f.parameter AS parameter, -- of it
+  f.parameter AS parameter, -- [exact] of it
   l.k || '/' || a.classes AS top, -- right: the true class is among the k likeliest of all classes
   l.adv_rate AS adv_accuracy, -- [rate of adv_fraction] of adversarial images; n/a where k is not below the classes
   l.clean_rate AS clean_accuracy, -- [rate of clean_fraction] of the same images, clean
@@ -1246,7 +1247,7 @@ SELECT
   s.method AS method, -- fast, basic (iterative), least-likely (iterative) …
   s.eps AS eps, -- largest change of a pixel value, of 255
   f.name AS transformation, -- what happens to the images; identity: nothing
-  f.parameter AS parameter, -- of it
+  f.parameter AS parameter, -- [exact] of it
   l.k || '/' || a.classes AS top, -- right: the true class is among the k likeliest of all classes
   l.rate AS rate, -- [rate of fraction] of the images that the attack turned from right to wrong, those right again after the transformation
   l.fraction AS fraction, -- images right again, of those that were turned; of a mean repetition by repetition
@@ -1295,7 +1296,7 @@ SELECT
   o.method AS other, -- another one of the same size
   s.eps AS eps, -- largest change of a pixel value, of 255
   f.name AS transformation, -- what happened to the images; identity: nothing
-  f.parameter AS parameter, -- of it
+  f.parameter AS parameter, -- [exact] of it
   c.k || '/' || a.classes AS top, -- right: the true class is among the k likeliest of all classes
   json_extract(c.found, '$.wrong[0]') AS difference, -- of the shares of clean-right images that are wrong: the one attack less the other
   json_extract(c.found, '$.wrong[1]') AS low, -- 95 % interval (paired bootstrap by image, 1,000 resamples)

@@ -8,14 +8,14 @@
 
 mod history;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
 use history::History;
-use history::attack::{Attack, Look, attacked, right, script};
+use history::attack::{Attack, Look, right, script, trial};
 use qtrail::adversary::sampling::Sampling;
-use qtrail::events::ScoredImage;
+use qtrail::events::{Scope, ScoredImage};
 use serde_json::Value;
 
 struct World(tempfile::TempDir);
@@ -108,6 +108,7 @@ fn paper() -> History {
         specs: specs.collect(),
         transformations: (0..12).map(|spec| ("camera", f64::from(spec), 1)).collect(),
         finished: true,
+        pixels: None,
     };
     attack.record(&mut history, |look| {
         let Look { source, transformation, place, .. } = look;
@@ -192,4 +193,199 @@ fn ranks_that_realise_table_2_print_table_3() {
         (percent(&found[0]["low"]), percent(&found[0]["high"])),
         ("2.2".into(), "11.3".into())
     );
+}
+
+/// One attack of a few images, as a test wants it.
+fn small(classes: u32, images: u32, transformations: Vec<(&'static str, f64, u16)>) -> Attack {
+    Attack {
+        number: 1,
+        protocol: "custom",
+        sampling: Sampling::default(),
+        classes,
+        images,
+        batch: 7,
+        victims: vec![script(0)],
+        specs: vec![("basic", 8)],
+        transformations,
+        finished: true,
+        pixels: None,
+    }
+}
+
+fn recorded(attack: &Attack, look: impl Fn(Look) -> ScoredImage) -> World {
+    let mut history = History::default();
+    attack.record(&mut history, look);
+    World::of(&history)
+}
+
+/// Edge cases of section 2 of the definition.
+#[test]
+fn what_is_undefined_is_shown_as_such() {
+    // Nothing is ever fooled; five classes, so that every image is among the five likeliest.
+    let world = recorded(&small(5, 10, vec![("jpeg", 50.0, 1)]), |_| right(0, 0.9));
+    let (_, shown, _) = world.run(&["table", "destruction", "--columns", "top,rate,fraction"]);
+    let lines: Vec<String> =
+        shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(lines[2..6], ["1/5 n/a (0/0) 0/0", "5/5 n/a (0/0) 0/0"].repeat(2), "{shown}");
+    for row in world.rows(&["destruction"]) {
+        assert_eq!(
+            (&row["rate"], &row["low"], &row["fooled"]),
+            (&Value::Null, &Value::Null, &0.into())
+        );
+        assert_eq!(row["clean_accuracy"].is_null(), row["k"] == 5);
+    }
+    // k is not below the number of classes: every answer would be right.
+    for row in world.rows(&["accuracy"]).into_iter().chain(world.rows(&["robustness"])) {
+        let accuracy = row.get("adv_accuracy").unwrap_or(&row["accuracy"]);
+        assert_eq!(accuracy.is_null(), row["k"] == 5, "{row}");
+    }
+    let (_, shown, _) =
+        world.run(&["table", "accuracy", "--k", "5", "--columns", "adv_accuracy,adv_fraction"]);
+    assert!(shown.contains("n/a") && !shown.contains("n/a (0/0)"), "{shown}");
+    assert!(world.rows(&["methods"]).is_empty());
+}
+
+#[test]
+fn the_identity_destroys_nothing_and_an_oracle_everything() {
+    let attack = small(10, 20, vec![("blur", 1.0, 1), ("jpeg", 50.0, 1), ("noise", 4.0, 2)]);
+    let world = recorded(&attack, |look| {
+        let clean = u16::from(look.place % 5 == 0);
+        let lost = if look.place == 1 { ScoredImage::DROPPED } else { 0 };
+        match (look.source, look.transformation) {
+            // An oracle that gives the clean image back; one that gives nonsense back.
+            (None, _) | (Some(_), 1) => right(clean, 0.9),
+            (Some(_), 2) => {
+                let flags = ScoredImage::NOT_FINITE;
+                ScoredImage { flags, ..right(ScoredImage::NONE, f32::NAN) }
+            }
+            (Some(_), 3) => ScoredImage { flags: lost, ..right(look.repeat, 0.7) },
+            (Some(_), _) => right(3, 0.7),
+        }
+    });
+    let found = |arguments: &[&str]| -> Vec<String> {
+        let rows = world.rows(&[&["destruction", "--k", "1"], arguments].concat());
+        rows.iter().map(|row| row["fraction"].as_str().unwrap().to_owned()).collect()
+    };
+    // 16 of 20 are right when clean. Of the noisy ones one is lost; the first repetition brings all
+    // others back, the second none: never pooled.
+    assert_eq!(found(&[]), ["0/16", "16/16", "0/16", "15/15 0/15"]);
+    let noise = &world.rows(&["destruction", "--k", "1", "--transformation", "noise"])[0];
+    assert_eq!((&noise["rate"], &noise["destroyed"]), (&0.5.into(), &Value::Null));
+    assert!((noise["sd"].as_f64().unwrap() - 0.5_f64.sqrt()).abs() < 1e-12);
+    assert_eq!(found(&["--repeats"]), ["0/16", "16/16", "0/16", "15/15", "0/15", "15/15 0/15"]);
+    // Labels are 7 times the place modulo 10: of class 7 the places 1 and 11, of which none is
+    // wrong when clean; the first ten places.
+    assert_eq!(found(&["--class", "7"]), ["0/2", "2/2", "0/2", "1/1 0/1"]);
+    assert_eq!(found(&["--subset", "0-9"]), ["0/8", "8/8", "0/8", "7/7 0/7"]);
+    let drawn = world.rows(&["destruction", "--k", "1", "--draw", "12"]);
+    assert_eq!((&drawn[0]["n"], &drawn[1]["n"]), (&12.into(), &20.into()));
+    // Confidence: adversarial predictions have 0.7, clean ones 0.9.
+    let prefiltered = |arguments: &[&str]| {
+        found(&[&["--case", "prefiltered", "--prefilter-k", "1"], arguments].concat())[1].clone()
+    };
+    assert_eq!(prefiltered(&["--confidence", "0.7"]), "16/16");
+    assert_eq!(prefiltered(&["--confidence", "0.8"]), "0/0");
+    assert_eq!(prefiltered(&["--confidence", "0.8", "--side", "clean"]), "16/16");
+    assert_eq!(prefiltered(&["--confidence", "0.8", "--side", "both"]), "0/0");
+}
+
+/// Two methods on the same images, and models that judge images of others.
+#[test]
+fn methods_and_models_are_compared_on_the_same_images() {
+    let attack = Attack {
+        victims: vec![script(0), script(1)],
+        specs: vec![("fast", 8), ("basic", 8)],
+        ..small(10, 30, Vec::new())
+    };
+    let world = recorded(&attack, |look| {
+        let Some(source) = look.source else {
+            // The second model is wrong on the first five.
+            return right(u16::from(look.judge == 1 && look.place < 5), 0.9);
+        };
+        let reach = [10, 16][usize::from(source.spec)];
+        let own = look.judge == source.victim;
+        right(if look.place < if own { reach } else { 8 } { 2 } else { 0 }, 0.9)
+    });
+    let row = &world.rows(&["methods", "--k", "1", "--victim", "net0.pt"])[0];
+    assert_eq!(
+        (&row["only_method"], &row["only_other"], &row["n"]),
+        (&0.into(), &6.into(), &30.into())
+    );
+    assert!((row["p"].as_f64().unwrap() - 2.0 / 64.0).abs() < 1e-12);
+    let (difference, low, high) = (&row["difference"], &row["low"], &row["high"]);
+    assert!((difference.as_f64().unwrap() + 0.2).abs() < 1e-12, "{row}");
+    assert!(low.as_f64() < difference.as_f64() && difference.as_f64() < high.as_f64(), "{row}");
+    let asked = ["transfer-attack", "--k", "1", "--method", "basic", "--victim", "net0.pt"];
+    let cells = world.rows(&asked);
+    let texts =
+        |name: &str| cells.iter().map(|row| row[name].as_str().unwrap()).collect::<Vec<_>>();
+    assert_eq!(texts("judge"), ["net0.pt", "net1.pt"]);
+    // Unconditional; right for both when clean (25 images, 3 of them fooled for the other); of the
+    // 16 that the attack turned, the 8 that the other has right.
+    assert_eq!(texts("fraction"), ["14/30", "22/30"]);
+    assert_eq!(texts("fooled_fraction"), ["16/30", "3/25"]);
+    assert_eq!(texts("rate_fraction"), ["0/16", "8/16"]);
+}
+
+/// Clean and robust accuracy of ten models and more; an image counts if all judged it.
+#[test]
+fn clean_and_robust_accuracy_go_together() {
+    // Twenty trainings; some of them failed.
+    let mut history = History::default();
+    history.run(1, 20);
+    let attack = Attack {
+        victims: (0..20).map(|at| trial(at, Scope::Run(1), u32::from(at) + 1, "")).collect(),
+        ..small(10, 20, Vec::new())
+    };
+    attack.record(&mut history, |look| {
+        let turned = look.source.is_some() && look.place < u32::from(look.judge);
+        let lost = look.source.is_some() && look.judge == 3 && look.place >= 18;
+        let flags = if lost { ScoredImage::DROPPED } else { 0 };
+        ScoredImage { flags, ..right(u16::from(turned), 0.9) }
+    });
+    let world = World::of(&history);
+    let rows = world.rows(&["top", "--limit", "20", "--search", "r1"]);
+    assert!(rows.len() >= 10);
+    let mut best = 0.0;
+    for row in &rows {
+        assert_eq!(row["adv_n"], 18);
+        let judge: f64 = row["trial"].as_str().unwrap()[1..].parse::<f64>().unwrap() - 1.0;
+        let robust = row["adv_accuracy"].as_f64().unwrap();
+        assert!((robust - (18.0 - judge) / 18.0).abs() < 1e-12, "{row}");
+        // From the most accurate down: in the front is who is more robust than all before.
+        assert_eq!(row["front"], i32::from(robust > best), "{row}");
+        best = f64::max(best, robust);
+    }
+    let (_, shown, _) = world.run(&["table", "top", "--search", "r1"]);
+    let count = rows.len();
+    assert!(shown.contains("adv_accuracy under basic:8 on 18 images"), "{shown}");
+    assert!(
+        shown.contains(&format!("({count} models)")) && !shown.contains("are needed"),
+        "{shown}"
+    );
+    let none = world.rows(&["top", "--spec", "fast:8", "--search", "r1"]);
+    assert!(none.iter().all(|row| row["adv_accuracy"].is_null() && row["front"].is_null()));
+    world.refuses(&["table", "top", "--spec", "fast"], "as in basic:8");
+    world.refuses(&["table", "top", "--spec", "fast:0"], "as in basic:8");
+}
+
+/// As it was after any event, and while the attack goes on: only what was judged counts.
+#[test]
+fn an_attack_on_its_way_counts_what_was_judged() {
+    let attack = Attack { finished: false, ..small(10, 20, vec![("jpeg", 50.0, 1)]) };
+    let mut history = History::default();
+    attack.record(&mut history, |look| right(if look.source.is_some() { 3 } else { 0 }, 0.9));
+    let world = World::of(&history);
+    let all = history.events.len();
+    let mut seen = Vec::new();
+    for at in 0..=all {
+        let rows = world.rows(&["destruction", "--k", "1", "--at", &at.to_string()]);
+        seen.extend(rows.first().map(|row| row["fooled"].as_u64().unwrap()));
+    }
+    assert!(seen.is_sorted() && seen.contains(&7) && seen.contains(&14), "{seen:?}");
+    assert_eq!(seen.last(), Some(&20));
+    let (_, shown, _) = world.run(&["table", "destruction"]);
+    assert!(shown.contains("not finished: only images judged so far count"), "{shown}");
+    let progress = &world.rows(&["attacks"])[0];
+    assert_eq!((&progress["status"], &progress["progress"]), (&"open".into(), &1.0.into()));
 }

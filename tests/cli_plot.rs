@@ -12,6 +12,8 @@ use history::{History, finished};
 const PLOTS: [&str; 6] = ["learning", "accuracy-histogram", "qdepth", "qfield", "pareto", "curves"];
 /// Those that need to be told more.
 const TOLD: [&str; 1] = ["exposure"];
+/// Those of attacks (tests/attack_pictures.rs).
+const ATTACKS: [&str; 3] = ["robustness", "destruction", "perturbation"];
 const EVIL: &str = "</script><script>document.title='caught'</script>\"'&<b>";
 
 struct World(tempfile::TempDir);
@@ -65,7 +67,7 @@ fn every_plot_is_listed_and_drawn_in_every_way() {
     let world = World::new();
     let listed = world.good(&["plots", "--format", "tsv", "--no-header"]);
     let names: Vec<&str> = listed.lines().map(|line| line.split('\t').next().unwrap()).collect();
-    assert_eq!(names, [&PLOTS[..], &TOLD].concat());
+    assert_eq!(names, [&PLOTS[..], &TOLD, &ATTACKS].concat());
     for name in PLOTS {
         world.good(&["plot", name, "-o", "a.svg"]);
         assert!(world.read("a.svg").starts_with("<svg xmlns="), "{name}");
@@ -111,6 +113,9 @@ fn mistakes_are_named() {
         &["only exposure takes the arguments of replay"],
     );
     world.refuses(&["plot", "pareto", "--seeds", "3"], &["only exposure takes"]);
+    world.refuses(&["plot", "pareto", "--eps", "8"], &["pareto shows a search", "robustness"]);
+    world.refuses(&["plot", "robustness"], &["the store has no attack"]);
+    world.refuses(&["plot", "robustness", "--search", "s1"], &["robustness shows an attack"]);
     world.refuses(&["report", "--at", "0"], &["has no search"]);
     world.refuses(&["export", "qtable", "--columns", "18"], &["17 or 21"]);
     world.refuses(&["export", "qtable", "--at", "1"], &["s1 has no Q-table"]);

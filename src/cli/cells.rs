@@ -10,6 +10,9 @@ pub(super) struct Cells {
     pub(super) numeric: Vec<bool>,
 }
 
+/// The unit of numbers that are never rounded: they name something.
+const EXACT: &str = "exact";
+
 /// A column of rates, and the column of the counts behind them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rate {
@@ -28,7 +31,7 @@ pub(super) fn rates<'n>(names: &[String], unit: impl Fn(&str) -> Option<&'n str>
 
 /// Whether people are told a unit: some are for the program.
 pub(super) fn is_shown(unit: &str) -> bool {
-    unit != "id" && !unit.starts_with("rate of ")
+    unit != "id" && unit != EXACT && !unit.starts_with("rate of ")
 }
 
 /// Narrowest width to which a column of long texts is wrapped.
@@ -75,6 +78,23 @@ impl Cells {
                     Some(Value::Text(counts)) if counts == "0/0" => "n/a (0/0)".to_owned(),
                     _ => "n/a".to_owned(),
                 };
+            }
+        }
+        self
+    }
+
+    /// Shows numbers as they are in columns whose unit says so.
+    pub(super) fn with_exact<'n>(
+        mut self,
+        values: &[Vec<Value>],
+        names: &[String],
+        unit: impl Fn(&str) -> Option<&'n str>,
+    ) -> Self {
+        for (column, _) in names.iter().enumerate().filter(|(_, name)| unit(name) == Some(EXACT)) {
+            for (row, values) in self.rows.iter_mut().zip(values) {
+                if let Some(Value::Real(number)) = values.get(column) {
+                    row[column] = number.to_string();
+                }
             }
         }
         self

@@ -245,7 +245,7 @@ pub(super) fn weights(args: &WeightsArgs, context: &Context) -> Result<(), CliEr
     if row[1] != Value::Integer(1) {
         let message = format!("the weights of {} are not kept", args.trial);
         let again = format!(
-            "train it again: qtrail train '{architecture}' --data {} --keep-weights best",
+            "train it again: qtrail train '{architecture}' --data {} (its weights are kept)",
             exact(&row[3])
         );
         return Err(CliError::usage(message).hint(again));

@@ -160,6 +160,7 @@ impl Printer {
         let headers: Vec<String> = self.names.iter().map(header).collect();
         let rates = rates(&self.names, |name| (self.hint)(name).unit);
         let cells = Cells::of(&self.kept, headers).with_undefined(&self.kept, &rates);
+        let cells = cells.with_exact(&self.kept, &self.names, |name| (self.hint)(name).unit);
         let shown = match self.width {
             Some(width) if self.may_drop.is_some() => cells.fitting(width.into()),
             _ => self.names.len(),

@@ -65,7 +65,7 @@ pub fn figure(accuracies: &[Accuracy], caption: Vec<String>) -> Figure {
             };
             panels.push(Panel {
                 title,
-                x: Axis::between("eps (of 255)", 0.0, f64::from(largest), 8),
+                x: aired(Axis::between("eps (of 255)", 0.0, f64::from(largest), 8)),
                 y: Axis::between("accuracy (%)", 0.0, 100.0, 5),
                 marks: marks.collect(),
             });
@@ -73,6 +73,11 @@ pub fn figure(accuracies: &[Accuracy], caption: Vec<String>) -> Figure {
     }
     let title = "Accuracy under attacks of growing size".to_owned();
     Figure { title, caption, panels, columns: tops.len().max(1) }
+}
+
+/// A little wider, so that no point lies on the frame.
+fn aired(axis: Axis) -> Axis {
+    Axis { to: axis.to + (axis.to - axis.from) * 0.03, ..axis }
 }
 
 /// What there is, each once, in the order of its first place.

@@ -55,7 +55,7 @@ pub struct AttackArguments {
 }
 
 impl AttackArguments {
-    /// The rest of a row of `args`, and how many attacks are looked at.
+    /// The rest of a row of `args`.
     fn values(&self) -> String {
         fn or_null<T: ToString>(value: Option<T>) -> String {
             value.map_or_else(|| "NULL".to_owned(), |value| value.to_string())
@@ -102,9 +102,11 @@ impl Answer {
     /// # Errors
     /// [`ViewError::Sqlite`] if there is no memory.
     pub fn set_arguments(&mut self, arguments: &Arguments) -> Result<(), ViewError> {
-        if *arguments == Arguments::default() {
+        // Nothing to do, unless another question made something.
+        if *arguments == Arguments::default() && !self.has_arguments {
             return Ok(());
         }
+        self.has_arguments = true;
         // The tables of the file stay as they are; only what is temporary is made.
         guard::make_writable(&mut self.connection)?;
         let made = make(&self.connection, arguments);
@@ -123,6 +125,7 @@ fn make(connection: &Connection, arguments: &Arguments) -> Result<(), ViewError>
             format!(" WHERE job = {job}")
         }
     };
+    unmake(connection)?;
     let mut sql = format!(
         "CREATE TEMP TABLE args AS SELECT {window} AS window, {bins} AS bins, {};\n",
         attacks.values()
@@ -148,6 +151,15 @@ fn make(connection: &Connection, arguments: &Arguments) -> Result<(), ViewError>
     let views = views.replace(WINDOW, &WINDOW.replace("99", &window.saturating_sub(1).to_string()));
     sql += &views.replace("\nCREATE VIEW ", "\nCREATE TEMP VIEW ");
     Ok(connection.execute_batch(&sql)?)
+}
+
+/// Takes back what another question made.
+fn unmake(connection: &Connection) -> Result<(), ViewError> {
+    let mut statement = connection.prepare("SELECT type, name FROM sqlite_temp_master")?;
+    let made: Vec<(String, String)> =
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    let drop = |(kind, name): &(String, String)| format!("DROP {kind} temp.\"{name}\";\n");
+    Ok(connection.execute_batch(&made.iter().map(drop).collect::<String>())?)
 }
 
 #[cfg(test)]

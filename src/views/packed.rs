@@ -150,10 +150,13 @@ fn sampled(context: &Context<'_>) -> Result<Option<Vec<u8>>> {
     let (Some(clean), Some(clean_p), Some(adv), Some(adv_p)) = (clean, clean_p, adv, adv_p) else {
         return Ok(None);
     };
+    // In the precision of what is on record: 0.8 is at least 0.8.
+    #[expect(clippy::cast_possible_truncation, reason = "rounding is what is wanted")]
+    let least = confidence as f32;
     let passes = |place: u32| {
         let place = place as usize;
         let (clean, adv) = (rank(clean, place), rank(adv, place));
-        let sure = |p: &[u8]| f64::from(real(p, place)) >= confidence;
+        let sure = |p: &[u8]| real(p, place) >= least;
         let confident = match side.as_str() {
             "clean" => sure(clean_p),
             "both" => sure(clean_p) && sure(adv_p),

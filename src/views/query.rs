@@ -59,6 +59,8 @@ pub struct Answer {
     pub behind: Option<Behind>,
     /// What a person should know about how the answer came about.
     pub notes: Vec<String>,
+    /// Whether a question brought parameters of its own.
+    pub(super) has_arguments: bool,
     /// Holds the files while they are needed; after the connection, so that it is dropped last.
     temporary: Option<TempDir>,
 }
@@ -177,7 +179,8 @@ impl Answer {
         connection.execute_batch("BEGIN")?;
         let as_of = read_stamp(&connection)?;
         let meter = guard::make_read_only(&mut connection)?;
-        Ok(Self { connection, meter, as_of, behind, notes: Vec::new(), temporary: None })
+        let (notes, temporary) = (Vec::new(), None);
+        Ok(Self { connection, meter, as_of, behind, notes, has_arguments: false, temporary })
     }
 
     /// Stops statements once they have taken this long, all together; `None`: never. Time in which

@@ -1,5 +1,6 @@
 //! Attacks made of events: whoever scores images here is a function of their places.
 
+use qtrail::adversary::pack::{Part, pack};
 use qtrail::adversary::sampling::Sampling;
 use qtrail::engine::jobs::config_parts;
 use qtrail::events::{
@@ -25,6 +26,22 @@ pub struct Attack {
     pub transformations: Vec<(&'static str, f64, u16)>,
     /// Whether it ends.
     pub finished: bool,
+    /// The test part, if images are really crafted: its hash and its pixels, 784 an image.
+    pub pixels: Option<(Hash, Vec<u8>)>,
+}
+
+/// The index of an image into the test part.
+pub fn index(place: u32) -> u32 {
+    place * 3 + 1
+}
+
+/// What a made-up attack does to a value.
+pub fn moved(value: u8, at: usize, eps: u8) -> u8 {
+    match at % 3 {
+        0 => value.saturating_add(eps),
+        1 => value.saturating_sub(eps),
+        _ => value,
+    }
 }
 
 /// What is looked at.
@@ -49,12 +66,12 @@ pub fn script(number: u16) -> AttackVictim {
     }
 }
 
-/// A trial of search 1.
-pub fn trial(number: u16, ordinal: u32, label: &str, architecture: &str) -> AttackVictim {
+/// A trial of the first search or run of a store, whose ids are its ordinals.
+pub fn trial(number: u16, scope: Scope, ordinal: u32, architecture: &str) -> AttackVictim {
     AttackVictim {
         victim: number,
-        what: Victim::Trial(TrialOf { scope: Scope::Search(1), trial: ordinal }),
-        label: label.into(),
+        what: Victim::Trial(TrialOf { scope, trial: ordinal }),
+        label: format!("t{ordinal}"),
         architecture: architecture.into(),
         weights: vec![Hash::of(&ordinal.to_le_bytes())],
     }
@@ -76,11 +93,11 @@ impl Attack {
         let scope = Scope::Attack(self.number);
         let text = format!("[sampling]\n{}", toml::to_string(&self.sampling).unwrap());
         let parts = config_parts(&text);
-        let indices: Vec<u32> = (0..self.images).map(|place| place * 3 + 1).collect();
+        let indices: Vec<u32> = (0..self.images).map(index).collect();
         let bytes: Vec<u8> = indices.iter().flat_map(|index| index.to_le_bytes()).collect();
         let data = AttackData {
             name: "test".into(),
-            content: Hash::of(b"test part"),
+            content: self.pixels.as_ref().map_or(Hash::of(b"test part"), |(hash, _)| *hash),
             channels: 1,
             side: 28,
             classes: self.classes,
@@ -180,6 +197,24 @@ impl Attack {
         looks
     }
 
+    /// The packed differences of a micro-batch, the same for every model.
+    fn crafted(&self, places: std::ops::Range<u32>) -> Option<Vec<u8>> {
+        let (_, pixels) = self.pixels.as_ref()?;
+        let clean: Vec<u8> = places
+            .flat_map(|place| {
+                let from = index(place) as usize * 784;
+                pixels[from..from + 784].to_vec()
+            })
+            .collect();
+        let part = |(spec, (_, eps)): (usize, &(&str, u16))| {
+            let eps = u8::try_from(*eps).unwrap();
+            let pixels = clean.iter().enumerate().map(|(at, value)| moved(*value, at, eps));
+            Part { spec: u16::try_from(spec).unwrap(), eps, pixels: pixels.collect() }
+        };
+        let parts: Vec<Part> = self.specs.iter().enumerate().map(part).collect();
+        Some(pack(&clean, 784, &parts).unwrap())
+    }
+
     fn carry_out(
         &self,
         history: &mut History,
@@ -191,6 +226,14 @@ impl Attack {
         for first in (0..self.images).step_by(step) {
             let places = first..(first + self.batch).min(self.images);
             let mut events: Vec<Event> = Vec::new();
+            let artifact = match self.crafted(places.clone()) {
+                Some(bytes) => {
+                    let hash = Hash::of(&bytes);
+                    history.artifacts.push(bytes);
+                    hash
+                }
+                None => Hash::of(&first.to_le_bytes()),
+            };
             for (victim, _) in self.victims.iter().enumerate() {
                 for (spec, (_, eps)) in self.specs.iter().enumerate() {
                     let image = |place: u32| CraftedImage {
@@ -207,7 +250,7 @@ impl Attack {
                         spec: u16::try_from(spec).unwrap(),
                         first,
                         iterations: eps + 4,
-                        artifact: Hash::of(&first.to_le_bytes()),
+                        artifact,
                         images: places.clone().map(image).collect(),
                     };
                     events.push(crafted.into());
@@ -239,12 +282,13 @@ pub fn attacked() -> History {
         images: 40,
         batch: 16,
         victims: vec![
-            trial(0, 1, "t1", "[C(8,3,1), SM(10)]"),
-            trial(1, 3, "t3", "[P(2,2), SM(10)]"),
+            trial(0, Scope::Search(1), 1, "[C(8,3,1), SM(10)]"),
+            trial(1, Scope::Search(1), 3, "[P(2,2), SM(10)]"),
         ],
         specs: vec![("fast", 8), ("fast", 16), ("basic", 8), ("basic", 16)],
         transformations: vec![("jpeg", 50.0, 1), ("noise", 8.0, 3), ("camera", 1.0, 1)],
         finished: true,
+        pixels: None,
     };
     attack.record(&mut history, |look| {
         let clean = if look.place % 9 == 4 { 2 } else { 0 };

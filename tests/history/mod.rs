@@ -33,6 +33,8 @@ pub struct History {
     pub head: Head,
     pub frames: Vec<qtrail::events::frame::Frame>,
     pub ends: Vec<Head>,
+    /// Large things that events refer to.
+    pub artifacts: Vec<Vec<u8>>,
 }
 
 impl History {
@@ -163,6 +165,9 @@ impl History {
     /// Writes the history into a new store.
     pub fn store(&self, root: &Path) -> Store {
         let store = Store::open_or_create(root).unwrap();
+        for bytes in &self.artifacts {
+            store.artifacts().put(bytes).unwrap();
+        }
         let mut log = SledLog::open(store.clone(), Options::default()).unwrap();
         let mut head = log.head().unwrap();
         let written = usize::try_from(head.position.0).unwrap();

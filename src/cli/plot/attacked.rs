@@ -69,6 +69,12 @@ pub(crate) struct AttackArgs {
 }
 
 impl AttackArgs {
+    /// Everything of an attack, or what is about one model.
+    pub(crate) fn of(attack: &str, model: Option<&str>) -> Self {
+        let (attack, model) = (Some(attack.to_owned()), model.map(ToOwned::to_owned));
+        Self { attack, model, ..Self::default() }
+    }
+
     /// Whether any of them is given.
     pub(crate) fn is_told(&self) -> bool {
         self.model.is_some()
@@ -214,7 +220,8 @@ impl Of<'_> {
         let rows = collect(
             self.answer,
             &format!(
-                "SELECT transformation, parameter, method, eps, top, rate FROM destruction
+                "SELECT transformation, parameter, method, eps, top, rate,
+                   max(coalesce(fooled, 0)) OVER (PARTITION BY spec, k) FROM destruction
                  WHERE {} AND victim = '{label}' AND (repeat IS NULL OR repeat = 'mean')
                    AND transformation <> 'identity'{size}
                    AND k IN (SELECT k FROM destruction WHERE victim = '{label}' AND rate IS NOT NULL
@@ -229,7 +236,12 @@ impl Of<'_> {
             Some(Rate {
                 transformation: exact(&row[0]),
                 parameter: real(&row[1])?,
-                series: format!("{}{size}, top {}", exact(&row[2]), exact(&row[4])),
+                series: format!(
+                    "{}{size}, top {} ({} images)",
+                    exact(&row[2]),
+                    exact(&row[4]),
+                    exact(&row[6])
+                ),
                 rate: real(&row[5]),
             })
         };
@@ -248,8 +260,8 @@ impl Of<'_> {
             false => "",
         };
         let reading = format!(
-            "{}:{eps} Of the images that the attack turned from right to wrong, those right again; \
-             means over repetitions where a transformation is random. Gaps: no image was turned.{camera}",
+            "{}:{eps} Of the images that the attack turned from right to wrong (their number is in \
+             brackets), those right again; means over repetitions where a transformation is random. Gaps: no image was turned.{camera}",
             model.label
         );
         Ok(Some(Drawing::Figure(destruction::figure(&found, self.caption(reading)?))))

@@ -15,8 +15,7 @@ use super::{CliError, Context, Exit, note};
 use crate::config::replay::Policy;
 use crate::plot::{Drawing, PlotError, Theme};
 use crate::views;
-use attacked::AttackArgs;
-pub(super) use attacked::{ATTACK_PLOTS, AttackKind, draw as draw_attack};
+pub(super) use attacked::{ATTACK_PLOTS, AttackArgs, AttackKind, draw as draw_attack};
 pub(super) use figures::{Asked, PLOTS};
 use figures::{EXPOSURE, Kind, Replayed};
 

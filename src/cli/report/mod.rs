@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::cells::{Cells, exact, is_shown, rates};
 use super::parameters::{QuarantineArgs, ValueArgs};
-use super::plot::{Asked, PLOTS, one_search, write};
+use super::plot::{ATTACK_PLOTS, Asked, AttackArgs, PLOTS, draw_attack, one_search, write};
 use super::reading::{AtArgs, answer, collect, footer};
 use super::{CliError, Context, note};
 use crate::plot::{self, Theme};
@@ -48,6 +48,15 @@ const TABLES: &[(&str, u64)] = &[
     ("attempts", 200),
 ];
 
+/// The same of the attack on its models.
+const ATTACK_TABLES: &[(&str, u64)] = &[
+    ("robustness", 200),
+    ("accuracy", 400),
+    ("destruction", 400),
+    ("transfer_attack", 200),
+    ("perturbations", 100),
+];
+
 /// Runs the verb.
 ///
 /// # Errors
@@ -63,9 +72,11 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     figures(&mut page, &answer, &search)?;
     for (name, limit) in TABLES {
         if let Some(table) = views::table(name) {
-            rows(&mut page, &answer, &search, table, *limit)?;
+            let of_search = Select { search: Some(search.clone()), ..Select::default() };
+            rows(&mut page, &answer, table, *limit, of_search)?;
         }
     }
+    attack(&mut page, &mut answer, &search, context)?;
     page.facts("Settings", &facts.settings);
     page.folded("Complete configuration (TOML)", &facts.config);
     page.commands("Do it again", &facts.again);
@@ -89,19 +100,61 @@ fn figures(page: &mut Page, answer: &Answer, search: &str) -> Result<(), CliErro
     Ok(())
 }
 
+/// The figures and tables of the newest attack on a model of the search, if there is one: one that
+/// is finished before those that are not.
+fn attack(
+    page: &mut Page,
+    answer: &mut Answer,
+    search: &str,
+    context: &Context,
+) -> Result<(), CliError> {
+    let sql = format!(
+        "SELECT a.label, v.label FROM attack a
+         JOIN victim v ON v.attack = a.id JOIN trial t ON t.id = v.trial
+         JOIN job j ON j.id = t.job
+         WHERE j.label = '{search}' AND a.scored > 0
+         ORDER BY a.finished_at IS NULL, a.id DESC, v.victim LIMIT 1"
+    );
+    let Some(row) = first(answer, &sql)? else { return Ok(()) };
+    for kind in ATTACK_PLOTS {
+        let all = kind.name == "robustness";
+        let of = AttackArgs::of(&row[0], Some(row[1].as_str()).filter(|_| !all));
+        match draw_attack(kind, &of, context, answer) {
+            Ok((_, Some(drawing))) => {
+                let (light, dark) = (drawing.svg(Theme::Light)?, drawing.svg(Theme::Dark)?);
+                page.figure(kind.name, kind.shows, &light, &dark);
+            }
+            Ok((_, None)) => {}
+            // The images may be elsewhere by now; the rest of the report does not need them.
+            Err(error) if kind.name == "perturbation" => {
+                note(&format!("no pictures of {}: {}", row[0], error.message));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    for (name, limit) in ATTACK_TABLES {
+        if let Some(table) = views::table(name) {
+            let restriction = table.column("repeat").filter(|_| *name != "methods");
+            let of_attack = Select {
+                attack: Some(row[0].clone()),
+                restriction: restriction
+                    .map(|_| "(\"repeat\" IS NULL OR \"repeat\" = 'mean')".to_owned()),
+                ..Select::default()
+            };
+            rows(page, answer, table, *limit, of_attack)?;
+        }
+    }
+    Ok(())
+}
+
 fn rows(
     page: &mut Page,
     answer: &Answer,
-    search: &str,
     table: &Table,
     limit: u64,
+    of: Select,
 ) -> Result<(), CliError> {
-    let select = Select {
-        table: table.name.to_owned(),
-        search: Some(search.to_owned()),
-        limit: Some(limit),
-        ..Select::default()
-    };
+    let select = Select { table: table.name.to_owned(), limit: Some(limit), ..of };
     let mut kept = Kept::default();
     answer.select(&select, &mut kept)?;
     if kept.0.is_empty() {
@@ -110,7 +163,8 @@ fn rows(
     let all = answer.count(&select)?;
     // The search is known, and a column without any value says nothing (imports know little).
     let says = |(index, column): &(usize, &Column)| {
-        column.name != "search" && kept.0.iter().any(|row| row[*index] != Value::Null)
+        !["search", "attack"].contains(&column.name)
+            && kept.0.iter().any(|row| row[*index] != Value::Null)
     };
     let (indices, shown): (Vec<usize>, Vec<&Column>) =
         table.columns.iter().enumerate().filter(says).unzip();
@@ -124,6 +178,8 @@ fn rows(
     let names: Vec<String> = shown.iter().map(|column| column.name.to_owned()).collect();
     let rates = rates(&names, |name| table.column(name).and_then(|column| column.unit));
     let cells = Cells::of(&kept.0, headers.collect()).with_undefined(&kept.0, &rates);
+    let unit = |name: &str| table.column(name).and_then(|column| column.unit);
+    let cells = cells.with_exact(&kept.0, &names, unit);
     let meanings: Vec<&str> = shown.iter().map(|column| column.what).collect();
     let keys: Vec<Vec<String>> = kept.0.iter().map(|row| row.iter().map(exact).collect()).collect();
     let rest = (all > limit).then(|| {
