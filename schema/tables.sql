@@ -441,8 +441,6 @@ CREATE VIEW trials AS
 SELECT
   't' || t.id AS trial, -- [id] its id in the store
   t.accuracy AS accuracy, -- validation accuracy, the reward unless that is an expression; of a failed one what failing is worth (as in the authors' log); in runs NULL if failed or fitted to the validation images too
-  (SELECT correct * 1.0 / nullif(images, 0) FROM prediction WHERE trial = t.id AND part = 'test')
-    AS test_accuracy, -- on the test images, of the weights that stand for it; unknown unless it was trained to be shown them
   a.text AS arch, -- what was trained
   t.status AS status, -- planned, running, trained, failed or lost
   t.epsilon AS epsilon, -- share of random actions when it was sampled
@@ -456,6 +454,8 @@ SELECT
   t.best_correct AS best_correct, -- validation images right after it
   t.last_correct AS last_correct, -- validation images right after the last epoch
   t.total AS total, -- validation images
+  (SELECT correct * 1.0 / nullif(images, 0) FROM prediction WHERE trial = t.id AND part = 'test')
+    AS test_accuracy, -- on the test images, of the weights that stand for it; unknown unless it was trained to be shown them
   CASE t.status WHEN 'failed' THEN 1 WHEN 'trained' THEN 0 END AS failed, -- 1 if it failed
   t.reason AS reason, -- why it failed: chance, non-finite, too-large
   t.attempts AS attempts, -- tries
@@ -521,6 +521,37 @@ FROM trial t
 JOIN job j ON j.id = t.job
 JOIN architecture a ON a.id = t.architecture
 WHERE t.status = 'trained' AND t.accuracy IS NOT NULL;
+
+-- table finals: How good are models trained after the search, on images that they never saw?
+-- order: search, -accuracy, trial
+CREATE VIEW finals AS
+SELECT
+  't' || t.id AS trial, -- [id] its training
+  p.correct * 1.0 / nullif(p.images, 0) AS test_accuracy, -- on the test images, of the weights that stand for it
+  t.accuracy AS accuracy, -- on the validation images; unknown if they were trained on too
+  o.accuracy AS search_accuracy, -- of the trial that it was taken from, on the validation images
+  a.text AS arch, -- what was trained
+  p.correct AS test_correct, -- test images right
+  p.images AS test_images, -- of so many
+  t.params AS params, -- weights and biases
+  t.epochs AS epochs, -- trained for
+  t.seconds AS seconds, -- of training
+  j.recipe AS recipe, -- its name
+  j.fit AS fit, -- the images trained on: train, or train+val
+  j.purpose AS purpose, -- final or transfer
+  CASE WHEN m.weights IS NULL THEN 'scratch' ELSE 'weights' END AS init, -- where the weights began
+  j.data AS data, -- the data set
+  't' || t.source AS source, -- [id] the trial that it was taken from
+  t.repeat AS repeat, -- repetitions of the same training before it
+  t.status AS status, -- planned, running, trained, failed or lost
+  j.label AS search -- [id] its run
+FROM trial t
+JOIN job j ON j.id = t.job AND j.purpose IN ('final', 'transfer')
+JOIN architecture a ON a.id = t.architecture
+LEFT JOIN prediction p ON p.trial = t.id AND p.part = 'test'
+LEFT JOIN trial o ON o.id = t.source
+LEFT JOIN run_model m ON m.job = t.job AND m.model =
+  (t.ordinal - 1) % (SELECT max(count(*), 1) FROM run_model WHERE job = t.job);
 
 -- table epsilon: Does the agent find better architectures the less it explores?
 -- order: search, -epsilon

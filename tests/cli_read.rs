@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
-use history::{finished, imported, series, several};
+use history::{afterwards, finished, imported, series, several};
 
 struct World {
     folder: tempfile::TempDir,
@@ -20,6 +20,7 @@ impl World {
         finished().store(&folder.path().join("one"));
         imported().store(&folder.path().join("imported"));
         series().store(&folder.path().join("series"));
+        afterwards().store(&folder.path().join("afterwards"));
         Self { folder }
     }
 
@@ -117,6 +118,27 @@ fn golden_tables_of_a_series_and_an_ensemble() {
     for table in ["stability", "repetitions", "ensembles"] {
         let shown = world.print(&["--store", "series", "table", table]);
         insta::assert_snapshot!(format!("table_{table}"), shown);
+    }
+}
+
+/// What came after a search: epochs of a lost attempt count as far as another went on from them.
+#[test]
+fn golden_tables_of_what_comes_after_a_search() {
+    let world = World::new();
+    let epochs = "trial,epoch,validation_accuracy,attempt,lost";
+    let trials = "trial,accuracy,test_accuracy,purpose,recipe,fit,source,data,arch";
+    let cases: [(&str, &[&str]); 7] = [
+        ("table_finals", &["table", "finals", "--search", "all"]),
+        ("table_transfer", &["table", "transfer"]),
+        ("after_published", &["table", "published", "--where", "search is not null"]),
+        ("after_trials", &["table", "trials", "--search", "r1", "--columns", trials]),
+        ("after_epochs", &["table", "epochs", "--search", "r1", "--columns", epochs]),
+        ("show_final", &["show", "t12"]),
+        ("show_transfer", &["show", "t16"]),
+    ];
+    for (name, arguments) in cases {
+        let arguments = [&["--store", "afterwards"], arguments].concat();
+        insta::assert_snapshot!(name, world.print(&arguments));
     }
 }
 

@@ -169,7 +169,7 @@ fn the_examples_of_the_reference_are_messages() {
     let text = include_str!("../schema/trainer.md");
     let examples: Vec<&str> =
         text.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(examples.len(), 8);
+    assert_eq!(examples.len(), 9);
     for (example, number) in examples.into_iter().zip(0..) {
         let error = match number {
             0 | 1 => serde_json::from_str::<Request>(example).err(),

@@ -452,4 +452,6 @@ impl<L: SharedLog> Engine<'_, L> {
 }
 
 #[cfg(test)]
+mod run_tests;
+#[cfg(test)]
 mod tests;

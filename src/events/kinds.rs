@@ -80,7 +80,7 @@ kinds! {
     2 ConfigPart "config-part" version 1 Logical,
     3 EpisodeSampled "episode-sampled" version 1 Logical,
     4 TrialPlanned "trial-planned" version 1 Logical,
-    5 AttemptStarted "attempt-started" version 1 Operational,
+    5 AttemptStarted "attempt-started" version 2 Operational,
     6 EpochFinished "epoch-finished" version 1 Logical,
     7 TrialFinished "trial-finished" version 1 Logical,
     8 AttemptLost "attempt-lost" version 1 Operational,

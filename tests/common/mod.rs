@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use qtrail::engine::journal::{Journal, SharedLog};
 use qtrail::events::digest::Digests;
@@ -64,6 +65,17 @@ impl World {
     pub fn position(&self, store: &str) -> u64 {
         let head = Store::open(&self.path(store)).and_then(|store| store.read_head());
         head.map_or(0, |reading| reading.record.head.position.0)
+    }
+
+    /// Kills a program once so many more events are on record in a store, unless it ends before.
+    pub fn kill_after(&self, store: &str, child: &mut Child, more: u64) {
+        let (begun, deadline) = (self.position(store), Instant::now() + Duration::from_secs(120));
+        while self.position(store) < begun + more && child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "nothing is recorded");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let _ = child.kill();
+        child.wait().unwrap();
     }
 
     /// All events of a store.

@@ -13,8 +13,9 @@ use qtrail::engine::jobs::config_parts;
 use qtrail::events::codec::encode;
 use qtrail::events::frame::{Head, seal};
 use qtrail::events::{
-    AttemptLost, AttemptStarted, DataFacts, Decided, EnsembleMember, EnsembleSaved, EpochFinished,
-    Event, FailedReason, Hash, ImportFinished, ImportStarted, ImportedQ, Outcome, Recorded,
+    AttemptLost, AttemptStarted, CheckpointKept, Continues, DataFacts, Decided, EnsembleMember,
+    EnsembleSaved, EpochFinished, Event, FailedReason, Fit, Hash, ImportFinished, ImportStarted,
+    ImportedQ, Initial, Outcome, Predicted, PredictedPart, PredictionsRecorded, Purpose, Recorded,
     Resumed, RunModel, RunStarted, Scope, SearchStarted, SeriesJoined, Source, TrialFinished,
 };
 use qtrail::import::metaqnn::Log;
@@ -78,33 +79,74 @@ impl History {
 
     /// Trains one architecture outside of any search.
     pub fn run(&mut self, number: u32, repeats: u32) {
+        let architecture = "[C(8,3,1), P(2,2), SM(10)]".parse().unwrap();
+        let model = RunModel { index: 0, architecture, source: None, initial: None };
+        self.run_for(number, (Purpose::Train, ""), repeats, vec![model], data());
+    }
+
+    /// Trains models for a purpose by a recipe of some name, and shows them test images if it is a
+    /// purpose of after the search.
+    pub fn run_for(
+        &mut self,
+        number: u32,
+        (purpose, recipe): (Purpose, &str),
+        repeats: u32,
+        models: Vec<RunModel>,
+        data: DataFacts,
+    ) {
         let config = config();
         let text = config.to_toml();
         let parts = config_parts(&text);
-        let architecture = "[C(8,3,1), P(2,2), SM(10)]".parse().unwrap();
-        let model = RunModel { index: 0, architecture, source: None, initial: None };
-        let (purpose, recipe, fit, predicted) = Default::default();
+        let predicted = Predicted {
+            validation_labels: Hash::of(b"validation labels"),
+            test: Hash::of(b"test"),
+            test_images: 1000,
+            test_labels: Hash::of(b"test labels"),
+        };
         let started = RunStarted {
             purpose,
-            models: 1,
+            models: u16::try_from(models.len()).unwrap(),
             repeats,
-            recipe,
-            fit,
-            predicted,
+            recipe: recipe.into(),
+            fit: Fit::Train,
+            predicted: (purpose != Purpose::Train).then_some(predicted),
             seed: 1,
             chance: qtrail::chance::SCHEME.into(),
-            data: data(),
+            data,
             folder: "/data".into(),
             config: Hash::of(text.as_bytes()),
             config_parts: u16::try_from(parts.len()).unwrap(),
             threads: 1,
             program: "qtrail 0".into(),
         };
-        let mut run = Run::new(started.clone(), vec![model.clone()], config).unwrap();
-        let parts = std::iter::once(model.into()).chain(parts.into_iter().map(Event::from));
+        let mut run = Run::new(started.clone(), models.clone(), config).unwrap();
+        let models = models.into_iter().map(Event::from);
+        let parts = models.chain(parts.into_iter().map(Event::from));
         let scope = Scope::Run(number);
         self.record(scope, std::iter::once(started.into()).chain(parts).collect());
         self.carry_on(scope, &mut run, usize::MAX);
+    }
+
+    /// The best of search 1 trained long, and the best of all taken to SVHN both ways.
+    pub fn afterwards(&mut self) {
+        let source = |trial| Some(Source { scope: Scope::Search(1), trial });
+        let model = |index, text: &str, trial, initial| RunModel {
+            index,
+            architecture: text.parse().unwrap(),
+            source: source(trial),
+            initial,
+        };
+        let best = [("[GAP(10), SM(10)]", 2), ("[C(4,1,1), C(8,1,1), C(4,1,1), SM(10)]", 1)];
+        let best = best.iter().zip(0..).map(|((text, trial), n)| model(n, text, *trial, None));
+        let mnist = DataFacts { name: "mnist".into(), ..data() };
+        self.run_for(1, (Purpose::Final, "short"), 1, best.collect(), mnist);
+        let initial = Initial { weights: Hash::of(b"weights"), layers: vec![1, 3], freeze: 1 };
+        let svhn = DataFacts { name: "svhn".into(), channels: 3, side: 32, ..data() };
+        for (number, initial) in [(2, None), (3, Some(initial))] {
+            let taken = model(0, "[C(4,3,1), C(4,3,1), C(8,3,1), SM(10)]", 4, initial);
+            let purpose = (Purpose::Transfer, "svhn");
+            self.run_for(number, purpose, 2, vec![taken], svhn.clone());
+        }
     }
 
     /// Imports ten rows and a Q-table; `complete`: with the closing event.
@@ -230,6 +272,13 @@ pub fn series() -> History {
     history
 }
 
+/// A finished search, and what came after it.
+pub fn afterwards() -> History {
+    let mut history = finished();
+    history.afterwards();
+    history
+}
+
 /// A finished search; an import that was killed, and one that is complete.
 pub fn imported() -> History {
     let mut history = finished();
@@ -277,14 +326,23 @@ fn train(job: &dyn Job, ordinal: u32) -> Vec<Event> {
             library: "none".into(),
             isa: "any".into(),
             host: "host".into(),
-            continues: None,
+            continues: trial.checkpoint.as_ref().map(|kept| Continues {
+                attempt: kept.attempt,
+                restart: kept.restart,
+                epoch: kept.epoch,
+            }),
         }
         .into(),
     ];
+    let terms = job.terms(ordinal);
+    let done = trial.checkpoint.as_ref().map_or(0, |kept| kept.epoch);
     let mut correct = Vec::new();
     for epoch in 1..=if kind == 0 { 1 } else { 2 } {
         let right = if kind == 0 { 10 } else { 20 + u32::try_from(chance.below(75)).unwrap() };
         correct.push(right);
+        if epoch <= done {
+            continue;
+        }
         events.push(
             EpochFinished {
                 trial: ordinal,
@@ -302,7 +360,12 @@ fn train(job: &dyn Job, ordinal: u32) -> Vec<Event> {
             }
             .into(),
         );
-        if kind == 1 && attempt == 1 {
+        if terms.by_epoch {
+            let artifact = Hash::of(&[u8::try_from(epoch).unwrap()]);
+            let kept = CheckpointKept { trial: ordinal, attempt, restart: 0, epoch, artifact };
+            events.push(kept.into());
+        }
+        if (kind == 1 || terms.by_epoch) && attempt == 1 {
             let reason = "the trainer ended: killed".into();
             events.push(AttemptLost { trial: ordinal, attempt, counts: true, reason }.into());
             return events;
@@ -323,6 +386,26 @@ fn train(job: &dyn Job, ordinal: u32) -> Vec<Event> {
             kept: false,
         }
     };
+    if let (Some(predicted), true) = (terms.predicted, kind != 0) {
+        for (part, images, labels) in [
+            (PredictedPart::Validation, 100, predicted.validation_labels),
+            (PredictedPart::Test, predicted.test_images, predicted.test_labels),
+        ] {
+            events.push(
+                PredictionsRecorded {
+                    trial: ordinal,
+                    attempt,
+                    part,
+                    images,
+                    classes: 10,
+                    correct: best * images / 100 - images / 50,
+                    probabilities: Hash::of(part.name().as_bytes()),
+                    labels,
+                }
+                .into(),
+            );
+        }
+    }
     events.push(
         TrialFinished {
             trial: ordinal,
