@@ -292,12 +292,9 @@ mod tests {
                     .filter(|(_, (params, madds))| limits.hold(*params, *madds))
                     .map(|(net, _)| net)
                     .collect();
-                let mask = match mask(&space, gap, madds) {
-                    Ok(mask) => mask,
-                    Err(_) => {
-                        assert!(within.is_empty(), "{limits:?}");
-                        continue;
-                    }
+                let Ok(mask) = mask(&space, gap, madds) else {
+                    assert!(within.is_empty(), "{limits:?}");
+                    continue;
                 };
                 assert_eq!(mask.count(), Some(within.len() as u128), "{limits:?}");
                 let mut seen = HashSet::new();

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::resume;
 use super::work::{self, WorkArgs};
 use super::{CliError, Context, Exit, note};
+use crate::config::expression::Expression;
 use crate::config::{Order, SearchConfig};
 use crate::data::Located;
 use crate::engine::jobs::Index;
@@ -50,7 +51,7 @@ pub(super) fn begin(
     }
     let expression = told.config.reward.expression.as_ref();
     if told.reuse_trials
-        && let Some(fact) = expression.and_then(|expression| expression.of_the_machine())
+        && let Some(fact) = expression.and_then(Expression::of_the_machine)
     {
         let message =
             format!("--reuse-trials: a result taken over has no {fact}, and --reward needs it");

@@ -13,7 +13,7 @@ impl Session {
         // Numbers and names are given under this lock.
         let lock = self.named_lock("ensembles")?;
         self.catch_up()?;
-        if self.index().ensembles.iter().any(|name| *name == saved.name) {
+        if self.index().ensembles.contains(&saved.name) {
             let taken = format!("an ensemble called {} is in the store already", saved.name);
             return Err(SessionError::Settings(taken));
         }

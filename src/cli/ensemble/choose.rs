@@ -37,9 +37,9 @@ impl std::str::FromStr for Members {
             return number(rest).map(Self::Greedy).ok_or_else(wrong);
         }
         let is_trial =
-            |name: &&str| name.strip_prefix('t').is_some_and(|rest| rest.parse::<u64>().is_ok());
+            |name: &str| name.strip_prefix('t').is_some_and(|rest| rest.parse::<u64>().is_ok());
         let names: Vec<&str> = text.split(',').map(str::trim).collect();
-        match names.iter().all(|name| is_trial(&name)) {
+        match names.iter().all(|name| is_trial(name)) {
             true => Ok(Self::Named(names.into_iter().map(ToOwned::to_owned).collect())),
             false => Err(wrong()),
         }

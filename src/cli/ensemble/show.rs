@@ -32,6 +32,8 @@ pub(super) struct Shown<'a> {
 }
 
 type Row = Vec<Value>;
+/// A share of images, of the decisions of two models and the truth.
+type OfPair = fn(&[usize], &[usize], &[usize]) -> Option<f64>;
 
 /// The name of the row of all members together.
 const TOGETHER: &str = "ensemble";
@@ -64,9 +66,9 @@ impl Shown<'_> {
     ) -> Result<(), CliError> {
         let people = format.format.is_for_people();
         match section {
-            Section::Members => table(format, &MEMBERS, self.members(), footer),
-            Section::Sizes => table(format, &SIZES, self.sizes(), footer),
-            Section::Pairs if !people => table(format, &PAIRS, self.pairs(), footer),
+            Section::Members => table(format, &MEMBERS, &self.members(), footer),
+            Section::Sizes => table(format, &SIZES, &self.sizes(), footer),
+            Section::Pairs if !people => table(format, &PAIRS, &self.pairs(), footer),
             Section::Pairs => {
                 say("test images for which two members decide the same (%)");
                 self.matrix(format, &[String::new()], |a, b, _| agreement(a, b))?;
@@ -184,12 +186,7 @@ impl Shown<'_> {
         rows
     }
 
-    fn matrix(
-        &self,
-        format: FormatArgs,
-        footer: &[String],
-        of: fn(&[usize], &[usize], &[usize]) -> Option<f64>,
-    ) -> Result<(), CliError> {
+    fn matrix(&self, format: FormatArgs, footer: &[String], of: OfPair) -> Result<(), CliError> {
         let members: Vec<&Candidate> =
             self.chosen.members.iter().map(|member| self.candidate(member)).collect();
         let names: Vec<&str> = std::iter::once("trial")
@@ -201,7 +198,7 @@ impl Shown<'_> {
                 members.iter().map(|b| percent(of(&a.test.decisions, &b.test.decisions, labels)));
             std::iter::once(Value::Text(a.trial.clone())).chain(cells).collect()
         };
-        table(format, &names, members.iter().map(row).collect(), footer)
+        table(format, &names, &members.iter().map(row).collect::<Vec<_>>(), footer)
     }
 
     /// What has to be known about the numbers.
@@ -249,7 +246,7 @@ const PAIRS: [&str; 4] = ["a", "b", "agreement", "double_fault"];
 fn table(
     format: FormatArgs,
     names: &[&str],
-    rows: Vec<Row>,
+    rows: &[Row],
     footer: &[String],
 ) -> Result<(), CliError> {
     let mut printer = Printer::new(format, unit);

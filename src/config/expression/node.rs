@@ -131,10 +131,12 @@ impl Node {
             Self::Among(of, listed) => {
                 let of = of.value(known);
                 let equal = |one: &Node| of.zip(one.value(known)).map(|(of, one)| of == one);
-                listed
-                    .iter()
-                    .map(equal)
-                    .fold(Some(0.0), |before, next| any(before.map(|before| before != 0.0), next))
+                let found: Vec<Option<bool>> = listed.iter().map(equal).collect();
+                match (found.contains(&Some(true)), found.contains(&None)) {
+                    (true, _) => Some(1.0),
+                    (false, true) => None,
+                    (false, false) => Some(0.0),
+                }
             }
             Self::Case(compared, cases, otherwise) => {
                 let compared = compared.as_ref().map(|compared| compared.value(known));
