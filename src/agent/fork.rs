@@ -119,26 +119,8 @@ impl Heritage {
                 architecture: sampled.architecture.clone(),
                 trial: sampled.trial,
             }),
-            Event::TrialFinished(finished) => {
-                let outcome = match finished.outcome.clone() {
-                    // Weights are an artifact of the search that trained them.
-                    Outcome::Trained { best_epoch, best_correct, last_correct, total, .. } => {
-                        let (weights, kept) = (None, false);
-                        Outcome::Trained {
-                            best_epoch,
-                            best_correct,
-                            last_correct,
-                            total,
-                            weights,
-                            kept,
-                        }
-                    }
-                    Outcome::Failed { reason, .. } => {
-                        Outcome::Failed { reason, message: String::new() }
-                    }
-                };
-                self.outcomes.insert(finished.trial, outcome);
-            }
+            Event::TrialFinished(finished) => self.ended(finished.trial, &finished.outcome),
+            Event::TrialReused(reused) => self.ended(reused.trial, &reused.outcome),
             Event::ExperienceRecorded(recorded) => {
                 let wrong = HeritageError::Impossible(event.kind().name);
                 let index = (recorded.episode as usize).wrapping_sub(1);
@@ -168,6 +150,18 @@ impl Heritage {
             _ => {}
         }
         Ok(())
+    }
+
+    /// What came of a trial; its weights are an artifact of the search that trained it.
+    fn ended(&mut self, trial: u32, outcome: &Outcome) {
+        let outcome = match *outcome {
+            Outcome::Trained { best_epoch, best_correct, last_correct, total, .. } => {
+                let (weights, kept) = (None, false);
+                Outcome::Trained { best_epoch, best_correct, last_correct, total, weights, kept }
+            }
+            Outcome::Failed { reason, .. } => Outcome::Failed { reason, message: String::new() },
+        };
+        self.outcomes.insert(trial, outcome);
     }
 
     /// A phase has ended with what was experienced by now.
