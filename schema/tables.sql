@@ -1413,7 +1413,7 @@ SELECT
   strftime('%Y-%m-%d %H:%M:%S', a.last_at / 1000, 'unixepoch') AS updated -- UTC; last event
 FROM attack a;
 
--- table accuracy: How accurate are models on clean and adversarial images, after each transformation? (Kurakin et al., Tables 1 and 2)
+-- table accuracy: How accurate are models on clean and adversarial images, after each transformation (Kurakin et al., Tables 1 and 2)?
 -- order: attack, victim, spec, step, k, repeat
 CREATE VIEW accuracy AS
 WITH
@@ -1484,7 +1484,7 @@ JOIN victim v ON v.attack = l.attack AND v.victim = l.victim
 JOIN specification s ON s.attack = l.attack AND s.spec = l.spec
 JOIN transformation f ON f.attack = l.attack AND f.transformation = l.transformation;
 
--- table destruction: How many adversarial images does each transformation make harmless? (Kurakin et al., Table 3)
+-- table destruction: How many adversarial images does each transformation make harmless (Kurakin et al., Table 3)?
 -- order: attack, victim, spec, step, k, repeat
 CREATE VIEW destruction AS
 WITH
@@ -1611,7 +1611,7 @@ JOIN specification s ON s.attack = c.attack AND s.spec = c.spec
 JOIN specification o ON o.attack = c.attack AND o.spec = c.other
 JOIN transformation f ON f.attack = c.attack AND f.transformation = c.transformation;
 
--- table robustness: How accurate are models under attacks of growing size? (Kurakin et al., Figure 2)
+-- table robustness: How accurate are models under attacks of growing size (Kurakin et al., Figure 2)?
 -- order: attack, victim, k, spec
 CREATE VIEW robustness AS
 WITH

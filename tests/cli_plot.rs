@@ -11,7 +11,7 @@ use history::{History, finished};
 
 const PLOTS: [&str; 6] = ["learning", "accuracy-histogram", "qdepth", "qfield", "pareto", "curves"];
 /// Those that need to be told more.
-const TOLD: [&str; 3] = ["exposure", "simulate", "stability"];
+const TOLD: [&str; 3] = ["exposure", "stability", "simulate"];
 /// Those of attacks (tests/attack_pictures.rs).
 const ATTACKS: [&str; 3] = ["robustness", "destruction", "perturbation"];
 const EVIL: &str = "</script><script>document.title='caught'</script>\"'&<b>";

@@ -189,7 +189,7 @@ fn an_unfinished_fork_is_not_there() {
     history::truncated(&world, "d", "cut", keep);
     let searches = world.run("cut", &["table", "searches", "--format", "csv", "--no-header"]);
     assert_eq!(searches.code(0).stdout().lines().count(), 1);
-    world.run("cut", &["resume", "cut"]).code(2).says("no search or run is called cut");
+    world.run("cut", &["resume", "cut"]).code(2).says("no search, run or attack is called cut");
     world.run("cut", &["resume"]).code(0).says("nothing is left to do");
     world.run("cut", &["log", "verify"]).code(0);
     world.run("cut", &["replay", "s2", "--policy", "uniform"]).code(2);
