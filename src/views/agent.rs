@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::ViewError;
 use super::fold::{JobId, cached, impossible, position, run};
 use super::jobs::read_config;
-use super::mind::{Lesson, Mind};
+use super::mind::{Digests, Lesson, Mind};
 use crate::agent::foreign::target;
 use crate::agent::qtable::QTable;
 use crate::agent::space::{Action, Space, Trajectory};
@@ -105,7 +105,12 @@ pub(super) fn insert_pairs(db: &Connection, job: JobId, at: &Recorded) -> Result
 
 impl Agent {
     /// Reads an agent back from its rows.
-    pub(super) fn load(db: &Connection, job: JobId, at: &Recorded) -> Result<Self, ViewError> {
+    pub(super) fn load(
+        db: &Connection,
+        job: JobId,
+        at: &Recorded,
+        digests: Digests,
+    ) -> Result<Self, ViewError> {
         let (space, init) = space(db, job, at)?;
         let (mut values, mut updates) = (Vec::new(), Vec::new());
         let mut pairs = cached(db, "SELECT value, updates FROM pair WHERE job = ? ORDER BY pair")?;
@@ -133,7 +138,7 @@ impl Agent {
         };
         let space = Arc::new(space);
         Ok(Self {
-            mind: Place::Here(Box::new(Mind::new(Arc::clone(&space), init, q))),
+            mind: Place::Here(Box::new(Mind::new(Arc::clone(&space), init, q, digests))),
             space,
             due: Vec::new(),
             updates_due: 0,
