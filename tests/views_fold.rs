@@ -130,6 +130,35 @@ fn a_wrong_digest_is_named_and_changes_nothing() {
     model.apply(&history.events[..at], history.head_after(at)).unwrap();
 }
 
+/// In a file the last digest of a part stands for all; in memory, for verifying, each is compared.
+#[test]
+fn a_wrong_digest_is_named_in_a_file_and_one_in_the_middle_in_memory() {
+    let mut history = finished();
+    let is_update = |event: &Event| matches!(event, Event::ReplayUpdated(_));
+    let updates: Vec<usize> =
+        (0..history.events.len()).filter(|&at| is_update(&history.events[at].event)).collect();
+    let mut spoil = |at: usize| {
+        let Event::ReplayUpdated(update) = &mut history.events[at].event else { unreachable!() };
+        update.q = Hash::of(b"another");
+    };
+    let (middle, last) = (updates[updates.len() / 2], updates[updates.len() - 1]);
+    spoil(last);
+    let folder = tempfile::tempdir().unwrap();
+    let mut model = ReadModel::open(folder.path(), STORE, std::time::Duration::ZERO).unwrap();
+    let error = model.apply(&history.events, history.head).unwrap_err();
+    let named = history.events[last].position;
+    assert!(matches!(error, ViewError::Digest { position, .. } if position == named), "{error}");
+    assert_eq!(model.stamp().unwrap(), Head::default());
+
+    let mut history = finished();
+    let Event::ReplayUpdated(update) = &mut history.events[middle].event else { unreachable!() };
+    update.q = Hash::of(b"another");
+    let error = ReadModel::in_memory(STORE).unwrap().apply(&history.events, history.head);
+    let named = history.events[middle].position;
+    let error = error.unwrap_err();
+    assert!(matches!(error, ViewError::Digest { position, .. } if position == named), "{error}");
+}
+
 #[test]
 fn events_that_cannot_be_are_named() {
     let history = finished();

@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::ViewError;
 use super::fold::{JobId, cached, impossible, position, run};
 use super::jobs::read_config;
-use super::mind::{Lesson, Mind};
+use super::mind::{Digests, Lesson, Mind};
 use crate::agent::foreign::target;
 use crate::agent::qtable::QTable;
 use crate::agent::space::{Action, PairId, Space, Trajectory};
@@ -123,7 +123,12 @@ pub(super) fn pair_rows(
 
 impl Agent {
     /// Reads an agent back from its rows.
-    pub(super) fn load(db: &Connection, job: JobId, at: &Recorded) -> Result<Self, ViewError> {
+    pub(super) fn load(
+        db: &Connection,
+        job: JobId,
+        at: &Recorded,
+        digests: Digests,
+    ) -> Result<Self, ViewError> {
         let (space, init) = space(db, job, at)?;
         let (mut values, mut updates) = (Vec::new(), Vec::new());
         let mut pairs = cached(db, "SELECT value, updates FROM pair WHERE job = ? ORDER BY pair")?;
@@ -153,7 +158,7 @@ impl Agent {
         let sql = "SELECT expression IS NOT NULL FROM job WHERE id = ?";
         let expressed = cached(db, sql)?.query_row([job], |row| row.get(0))?;
         Ok(Self {
-            mind: Place::Here(Box::new(Mind::new(Arc::clone(&space), init, q))),
+            mind: Place::Here(Box::new(Mind::new(Arc::clone(&space), init, q, digests))),
             space,
             due: Vec::new(),
             updates_due: 0,

@@ -12,6 +12,7 @@ use super::agent::Agent;
 use super::forks;
 use super::imports::{self, Turn};
 use super::jobs::{config_part, configured, read_config, run_started, search_started};
+use super::mind::Digests;
 use super::rows::Rows;
 use super::runs::{carry, predictions_recorded, run_model};
 use super::{ViewError, attacks, ensembles, expressed, series, studies};
@@ -36,6 +37,8 @@ pub(super) type TrialId = i64;
 pub(super) struct Folder {
     jobs: HashMap<Scope, JobId>,
     agents: HashMap<JobId, Agent>,
+    /// Which digests they compare.
+    digests: Digests,
     /// When the last event of a job was recorded; written at the end, not with each event.
     last: HashMap<JobId, i64>,
     /// Episodes, trials and attempts that are not written yet; none between two calls.
@@ -54,6 +57,11 @@ pub(super) struct About<'a> {
 }
 
 impl Folder {
+    /// A fold that remembers nothing yet.
+    pub(super) fn new(digests: Digests) -> Self {
+        Self { digests, ..Self::default() }
+    }
+
     /// Folds events in, in order. The caller has begun a transaction and knows that the first of
     /// them follows what is in the tables. After an error both the transaction and this must go.
     pub(super) fn fold(&mut self, db: &Connection, events: &[Recorded]) -> Result<(), ViewError> {
@@ -301,7 +309,9 @@ impl Folder {
         use std::collections::hash_map::Entry;
         match self.agents.entry(job) {
             Entry::Occupied(agent) => Ok(agent.into_mut()),
-            Entry::Vacant(vacant) => Ok(vacant.insert(Agent::load(db, job, about.recorded)?)),
+            Entry::Vacant(vacant) => {
+                Ok(vacant.insert(Agent::load(db, job, about.recorded, self.digests)?))
+            }
         }
     }
 

@@ -1,8 +1,9 @@
 //! What an agent has learned, and learning more: Q-values, and the experiences they come from.
 //!
-//! Updates are learned some at a time, and only the digest after the last of them is compared: a
-//! Q-table that once was another does not become the same again. If it differs, the same updates
-//! are learned once more with every digest compared, to name the first that is wrong.
+//! Updates are learned some at a time. For tables that are asked, only the digest after the last of
+//! them is compared: a Q-table that once was another does not become the same again. If it differs,
+//! the same updates are learned once more with every digest compared, to name the first that is
+//! wrong. Verifying a log compares every digest from the beginning.
 
 use std::sync::Arc;
 
@@ -12,6 +13,16 @@ use crate::agent::space::{PairId, Space, Trajectory};
 use crate::config::learning::Learning;
 use crate::events::frame::Position;
 use crate::events::{Hash, ReplayUpdated};
+
+/// Which of the recorded digests are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Digests {
+    /// The last one of some updates.
+    #[default]
+    Last,
+    /// Every one.
+    Each,
+}
 
 /// The Q-table of one search with its replay memory, without anything of SQLite.
 #[derive(Debug)]
@@ -23,6 +34,7 @@ pub(super) struct Mind {
     rows: QTable,
     /// Experiences by index, as far as they were needed.
     memory: Vec<(Trajectory, f64)>,
+    digests: Digests,
 }
 
 /// Something to learn.
@@ -48,11 +60,11 @@ pub(super) enum Lesson {
 
 impl Mind {
     /// A mind with these values, which are those in the rows, and an empty memory.
-    pub(super) fn new(space: Arc<Space>, init: f64, q: QTable) -> Self {
-        Self { space, init, rows: q.clone(), q, memory: Vec::new() }
+    pub(super) fn new(space: Arc<Space>, init: f64, q: QTable, digests: Digests) -> Self {
+        Self { space, init, rows: q.clone(), q, memory: Vec::new(), digests }
     }
 
-    /// Learns in order, and compares the last digest.
+    /// Learns in order, and compares digests.
     pub(super) fn learn(&mut self, lessons: Vec<Lesson>) -> Result<(), ViewError> {
         let before = self.q.clone();
         let mut updates = Vec::new();
@@ -64,6 +76,9 @@ impl Mind {
                         self.memory.resize(place + 1, (Trajectory::new(), 0.0));
                     }
                     self.memory[place] = (trajectory, reward);
+                }
+                Lesson::Update { position, update } if self.digests == Digests::Each => {
+                    self.first_wrong(&[(position, update)])?;
                 }
                 Lesson::Update { position, update } => {
                     self.update(&update);

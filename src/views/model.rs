@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::files::Files;
 use super::fold::{Folder, position};
+use super::mind::Digests;
 use super::{ViewError, database};
 use crate::events::frame::{Chain, Head, Position};
 use crate::events::{Hash, Recorded};
@@ -37,6 +38,8 @@ pub struct ReadModel {
     store: StoreId,
     wait: Duration,
     folder: Folder,
+    /// Which digests of Q-tables are compared.
+    digests: Digests,
     /// What `folder` remembers is true for this stamp.
     folded: Head,
 }
@@ -67,7 +70,8 @@ impl ReadModel {
         Err(ViewError::Unusable { path, found })
     }
 
-    /// A model in memory, empty.
+    /// A model in memory, empty. It compares every digest of a Q-table: what is checked against it
+    /// has to be right event by event.
     ///
     /// # Errors
     /// [`ViewError::Sqlite`] if there is no memory.
@@ -75,8 +79,9 @@ impl ReadModel {
         let connection = database::in_memory()?;
         insert_stamp(&connection, store)?;
         let files = Files::new(Path::new(""));
-        let (wait, folder, folded) = (Duration::ZERO, Folder::default(), Head::default());
-        Ok(Self { connection, files, generation: 0, store, wait, folder, folded })
+        let (wait, folded, digests) = (Duration::ZERO, Head::default(), Digests::Each);
+        let folder = Folder::new(digests);
+        Ok(Self { connection, files, generation: 0, store, wait, folder, digests, folded })
     }
 
     /// An empty model in a file that nobody knows, to be built and then completed.
@@ -88,8 +93,7 @@ impl ReadModel {
         let connection = database::open_aside(path)?;
         insert_stamp(&connection, store)?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        let (wait, folder, folded) = (Duration::ZERO, Folder::default(), Head::default());
-        Ok(Self { connection, files: files.clone(), generation, store, wait, folder, folded })
+        Ok(Self::of(connection, files, (generation, store), Duration::ZERO))
     }
 
     /// Makes the indices of a model that was built aside, and closes it.
@@ -124,8 +128,18 @@ impl ReadModel {
         let path = files.path(generation);
         let connection = database::open(&path, wait)?;
         check_owner(&connection, &path, store)?;
-        let (files, folder, folded) = (files.clone(), Folder::default(), Head::default());
-        Ok(Self { connection, files, generation, store, wait, folder, folded })
+        Ok(Self::of(connection, files, (generation, store), wait))
+    }
+
+    fn of(
+        connection: Connection,
+        files: &Files,
+        (generation, store): (u64, StoreId),
+        wait: Duration,
+    ) -> Self {
+        let (files, folded, digests) = (files.clone(), Head::default(), Digests::Last);
+        let folder = Folder::new(digests);
+        Self { connection, files, generation, store, wait, folder, digests, folded }
     }
 
     /// Goes on with the next generation, empty: this one is not what it should be.
@@ -185,10 +199,10 @@ impl ReadModel {
             return Ok(Applied::Gap);
         }
         if stamp != self.folded {
-            self.folder = Folder::default();
+            self.folder = Folder::new(self.digests);
         }
         // Until the commit, what the folder remembers is not what the tables hold.
-        let mut folder = std::mem::take(&mut self.folder);
+        let mut folder = std::mem::replace(&mut self.folder, Folder::new(self.digests));
         folder.fold(db, new)?;
         let sql = "UPDATE stamp SET position = ?, chain = ?";
         db.execute(sql, (position(head.position), head.chain.to_string()))?;
