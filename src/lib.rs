@@ -21,7 +21,7 @@
 //! | `torch` | networks and training through libtorch; part of `qtrail-torch` only, not of this library; the only place that names tch | the log, the agent |
 //! | [`trainer`] | the protocol, and keeping trainer processes alive | the log |
 //! | [`agent`] | state space, Q-table, epsilon-greedy policy, schedule, replay: pure | IO, clocks, the log |
-//! | [`data`] | image data sets: formats, fetching, splits | what is trained on them |
+//! | [`data`] | image data sets: formats, sizes, fetching, splits | what is trained on them |
 //! | [`lab`] | the replay lab: a history learned from again under other replay policies, measured: pure | the log, what would have been sampled |
 //! | [`import`] | histories of other programs, as facts: pure | files, the log |
 //! | [`config`] | settings as data: flavours, presets, recipes: pure | what is done with them |

@@ -122,7 +122,36 @@ fn presets_say_how_their_images_are_fetched() {
     }
 }
 
-/// A fetched set is found by the name that the preset gives.
+/// What lies under a known name is held against what is known, after all of it was shown.
+#[test]
+fn impostors_are_named() {
+    let world = World::new();
+    let home = world.path(".cache/qtrail/data");
+    std::fs::create_dir_all(&home).unwrap();
+    for (name, set) in
+        [("svhn", files("svhn")), ("mnist", world.path("data").display().to_string())]
+    {
+        std::os::unix::fs::symlink(set, home.join(name)).unwrap();
+        let ran = world.run("s", &["data", "check", name]);
+        ran.code(2)
+            .says("DIFFERS")
+            .says("the mean image")
+            .says(&format!("is not the file of {name}"));
+        ran.says(&format!("`qtrail data fetch {name}` replaces it"));
+        world.run("s", &["search", "--preset", name]).code(2).says("is not the file of");
+    }
+    // Of CIFAR-100 only the numbers are known.
+    let folder = home.join("cifar100");
+    std::fs::create_dir(&folder).unwrap();
+    for part in ["train.bin", "test.bin"] {
+        let records: Vec<u8> =
+            (0..100).flat_map(|fine| [vec![fine % 20, fine], vec![9; 3072]].concat()).collect();
+        std::fs::write(folder.join(part), records).unwrap();
+    }
+    let ran = world.run("s", &["data", "check", "cifar100"]);
+    ran.code(2).says("nothing published").says("has 100 images, cifar100 has 50000");
+}
+
 #[test]
 fn extra_images_need_a_set_that_has_them() {
     let world = World::new();

@@ -293,6 +293,51 @@ fn counts_are_held_against_what_is_known() {
     assert!(error(fewer).contains("has 19 images, small has 20"), "{}", error(fewer));
 }
 
+/// CIFAR-100 tells the names of its classes itself, in a file whose length is not known.
+#[test]
+fn a_text_of_unknown_length_comes_out_of_an_archive_too() {
+    let record = |fine: u8| [vec![fine % 20, fine], vec![fine; 3072]].concat();
+    let records: Vec<u8> = (0..100).flat_map(record).collect();
+    let names: String = (0..100).map(|class| format!("class {class}\n")).collect();
+    let file = |name, bytes: &[u8]| member(&format!("c/{name}"), tar::EntryType::Regular, bytes);
+    let all = [
+        file("train.bin", &records),
+        file("test.bin", &records),
+        file("fine_label_names.txt", names.as_bytes()),
+    ];
+    let known = |name, bytes| KnownFile { name, bytes, md5: None, extra: false };
+    let set = |packed: &[u8]| -> &'static KnownSet {
+        let length = records.len() as u64;
+        let members = vec![
+            known("train.bin", length),
+            known("test.bin", length),
+            known("fine_label_names.txt", 0),
+        ];
+        let archive = self::file("small.tar.gz", packed);
+        Box::leak(Box::new(KnownSet {
+            class_names: &[],
+            shape: KnownShape { train: 100, test: 100, extra: 0, channels: 3, side: 32 },
+            files: KnownFiles::Archive { archive, members: members.leak() },
+            ..cifar(&[], &[]).clone()
+        }))
+    };
+    let given = tempfile::tempdir().unwrap();
+    let packed = archive(&all);
+    fs::write(given.path().join("small.tar.gz"), &packed).unwrap();
+    let (bench, known) = (Bench::new(), set(&packed));
+    bench.fetch(known, Some(given.path()), false).unwrap();
+    let located = Located { known: Some(known), ..bench.home.locate("small").unwrap() };
+    let train = located.read(Part::Train).unwrap();
+    assert_eq!((train.classes, train.labels[42], train.image(42)[0]), (100, 42, 42));
+    assert_eq!(located.class_names(100)[42], "class 42");
+    // Longer than a list of names can be.
+    let long = file("fine_label_names.txt", &vec![b'x'; 70_000]);
+    let packed = archive(&[&all[..2], &[long]].concat());
+    fs::write(given.path().join("small.tar.gz"), &packed).unwrap();
+    let failure = Bench::new().failure(set(&packed), Some(given.path()));
+    assert!(failure.contains("has 70000 bytes, expected 65536"), "{failure}");
+}
+
 #[test]
 fn extra_images_are_fetched_when_wanted() {
     let of = |name| (name, fs::read(svhn_folder().join(name)).unwrap());
@@ -314,6 +359,12 @@ fn extra_images_are_fetched_when_wanted() {
     fs::write(bench.place().join("extra_32x32.mat"), "x").unwrap();
     bench.fetch(set, Some(&svhn_folder()), true).unwrap();
     assert_eq!(set.read(&bench.place(), Part::Train, reading).unwrap().count, 9);
+    fs::remove_file(bench.place().join("extra_32x32.mat")).unwrap();
+    let error = bench.fetch(svhn(&[]), None, true).unwrap_err().to_string();
+    assert!(
+        error.contains("put these files into") && error.contains("\n  extra_32x32.mat\n"),
+        "{error}"
+    );
     let error = bench.fetch(cifar(&[], &[]), None, true).unwrap_err();
     assert!(matches!(error, DataError::NoExtra { .. }), "{error}");
 }

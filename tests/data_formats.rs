@@ -5,7 +5,10 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use qtrail::data::{DataHome, Format, Images, Located, Part, Reading, check, format, pictures};
+use proptest::prelude::*;
+use qtrail::data::{
+    DataHome, Format, Images, Located, Part, Reading, Split, check, format, pictures,
+};
 use tempfile::TempDir;
 
 fn files(name: &str) -> PathBuf {
@@ -344,11 +347,18 @@ fn damaged_and_hostile_pictures_are_named() {
     let write = |name: &'static str, bytes: Vec<u8>| {
         spoilt(&move |folder| fs::write(folder.join(name), &bytes).unwrap())
     };
-    let mut wide = fs::read(files("pictures/train/cat/1.png")).unwrap();
-    wide[16..20].copy_from_slice(&1_000_000_u32.to_be_bytes());
-    let checksum = crc32fast::hash(&wide[12..29]);
-    wide[29..33].copy_from_slice(&checksum.to_be_bytes());
-    assert!(write("train/cat/1.png", wide).contains("announces 1000000 columns"));
+    // A picture that says it has other sides.
+    let png_of = |width: u32, height: u32| {
+        let mut bytes = fs::read(files("pictures/train/cat/1.png")).unwrap();
+        bytes[16..20].copy_from_slice(&width.to_be_bytes());
+        bytes[20..24].copy_from_slice(&height.to_be_bytes());
+        let checksum = crc32fast::hash(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&checksum.to_be_bytes());
+        bytes
+    };
+    assert!(write("train/cat/1.png", png_of(1_000_000, 1)).contains("announces 1000000 columns"));
+    let large = png_of(8000, 8000);
+    assert!(write("train/cat/1.png", large).contains("announces 64000000 pixels"));
     let mut flipped = fs::read(files("pictures/train/cat/1.png")).unwrap();
     flipped[50] ^= 1;
     assert!(write("train/cat/1.png", flipped).contains("no good PNG picture"));
@@ -506,6 +516,27 @@ fn check_tells_of_every_format() {
     assert_eq!((glance.count, glance.width, glance.height), (2, 8, 8));
 }
 
+#[test]
+fn splits_are_stratified_whatever_the_format() {
+    let ten = cifar(&TEN, 20, 1);
+    for (folder, classes) in [
+        (files("svhn"), &[0, 1][..]),
+        (files("npz"), &[0, 1, 2]),
+        (files("npz-grey"), &[0, 1]),
+        (files("pictures"), &[0, 1]),
+        (ten.path().to_owned(), &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+    ] {
+        let labels = Images::read(&folder, Part::Train).unwrap().labels;
+        let wanted = u32::try_from(classes.len()).unwrap();
+        let split = Split::draw(&labels, wanted, None, 5).unwrap();
+        let mut drawn: Vec<u8> =
+            split.validation.iter().map(|&index| labels[index as usize]).collect();
+        drawn.sort_unstable();
+        assert_eq!(drawn, classes, "{}", folder.display());
+        assert_eq!(Split::draw(&labels, wanted, None, 5).unwrap(), split);
+    }
+}
+
 /// The digest of a set is what is recorded of it; it must not change from version to version. These
 /// were computed with NumPy, SciPy, Pillow and the blake3 package from the same files.
 #[test]
@@ -521,5 +552,41 @@ fn digests_are_pinned() {
     ] {
         let digest = Images::read(&files(name), part).unwrap().digest();
         assert_eq!(qtrail::data::catalog::hex(&digest), expected, "{name}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Whatever happens to a file, reading it ends in an answer.
+    #[test]
+    fn no_damage_makes_a_reader_panic(
+        (set, file) in prop::sample::select(vec![
+            ("svhn", "train_32x32.mat"),
+            ("npz", "colour.npz"),
+            ("npz-grey", "grey.npz"),
+            ("pictures", "train/cat/1.png"),
+            ("pictures", "train/cat/3-palette.png"),
+            ("pictures", "train/dog/1.jpg"),
+            ("pictures", "train/dog/3-progressive.jpg"),
+        ]),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in prop::option::weighted(0.25, any::<prop::sample::Index>()),
+        resize in prop::option::of(1_u32..9),
+    ) {
+        let folder = copy(set);
+        let path = folder.path().join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        bytes.truncate(cut.map_or(bytes.len(), |cut| cut.index(bytes.len())));
+        fs::write(path, bytes).unwrap();
+        let reading = Reading { resize, extra: false };
+        if let Ok(images) = format::read(folder.path(), Part::Train, reading) {
+            prop_assert_eq!(images.pixels.len(), images.length() * images.count as usize);
+            prop_assert_eq!(images.labels.len(), images.count as usize);
+        }
     }
 }

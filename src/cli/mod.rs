@@ -110,7 +110,7 @@ pub enum Verb {
     Import(import::Args),
     /// Hand over to the tools of others
     Export(export::Args),
-    /// Data sets: list, fetch, check
+    /// Data sets: list, fetch, check, split
     Data(data::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),

@@ -120,7 +120,8 @@ impl<'de> Deserialize<'de> for KeepWeights {
 pub struct DataConfig {
     /// Name of a known data set.
     pub name: String,
-    /// Images set aside for validation, equally many of each class.
+    /// Images set aside for validation, of each class its share. With extra images, a third of them
+    /// from those, and equally many of each class.
     pub validation: u32,
     /// Images trained on; unset: all that are left.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -51,22 +51,11 @@ pub struct FileReport {
     pub sha256: String,
     /// Whether the content is that of the known set; unset if nothing says what that would be.
     pub known: Option<bool>,
-    /// What is wrong with it, if it is another one.
-    pub error: Option<String>,
-}
-
-impl Report {
-    /// The first file that is not what the name of the set promises.
-    #[must_use]
-    pub fn impostor(&self) -> Option<&FileReport> {
-        self.files.iter().find(|file| file.known == Some(false))
-    }
 }
 
 /// Reads all of a data set.
 ///
-/// Content that differs from a known set is no error here, but told file by file; see
-/// [`Report::impostor`].
+/// Content that differs from a known set is no error here, but told file by file.
 ///
 /// # Errors
 /// [`DataError`] if a file is missing or damaged, or the parts do not fit each other.
@@ -111,12 +100,8 @@ fn file_report(located: &Located, part: Part, path: PathBuf) -> Result<FileRepor
         Some(set) => set.verify_file(&located.folder, part, &path)?,
         None => None,
     };
-    let (known, error) = match verdict {
-        None => (None, None),
-        Some(Ok(())) => (Some(true), None),
-        Some(Err(error)) => (Some(false), Some(error.to_string())),
-    };
-    Ok(FileReport { path, bytes, sha256, known, error })
+    let known = verdict.map(|verdict| verdict.is_ok());
+    Ok(FileReport { path, bytes, sha256, known })
 }
 
 /// Test images must be of the size and the classes that training has shown.

@@ -57,8 +57,8 @@ impl Version {
 
     /// Bytes of a record.
     #[must_use]
-    pub fn record(self) -> u64 {
-        (self.labels().len() + PIXELS) as u64
+    pub fn record(self) -> usize {
+        self.labels().len() + PIXELS
     }
 
     /// Whether `folder` has any file of this version.
@@ -122,7 +122,7 @@ impl Version {
         let bytes = file.metadata().map_err(DataError::io("open", path))?.len();
         let count = self.check_length(path, bytes)?;
         let mut input = std::io::BufReader::with_capacity(1 << 16, file);
-        let mut record = vec![0; self.record() as usize];
+        let mut record = vec![0; self.record()];
         for number in 0..count {
             input.read_exact(&mut record).map_err(DataError::io("read", path))?;
             let (marks, pixels) = record.split_at(self.labels().len());
@@ -142,7 +142,7 @@ impl Version {
     }
 
     fn check_length(self, path: &Path, bytes: u64) -> Result<u64, DataError> {
-        let record = self.record();
+        let record = self.record() as u64;
         if !bytes.is_multiple_of(record) {
             let reason = format!(
                 "it has {bytes} bytes, which is not a whole number of records of {record} bytes; \

@@ -94,7 +94,7 @@ pub fn derive(home: &DataHome, source: &Located, classes: &Classes) -> Result<De
     let content = hex(&train.digest());
     let names = source.class_names(train.classes);
     let parts =
-        [select(source, train, classes)?, select(source, source.read(Part::Test)?, classes)?];
+        [select(source, &train, classes)?, select(source, &source.read(Part::Test)?, classes)?];
     let name = format!("{}-{}", source.name, classes.to_string().replace(',', "_"));
     let staging = Staging::create(home.root())?;
     let write = |name: &str, bytes: &[u8]| {
@@ -134,7 +134,7 @@ pub fn derive(home: &DataHome, source: &Located, classes: &Classes) -> Result<De
 }
 
 /// The images of `classes`, with labels from 0.
-fn select(source: &Located, images: Images, classes: &Classes) -> Result<Images, DataError> {
+fn select(source: &Located, images: &Images, classes: &Classes) -> Result<Images, DataError> {
     let counts = images.class_counts();
     let missing = |class: &&u8| counts.get(usize::from(**class)).is_none_or(|&count| count == 0);
     if let Some(class) = classes.0.iter().find(missing) {
@@ -153,7 +153,8 @@ fn select(source: &Located, images: Images, classes: &Classes) -> Result<Images,
     }
     let count = u32::try_from(labels.len()).unwrap_or(u32::MAX);
     let classes = u32::try_from(classes.0.len()).unwrap_or(u32::MAX);
-    Ok(Images { pixels, labels, count, classes, ..images })
+    let (channels, side) = (images.channels, images.side);
+    Ok(Images { pixels, labels, count, channels, side, classes })
 }
 
 /// Whether two folders hold the same images under the same class names.

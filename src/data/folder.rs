@@ -59,8 +59,11 @@ impl IdxFolder {
     pub fn path(&self, file: &'static str) -> Result<PathBuf, DataError> {
         let dotted = file.replacen("-idx", ".idx", 1);
         let colour = file.replacen("-idx3", "-idx4", 1);
-        [file.to_owned(), dotted.clone(), format!("{file}.gz"), format!("{dotted}.gz"), colour]
+        let plain = [file, &dotted, &colour].map(str::to_owned);
+        let packed = [file, &dotted, &colour].map(|name| format!("{name}.gz"));
+        plain
             .iter()
+            .chain(&packed)
             .map(|name| self.folder.join(name))
             .find(|path| path.is_file())
             .ok_or_else(|| DataError::MissingFile { folder: self.folder.clone(), file })
@@ -118,7 +121,8 @@ impl PartFiles {
         if resize.is_none() && width == height {
             return Collector::whole(channels, width, payload).finish(labels.payload, path);
         }
-        for pixels in payload.chunks_exact((header.payload() / u64::from(header.count)) as usize) {
+        let length = channels as usize * width as usize * height as usize;
+        for pixels in payload.chunks_exact(length.max(1)) {
             collector.push(&Raw { channels, width, height, pixels }, path)?;
         }
         collector.finish(labels.payload, path)

@@ -192,11 +192,12 @@ pub fn read(folder: &Path, part: Part, reading: Reading) -> Result<Images, DataE
 /// The names of the classes of the set in `folder`: its `class-names.txt`, or what its format tells.
 #[must_use]
 pub fn class_names(folder: &Path) -> Vec<String> {
-    let names = names_in(&folder.join(CLASS_NAMES));
+    let mut names = names_in(&folder.join(CLASS_NAMES));
     if names.is_empty() {
-        return Format::of(folder).map(|format| format.class_names(folder)).unwrap_or_default();
+        names = Format::of(folder).map(|format| format.class_names(folder)).unwrap_or_default();
     }
-    names
+    // They are shown on terminals, and written one a line.
+    names.into_iter().map(|name| name.chars().filter(|c| !c.is_control()).collect()).collect()
 }
 
 /// The lines of a file that say anything; none if it cannot be read.
@@ -206,6 +207,5 @@ fn names_in(path: &Path) -> Vec<String> {
     if read.is_err() {
         return Vec::new();
     }
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.map(|line| line.chars().filter(|c| !c.is_control()).collect()).collect()
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }

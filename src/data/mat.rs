@@ -255,8 +255,11 @@ fn by_rows(stored: &[u8], pixels: &mut [u8], width: usize, height: usize) {
     }
 }
 
-/// Size of a number of this type, and how to read one that may be a label; 0 is none.
-fn numbers(kind: u32) -> Option<(usize, fn(&[u8]) -> u8)> {
+/// Reads a number that may be a label; 0 is none.
+type Number = fn(&[u8]) -> u8;
+
+/// Size of a number of this type, and how to read one.
+fn numbers(kind: u32) -> Option<(usize, Number)> {
     fn whole(bytes: &[u8]) -> u8 {
         match bytes {
             [low, high @ ..] if high.iter().all(|&byte| byte == 0) => *low,
@@ -285,13 +288,13 @@ fn small(
     what: &str,
 ) -> Result<(u32, Vec<u8>), DataError> {
     let (kind, length, inline) = tag(path, input)?;
-    if length > limit as u64 {
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length > limit {
         return Err(wrong(path, format!("the {what} of an array take {length} bytes")));
     }
     if !inline.is_empty() {
         return Ok((kind, inline));
     }
-    let length = length as usize;
     let mut bytes = vec![0; length.next_multiple_of(8)];
     fill(input, &mut bytes, path)?;
     bytes.truncate(length);

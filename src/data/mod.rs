@@ -1,11 +1,11 @@
 //! Image data sets: formats, where they lie, how they are fetched, checked and split.
 //!
-//! [`format`] recognises what a folder holds and reads it: IDX files ([`folder`], [`idx`]), CIFAR's
+//! [`mod@format`] recognises what a folder holds and reads it: IDX files ([`folder`], [`idx`]), CIFAR's
 //! binary version ([`cifar`]), SVHN's MAT files ([`mat`]), NumPy arrays ([`npz`]), pictures in one
 //! folder a class ([`pictures`]). All of them are read strictly, and end as [`Images`].
 //!
 //! [`catalog`] knows the sets that have a name, [`locate`] says where they lie, [`fetch`] brings
-//! them there, [`derive`] makes a set of some classes of another, [`check`] looks at all of one,
+//! them there, [`mod@derive`] makes a set of some classes of another, [`check`] looks at all of one,
 //! [`split`] decides what is trained and what is validated on.
 //!
 //! Pixels stay bytes; what is done to them before training is the recipe's business. Only their

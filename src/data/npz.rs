@@ -80,6 +80,9 @@ pub fn has(path: &Path, part: Part) -> bool {
 }
 
 type Archive = ZipArchive<BufReader<File>>;
+type Member<'a> = zip::read::ZipFile<'a, BufReader<File>>;
+/// What reads an array as far as it wants.
+type ReadArray<'a> = &'a mut dyn FnMut(&mut Array<'_, Member<'_>>) -> Result<(), DataError>;
 
 fn open(path: &Path) -> Result<Archive, DataError> {
     let file = File::open(path).map_err(DataError::io("open", path))?;
@@ -96,9 +99,7 @@ fn array(
     path: &Path,
     archive: &mut Archive,
     name: &str,
-    read: &mut dyn FnMut(
-        &mut Array<'_, zip::read::ZipFile<'_, BufReader<File>>>,
-    ) -> Result<(), DataError>,
+    read: ReadArray<'_>,
 ) -> Result<(), DataError> {
     let member = archive.by_name(&format!("{name}.npy")).map_err(|error| match error {
         zip::result::ZipError::FileNotFound => wrong(path, format!("it has no array {name}")),

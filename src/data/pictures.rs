@@ -23,6 +23,8 @@ const PNG: &str = "PNG picture";
 const JPEG: &str = "JPEG picture";
 /// Longest side of a picture as stored, in pixels.
 const STORED_SIDE_MAX: u32 = 8192;
+/// Most pixels of a picture as stored.
+const PIXELS_MAX: u64 = 32 << 20;
 /// Largest file of a picture in bytes.
 const FILE_MAX: u64 = 64 << 20;
 /// Memory for unpacking a picture, besides the picture itself, in bytes.
@@ -291,7 +293,8 @@ fn open(path: &Path) -> Result<BufReader<File>, DataError> {
 
 fn check_sides(path: &Path, width: u32, height: u32) -> Result<(), DataError> {
     DataError::limit(path, "columns", width.into(), STORED_SIDE_MAX.into())?;
-    DataError::limit(path, "rows", height.into(), STORED_SIDE_MAX.into())
+    DataError::limit(path, "rows", height.into(), STORED_SIDE_MAX.into())?;
+    DataError::limit(path, "pixels", u64::from(width) * u64::from(height), PIXELS_MAX)
 }
 
 /// The first `channels` of `samples` values a pixel, channel after channel.

@@ -8,7 +8,7 @@ use super::{print, table};
 use crate::cli::say;
 use crate::data::catalog::hex;
 use crate::data::check::{self, FileReport, PartReport};
-use crate::data::{DataError, Located, pictures};
+use crate::data::{DataError, Located, Part, pictures};
 
 /// From dark to light.
 const SHADES: &[u8] = b" .:-=+*#%@";
@@ -32,12 +32,8 @@ pub(super) fn check(located: &Located, mean_image: Option<&Path>) -> Result<(), 
         }
     }
     // A set that is not what its name says is an error, after all of it was shown.
-    match report.impostor() {
-        Some(_) => {
-            crate::data::Part::ALL.into_iter().try_for_each(|part| located.read(part).map(drop))
-        }
-        None => Ok(()),
-    }
+    let known = located.known.map_or(&[][..], |_| &Part::ALL);
+    known.iter().try_for_each(|&part| located.read(part).map(drop))
 }
 
 fn parts(parts: &[PartReport]) -> Table {

@@ -61,5 +61,6 @@ fn about(set: &Located) -> String {
     let derived = derived.split(", whose").next().unwrap_or_default().trim().to_owned();
     let format =
         || Format::of(&set.folder).map(|format| format.name().to_owned()).unwrap_or_default();
-    if derived.is_empty() { format() } else { derived.chars().take(80).collect() }
+    let shown = derived.chars().filter(|c| !c.is_control()).take(80).collect();
+    if derived.is_empty() { format() } else { shown }
 }

@@ -136,7 +136,8 @@ impl Fetch<'_> {
         let fetched = if self.set.verify(&folder).is_ok() {
             Fetched::Present { folder: folder.clone() }
         } else {
-            self.first(&folder, progress, &|source, staging, progress| {
+            let files = self.set.file_names();
+            self.first(&folder, files, progress, &|source, staging, progress| {
                 self.stage(source, staging, progress)?;
                 self.place(source.clone(), staging, folder.clone())
             })?
@@ -146,7 +147,8 @@ impl Fetch<'_> {
             return Ok(fetched);
         }
         // It joins a set that is in its place and whole.
-        let placed = self.first(&folder, progress, &|source, staging, progress| {
+        let files = vec![extra.name.to_owned()];
+        let placed = self.first(&folder, files, progress, &|source, staging, progress| {
             self.stage_file(source, extra, staging, progress)?;
             progress(Step::Verifying);
             extra.verify(&staging.set().join(extra.name), self.set.name)?;
@@ -157,10 +159,11 @@ impl Fetch<'_> {
         Ok(if matches!(fetched, Fetched::Placed { .. }) { fetched } else { placed })
     }
 
-    /// The first source that does.
+    /// The first source that does; `files` are what may be placed by hand if none does.
     fn first(
         &self,
         folder: &Path,
+        files: Vec<String>,
         progress: Progress<'_>,
         bring: &dyn Fn(&Source, &Staging, Progress<'_>) -> Result<Fetched, DataError>,
     ) -> Result<Fetched, DataError> {
@@ -179,7 +182,7 @@ impl Fetch<'_> {
                 }
             }
         }
-        let (folder, files) = (folder.to_path_buf(), self.set.file_names());
+        let folder = folder.to_path_buf();
         Err(DataError::NoSource { name: self.set.name, failures, folder, files })
     }
 
