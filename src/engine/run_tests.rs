@@ -117,7 +117,9 @@ fn with_checkpoints(request: &TrainRequest) -> Vec<Said> {
 
 fn store(folder: &Path) -> Store {
     let store = Store::open_or_create(&folder.join("store")).unwrap();
-    LABELS.iter().for_each(|labels| drop(store.artifacts().put(labels).unwrap()));
+    for labels in LABELS {
+        store.artifacts().put(labels).unwrap();
+    }
     store
 }
 
