@@ -17,6 +17,9 @@ pub struct Keeper {
     place: Option<(Artifacts, Staging)>,
 }
 
+/// The hash of a file and what was found in it, or what is wrong with it.
+pub type Checked<T> = Result<(Hash, T), String>;
+
 /// Weights or a checkpoint to be released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Surplus {
@@ -101,7 +104,7 @@ impl Keeper {
         name: &str,
         most: u64,
         check: impl FnOnce(&[u8]) -> Result<T, String>,
-    ) -> Result<Option<Result<(Hash, T), String>>, LogError> {
+    ) -> Result<Option<Checked<T>>, LogError> {
         let Some((artifacts, staging)) = &self.place else { return Ok(None) };
         let path = staging.folder().join(name);
         let plain = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());

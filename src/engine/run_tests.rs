@@ -117,7 +117,7 @@ fn with_checkpoints(request: &TrainRequest) -> Vec<Said> {
 
 fn store(folder: &Path) -> Store {
     let store = Store::open_or_create(&folder.join("store")).unwrap();
-    for labels in &LABELS {
+    for labels in LABELS {
         store.artifacts().put(labels).unwrap();
     }
     store

@@ -33,7 +33,6 @@ impl Adam {
     }
 
     /// Running means of the gradient and of its square.
-    #[must_use]
     pub fn means(&self) -> [&Tensor; 2] {
         [&self.mean, &self.square]
     }
