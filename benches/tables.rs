@@ -1,4 +1,5 @@
-//! Asking a large store: whole processes on a generated log of 100,000 trials (1,000,000 events).
+//! Asking a large store: whole processes on a generated log of 100,000 trials (1,000,000 events), and
+//! on one with an attack of 1,632,000 judged images.
 //!
 //! The log is generated once, by the search itself and a trainer that makes results up, and kept
 //! in the target folder. What is printed: time and peak memory of each question, the time in which
@@ -7,10 +8,16 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods)]
 #![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
 
+#[path = "../tests/history/mod.rs"]
+mod history;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use history::History;
+use history::attack::{Attack, right, script};
+use qtrail::adversary::sampling::Sampling;
 use qtrail::agent::search::Search;
 use qtrail::agent::{Decision, Job};
 use qtrail::chance::Stream;
@@ -51,13 +58,66 @@ fn main() {
         println!("tables built from {what}: {time:.0?}, processor {cpu:.0} ms, {memory} MiB");
     }
     println!("{:>9}  {:>9}  {:>7}  on 100,000 trials", "time", "processor", "memory");
-    for question in QUESTIONS {
-        let times = (0..RUNS).map(|_| timed(&large, question)).collect();
-        let (cpu, memory) = usage(&large, question);
-        let (time, question) = (median(times), question.join(" "));
-        println!("{time:>9.1?}  {cpu:>6.0} ms  {memory:>3} MiB  {question}");
-    }
+    QUESTIONS.iter().for_each(|question| ask(&large, question));
+    let attacked = attacked(&folder.join("tables-attacked"));
+    timed(&attacked, &["table", "attacks"]);
+    println!("on an attack: 1,000 images, 12 specifications, 40 transformations, 3 models");
+    ATTACK_QUESTIONS.iter().for_each(|question| ask(&attacked, question));
 }
+
+fn ask(store: &Path, question: &[&str]) {
+    let times = (0..RUNS).map(|_| timed(store, question)).collect();
+    let (cpu, memory) = usage(store, question);
+    let (time, question) = (median(times), question.join(" "));
+    println!("{time:>9.1?}  {cpu:>6.0} ms  {memory:>3} MiB  {question}");
+}
+
+/// A store with one attack whose images nobody crafted.
+fn attacked(root: &Path) -> PathBuf {
+    if !root.exists() {
+        let methods = ["fast", "basic", "least-likely"];
+        let specs = methods.iter().flat_map(|method| [2, 4, 8, 16].map(|eps| (*method, eps)));
+        let grid = |name: &'static str, n: u32| (0..n).map(move |p| (name, f64::from(p), 1));
+        let artificial = ["brightness", "contrast", "blur", "jpeg"].into_iter();
+        let attack = Attack {
+            number: 1,
+            protocol: "kurakin2017",
+            sampling: Sampling::kurakin2017(),
+            classes: 100,
+            images: 1_000,
+            batch: 100,
+            victims: (0..3).map(script).collect(),
+            specs: specs.collect(),
+            transformations: artificial
+                .flat_map(|name| grid(name, 9))
+                .chain(grid("camera", 3))
+                .collect(),
+            finished: true,
+            pixels: None,
+        };
+        let mut history = History::default();
+        attack.record(&mut history, |look| {
+            let spec = look.source.map_or(0, |source| u32::from(source.spec) + 1);
+            let turned = (look.place * 7 + spec * 3) % 20 < spec;
+            let moved = look.place + u32::from(look.transformation);
+            let back = look.transformation > 0 && moved.is_multiple_of(3);
+            let clean = u16::from(look.place % 11 == 0);
+            right(if turned && !back { 7 } else { clean }, 0.9)
+        });
+        history.store(root);
+    }
+    root.to_owned()
+}
+
+const ATTACK_QUESTIONS: &[&[&str]] = &[
+    &["table", "destruction", "--k", "1"],
+    &["table", "destruction", "--case", "prefiltered"],
+    &["table", "accuracy"],
+    &["table", "robustness"],
+    &["table", "transfer-attack"],
+    &["table", "methods"],
+    &["plot", "destruction", "--format", "svg"],
+];
 
 const QUESTIONS: &[&[&str]] = &[
     &["--version"],

@@ -15,7 +15,8 @@ use assert_cmd::cargo::cargo_bin;
 use history::History;
 use history::attack::{Attack, Look, right, script, trial};
 use qtrail::adversary::sampling::Sampling;
-use qtrail::events::{Scope, ScoredImage};
+use qtrail::events::digest::Digests;
+use qtrail::events::{Event, Scope, ScoredImage};
 use serde_json::Value;
 
 struct World(tempfile::TempDir);
@@ -388,4 +389,45 @@ fn an_attack_on_its_way_counts_what_was_judged() {
     assert!(shown.contains("not finished: only images judged so far count"), "{shown}");
     let progress = &world.rows(&["attacks"])[0];
     assert_eq!((&progress["status"], &progress["progress"]), (&"open".into(), &1.0.into()));
+}
+
+/// Two runs of one attack have one digest, whatever their numbers, and those of their models, are,
+/// in whatever order their steps were recorded, on whatever machine. Any rank changes it.
+#[test]
+fn an_attack_has_a_digest_of_its_own() {
+    let digest = |number: u32, runs: u32, rank: u16, turn: bool| {
+        let mut history = History::default();
+        (1..=runs).for_each(|run| history.run(run, 2));
+        let attack = Attack {
+            number,
+            victims: vec![trial(0, Scope::Run(runs), 1, "[SM(10)]")],
+            ..small(10, 20, vec![("jpeg", 50.0, 1)])
+        };
+        attack.record(&mut history, |look| right(if look.place == 13 { rank } else { 0 }, 0.5));
+        let mut events = history.events;
+        if turn {
+            // Micro-batches the other way round.
+            let is_step =
+                |event: &Event| matches!(event, Event::ImagesCrafted(_) | Event::ImagesScored(_));
+            let first = events.iter().position(|recorded| is_step(&recorded.event)).unwrap();
+            let last = events.iter().rposition(|recorded| is_step(&recorded.event)).unwrap();
+            events[first..=last].reverse();
+            for recorded in &mut events {
+                match &mut recorded.event {
+                    Event::AttackStarted(started) => {
+                        (started.threads, started.folder) = (8, "/elsewhere".into());
+                    }
+                    Event::AttackTrainer(trainer) => trainer.device = "cuda:0".into(),
+                    _ => {}
+                }
+            }
+        }
+        let mut digests = Digests::default();
+        events.iter().for_each(|recorded| digests.push(recorded).unwrap());
+        let found = digests.finish();
+        found.into_iter().find(|(scope, _)| *scope == Scope::Attack(number)).unwrap().1
+    };
+    let first = digest(1, 1, 0, false);
+    assert_eq!(digest(5, 3, 0, true), first);
+    assert_ne!(digest(1, 1, 1, false), first);
 }

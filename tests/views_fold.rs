@@ -3,6 +3,7 @@
 
 mod history;
 
+use history::attack::attacked;
 use history::{History, finished, imported, several};
 use proptest::prelude::*;
 use qtrail::events::frame::Head;
@@ -62,6 +63,15 @@ fn an_import_is_aside_until_it_is_complete() {
     let mut model = ReadModel::open(folder.path(), STORE, std::time::Duration::ZERO).unwrap();
     model.apply(&history.events, history.head).unwrap();
     assert_eq!(model.fingerprint().unwrap(), rows(&history, &[]));
+}
+
+#[test]
+fn attacks_fold_the_same_however_they_are_cut() {
+    let history = attacked();
+    let count = history.events.len();
+    for cuts in [vec![count / 2], vec![count - 3], (1..count).step_by(7).collect()] {
+        assert_eq!(rows(&history, &cuts), rows(&history, &[]));
+    }
 }
 
 #[test]
