@@ -160,6 +160,7 @@ pub(super) fn make_views(connection: &Connection, window: Option<u32>) -> Result
     let window = window.unwrap_or(Arguments::default().window);
     let views = TABLES_SQL.find("\nCREATE VIEW ").map_or("", |start| &TABLES_SQL[start..]);
     let views = views.replace(WINDOW, &WINDOW.replace("99", &window.saturating_sub(1).to_string()));
+    let views = views.replace("\nCREATE TEMP VIEW ", "\nCREATE VIEW ");
     let views = views.replace("\nCREATE VIEW ", "\nCREATE TEMP VIEW IF NOT EXISTS ");
     Ok(connection.execute_batch(&views)?)
 }

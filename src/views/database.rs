@@ -9,8 +9,7 @@ use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
-use super::schema::TABLES_SQL;
-use super::{ViewError, packed};
+use super::{ViewError, packed, schema};
 use crate::events::{Class, KINDS};
 
 /// A value of a row.
@@ -66,14 +65,14 @@ pub(super) fn open_aside(path: &Path) -> Result<Connection, ViewError> {
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     connection.pragma_update(None, "cache_size", -24_000)?;
     set_up(&connection)?;
-    let (tables, _) = split_indices(TABLES_SQL);
+    let (tables, _) = split_indices(schema::permanent());
     create(&connection, &tables)?;
     Ok(connection)
 }
 
 /// Makes the indices that only make questions faster.
 pub(super) fn create_indices(connection: &Connection) -> Result<(), ViewError> {
-    let (_, indices) = split_indices(TABLES_SQL);
+    let (_, indices) = split_indices(schema::permanent());
     Ok(connection.execute_batch(&indices)?)
 }
 
@@ -124,7 +123,7 @@ pub(super) fn in_memory() -> Result<Connection, ViewError> {
 
 /// Creates all tables; inside a transaction of the caller, if there is one.
 pub(super) fn create_tables(connection: &Connection) -> Result<(), ViewError> {
-    create(connection, TABLES_SQL)
+    create(connection, schema::permanent())
 }
 
 fn create(connection: &Connection, sql: &str) -> Result<(), ViewError> {
@@ -138,6 +137,13 @@ fn create(connection: &Connection, sql: &str) -> Result<(), ViewError> {
         insert.execute((kind.number, kind.name, class))?;
     }
     Ok(())
+}
+
+/// Makes the result tables that take functions of this program, and those that look at them.
+pub(super) fn make_temporary(connection: &Connection) -> Result<(), ViewError> {
+    connection.execute_batch(schema::temporary())?;
+    let top = schema::statement("top").replacen("CREATE VIEW", "CREATE TEMP VIEW", 1);
+    Ok(connection.execute_batch(&top)?)
 }
 
 fn set_up(connection: &Connection) -> Result<(), ViewError> {
