@@ -44,6 +44,11 @@ fn what_is_learned_from_is_the_reward_and_tables_still_show_accuracies() {
         .says("all equal");
     let other = world.run("a", &["replay", "--policy", "as-logged", "--reward", "accuracy"]);
     assert!(!other.code(0).stderr().contains("all equal"));
+    let exposure = ["replay", "--policy", "sweep", "--exposure", "--columns", "accuracy"];
+    let exposure = [&exposure[..], &["--format", "csv", "--no-header"]].concat();
+    let shown = world.run("a", &exposure).stdout();
+    let accuracies = rows(&world, "a", "SELECT accuracy FROM episodes ORDER BY episode").concat();
+    assert_eq!(shown.lines().collect::<Vec<_>>(), accuracies);
     // Rebuilt from the log the tables are the same; the read model is thrown away.
     let before = world.run("a", &["table", "episodes", "--format", "csv"]).stdout();
     for file in std::fs::read_dir(world.path("a")).unwrap().flatten() {

@@ -184,6 +184,12 @@ impl Args {
         if environment.records().is_empty() {
             return Err(CliError::usage("the search has no trials with a result yet"));
         }
+        if config.reward.expression.is_some() {
+            note("the search learned from an expression; here accuracies are learned from");
+        }
+        if !config.limits.is_none() {
+            note("the search had limits; here the whole space is sampled");
+        }
         let learning = Learning {
             alpha: self.alpha.unwrap_or(config.learning.alpha),
             gamma: self.gamma.unwrap_or(config.learning.gamma),
