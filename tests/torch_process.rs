@@ -42,6 +42,29 @@ fn a_conversation() {
     assert!(process.leave() < Duration::from_secs(1));
 }
 
+/// The peak of a trial is its own, not that of the process.
+#[test]
+fn peak_memory_is_that_of_the_trial() {
+    let workplace = Workplace::new(Show::Class);
+    let mut process = Process::start();
+    let mut peak = |architecture: &str| {
+        let mut request = workplace.request(architecture);
+        request.recipe.epochs = 1;
+        request.recipe.chance = Some(0.0);
+        request.recipe.batch = 320;
+        process.train(&request);
+        match process.result().1 {
+            Answer::Finished(finished) => finished.peak_memory,
+            other => panic!("{other:?}"),
+        }
+    };
+    let [before, large, after] =
+        ["[SM(4)]", "[FC(3000), FC(3000), SM(4)]", "[SM(4)]"].map(&mut peak);
+    // 9 million parameters, each at least with its gradient and two means.
+    assert!(large > before + 4 * 4 * 9_000_000, "{before} {large}");
+    assert!(after < before + (large - before) / 4, "{before} {large} {after}");
+}
+
 #[test]
 fn it_leaves_in_mid_epoch_when_stdin_closes() {
     let workplace = Workplace::new(Show::Class);

@@ -6,6 +6,7 @@ can compare whole searches. QTRAIL_EXAMPLE_DELAY is the length of an epoch in se
 A checkpoint holds nothing but its epoch: no more is needed to go on.
 """
 
+import gzip
 import hashlib
 import json
 import os
@@ -48,7 +49,8 @@ def leave(request, name, content):
 def predict(request, validation):
     """Leaves class probabilities: all of it on one class, by hashing."""
     name, seed, data = request["architecture"], request["seed"], request["data"]
-    with open(os.path.join(data["folder"], "t10k-labels-idx1-ubyte"), "rb") as file:
+    labels = os.path.join(data["folder"], "t10k-labels-idx1-ubyte")
+    with open(labels, "rb") if os.path.exists(labels) else gzip.open(labels + ".gz") as file:
         test = int.from_bytes(file.read(8)[4:], "big")
     for part, images in ("validation", validation), ("test", test):
         rows = []

@@ -42,6 +42,8 @@ struct Taken {
     architecture: Architecture,
     /// Hash of its weights, if they are kept.
     weights: Option<crate::events::Hash>,
+    /// planned, running, trained, failed or lost.
+    status: String,
     origin: Origin,
 }
 
@@ -81,7 +83,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         Init::Weights => {
             let there = shapes(&taken.architecture, before, taken.origin.config.recipe.gap)
                 .map_err(|error| CliError::usage(format!("{}: {error}", taken.label)))?;
-            Some(taken.initial(&here, &there, args.freeze)?)
+            let same = facts.content.to_string() == taken.origin.content;
+            Some(taken.initial(&here, &there, same, args.freeze)?)
         }
     };
     let scope = taken.origin.label.parse().ok();
@@ -99,7 +102,7 @@ impl Taken {
         };
         let number: u32 = id.strip_prefix('t').and_then(|n| n.parse().ok()).ok_or_else(none)?;
         let sql = format!(
-            "SELECT t.ordinal, t.weights, t.kept, a.text AS arch, j.label AS search
+            "SELECT t.ordinal, t.weights, t.kept, t.status, a.text AS arch, j.label AS search
              FROM trial t JOIN architecture a ON a.id = t.architecture JOIN job j ON j.id = t.job
              WHERE t.id = {number}"
         );
@@ -114,20 +117,32 @@ impl Taken {
             ordinal: u32::try_from(row.int("ordinal").unwrap_or(0)).unwrap_or(0),
             architecture,
             weights: row.text("weights").parse().ok().filter(|_| kept),
+            status: row.text("status"),
             origin: Origin::read(answer, &row.text("search"))?,
         })
     }
 
-    /// The weights that are taken over: where layers have the same in the same places.
-    fn initial(&self, here: &Shapes, there: &Shapes, freeze: u16) -> Result<Initial, CliError> {
+    /// The weights that are taken over: where layers have the same in the same places. The head of
+    /// other images knows other classes, even if they are as many.
+    fn initial(
+        &self,
+        here: &Shapes,
+        there: &Shapes,
+        same_images: bool,
+        freeze: u16,
+    ) -> Result<Initial, CliError> {
         let id = &self.label;
-        let weights = self.weights.ok_or_else(|| {
-            CliError::usage(format!("the weights of {id} are not kept"))
-                .hint("--init scratch needs none; `qtrail final` keeps all, a search the best ones")
+        let weights = self.weights.ok_or_else(|| match self.status.as_str() {
+            "trained" => CliError::usage(format!("the weights of {id} are not kept")).hint(
+                "--init scratch needs none; `qtrail final` keeps all, a search the best ones",
+            ),
+            status => CliError::usage(format!("{id} has no weights: it is {status}"))
+                .hint("--init scratch needs none"),
         })?;
         let (mut layers, mut anew) = (Vec::new(), Vec::new());
         for (layer, index) in here.layers.iter().zip(0_u16..) {
-            match here.weights_fit(there, index.into()) {
+            let head = matches!(layer.layer, Layer::Softmax { .. } | Layer::GlobalAverage { .. });
+            match here.weights_fit(there, index.into()) && (same_images || !head) {
                 true => layers.push(index + 1),
                 false if layer.parameters > 0 => anew.push((index + 1, layer.layer)),
                 false => {}
@@ -160,7 +175,7 @@ fn what_is_taken(id: &str, layers: &[u16], anew: &[(u16, Layer)]) -> String {
     let new: Vec<String> = anew.iter().map(|(n, layer)| format!("{n}, {layer}")).collect();
     let begins = match new.is_empty() {
         true => "none begins anew".to_owned(),
-        false => format!("begin anew, as their size differs: {}", new.join("; ")),
+        false => format!("begin anew: {}", new.join("; ")),
     };
     match numbers.is_empty() {
         true => begins,
