@@ -23,13 +23,11 @@ fn what_is_learned_from_is_the_reward_and_tables_still_show_accuracies() {
     let world = World::new();
     let reward = "accuracy - 0.05*ln(params/1e3)";
     tiny(&world, "a", &["--reward", reward]).code(0);
-    let sql = format!(
-        "SELECT abs(e.reward - (t.accuracy - 0.05*ln(t.params/1e3))) < 1e-12,
+    let sql = "SELECT abs(e.reward - (t.accuracy - 0.05*ln(t.params/1e3))) < 1e-12,
            e.accuracy = t.accuracy,
            t.accuracy = (t.best_correct * 1.0 / t.total) OR t.failed
-         FROM episodes e JOIN trials t ON t.trial = e.trial"
-    );
-    let found = rows(&world, "a", &sql);
+         FROM episodes e JOIN trials t ON t.trial = e.trial";
+    let found = rows(&world, "a", sql);
     assert!(found.len() >= 12);
     assert!(found.iter().all(|row| *row == ["1", "1", "1"]), "{found:?}");
     let mean = "SELECT count(*) FROM epsilon s WHERE abs(mean_accuracy -
