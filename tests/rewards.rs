@@ -23,13 +23,11 @@ fn what_is_learned_from_is_the_reward_and_tables_still_show_accuracies() {
     let world = World::new();
     let reward = "accuracy - 0.05*ln(params/1e3)";
     tiny(&world, "a", &["--reward", reward]).code(0);
-    let sql = format!(
-        "SELECT abs(e.reward - (t.accuracy - 0.05*ln(t.params/1e3))) < 1e-12,
+    let sql = "SELECT abs(e.reward - (t.accuracy - 0.05*ln(t.params/1e3))) < 1e-12,
            e.accuracy = t.accuracy,
            t.accuracy = (t.best_correct * 1.0 / t.total) OR t.failed
-         FROM episodes e JOIN trials t ON t.trial = e.trial"
-    );
-    let found = rows(&world, "a", &sql);
+         FROM episodes e JOIN trials t ON t.trial = e.trial";
+    let found = rows(&world, "a", sql);
     assert!(found.len() >= 12);
     assert!(found.iter().all(|row| *row == ["1", "1", "1"]), "{found:?}");
     let mean = "SELECT count(*) FROM epsilon s WHERE abs(mean_accuracy -
@@ -44,6 +42,11 @@ fn what_is_learned_from_is_the_reward_and_tables_still_show_accuracies() {
         .says("all equal");
     let other = world.run("a", &["replay", "--policy", "as-logged", "--reward", "accuracy"]);
     assert!(!other.code(0).stderr().contains("all equal"));
+    let exposure = ["replay", "--policy", "sweep", "--exposure", "--columns", "accuracy"];
+    let exposure = [&exposure[..], &["--format", "csv", "--no-header"]].concat();
+    let shown = world.run("a", &exposure).stdout();
+    let accuracies = rows(&world, "a", "SELECT accuracy FROM episodes ORDER BY episode").concat();
+    assert_eq!(shown.lines().collect::<Vec<_>>(), accuracies);
     // Rebuilt from the log the tables are the same; the read model is thrown away.
     let before = world.run("a", &["table", "episodes", "--format", "csv"]).stdout();
     for file in std::fs::read_dir(world.path("a")).unwrap().flatten() {

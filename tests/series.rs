@@ -50,7 +50,7 @@ fn a_series_killed_at_any_moment_and_resumed_is_the_same() {
         child.wait().unwrap();
         kills += 1;
         // By the verb and by the same command in turns.
-        let command = if kills % 2 == 0 { vec!["resume"] } else { again.clone() };
+        let command = if kills.is_multiple_of(2) { vec!["resume"] } else { again.clone() };
         child = world.start("killed", &command, "0.05");
     }
     child.wait().unwrap();

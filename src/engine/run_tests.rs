@@ -172,13 +172,13 @@ fn work(
         index: &mut index,
         crew: Crew::new(vec![Box::new(Fakes(script))]),
         keeper: Keeper::new(artifacts, staging),
+        reusable: series::Reusable::default(),
         machine: Machine {
             data: PathBuf::new(),
             split: PathBuf::new(),
             device: "cpu".into(),
             host: String::new(),
         },
-        reusable: Default::default(),
         stop,
         report: &mut (),
     };

@@ -35,6 +35,8 @@ pub struct History {
     pub left_out: u32,
     /// Whether its experiences are still those, in the order, that the draws on record refer to.
     pub as_recorded: bool,
+    /// Accuracies of architectures, where rewards were something else.
+    pub accuracies: HashMap<Architecture, f64>,
 }
 
 /// An architecture of a history.
@@ -57,7 +59,7 @@ pub struct Experience {
     pub epsilon: f64,
     /// Index of the architecture.
     pub architecture: u32,
-    /// The reward as recorded.
+    /// The reward as recorded: the accuracy, unless the search had another reward.
     pub accuracy: f64,
     /// The reward that is learned from: that, unless another was asked for.
     pub reward: f64,
@@ -131,6 +133,8 @@ pub struct Folder {
     /// Of the episodes sampled so far: phase, epsilon, architecture, trial.
     episodes: Vec<(u32, f64, u32, u32)>,
     failed: HashSet<u32>,
+    planned: HashMap<u32, Architecture>,
+    accuracies: HashMap<Architecture, f64>,
     epsilons: Vec<f64>,
     experiences: Vec<Experience>,
     replays: Vec<Replay>,
@@ -173,22 +177,16 @@ impl Folder {
                     let architecture = self.architecture(event, &one.architecture)?;
                     // Trials that were inherited are numbered like architectures, from 1.
                     let trial = architecture + 1;
-                    if matches!(one.outcome, Outcome::Failed { .. }) {
-                        self.failed.insert(trial);
-                    }
+                    self.planned.insert(trial, one.architecture.clone());
+                    self.ended(trial, &one.outcome);
                     self.episodes.push((one.phase.into(), one.epsilon, architecture, trial));
                 }
             }
-            Event::TrialFinished(finished) => {
-                if matches!(finished.outcome, Outcome::Failed { .. }) {
-                    self.failed.insert(finished.trial);
-                }
+            Event::TrialPlanned(planned) => {
+                self.planned.insert(planned.trial, planned.architecture.clone());
             }
-            Event::TrialReused(reused) => {
-                if matches!(reused.outcome, Outcome::Failed { .. }) {
-                    self.failed.insert(reused.trial);
-                }
-            }
+            Event::TrialFinished(finished) => self.ended(finished.trial, &finished.outcome),
+            Event::TrialReused(reused) => self.ended(reused.trial, &reused.outcome),
             Event::ExperienceRecorded(recorded) => {
                 let index = (recorded.episode as usize).wrapping_sub(1);
                 let Some(&(phase, epsilon, architecture, trial)) = self.episodes.get(index) else {
@@ -211,6 +209,19 @@ impl Folder {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Takes in what came of a trial.
+    fn ended(&mut self, trial: u32, outcome: &Outcome) {
+        if matches!(outcome, Outcome::Failed { .. }) {
+            self.failed.insert(trial);
+        }
+        if let (Some((config, _)), Some(started)) = (&self.settings, &self.started)
+            && config.reward.expression.is_some()
+        {
+            let accuracy = config.reward.of(outcome, started.data.classes);
+            self.accuracies.extend(self.planned.get(&trial).map(|net| (net.clone(), accuracy)));
+        }
     }
 
     /// Reads the configuration once its last part is there.
@@ -308,6 +319,7 @@ impl Folder {
             recorded,
             left_out: self.left_out,
             as_recorded: true,
+            accuracies: self.accuracies,
         };
         history.forget_unknown();
         Ok(history)
@@ -315,6 +327,14 @@ impl Folder {
 }
 
 impl History {
+    /// The accuracy of an experience: what was recorded, unless the reward was something else.
+    #[must_use]
+    pub fn accuracy(&self, experience: &Experience) -> f64 {
+        let known = self.architectures.get(experience.architecture as usize);
+        let other = known.and_then(|known| self.accuracies.get(&known.architecture));
+        other.copied().unwrap_or(experience.accuracy)
+    }
+
     /// The path of an experience.
     #[must_use]
     pub fn path(&self, experience: &Experience) -> &Trajectory {

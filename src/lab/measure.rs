@@ -248,7 +248,7 @@ pub fn measure(
     figures.top10 = top10(&pairs(history, task, &derived.q));
     figures.rms = reference.and_then(|reference| reference.distance(&derived.q));
     let architecture = history.space.architecture(&greedy(&history.space, &derived.q));
-    let accuracy = history.first_of(&architecture).map(|one| one.accuracy);
+    let accuracy = history.first_of(&architecture).map(|one| history.accuracy(one));
     let greedy = Greedy { architecture, accuracy };
     Measured { figures, samples, greedy, counts: derived.counts.clone() }
 }

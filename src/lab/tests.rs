@@ -71,6 +71,7 @@ fn history(experiences: &[(&str, f64)]) -> History {
         recorded: Recorded::Draws(Vec::new()),
         left_out: 0,
         as_recorded: true,
+        accuracies: HashMap::new(),
     }
 }
 

@@ -141,7 +141,7 @@ impl Shown<'_> {
                     Value::Text(learned.row.policy.to_string()),
                     whole(one.episode),
                     Value::Real(one.epsilon),
-                    of_place(Value::Real(one.accuracy)),
+                    of_place(Value::Real(history.accuracy(one))),
                     of_place(Value::Integer(one.failed.into())),
                     draws.mean.map_or(Value::Null, Value::Real),
                     never.mean.map_or(Value::Null, Value::Real),

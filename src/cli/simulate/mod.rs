@@ -261,6 +261,12 @@ impl Asked<'_> {
         if records.is_empty() {
             return Err(CliError::usage("the search has no trials with a result yet"));
         }
+        if config.reward.expression.is_some() {
+            note("the search learned from an expression; here accuracies are learned from");
+        }
+        if !config.limits.is_none() {
+            note("the search had limits; here the whole space is sampled");
+        }
         let (alpha, gamma, init) = self.learning;
         let learning = Learning {
             alpha: alpha.unwrap_or(config.learning.alpha),
