@@ -100,7 +100,8 @@ CREATE TABLE episode (
   reward       REAL,             -- as recorded with its experience
   failed       INTEGER,          -- whether the trial that answered it failed
   experience   INTEGER,          -- its index in the replay memory, from 0
-  recorded_at  INTEGER,          -- ms; NULL if imported
+  recorded_at  INTEGER,          -- ms; NULL if imported or inherited
+  inherited    INTEGER,          -- in a fork: its episode in the search it was inherited from
   accuracy     REAL,             -- of the trial, if the reward is something else
   PRIMARY KEY (job, episode)
 ) STRICT, WITHOUT ROWID;
@@ -141,6 +142,7 @@ CREATE TABLE trial (
   reused        INTEGER,          -- id of the trial whose result it took over
   planned_at    INTEGER,          -- NULL if imported
   ended_at      INTEGER,
+  inherited     INTEGER,          -- in a fork: the trial it was inherited from; it was not trained here
   UNIQUE (job, ordinal)
 ) STRICT;
 -- For those who ask by its name, as result tables have it.
@@ -308,7 +310,28 @@ CREATE TABLE import (
   foreign_pairs INTEGER              -- pairs that the space does not have
 ) STRICT;
 
--- Events of imports that are not complete, as they are in the log.
+-- Forks: searches that begin with the experiences of another one. Those whose closing event is
+-- missing have no job, and are in no other table.
+CREATE TABLE fork (
+  label    TEXT    PRIMARY KEY, -- of the search: s2
+  job      INTEGER,             -- NULL until it is complete
+  source   TEXT    NOT NULL,    -- the search it is forked from: s1
+  position INTEGER NOT NULL,    -- last event it knows of
+  episodes INTEGER NOT NULL,    -- experiences inherited
+  trials   INTEGER              -- distinct architectures among them
+) STRICT;
+
+-- Phases that were added to the schedules of finished searches.
+CREATE TABLE extension (
+  job      INTEGER NOT NULL,
+  phase    INTEGER NOT NULL, -- of the schedule, from 0
+  epsilon  REAL    NOT NULL, -- share of random actions
+  models   INTEGER NOT NULL, -- new architectures to train
+  position INTEGER NOT NULL, -- of the event that added it
+  PRIMARY KEY (job, phase)
+) STRICT, WITHOUT ROWID;
+
+-- Events of imports and forks that are not complete, as they are in the log.
 CREATE TABLE waiting (
   position INTEGER PRIMARY KEY,
   label    TEXT    NOT NULL, -- of the search
@@ -348,7 +371,7 @@ CREATE TABLE quarantined_trial AS SELECT * FROM trial WHERE 0;
 CREATE TABLE study (
   study    INTEGER PRIMARY KEY, -- its number
   name     TEXT    NOT NULL,
-  kind     TEXT    NOT NULL,    -- replay
+  kind     TEXT    NOT NULL,    -- replay or simulate
   search   TEXT    NOT NULL,    -- it is about; may be empty
   position INTEGER NOT NULL,    -- last event it knew of
   settings TEXT    NOT NULL,    -- TOML
@@ -410,7 +433,9 @@ SELECT
   j.seed AS seed, -- of all choices
   j.flavour AS flavour, -- paper or code
   strftime('%Y-%m-%d %H:%M:%S', j.started_at / 1000, 'unixepoch') AS started, -- UTC
-  strftime('%Y-%m-%d %H:%M:%S', j.last_at / 1000, 'unixepoch') AS updated -- UTC; last event
+  strftime('%Y-%m-%d %H:%M:%S', j.last_at / 1000, 'unixepoch') AS updated, -- UTC; last event
+  (SELECT source || ' at ' || position FROM fork WHERE job = j.id)
+    AS forked -- the search it was forked from, and the last event it knows of
 FROM job j;
 
 -- table episodes: Which architectures did the agent sample, and how good were they?
@@ -429,7 +454,8 @@ SELECT
   e.phase AS phase, -- of the schedule, from 0
   e.reward AS reward, -- what was learned from: that accuracy, unless the reward is an expression
   j.label AS search, -- [id] its search
-  strftime('%Y-%m-%d %H:%M:%S', e.recorded_at / 1000, 'unixepoch') AS sampled -- UTC
+  strftime('%Y-%m-%d %H:%M:%S', e.recorded_at / 1000, 'unixepoch') AS sampled, -- UTC
+  e.inherited AS inherited -- in a fork: its episode in the search it was inherited from
 FROM episode e
 JOIN job j ON j.id = e.job
 JOIN architecture a ON a.id = e.architecture
@@ -472,7 +498,8 @@ SELECT
   j.data AS data, -- the data set
   j.label AS search, -- [id] its search or run
   strftime('%Y-%m-%d %H:%M:%S', t.planned_at / 1000, 'unixepoch') AS planned, -- UTC
-  strftime('%Y-%m-%d %H:%M:%S', t.ended_at / 1000, 'unixepoch') AS ended -- UTC
+  strftime('%Y-%m-%d %H:%M:%S', t.ended_at / 1000, 'unixepoch') AS ended, -- UTC
+  't' || t.inherited AS inherited -- [id] in a fork: the training it was inherited from; it was not trained here
 FROM trial t
 JOIN job j ON j.id = t.job
 JOIN architecture a ON a.id = t.architecture;
@@ -1065,8 +1092,18 @@ SELECT
   (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'greedy_accuracy')
     AS greedy_accuracy, -- accuracy on record of the architecture that the Q-table would choose; NULL: unknown
   r.greedy AS greedy, -- architecture that the Q-table would choose
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'sim_best')
+    AS sim_best, -- simulated searches: highest reward
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'sim_best_vs_uniform')
+    AS sim_best_vs_uniform, -- difference to uniform, paired by seed
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'sim_area')
+    AS sim_area, -- simulated searches: mean of the highest reward so far
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'sim_last_phase')
+    AS sim_last_phase, -- simulated searches: mean reward of the samples of the last phase
+  (SELECT mean FROM study_figure WHERE study = s.study AND row = r.row AND name = 'sim_last_phase_vs_uniform')
+    AS sim_last_phase_vs_uniform, -- difference to uniform, paired by seed
   r.row AS row, -- in its study, from 0
-  s.kind AS kind, -- what was done: replay
+  s.kind AS kind, -- what was done: replay or simulate
   s.search AS search, -- [id] it is about
   s.position AS as_of, -- last event it knew of
   strftime('%Y-%m-%d %H:%M:%S', s.saved_at / 1000, 'unixepoch') AS saved -- UTC

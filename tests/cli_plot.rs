@@ -11,7 +11,7 @@ use history::{History, finished};
 
 const PLOTS: [&str; 6] = ["learning", "accuracy-histogram", "qdepth", "qfield", "pareto", "curves"];
 /// Those that need to be told more.
-const TOLD: [&str; 2] = ["exposure", "stability"];
+const TOLD: [&str; 3] = ["exposure", "stability", "simulate"];
 const EVIL: &str = "</script><script>document.title='caught'</script>\"'&<b>";
 
 struct World(tempfile::TempDir);
@@ -105,12 +105,12 @@ fn mistakes_are_named() {
     world.refuses(&["plot", "learning", "--search", "s9"], &["no search or run is called s9"]);
     world.refuses(&["plot", "learning", "--at", "1"], &["s1 has no samples", "as of event 1"]);
     world.refuses(&["plot", "exposure"], &["no policy is named"]);
-    world.refuses(&["plot", "exposure", "--study", "a"], &["no study of replay is called a"]);
+    world.refuses(&["plot", "exposure", "--study", "a"], &["no study is called a"]);
     world.refuses(
         &["plot", "qdepth", "--policy", "uniform"],
-        &["only exposure takes the arguments of replay"],
+        &["exposure takes the arguments of replay, simulate those of simulate"],
     );
-    world.refuses(&["plot", "pareto", "--seeds", "3"], &["only exposure takes"]);
+    world.refuses(&["plot", "pareto", "--seeds", "3"], &["exposure takes the arguments"]);
     world.refuses(&["report", "--at", "0"], &["has no search"]);
     world.refuses(&["export", "qtable", "--columns", "18"], &["17 or 21"]);
     world.refuses(&["export", "qtable", "--at", "1"], &["s1 has no Q-table"]);

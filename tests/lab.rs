@@ -217,7 +217,7 @@ fn a_study_is_done_again_to_the_last_bit() {
     for name in ["a", "b"] {
         world.run("s", &["replay", "--check", name]).code(0).says("all equal");
     }
-    world.run("s", &["replay", "--check", "c"]).code(2).says("no study of replay is called c");
+    world.run("s", &["replay", "--check", "c"]).code(2).says("no study is called c");
     world.run("s", &["plot", "exposure", "--study", "a"]).code(0).says("as-logged: ");
     world.run("s", &["log", "verify"]).code(0);
     assert_eq!(world.digest("s"), digest, "a search is the same whether it was studied or not");
@@ -297,6 +297,163 @@ fn rewards_by_an_expression() {
     replay("svhn", "sweep", &["max(accuracy)"]).code(2).says("max takes 2 to 20 arguments");
 }
 
+/// The Q-table of a study, learned again, in the place of the one on record.
+#[test]
+fn tables_of_q_values_show_those_of_a_study() {
+    let world = World::new();
+    history::finished().store(&world.path("s"));
+    let policies = "uniform,newest,as-logged";
+    let study = ["replay", "--policy", policies, "--seeds", "3..4", "--save", "a"];
+    world.run("s", &study).code(0);
+    let values = |arguments: &[&str]| {
+        let fixed = ["--format", "csv", "--no-header", "--columns", "value,updates,pair"];
+        world.run("s", &[&["table", "qtable"], arguments, &fixed].concat()).code(0).stdout()
+    };
+    let exported = |policy: &str, seed: &str| {
+        let fixed = ["replay", "--policy", policy, "--seeds", seed, "--export-q", "q.csv"];
+        world.run("s", &fixed).code(0);
+        self::exported(&world, "q.csv").into_iter().map(|(_, value)| value).collect::<Vec<f64>>()
+    };
+    let column = |text: &str| -> Vec<f64> {
+        text.lines().map(|line| line.split(',').next().unwrap().parse().unwrap()).collect()
+    };
+    let recorded = values(&[]);
+    assert_eq!(values(&["--q", "replay:a:as-logged"]), recorded, "to the last update");
+    assert_eq!(column(&values(&["--q", "replay:a"])), exported("uniform", "3"));
+    assert_eq!(column(&values(&["--q", "replay:a:uniform:4"])), exported("uniform", "4"));
+    assert_eq!(column(&values(&["--q", "replay:a:newest"])), exported("newest", "3"));
+    // They are named wherever they are shown.
+    let name = "replay:a:uniform:4";
+    for arguments in [
+        ["table", "qdepth", "--q", name].as_slice(),
+        &["table", "qfield", "--q", name],
+        &["show", "t1", "--q", name],
+        &["plot", "qdepth", "--q", name],
+        &["plot", "qfield", "--q", name],
+    ] {
+        world.run("s", arguments).code(0).says(name);
+    }
+    world.run("s", &["report", "--q", name, "-o", "r.html"]).code(0);
+    assert!(std::fs::read_to_string(world.path("r.html")).unwrap().contains(name));
+    world.run("s", &["export", "qtable", "--q", name, "-o", "e.csv"]).code(0);
+    let found: Vec<f64> = self::exported(&world, "e.csv").into_iter().map(|pair| pair.1).collect();
+    assert_eq!(found, exported("uniform", "4"));
+    for (q, message) in [
+        ("replay:b", "no study is called b"),
+        ("replay:", "recorded, imported, or replay:STUDY"),
+        ("replay:a:sweep", "study a has no sweep"),
+        ("replay:a:uniform:9", "study a has no seed 9 of uniform"),
+        ("replay:a:uniform:x", "x is no seed"),
+        ("imported", "no imported Q-values"),
+    ] {
+        world.run("s", &["plot", "qdepth", "--q", q]).code(2).says(message);
+    }
+    world.run("s", &["table", "top", "--q", "replay:a"]).code(2).says("holds no Q-values");
+    world.run("s", &["watch", "qdepth", "--q", "replay:a"]).code(2).says("does not change");
+    assert_eq!(values(&[]), recorded, "what is on record stays");
+}
+
+/// Simulated searches as a study: saved, compared, drawn, and carried out again to the last bit.
+#[test]
+fn simulated_searches_can_be_saved_and_drawn() {
+    let world = World::new();
+    history::finished().store(&world.path("s"));
+    let fixed = ["--seeds", "0..2", "--schedule", "1:20,0.1:10", "--policy", "uniform,newest"];
+    let with = |first: &[&str], more: &[&str]| world.run("s", &[first, &fixed[..], more].concat());
+    with(&["simulate"], &["--save", "sim"]).code(0).says("saved as study 1, sim");
+    with(&["simulate"], &["--save", "sim"]).code(2).says("a study called sim is in the store");
+    world
+        .run("s", &["replay", "--check", "sim"])
+        .code(0)
+        .says("sim: 3 policies, ")
+        .says("all equal");
+    let rows = ["table", "replays", "--columns", "policy,sim_best,sim_best_vs_uniform,prequential"];
+    let rows = world.run("s", &[&rows[..], &["--format", "csv", "--no-header"]].concat());
+    let text = rows.code(0).stdout();
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(text.starts_with("uniform,0."), "{text}");
+    world.run("s", &["table", "qdepth", "--q", "replay:sim"]).code(2).says("from no history");
+    world.run("s", &["plot", "exposure", "--study", "sim"]).code(2).says("from no history");
+    let asked = with(&["plot", "simulate"], &["--format", "svg"]).code(0).stdout();
+    let saved = world.run("s", &["plot", "simulate", "--study", "sim", "--format", "svg"]);
+    // All but the line that says where the trials come from.
+    let picture = |text: &str| text.split("Mean over seeds").next().unwrap().to_owned();
+    assert_eq!(picture(&saved.code(0).stdout()), picture(&asked));
+    for name in ["uniform", "newest", "random", "distinct models trained"] {
+        assert!(asked.contains(name), "{name}");
+    }
+    world.run("s", &["plot", "simulate", "--shuffle"]).code(2).says("learns from no history");
+    world.run("s", &["plot", "simulate", "--study", "no"]).code(2).says("no study is called no");
+    world.run("s", &["plot", "qdepth", "--preset", "demo"]).code(2).says("simulates nothing");
+    world.run("s", &["plot", "qdepth", "--k", "3"]).code(2).says("what is on record");
+    // A terminal of 80 columns has the intervals.
+    let table = with(&["simulate"], &[]).code(0).stdout();
+    let of_newest = table.lines().find(|line| line.trim_start().starts_with("newest")).unwrap();
+    assert!(of_newest.contains('[') && of_newest.contains('±'), "{of_newest}");
+    let wide = |line: &str| line.chars().count() > 80 && line.starts_with(' ');
+    assert!(!table.lines().any(wide), "{table}");
+}
+
+/// Accuracies from a file, in the space of a preset: the same as the trials they were taken from.
+#[test]
+fn a_table_is_an_environment() {
+    let world = World::new();
+    let write = |name: &str, text: &str| std::fs::write(world.path(name), text).unwrap();
+    let simulate = |more: &[&str]| {
+        let fixed = ["simulate", "--seeds", "0..2", "--schedule", "1:2,0.1:1", "--format", "csv"];
+        world.run("none", &[&fixed[..], more].concat())
+    };
+    let nets = ["[SM(10)]", "[C(8,3,1), SM(10)]", "[C(16,1,1), P(2,2), SM(10)]"];
+    let row = |net: &str, accuracy: &str| format!("\"{net}\",{accuracy}\n");
+    let rows = [row(nets[0], "0.5"), row(nets[1], "0.75"), row(nets[0], "0.5"), row(nets[2], "1")];
+    write("t.csv", &format!("architecture,accuracy\n{}", rows.concat()));
+    let resample = ["--table", "t.csv", "--unknown", "resample"];
+    let ran = simulate(&resample);
+    ran.code(0).says("accuracies of t.csv, in the state space of exhaustive-demo");
+    assert!(ran.stdout().lines().nth(1).unwrap().starts_with("uniform,3.0,"), "{}", ran.stdout());
+    assert!(ran.stdout().lines().nth(1).unwrap().contains(",1.0,0.0,"), "{}", ran.stdout());
+    // As `table trials` writes it, with other columns and the short name.
+    write("u.csv", &format!("accuracy,arch,status\n0.25,\"{}\",trained\n", nets[1]));
+    let one = ["simulate", "--table", "u.csv", "--schedule", "1:1", "--unknown", "resample"];
+    let one = world.run("none", &[&one[..], &["--format", "csv"]].concat()).code(0).stdout();
+    assert!(one.contains("uniform,1.0,"), "{one}");
+    for (name, text, message) in [
+        ("a.csv", "arch,acc\n", "a.csv, line 1: no column is called accuracy"),
+        ("b.csv", "architecture,accuracy\n", "line 1: there are no rows"),
+        ("c.csv", "architecture,accuracy\n[SM(10)],0.5\n[SM(10)],x\n", "line 3: accuracy `x`"),
+        (
+            "d.csv",
+            "architecture,accuracy\n[SM(10)],0.5\n\n[SM(10)],1.5\n",
+            "line 4: accuracy `1.5`",
+        ),
+        ("e.csv", "architecture,accuracy\n[SM(10)],0.5\n[XM(10)],0.5\n", "e.csv, line 3: "),
+        ("f.csv", "architecture,accuracy\n[SM(10)],0.5,7\n", "line 2: it is no CSV"),
+        (
+            "g.csv",
+            "architecture,accuracy\n\"[C(99,3,1), SM(10)]\",0.5\n",
+            "line 2: [C(99,3,1), SM(10)] is not in the state space",
+        ),
+        (
+            "h.csv",
+            "architecture,accuracy\n[SM(10)],0.5\n[SM(9)],0.5\n",
+            "line 3: [SM(9)] is not in",
+        ),
+    ] {
+        write(name, text);
+        simulate(&["--table", name]).code(2).says(message);
+    }
+    simulate(&["--table", "no.csv"]).code(2).says("--table no.csv: ");
+    assert!(!world.path("none").exists());
+
+    // Saved with the hash of the file: another one is noticed.
+    history::finished().store(&world.path("s"));
+    let save = ["simulate", "--seeds", "0..2", "--schedule", "1:2", "--save", "t"];
+    world.run("s", &[&save[..], &resample].concat()).code(0).says("saved as study 1");
+    world.run("s", &["replay", "--check", "t"]).code(0).says("all equal");
+    write("t.csv", &format!("architecture,accuracy\n{}", rows[0]));
+    world.run("s", &["replay", "--check", "t"]).code(1).says("is not the file that it was");
+}
+
 /// Without a store there are the results that come with the program; the same seeds give the same
 /// bytes, and chance is always among the rows.
 #[test]
@@ -316,7 +473,7 @@ fn simulated_searches() {
     simulate(&["--policy", "sweep"]).code(2).says("would never learn");
     simulate(&["--policy", "unifrom"]).code(2).says("there are uniform,");
     simulate(&["--schedule", "1:0"]).code(2).says("EPSILON:MODELS");
-    simulate(&["--preset", "demo"]).code(2).says("has no search that enumerated demo");
+    simulate(&["--preset", "demo"]).code(2).says("has no finished search that enumerated demo");
     assert!(!world.path("none").exists());
 
     // An import knows few architectures of its space.

@@ -6,6 +6,7 @@ use qtrail::plot::histogram::{self, Bin};
 use qtrail::plot::learning::{self, Sample};
 use qtrail::plot::pareto::{self, Trained};
 use qtrail::plot::qvalues::{self, By, Mean};
+use qtrail::plot::simulated::{self, Searches};
 use qtrail::plot::stability::{self, Course, Spread};
 use qtrail::plot::{Figure, Theme, png, svg, term};
 
@@ -19,6 +20,15 @@ fn samples() -> Vec<Sample> {
         Sample { epsilon, accuracy: f64::from(n * 7 % 10) / 20.0 + (1.0 - epsilon) * 0.8 }
     };
     (0..30).map(sample).collect()
+}
+
+fn searches() -> Vec<Searches> {
+    let step = |n: u32, best: f64| (best - 4.0 / f64::from(n), best - 1.0 / f64::from(n), best);
+    let agent = |name: &str, best| Searches {
+        name: name.into(),
+        curve: (1..=60).map(|n| step(n, best)).collect(),
+    };
+    vec![agent("uniform", 0.8), agent("random", 0.75)]
 }
 
 fn figures() -> Vec<(&'static str, Figure)> {
@@ -51,6 +61,7 @@ fn figures() -> Vec<(&'static str, Figure)> {
         ("pareto", pareto::figure(&trained, caption())),
         ("curves", curves::figure(&trials, caption())),
         ("stability", stability::figure(&spreads, &courses, caption())),
+        ("simulate", simulated::figure(&searches(), caption())),
     ]
 }
 

@@ -173,6 +173,7 @@ fn samples() -> Vec<(Scope, Event)> {
     ]
     .into_iter()
     .chain(import_samples().map(|event| (search, event)))
+    .chain(fork_samples().map(|event| (search, event)))
     .chain(study_samples().map(|event| (Scope::Store, event)))
     .chain(run_samples().map(|event| (Scope::Run(2), event)))
     .chain(series_samples().map(|event| (search, event)))
@@ -270,6 +271,35 @@ fn series_samples() -> [Event; 2] {
     let (trial, search, repetition, of, epochs, restarts) = (9, 3, 2, 17, 20, 1);
     let reused = TrialReused { trial, search, repetition, of, outcome, epochs, restarts };
     [joined.into(), reused.into()]
+}
+
+fn fork_samples() -> [Event; 4] {
+    let started = ForkStarted { source: "s1".into(), position: 200, episodes: 57 };
+    let outcome = Outcome::Trained {
+        best_epoch: 18,
+        best_correct: 4_764,
+        last_correct: 4_750,
+        total: 5_000,
+        weights: None,
+        kept: false,
+    };
+    let experience = InheritedExperience {
+        episode: 44,
+        phase: 4,
+        epsilon: 0.7,
+        architecture: net(),
+        trial: 17,
+        outcome,
+        reward: 0.9528,
+    };
+    let inherited = Inherited { first: 43, experiences: vec![experience] };
+    let phases = vec![AddedPhase { epsilon: 0.1, models: 200 }];
+    [
+        started.into(),
+        inherited.into(),
+        ForkFinished { episodes: 57, trials: 50 }.into(),
+        ScheduleExtended { phase: 10, phases }.into(),
+    ]
 }
 
 fn import_samples() -> [Event; 4] {

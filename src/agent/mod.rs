@@ -4,6 +4,7 @@
 //! and folds; it does no IO, reads no clock, and takes chance from addressed streams only.
 
 pub mod foreign;
+pub mod fork;
 pub mod limits;
 pub mod memory;
 pub mod policy;

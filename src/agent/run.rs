@@ -232,7 +232,11 @@ impl Job for Run {
             {
                 return Err(Impossible::of(event, "another training is next"));
             }
-            Event::EpisodeSampled(_) | Event::ExperienceRecorded(_) | Event::ReplayUpdated(_) => {
+            Event::EpisodeSampled(_)
+            | Event::ExperienceRecorded(_)
+            | Event::ReplayUpdated(_)
+            | Event::Inherited(_)
+            | Event::ScheduleExtended(_) => {
                 return Err(Impossible::of(event, "nothing is sampled here"));
             }
             _ => {}

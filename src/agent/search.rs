@@ -4,6 +4,7 @@
 //! comes from events alone, so a search that was killed anywhere decides the same again
 //! (Baker et al. 2017, Algorithm 1; the schedule of Table 2).
 
+mod inherit;
 mod worth;
 
 use std::collections::{HashMap, VecDeque};
@@ -49,6 +50,8 @@ pub struct Search {
     mask: Option<Arc<Mask>>,
     /// Rewards on record of trials, where they come from an expression.
     rewards: HashMap<u32, f64>,
+    /// What it began with, if it is a fork.
+    heritage: inherit::Heritage,
     finished: bool,
 }
 
@@ -94,6 +97,7 @@ impl Search {
             phases: PhaseState::default(),
             mask,
             rewards: HashMap::new(),
+            heritage: inherit::Heritage::default(),
             finished: false,
         })
     }
@@ -161,6 +165,9 @@ impl Search {
 
     fn reward_of_episode(&self, episode: u32) -> Option<f64> {
         let episode = self.episode(episode)?;
+        if let Some(reward) = self.heritage.reward(episode.trial) {
+            return Some(reward);
+        }
         self.worth(episode.trial)
     }
 
@@ -417,14 +424,20 @@ impl Job for Search {
     }
 
     fn apply(&mut self, event: &Event) -> Result<(), Impossible> {
-        if self.finished && !matches!(event, Event::Resumed(_) | Event::ArtifactReleased(_)) {
+        let goes_on = matches!(
+            event,
+            Event::Resumed(_) | Event::ArtifactReleased(_) | Event::ScheduleExtended(_)
+        );
+        if self.finished && !goes_on {
             return Err(Impossible::of(event, "the search is finished"));
         }
         let moves_on = matches!(
             event,
             Event::EpisodeSampled(_) | Event::PhaseEnded(_) | Event::SearchFinished(_)
         );
-        if moves_on && (!self.due.is_empty() || self.unreplayed.is_some()) {
+        // What is inherited is learned from once all of it is there.
+        let learned = self.due.is_empty() && self.unreplayed.is_none();
+        if moves_on && !learned && !self.heritage.goes_on() {
             return Err(Impossible::of(event, "an episode has not been learned from"));
         }
         self.trials.apply(event)?;
@@ -436,6 +449,9 @@ impl Job for Search {
             Event::ExperienceRecorded(experience) => self.apply_experience(event, experience)?,
             Event::ReplayUpdated(update) => self.apply_replay(event, update)?,
             Event::PhaseEnded(ended) => self.apply_phase_end(event, ended)?,
+            Event::Inherited(part) => self.apply_inherited(event, part)?,
+            Event::ForkFinished(finished) => self.apply_fork(event, finished)?,
+            Event::ScheduleExtended(added) => self.apply_extension(event, added)?,
             Event::SearchFinished(_) if self.phase().is_some() => {
                 return Err(Impossible::of(event, "a phase has not ended"));
             }

@@ -335,3 +335,64 @@ fn within_limits_the_search_ends_when_all_that_is_legal_is_known() {
     assert_eq!(trials.len() as u128, search.architectures());
     assert!(search.architectures() < search.space().architectures());
 }
+
+/// A fork begins with what its source experienced, and goes on like it if nothing is changed; a
+/// history with anything of that missing cannot be.
+#[test]
+fn a_fork_begins_with_what_it_inherited() {
+    let mut source = search(&[]);
+    let history = run(&mut source, by_seed);
+    let learned = |event: &Event| matches!(event, Event::ReplayUpdated(_));
+    let ends = (1..=history.len()).filter(|&n| learned(&history[n - 1]));
+    for cut in ends {
+        let mut heritage = fork::Heritage::default();
+        let config = source.config().to_toml();
+        heritage.push(&source.started().clone().into());
+        heritage.push(&ConfigPart { index: 0, text: config }.into());
+        history[..cut].iter().for_each(|event| heritage.push(event));
+        let inheritance = heritage.finish().unwrap();
+        let experiences = history[..cut].iter().filter(|event| learned(event)).count();
+        assert_eq!(inheritance.episodes as usize, experiences);
+
+        let mut forked = search(&[]);
+        inheritance.events.iter().for_each(|event| forked.apply(event).unwrap());
+        assert_eq!(forked.memory().len(), 0, "nothing is learned before all is inherited");
+        while let Some(lesson) = forked.lesson() {
+            lesson.iter().for_each(|event| forked.apply(event).unwrap());
+        }
+        assert_eq!(forked.memory().len(), experiences);
+        let rest = run(&mut forked, by_seed);
+        let trained = rest.iter().filter(|event| matches!(event, Event::TrialPlanned(_))).count();
+        assert_eq!(trained + inheritance.trials as usize, source.trials().all().len());
+        assert_eq!(forked.q(), source.q());
+
+        for left_out in 0..inheritance.events.len() {
+            let mut forked = search(&[]);
+            let rest = inheritance.events.iter().enumerate();
+            let rest = rest.filter(|(index, _)| *index != left_out);
+            let refused = rest.map(|(_, event)| forked.apply(event)).any(|result| result.is_err());
+            // Without the end of a phase it would be in another one; without the last event of
+            // all it is not complete, and counts for nothing.
+            let last = left_out + 1 == inheritance.events.len();
+            let phase = matches!(inheritance.events[left_out], Event::PhaseEnded(_));
+            assert!(refused || last || phase, "without {:?}", inheritance.events[left_out]);
+        }
+    }
+}
+
+#[test]
+fn only_a_finished_search_is_extended() {
+    let added = |phase| {
+        let phases = vec![AddedPhase { epsilon: 0.5, models: 2 }];
+        Event::from(ScheduleExtended { phase, phases })
+    };
+    let mut search = search(&[]);
+    assert!(search.apply(&added(3)).is_err(), "it is not finished");
+    run(&mut search, by_seed);
+    assert!(search.apply(&added(2)).is_err(), "there are three phases");
+    search.apply(&added(3)).unwrap();
+    assert!(!search.is_finished());
+    let history = run(&mut search, by_seed);
+    assert_eq!(phase_ends(&history), [(PhaseEnd::Quota, 2)]);
+    assert_eq!((search.trials().all().len(), search.is_finished()), (14, true));
+}

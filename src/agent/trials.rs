@@ -262,6 +262,11 @@ impl Trials {
         Ok(())
     }
 
+    /// Takes in the trial of another search, which ended there.
+    pub(super) fn inherit(&mut self, planned: TrialPlanned, outcome: Outcome) {
+        self.list.push(Trial { status: Status::Finished(outcome), ..Trial::new(planned) });
+    }
+
     fn expect(
         &mut self,
         ordinal: u32,

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::parameters::ValueArgs;
 use super::plot::{one_search, write};
 use super::reading::{AtArgs, answer, collect, footer};
+use super::values::ValueArgs;
 use super::{CliError, Context, note};
 use crate::views::Value;
 
@@ -86,9 +86,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
 
 fn qtable(args: &QtableArgs, context: &Context) -> Result<(), CliError> {
     let Layout::Metaqnn = args.layout;
-    let answer = answer(context, args.at.at)?;
-    let search = one_search(&answer, args.search.as_deref(), "a Q-table")?;
-    args.q.check(&answer, &search)?;
+    let mut answer = answer(context, args.at.at)?;
+    let search = args.search.clone().or(args.q.search(&answer)?);
+    let search = one_search(&answer, search.as_deref(), "a Q-table")?;
+    args.q.show(context, &mut answer, &search)?;
     let rows = collect(&answer, &statement(&search, args.columns))?;
     if rows.is_empty() {
         let message = format!("there is nothing to export: {search} has no Q-table");

@@ -12,7 +12,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "ensemble", "sql",
         ],
     ),
-    ("Ask what if", &["replay", "simulate", "policies"]),
+    ("Ask what if", &["replay", "simulate", "fork", "policies"]),
     ("Look after", &["log", "import", "export", "data", "completions", "man"]),
 ];
 

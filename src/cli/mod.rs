@@ -13,6 +13,7 @@ pub mod error;
 pub mod export;
 pub mod finals;
 pub mod follow;
+pub mod fork;
 mod help;
 pub mod import;
 pub mod log;
@@ -38,6 +39,7 @@ pub mod table;
 pub mod tables;
 pub mod train;
 pub mod transfer;
+mod values;
 pub mod watch;
 pub mod work;
 
@@ -72,6 +74,8 @@ pub enum Verb {
     Search(search::Args),
     /// Go on with an unfinished search
     Resume(resume::Args),
+    /// Begin a search with the experiences of another one
+    Fork(fork::Args),
     /// What runs, and for how much longer
     Status(status::Args),
     /// Train one given architecture
@@ -192,6 +196,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
     match &cli.verb {
         Verb::Search(args) => search::run(args, &context),
         Verb::Resume(args) => resume::run(args, &context),
+        Verb::Fork(args) => fork::run(args, &context),
         Verb::Status(args) => status::run(args, &context),
         Verb::Train(args) => train::run(args, &context),
         Verb::Final(args) => finals::run(args, &context),

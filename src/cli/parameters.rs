@@ -4,10 +4,8 @@
 use super::CliError;
 use super::cells::exact;
 use super::reading::collect;
+use super::values::ValueArgs;
 use crate::views::{Answer, Arguments, Select, Value};
-
-/// Tables and figures of Q-values.
-pub(super) const OF_VALUES: &[&str] = &["qtable", "qdepth", "qfield"];
 
 /// Tables that sum up episodes or trials: they look at those of the search alone.
 const SUMS_UP: &[&str] = &["epsilon", "rolling", "histogram", "motifs", "layers", "pareto", "cost"];
@@ -34,34 +32,6 @@ pub(super) struct QuarantineArgs {
     /// Lets rows of imported logs count that are in quarantine
     #[arg(long)]
     include_quarantined: bool,
-}
-
-/// Which Q-values are meant.
-#[derive(Debug, Clone, Copy, Default, clap::Args)]
-pub(super) struct ValueArgs {
-    /// Which Q-values [default: recorded, else imported]
-    #[arg(long, value_enum, value_name = "SOURCE")]
-    pub(super) q: Option<QSource>,
-}
-
-/// Where Q-values come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum QSource {
-    /// Learned by a search of this store
-    Recorded,
-    /// Imported with the log of another program
-    Imported,
-}
-
-impl QSource {
-    /// As the tables have it.
-    #[must_use]
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Recorded => "recorded",
-            Self::Imported => "imported",
-        }
-    }
 }
 
 impl ParameterArgs {
@@ -102,27 +72,6 @@ impl QuarantineArgs {
     /// The option as it was given, after a space; for the command that does it again.
     pub(super) fn given(self) -> &'static str {
         if self.include_quarantined { " --include-quarantined" } else { "" }
-    }
-}
-
-impl ValueArgs {
-    /// Refuses Q-values that the search does not have.
-    ///
-    /// # Errors
-    /// What a person is to be told.
-    pub(super) fn check(self, answer: &Answer, search: &str) -> Result<(), CliError> {
-        let Some(wanted) = self.q.map(QSource::name) else { return Ok(()) };
-        let label = search.replace('\'', "''");
-        let sql = format!("SELECT coalesce(q_source, 'none') FROM job WHERE label = '{label}'");
-        let found = collect(answer, &sql)?.first().map(|row| exact(&row[0])).unwrap_or_default();
-        if found == wanted {
-            return Ok(());
-        }
-        let message = format!("--q {wanted}: {search} has no {wanted} Q-values");
-        Err(CliError::usage(message).hint(match found.as_str() {
-            "none" => "`import metaqnn --q-values FILE` brings some".to_owned(),
-            found => format!("it has {found} ones"),
-        }))
     }
 }
 

@@ -5,15 +5,30 @@ use super::settings::{self, SettingsArgs};
 use super::{CliError, Context, note, say, series, work};
 use crate::agent::Job;
 use crate::agent::search::check;
+use crate::config::Phase;
+use crate::config::learning::Epsilon;
 use crate::config::replay::Policy;
 use crate::engine::estimate::estimate;
+use crate::engine::session::Session;
 use crate::events::Scope;
 use crate::log::Store;
 use crate::views::check_reward;
 
-/// Begins a search and carries it on.
+/// Begins a search and carries it on; or adds models to one that is finished.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// The finished search that --extend adds to: s1, or its name
+    #[arg(requires = "extend")]
+    search: Option<String>,
+    /// Adds phases to the schedule of a finished search, as EPSILON:MODELS,…; `qtrail resume` then
+    /// trains them
+    #[arg(
+        long, value_name = "E:N,…", value_delimiter = ',', value_parser = phase, requires = "search",
+        conflicts_with_all = ["policy", "print_config", "name", "or_resume", "preset", "config",
+            "settings", "seed", "flavour", "repeat", "reuse_trials", "reward", "not_reproducible",
+            "max_params", "max_madds"],
+    )]
+    extend: Vec<Phase>,
     #[command(flatten)]
     settings: SettingsArgs,
     /// Which experiences are learned from (`qtrail policies` lists them); as replay.policy
@@ -61,6 +76,9 @@ pub struct Args {
 /// # Errors
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
+    if let Some(search) = &args.search {
+        return extend(search, &args.extend, context);
+    }
     if let Some(reward) = &args.reward {
         check_reward(reward)?;
     }
@@ -141,6 +159,36 @@ impl Args {
         ];
         over.into_iter().flatten().collect()
     }
+}
+
+/// Adds phases to a finished search.
+fn extend(name: &str, phases: &[Phase], context: &Context) -> Result<(), CliError> {
+    let store = Store::open(&context.store)?;
+    let mut session = work::session_without_trainer(context, store)?;
+    let scope = find_search(&session, name)?;
+    let models = session.extend(scope, phases);
+    session.close()?;
+    say(&format!("{scope}: {} models more", models?));
+    note(&format!("`qtrail resume {scope}` trains them"));
+    Ok(())
+}
+
+/// The search of this name.
+pub(super) fn find_search(session: &Session, name: &str) -> Result<Scope, CliError> {
+    let found = session.index().find(name).filter(|scope| matches!(scope, Scope::Search(_)));
+    found.ok_or_else(|| {
+        CliError::usage(format!("no search is called {name}"))
+            .hint("`qtrail table searches` lists them")
+    })
+}
+
+/// Reads EPSILON:MODELS.
+pub(super) fn phase(text: &str) -> Result<Phase, String> {
+    let wrong = || format!("`{text}` is not EPSILON:MODELS, as in 0.1:20");
+    let (epsilon, models) = text.split_once(':').ok_or_else(wrong)?;
+    let epsilon = epsilon.trim().parse().ok().and_then(Epsilon::new).ok_or_else(wrong)?;
+    let models = models.trim().parse().ok().filter(|&n: &u32| n > 0).ok_or_else(wrong)?;
+    Ok(Phase { epsilon, models })
 }
 
 /// Names must not look like ids, and fit into a table.

@@ -2,8 +2,9 @@
 
 use super::cells::exact;
 use super::output::{FormatArgs, Hint, Printer};
-use super::parameters::{OF_VALUES, ParameterArgs, values_outside};
+use super::parameters::{ParameterArgs, values_outside};
 use super::reading::{AtArgs, answer, choose, collect, footer};
+use super::values::{OF_VALUES, QSource};
 use super::{CliError, Context, Exit};
 use crate::views::{self, Answer, Select};
 
@@ -68,8 +69,16 @@ const OF_THE_STORE: &[&str] = &[
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let mut answer = answer(context, args.at.at)?;
-    let select = select(&args.name, &args.rows, &answer)?;
+    let study = args.rows.parameters.q.study(&answer)?;
+    let mut rows = args.rows.clone();
+    if let Some(study) = &study {
+        rows.search = rows.search.or(Some(study.search()?));
+    }
+    let select = select(&args.name, &rows, &answer)?;
     args.rows.parameters.set(&mut answer, &select)?;
+    if let (Some(study), Some(search)) = (&study, &select.search) {
+        study.show(context, &mut answer, search)?;
+    }
     let mut printer = printer(args.format, &select);
     answer.select(&select, &mut printer)?;
     let lines = footers(&answer, &select, printer.count())?;
@@ -102,12 +111,15 @@ pub(super) fn select(name: &str, rows: &SelectArgs, answer: &Answer) -> Result<S
         }
         select.search = choose(answer, rows.search.as_deref())?;
     }
-    if let Some(source) = rows.parameters.q.q {
+    if let Some(source) = &rows.parameters.q.q {
         if !OF_VALUES.contains(&name) {
             let tables = OF_VALUES.join(", ");
             return Err(CliError::usage(format!("--q: {name} holds no Q-values; {tables} do")));
         }
-        let source = format!("source = '{}'", source.name());
+        let source = match source {
+            QSource::Replay(_) => "source LIKE 'replay:%'".to_owned(),
+            source => format!("source = '{}'", source.name()),
+        };
         select.condition = Some(match select.condition.take() {
             Some(condition) => format!("({condition}\n) and {source}"),
             None => source,

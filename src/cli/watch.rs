@@ -6,6 +6,7 @@ use super::follow::{EveryArgs, Follow};
 use super::output::{Format, FormatArgs, terminal_size};
 use super::reading::{Kept, answer};
 use super::table::{SelectArgs, footers, printer, select};
+use super::values::QSource;
 use super::{CliError, Context, Exit};
 use crate::log::Store;
 use crate::views::{self, Rows as _};
@@ -32,6 +33,10 @@ const BESIDE_ROWS: u16 = 6;
 /// # Errors
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
+    if let Some(QSource::Replay(_)) = &args.rows.parameters.q.q {
+        return Err(CliError::usage("--q replay: a study does not change")
+            .hint(format!("`qtrail table {}` shows it", args.name)));
+    }
     let mut follow = Follow::new(Store::open(&context.store)?, args.every)?;
     let (mut rows, mut shown) = (args.rows.clone(), None);
     while follow.change()?.is_some() {

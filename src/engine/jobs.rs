@@ -28,8 +28,8 @@ pub struct Entry {
 #[derive(Debug, Clone, Default)]
 pub struct Index {
     entries: BTreeMap<Scope, Entry>,
-    /// Imports whose end was not seen. Only their numbers count: they are not used again.
-    unfinished_imports: BTreeMap<Scope, Entry>,
+    /// Imports and forks whose end was not seen. Only their numbers count: they are not used again.
+    incomplete: BTreeMap<Scope, Entry>,
     references: BTreeMap<Hash, u32>,
     pub(super) studies: Studies,
     pub(super) series: AllSeries,
@@ -43,15 +43,18 @@ impl Index {
         let scope = recorded.scope;
         if let Event::ImportStarted(started) = &recorded.event {
             let entry = Entry { imported: Some(started.content), ..Entry::default() };
-            self.unfinished_imports.insert(scope, entry);
+            self.incomplete.insert(scope, entry);
         }
-        if matches!(recorded.event, Event::ImportFinished(_))
-            && let Some(entry) = self.unfinished_imports.remove(&scope)
+        if matches!(recorded.event, Event::ForkStarted(_)) {
+            self.incomplete.insert(scope, Entry::default());
+        }
+        if matches!(recorded.event, Event::ImportFinished(_) | Event::ForkFinished(_))
+            && let Some(entry) = self.incomplete.remove(&scope)
         {
             self.entries.insert(scope, entry);
         }
         if scope != Scope::Store {
-            let entry = match self.unfinished_imports.get_mut(&scope) {
+            let entry = match self.incomplete.get_mut(&scope) {
                 Some(entry) => entry,
                 None => self.entries.entry(scope).or_default(),
             };
@@ -61,6 +64,7 @@ impl Index {
                 Event::SearchFinished(_) | Event::RunFinished(_) | Event::ImportFinished(_) => {
                     entry.finished = true;
                 }
+                Event::ScheduleExtended(_) => entry.finished = false,
                 _ => {}
             }
         }
@@ -110,7 +114,7 @@ impl Index {
     /// The scope of the next search.
     #[must_use]
     pub fn next_search(&self) -> Scope {
-        let scopes = self.entries.keys().chain(self.unfinished_imports.keys());
+        let scopes = self.entries.keys().chain(self.incomplete.keys());
         let numbers = scopes.map(|scope| match scope {
             Scope::Search(number) => *number,
             _ => 0,
@@ -222,7 +226,7 @@ impl State {
         let (scope, position) = (recorded.scope, recorded.position);
         match (&mut *self, &recorded.event) {
             // What follows is a search whose events are those of others.
-            (Self::Unseen, Event::ImportStarted(_)) => Ok(()),
+            (Self::Unseen, Event::ImportStarted(_) | Event::ForkStarted(_)) => Ok(()),
             (Self::Unseen, first @ (Event::SearchStarted(_) | Event::RunStarted(_))) => {
                 let (text, models) = Default::default();
                 *self = Self::Opening { first: Box::new(first.clone()), text, models };

@@ -7,6 +7,7 @@
 pub mod crew;
 pub mod ensembles;
 pub mod estimate;
+pub mod forking;
 pub mod importing;
 pub mod jobs;
 pub mod journal;

@@ -298,6 +298,12 @@ impl Session {
         }
     }
 
+    /// The last event known of the log.
+    #[must_use]
+    pub fn end(&self) -> crate::events::frame::Position {
+        self.journal.position()
+    }
+
     pub(super) fn catch_up(&mut self) -> Result<(), SessionError> {
         let index = &mut self.index;
         Ok(self.journal.catch_up(|recorded| index.push(recorded))?)

@@ -29,8 +29,8 @@ struct Digest {
     /// Where an attempt (trial, attempt) went on, if it did not start anew.
     continues: HashMap<(u32, u32), Continues>,
     events: Vec<Entry>,
-    /// It is an import whose end was not seen: it counts for nothing.
-    unfinished_import: bool,
+    /// It is an import or a fork whose end was not seen: it counts for nothing.
+    unfinished: bool,
 }
 
 #[derive(Debug)]
@@ -66,8 +66,8 @@ impl Digests {
                     digest.continues.insert((started.trial, started.attempt), continues);
                 }
             }
-            Event::ImportStarted(_) => digest.unfinished_import = true,
-            Event::ImportFinished(_) => digest.unfinished_import = false,
+            Event::ImportStarted(_) | Event::ForkStarted(_) => digest.unfinished = true,
+            Event::ImportFinished(_) | Event::ForkFinished(_) => digest.unfinished = false,
             _ => {}
         }
         let (attempt, epoch) = match &recorded.event {
@@ -88,7 +88,7 @@ impl Digests {
     /// The digest of each search and run, in the order of their numbers.
     #[must_use]
     pub fn finish(self) -> Vec<(Scope, Hash)> {
-        let counts = |(_, digest): &(_, Digest)| !digest.unfinished_import;
+        let counts = |(_, digest): &(_, Digest)| !digest.unfinished;
         let scopes = self.scopes.into_iter().filter(counts);
         let mut all: Vec<_> = scopes.map(|(scope, digest)| (scope, digest.finish())).collect();
         all.sort_unstable();
@@ -116,12 +116,16 @@ impl Digest {
             Event::PhaseEnded(ended) => ((ended.episode, u32::MAX), ended.phase.into()),
             Event::ImportedRow(row) => ((row.row.saturating_add(1), 0), 0),
             Event::ImportedQ(values) => ((0, 0), values.first.into()),
-            Event::SearchFinished(_) | Event::RunFinished(_) | Event::ImportFinished(_) => {
-                ((u32::MAX, u32::MAX), 0)
-            }
+            Event::Inherited(part) => ((0, 0), part.first.into()),
+            // A search whose schedule was extended is finished more than once.
+            Event::SearchFinished(finished) => ((u32::MAX, u32::MAX), finished.episodes.into()),
+            Event::ScheduleExtended(added) => ((u32::MAX, u32::MAX), added.phase.into()),
+            Event::RunFinished(_) | Event::ImportFinished(_) => ((u32::MAX, u32::MAX), 0),
             Event::SearchStarted(_)
             | Event::RunStarted(_)
             | Event::ImportStarted(_)
+            | Event::ForkStarted(_)
+            | Event::ForkFinished(_)
             | Event::AttemptStarted(_)
             | Event::AttemptLost(_)
             | Event::Resumed(_)

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ensembles::EnsembleSaved;
+use super::forks::{ForkFinished, ForkStarted, Inherited, ScheduleExtended};
 use super::ids::Hash;
 use super::imports::{ImportFinished, ImportStarted, ImportedQ, ImportedRow};
 use super::runs::{
@@ -97,9 +98,13 @@ kinds! {
     19 ImportedRow "imported-row" version 1 Logical,
     20 ImportedQ "imported-q" version 1 Logical,
     21 ImportFinished "import-finished" version 1 Logical,
+    22 ForkStarted "fork-started" version 1 Logical,
+    23 Inherited "inherited" version 1 Logical,
+    24 ForkFinished "fork-finished" version 1 Logical,
     25 StudyStarted "study-started" version 1 Operational,
     26 StudyRow "study-row" version 1 Operational,
     27 StudyFinished "study-finished" version 1 Operational,
+    28 ScheduleExtended "schedule-extended" version 1 Logical,
     40 PredictionsRecorded "predictions-recorded" version 1 Logical,
     41 RunModel "run-model" version 1 Logical,
     42 CheckpointKept "checkpoint-kept" version 1 Operational,
@@ -527,6 +532,10 @@ impl Event {
                     Outcome::Trained { kept, .. } => *kept = false,
                     Outcome::Failed { message, .. } => message.clear(),
                 }
+            }
+            Self::ForkStarted(fields) => {
+                fields.source.clear();
+                fields.position = 0;
             }
             Self::TrialReused(fields) => fields.search = 0,
             Self::ImportStarted(fields) => {

@@ -1,12 +1,13 @@
 //! Facts: what can be recorded, and its bytes.
 //!
-//! [`kinds`], [`runs`], [`imports`], [`series`], [`ensembles`] and [`studies`] say what there is, [`codec`] turns it into payloads, [`frame`] seals
+//! [`kinds`], [`runs`], [`imports`], [`forks`], [`series`], [`ensembles`] and [`studies`] say what there is, [`codec`] turns it into payloads, [`frame`] seals
 //! payloads into a chain, [`digest`] says whether two searches are the same, [`lines`] carries a
 //! log as text. This module knows neither where frames live nor what follows from a fact.
 
 pub mod codec;
 pub mod digest;
 pub mod ensembles;
+pub mod forks;
 pub mod frame;
 pub mod ids;
 pub mod imports;
@@ -19,6 +20,7 @@ mod upcast;
 
 pub use codec::Recorded;
 pub use ensembles::*;
+pub use forks::*;
 pub use ids::{Hash, Scope};
 pub use imports::*;
 pub use kinds::*;

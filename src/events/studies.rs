@@ -13,7 +13,7 @@ pub struct StudyStarted {
     pub study: u32,
     /// What people call it; not that of another study that is finished.
     pub name: String,
-    /// What was done: `replay`.
+    /// What was done: `replay` or `simulate`.
     pub kind: String,
     /// The search it is about: `s1`; empty if it is about none.
     pub search: String,

@@ -12,7 +12,8 @@ use crate::arch::Architecture;
 use crate::chance::Stream;
 
 /// What a simulated search does when it comes to an architecture without a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Unknown {
     /// Ends there.
     Stop,

@@ -98,6 +98,9 @@ pub enum HistoryError {
     /// Its import has not ended.
     #[error("its import is not complete, so nothing of it counts")]
     UnfinishedImport,
+    /// Not all that it inherits is there.
+    #[error("it is not forked completely, so nothing of it counts")]
+    UnfinishedFork,
     /// It is a training run.
     #[error("it is a training run: it has no experiences")]
     Run,
@@ -123,6 +126,8 @@ pub struct Folder {
     settings: Option<(SearchConfig, Arc<Space>)>,
     /// Set for an import; whether its closing event was seen.
     import: Option<bool>,
+    /// It is a fork, and its closing event was not seen.
+    unfinished_fork: bool,
     known: HashMap<Architecture, u32>,
     architectures: Vec<Known>,
     /// Of the episodes sampled so far: phase, epsilon, architecture, trial.
@@ -164,6 +169,19 @@ impl Folder {
                 let architecture = self.architecture(event, &sampled.architecture)?;
                 let phase = sampled.phase.into();
                 self.episodes.push((phase, sampled.epsilon, architecture, sampled.trial));
+            }
+            Event::ForkStarted(_) => self.unfinished_fork = true,
+            Event::ForkFinished(_) => self.unfinished_fork = false,
+            Event::Inherited(part) => {
+                for one in &part.experiences {
+                    let architecture = self.architecture(event, &one.architecture)?;
+                    // Trials that were inherited are numbered like architectures, from 1.
+                    let trial = architecture + 1;
+                    if matches!(one.outcome, Outcome::Failed { .. }) {
+                        self.failed.insert(trial);
+                    }
+                    self.episodes.push((one.phase.into(), one.epsilon, architecture, trial));
+                }
             }
             Event::TrialPlanned(planned) => {
                 self.planned.insert(planned.trial, planned.architecture.clone());
@@ -279,6 +297,9 @@ impl Folder {
     pub fn finish(self) -> Result<History, HistoryError> {
         if self.import == Some(false) {
             return Err(HistoryError::UnfinishedImport);
+        }
+        if self.unfinished_fork {
+            return Err(HistoryError::UnfinishedFork);
         }
         let started = self.started.ok_or(HistoryError::NotBegun)?;
         let (config, space) = self.settings.ok_or(HistoryError::NotBegun)?;

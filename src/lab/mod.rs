@@ -17,7 +17,7 @@
 //! | `settings` | what a study was told |
 //! | `environment` | what training gives, from what is on record; `neighbours` guesses the rest |
 //! | `trained` | the environment that the trials of a search make |
-//! | `simulate`, `compared` | whole searches in that environment, and agents side by side |
+//! | `simulate`, `simulation`, `compared` | whole searches in that environment, and agents side by side |
 //! | `laws` | what uniform replay does, exactly, without a single draw |
 
 pub mod compared;
@@ -30,6 +30,7 @@ pub mod rank;
 pub mod rederive;
 pub mod settings;
 pub mod simulate;
+pub mod simulation;
 pub mod study;
 pub mod trained;
 

@@ -53,6 +53,14 @@ impl TrainedFolder {
             }
             Event::TrialFinished(finished) => self.ended(finished.trial, &finished.outcome),
             Event::TrialReused(reused) => self.ended(reused.trial, &reused.outcome),
+            Event::Inherited(part) => {
+                for one in &part.experiences {
+                    // A training each, however often it was sampled.
+                    if self.environment.find(&one.architecture).is_none() {
+                        self.environment.push(&one.architecture, one.reward);
+                    }
+                }
+            }
             Event::ImportStarted(_) => self.unfinished_import = true,
             Event::ImportFinished(_) => self.unfinished_import = false,
             Event::ImportedRow(row) if row.quarantine.is_none() => {

@@ -46,6 +46,8 @@ pub enum Shape {
     Bars(Vec<Bar>),
     /// A line through points, with markers on them if there is a marker.
     Line(Vec<Point>, Option<Marker>),
+    /// A half transparent area: where it is on the x axis, its lower and its upper end.
+    Band(Vec<(f64, f64, f64)>),
     /// Points.
     Points(Vec<Point>, Marker),
     /// A text above a point, to its left where there is no room to its right.

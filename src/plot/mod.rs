@@ -23,6 +23,7 @@ pub mod pareto;
 mod png;
 pub mod qvalues;
 pub mod scale;
+pub mod simulated;
 pub mod stability;
 mod svg;
 mod term;

@@ -147,6 +147,14 @@ impl Canvas<'_> {
                 let Some(marker) = marker else { return Ok(()) };
                 points.into_iter().try_for_each(|at| self.marker(*marker, at, color))
             }
+            Shape::Band(band) => {
+                let upper = band.iter().map(|(x, _, high)| place(&(*x, *high)));
+                let lower = band.iter().rev().map(|(x, low, _)| place(&(*x, *low)));
+                let corners = upper.chain(lower).map(|(x, y)| (fine(x), fine(y)));
+                let faint = rgb(color).mix(0.13).filled();
+                let area = Polygon::new(corners.collect::<Vec<_>>(), faint);
+                self.root.draw(&area).map_err(failed)
+            }
             Shape::Points(points, marker) => visible(points.iter().map(place))
                 .into_iter()
                 .try_for_each(|at| self.marker(*marker, at, color)),
@@ -185,7 +193,9 @@ impl Canvas<'_> {
         let end = x + layout::SAMPLE;
         let middle = (f64::midpoint(x, end), y);
         match &mark.shape {
-            Shape::Bars(_) => self.rectangle((x, y - 6.0), (end, y + 6.0), color)?,
+            Shape::Bars(_) | Shape::Band(_) => {
+                self.rectangle((x, y - 6.0), (end, y + 6.0), color)?;
+            }
             Shape::Line(_, marker) => {
                 self.line(&[(x, y), (end, y)], color, 2.0)?;
                 marker.map_or(Ok(()), |marker| self.marker(marker, middle, color))?;

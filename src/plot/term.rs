@@ -58,6 +58,7 @@ fn sample(mark: &Mark) -> char {
         Shape::Bars(_) => shade(mark.ink),
         Shape::Line(_, Some(marker)) | Shape::Points(_, marker) => symbol(*marker),
         Shape::Line(_, None) => '⠒',
+        Shape::Band(_) => '░',
         Shape::Text(..) => ' ',
     }
 }
@@ -167,6 +168,8 @@ impl Grid {
                     points.iter().for_each(|point| self.point(*point, *marker, panel));
                 }
             }
+            // Characters cannot lie over each other: of several bands none would be seen.
+            Shape::Band(_) => {}
             Shape::Points(points, marker) => {
                 points.iter().for_each(|point| self.point(*point, *marker, panel));
             }

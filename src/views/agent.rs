@@ -49,9 +49,23 @@ pub(super) fn space(db: &Connection, job: JobId, at: &Recorded) -> Result<(Space
 /// Fills in the pairs of a search that begins.
 pub(super) fn insert_pairs(db: &Connection, job: JobId, at: &Recorded) -> Result<(), ViewError> {
     let (space, init) = space(db, job, at)?;
-    let sql = "INSERT INTO pair VALUES
-                 (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)";
-    let mut insert = cached(db, sql)?;
+    pair_rows(db, "pair", job, &space, |_| (init, 0))?;
+    run(db, "UPDATE job SET q_source = 'recorded' WHERE id = ?", [job])
+}
+
+/// Inserts the pairs of a space with what each is worth and how often it was updated.
+pub(super) fn pair_rows(
+    db: &Connection,
+    table: &str,
+    job: JobId,
+    space: &Space,
+    learned: impl Fn(PairId) -> (f64, u32),
+) -> Result<(), ViewError> {
+    let sql = format!(
+        "INSERT INTO {table} VALUES
+           (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
+    );
+    let mut insert = cached(db, &sql)?;
     for pair in 0..u32::try_from(space.pair_count()).unwrap_or(u32::MAX) {
         let state = space.states()[space.owner(pair) as usize];
         let action = space.action(pair);
@@ -60,10 +74,12 @@ pub(super) fn insert_pairs(db: &Connection, job: JobId, at: &Recorded) -> Result
             Action::Terminate => "SM".to_owned(),
             Action::Place(layer) => layer.to_string(),
         };
+        let (value, updates) = learned(pair);
         insert.execute(rusqlite::params![
             job,
             pair,
-            init,
+            value,
+            updates,
             name,
             state.kind.name(),
             state.depth,
@@ -82,7 +98,7 @@ pub(super) fn insert_pairs(db: &Connection, job: JobId, at: &Recorded) -> Result
             terminate,
         ])?;
     }
-    run(db, "UPDATE job SET q_source = 'recorded' WHERE id = ?", [job])
+    Ok(())
 }
 
 impl Agent {

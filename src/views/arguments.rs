@@ -70,10 +70,18 @@ fn make(connection: &Connection, arguments: &Arguments) -> Result<(), ViewError>
             sql += ";\n";
         }
     }
+    connection.execute_batch(&sql)?;
+    make_views(connection, Some(window))
+}
+
+/// Makes the result tables again as TEMP views, which see what is temporary first. Those that are
+/// there already stay.
+pub(super) fn make_views(connection: &Connection, window: Option<u32>) -> Result<(), ViewError> {
+    let window = window.unwrap_or(Arguments::default().window);
     let views = TABLES_SQL.find("-- table ").map_or("", |start| &TABLES_SQL[start..]);
     let views = views.replace(WINDOW, &WINDOW.replace("99", &window.saturating_sub(1).to_string()));
-    sql += &views.replace("\nCREATE VIEW ", "\nCREATE TEMP VIEW ");
-    Ok(connection.execute_batch(&sql)?)
+    let views = views.replace("\nCREATE VIEW ", "\nCREATE TEMP VIEW IF NOT EXISTS ");
+    Ok(connection.execute_batch(&views)?)
 }
 
 #[cfg(test)]

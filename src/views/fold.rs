@@ -10,6 +10,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params};
 
 use super::ViewError;
 use super::agent::Agent;
+use super::forks;
 use super::imports::{self, Turn};
 use super::jobs::{config_part, configured, read_config, run_started, search_started};
 use super::runs::{carry, predictions_recorded, run_model};
@@ -77,7 +78,7 @@ impl Folder {
         let (job, trial) = match turn {
             Turn::Counts => self.take_in(db, recorded)?,
             Turn::Waits => (None, None),
-            Turn::Closes(waited) => (Some(self.import(db, recorded, &waited)?), None),
+            Turn::Closes(waited) => (Some(self.complete(db, recorded, &waited)?), None),
         };
         let sql = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)";
         let kind = recorded.event.kind().number;
@@ -85,8 +86,8 @@ impl Folder {
         run(db, sql, (position, kind, job, trial, episode(&recorded.event), recorded.at))
     }
 
-    /// Takes in an import that is complete.
-    fn import(
+    /// Takes in an import or a fork that is complete.
+    fn complete(
         &mut self,
         db: &Connection,
         closing: &Recorded,
@@ -99,7 +100,10 @@ impl Folder {
         }
         let begun = self.job(db, closing)?;
         let job = begun.ok_or_else(|| impossible(closing, "the search has not begun"))?;
-        imports::complete(db, job, closing, waited)?;
+        match &closing.event {
+            Event::ForkFinished(_) => forks::complete(db, job, closing, waited)?,
+            _ => imports::complete(db, job, closing, waited)?,
+        }
         self.last.insert(job, closing.at);
         Ok(job)
     }
@@ -181,7 +185,8 @@ impl Folder {
             Event::ReplayUpdated(update) => {
                 self.agent(db, about, job)?.replay(db, job, about.recorded, update)
             }
-            Event::PhaseEnded(ended) => phase_ended(db, about, job, ended),
+            Event::PhaseEnded(ended) => phase_ended(db, about.recorded.at, job, ended),
+            Event::ScheduleExtended(added) => forks::extended(db, about.recorded, job, added),
             Event::SearchFinished(_) | Event::RunFinished(_) => {
                 let sql = "UPDATE job SET finished_at = ? WHERE id = ?";
                 run(db, sql, (about.recorded.at, job))
@@ -196,6 +201,9 @@ impl Folder {
             }
             Event::CheckpointKept(_) => Ok(()),
             Event::PredictionsRecorded(made) => predictions_recorded(db, about, made),
+            Event::ForkStarted(_) | Event::Inherited(_) | Event::ForkFinished(_) => {
+                Err(impossible(about.recorded, "no fork has begun"))
+            }
             Event::ImportStarted(_)
             | Event::ImportedRow(_)
             | Event::ImportedQ(_)
@@ -452,15 +460,15 @@ fn attempt_lost(db: &Connection, about: &About<'_>, lost: &AttemptLost) -> Resul
     run(db, sql, (lost.counts, about.trial))
 }
 
-fn phase_ended(
+pub(super) fn phase_ended(
     db: &Connection,
-    about: &About<'_>,
+    at: i64,
     job: JobId,
     ended: &PhaseEnded,
 ) -> Result<(), ViewError> {
     let PhaseEnded { phase, epsilon, reason, models, episode } = *ended;
     let sql = "INSERT INTO phase VALUES (?, ?, ?, ?, ?, ?, ?)";
-    run(db, sql, (job, phase, epsilon, reason.name(), models, episode, about.recorded.at))
+    run(db, sql, (job, phase, epsilon, reason.name(), models, episode, at))
 }
 
 /// The trial an event refers to, by its ordinal; a planned one has no row yet.

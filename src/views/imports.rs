@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use super::ViewError;
 use super::fold::{JobId, architecture_id, cached, impossible, number, run};
+use super::forks;
 use super::jobs::read_config;
 use crate::agent::foreign::{Keys, action_name};
 use crate::agent::space::Space;
@@ -22,23 +23,29 @@ use crate::events::{
 
 /// What is to be done with an event.
 pub(super) enum Turn {
-    /// It is not of an unfinished import.
+    /// It is not of an unfinished import or fork.
     Counts,
     /// It waits.
     Waits,
-    /// It closes an import; these came before it.
+    /// It closes an import or a fork; these came before it.
     Closes(Vec<Recorded>),
 }
 
-/// Puts an event aside if it is of an import that is not finished.
+/// Puts an event aside if it is of an import or a fork that is not finished.
 pub(super) fn turn(db: &Connection, recorded: &Recorded) -> Result<Turn, ViewError> {
     match &recorded.event {
         Event::ImportStarted(started) => {
             begin(db, recorded, started)?;
             return Ok(Turn::Waits);
         }
+        Event::ForkStarted(started) => {
+            forks::begin(db, recorded, started)?;
+            return Ok(Turn::Waits);
+        }
         _ if !waits(db, recorded.scope)? => return Ok(Turn::Counts),
-        Event::ImportFinished(_) => return Ok(Turn::Closes(waiting(db, recorded)?)),
+        Event::ImportFinished(_) | Event::ForkFinished(_) => {
+            return Ok(Turn::Closes(waiting(db, recorded)?));
+        }
         _ => {}
     }
     let payload = encode(recorded.at, recorded.scope, &recorded.event)
@@ -67,9 +74,10 @@ fn begin(db: &Connection, recorded: &Recorded, started: &ImportStarted) -> Resul
     run(db, sql, (label, format, file, content, rows, q_file, q_content, pairs))
 }
 
-/// Whether a scope is an import that is not finished.
+/// Whether a scope is an import or a fork that is not finished.
 fn waits(db: &Connection, scope: Scope) -> Result<bool, ViewError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM import WHERE label = ? AND job IS NULL)";
+    let sql = "SELECT EXISTS (SELECT 1 FROM import WHERE label = ?1 AND job IS NULL)
+                 OR EXISTS (SELECT 1 FROM fork WHERE label = ?1 AND job IS NULL)";
     Ok(cached(db, sql)?.query_row([scope.to_string()], |row| row.get(0))?)
 }
 

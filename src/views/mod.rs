@@ -25,6 +25,8 @@
 //! | `expressed` | accuracies of searches whose rewards are other numbers |
 //! | `reward` | rewards by an expression over what is known of a trial |
 //! | `arguments` | parameters of result tables |
+//! | `values` | Q-values that are not on record, in the place of those that are |
+//! | `forks` | forks and extended schedules as rows |
 //! | `times` | points in time as people write them |
 
 mod agent;
@@ -37,6 +39,7 @@ mod error;
 mod expressed;
 mod files;
 mod fold;
+mod forks;
 mod guard;
 mod imports;
 mod jobs;
@@ -49,6 +52,7 @@ mod select;
 mod series;
 mod studies;
 mod times;
+mod values;
 
 pub use appender::Appender;
 pub use arguments::Arguments;
@@ -61,3 +65,4 @@ pub use reward::{TrialReward, check_reward};
 pub use schema::{Column, TABLES_SQL, Table, table, tables};
 pub use select::{Rows, Select, suggestion};
 pub use times::parse_time;
+pub use values::Values;

@@ -44,6 +44,22 @@ impl World {
         command
     }
 
+    /// Copies a store that nobody is at into this world.
+    pub fn copy(&self, from: &Path, store: &str) {
+        let mut folders = vec![PathBuf::new()];
+        while let Some(folder) = folders.pop() {
+            std::fs::create_dir_all(self.path(store).join(&folder)).unwrap();
+            for entry in std::fs::read_dir(from.join(&folder)).unwrap().flatten() {
+                let inside = folder.join(entry.file_name());
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(inside);
+                } else if entry.file_type().unwrap().is_file() {
+                    std::fs::copy(entry.path(), self.path(store).join(inside)).unwrap();
+                }
+            }
+        }
+    }
+
     /// Runs the program to its end.
     pub fn run(&self, store: &str, arguments: &[&str]) -> Ran {
         Ran(self.qtrail(store, arguments).output().unwrap())

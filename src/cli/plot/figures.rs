@@ -4,14 +4,18 @@ use super::super::CliError;
 use super::super::parameters::values_outside;
 use super::super::reading::{collect, footer};
 use super::super::replay::lesson::{Learned, Lesson};
+use super::super::simulate::Simulations;
 use super::stability::{STABILITY, of_search};
+use crate::lab::compared::curve;
 use crate::lab::measure::FIGURES;
+use crate::lab::simulate::{Agent, Simulated};
 use crate::plot::curves::Curve;
 use crate::plot::exposure::{Exposure, Stretch};
 use crate::plot::histogram::Bin;
 use crate::plot::pareto::Trained;
 use crate::plot::qvalues::{By, Mean};
-use crate::plot::{Figure, curves, exposure, histogram, learning, pareto, qvalues};
+use crate::plot::simulated::Searches;
+use crate::plot::{Figure, curves, exposure, histogram, learning, pareto, qvalues, simulated};
 use crate::views::{Answer, Value};
 
 /// A figure that can be asked for.
@@ -85,7 +89,18 @@ pub(crate) const PLOTS: &[Kind] = &[
         without: "no phase of a search that has ended yet",
         draw: |asked| of_search(asked.answer, asked.search),
     },
+    Kind {
+        name: SIMULATE,
+        shows: "How soon does a search find a good architecture under each replay policy?",
+        table: "replays",
+        without: "no simulated searches",
+        // It is not of a search.
+        draw: |_| Ok(None),
+    },
 ];
+
+/// The figure of simulated searches.
+pub(crate) const SIMULATE: &str = "simulate";
 
 /// The figure that learns again, under the policies that it is given.
 pub(crate) const EXPOSURE: &str = "exposure";
@@ -208,7 +223,13 @@ fn q_values(asked: &Asked<'_>, by: By) -> Result<Option<Figure>, CliError> {
         return Ok(None);
     }
     let pairs: u32 = rows.iter().filter_map(|row| whole(&row[3])).sum();
-    let reading = format!("Mean over {pairs} pairs of state and action, those that were updated.");
+    let source = asked.rows("SELECT q_source FROM job WHERE label = {search}")?;
+    let source = source.first().map(|row| text(&row[0])).unwrap_or_default();
+    let mut reading =
+        format!("Mean over {pairs} pairs of state and action, those that were updated.");
+    if source.starts_with("replay:") {
+        reading += &format!(" Learned again: {source}.");
+    }
     let mut caption = asked.caption(&reading)?;
     if let Some(outside) = values_outside(asked.answer, Some(asked.search))? {
         caption.insert(1, format!("{outside}."));
@@ -293,6 +314,26 @@ fn exposure(asked: &Asked<'_>) -> Result<Option<Figure>, CliError> {
     );
     let caption = asked.caption(&reading)?;
     Ok(Some(exposure::figure(&policies, &phases.collect::<Vec<_>>(), caption)))
+}
+
+/// The best so far of simulated searches.
+pub(super) fn simulated(done: &Simulations) -> Figure {
+    let searches = |(agent, runs): &(Agent, Vec<Simulated>)| Searches {
+        name: agent.to_string(),
+        curve: curve(runs),
+    };
+    let agents: Vec<Searches> = done.runs.iter().map(searches).collect();
+    let mut caption = vec![format!(
+        "Mean over seeds {}, and the band in which 95 % of the searches are. Where the schedule \
+         explores wholly (ε = 1) the same seed is the same search for all.",
+        done.settings.seeds
+    )];
+    // The others are those under the table.
+    caption.extend(done.footer(&done.rows()).into_iter().map(|line| {
+        let first = line.chars().next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+        format!("{first}{}.", line.chars().skip(1).collect::<String>())
+    }));
+    simulated::figure(&agents, caption)
 }
 
 pub(super) fn whole(value: &Value) -> Option<u32> {

@@ -7,16 +7,18 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::output::terminal_width;
-use super::parameters::{OF_VALUES, QuarantineArgs, ValueArgs};
+use super::parameters::QuarantineArgs;
 use super::reading::{AtArgs, answer, choose, footer};
 use super::replay::lesson::LessonArgs;
 use super::replay::{history, study};
+use super::simulate::{self, Simulations, WorldArgs};
+use super::values::{OF_VALUES, ValueArgs};
 use super::{CliError, Context, Exit, note};
 use crate::config::replay::Policy;
 use crate::plot::{self, Figure, PlotError, Theme};
 use crate::views;
 pub(super) use figures::{Asked, PLOTS};
-use figures::{EXPOSURE, Kind, Replayed};
+use figures::{EXPOSURE, Kind, Replayed, SIMULATE};
 use stability::{STABILITY, of_series};
 
 /// Draws a figure (`qtrail plots` lists them).
@@ -42,10 +44,11 @@ pub struct Args {
     /// How many samples the line of `learning` averages [default: 100, fewer in small searches]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     window: Option<u32>,
-    /// `exposure`: of a recorded study (`qtrail table replays`), instead of --policy
+    /// `exposure`, `simulate`: of a recorded study (`qtrail table replays`), instead of --policy
     #[arg(long, value_name = "NAME", conflicts_with_all = [
         "search", "policies", "k", "alpha", "gamma", "init", "order", "duplicates", "reward",
-        "missing", "include_quarantined", "seeds", "shuffle", "path_value", "at",
+        "missing", "include_quarantined", "seeds", "shuffle", "path_value", "at", "preset",
+        "table", "schedule", "unknown",
     ])]
     study: Option<String>,
     /// `stability`: of this series, by its name or number [default: the newest]
@@ -53,6 +56,8 @@ pub struct Args {
     series: Option<String>,
     #[command(flatten)]
     lesson: LessonArgs,
+    #[command(flatten)]
+    world: WorldArgs,
     #[command(flatten)]
     rows: QuarantineArgs,
     #[command(flatten)]
@@ -91,13 +96,16 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     if args.q.q.is_some() && !OF_VALUES.contains(&kind.name) {
         return Err(CliError::usage(format!("--q: {} shows no Q-values", kind.name)));
     }
+    if kind.name == SIMULATE {
+        return simulated(args, kind, format, context);
+    }
     let policies = policies(args, kind)?;
     check_series(args, kind)?;
     let mut answer = answer(context, args.at.at)?;
     if kind.name == STABILITY {
         args.rows.set(&mut answer)?;
         return match of_series(&answer, args.series.as_deref())? {
-            Some(figure) => put(args, kind, &figure, format, &answer),
+            Some(figure) => show(args, kind, format, &figure, &footer(&answer)),
             None => Err(nothing(kind, "the series", &answer)),
         };
     }
@@ -106,16 +114,17 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         Some(replayed) => replayed.lesson.settings.search.clone(),
         None => {
             args.rows.set(&mut answer)?;
-            one_search(&answer, args.search.as_deref(), "a figure")?
+            let search = args.search.clone().or(args.q.search(&answer)?);
+            one_search(&answer, search.as_deref(), "a figure")?
         }
     };
-    args.q.check(&answer, &search)?;
+    args.q.show(context, &mut answer, &search)?;
     let (top, window) = (args.top, args.window);
     let asked = Asked { answer: &answer, search: &search, top, window, replayed };
     let Some(figure) = asked.figure(kind)? else {
         return Err(nothing(kind, &search, &answer));
     };
-    put(args, kind, &figure, format, &answer)
+    show(args, kind, format, &figure, &footer(&answer))
 }
 
 /// A series is not of one search.
@@ -137,13 +146,13 @@ fn nothing(kind: &Kind, what: &str, answer: &views::Answer) -> CliError {
     CliError::usage(message).hint(footer(answer))
 }
 
-/// Draws a figure, and puts it where it is to go.
-fn put(
+/// Writes a figure to where it is wanted.
+fn show(
     args: &Args,
     kind: &Kind,
-    figure: &Figure,
     format: Format,
-    answer: &views::Answer,
+    figure: &Figure,
+    as_of: &str,
 ) -> Result<(), CliError> {
     let theme = match args.theme {
         ThemeName::Light => Theme::Light,
@@ -153,22 +162,54 @@ fn put(
     match &args.output {
         Some(file) if file != Path::new("-") => {
             write(file, &drawn)?;
-            note(&format!("{}: {}, {}", file.display(), kind.name, footer(answer)));
+            note(&format!("{}: {}, {as_of}", file.display(), kind.name));
             Ok(())
         }
         _ => std::io::stdout().write_all(&drawn).map_err(|error| CliError::output(&error)),
     }
 }
 
+/// Draws simulated searches. There need not be a store.
+fn simulated(args: &Args, kind: &Kind, format: Format, context: &Context) -> Result<(), CliError> {
+    if args.lesson.is_of_history() || args.rows.count() {
+        return Err(CliError::usage("simulate learns from no history")
+            .hint("it takes the arguments of `qtrail simulate`, or --study"));
+    }
+    let done: Simulations = match &args.study {
+        Some(name) => simulate::of_study(&study::find(&answer(context, None)?, name)?, context)?,
+        None => {
+            let uniform = ["uniform".to_owned()];
+            let lesson = &args.lesson;
+            let asked = simulate::Asked {
+                search: args.search.as_deref(),
+                policies: if lesson.policies.is_empty() { &uniform } else { &lesson.policies },
+                seeds: lesson.seeds.clone(),
+                draws: lesson.k,
+                learning: (lesson.alpha, lesson.gamma, lesson.init),
+                world: &args.world,
+                at: args.at.at,
+            };
+            asked.carry_out(&asked.agents()?, context)?
+        }
+    };
+    show(args, kind, format, &figures::simulated(&done), &done.told)
+}
+
 /// The policies of a figure that learns again.
 fn policies(args: &Args, kind: &Kind) -> Result<Vec<Policy>, CliError> {
+    if args.world.is_told() {
+        return Err(CliError::usage(format!("{} simulates nothing", kind.name))
+            .hint(format!("only {SIMULATE} takes the arguments of simulate")));
+    }
     let asked = args.lesson.is_told() || args.study.is_some();
     match (kind.name == EXPOSURE, asked) {
         (true, _) if args.study.is_some() => Ok(Vec::new()),
         (true, _) => args.lesson.check(),
         (false, false) => Ok(Vec::new()),
         (false, true) => Err(CliError::usage(format!("{} shows what is on record", kind.name))
-            .hint(format!("only {EXPOSURE} takes the arguments of replay, or --study"))),
+            .hint(format!(
+                "{EXPOSURE} takes the arguments of replay, {SIMULATE} those of simulate"
+            ))),
     }
 }
 

@@ -19,8 +19,8 @@ use crate::lab::settings::{Named, Seeds, Settings};
 use crate::lab::study::{Row, row};
 use crate::views::{Answer, check_reward};
 
-/// Seeds unless told otherwise.
-const SEEDS: &str = "0..9";
+/// The last seed unless told otherwise; the first is 0.
+const LAST_SEED: u64 = 9;
 
 /// Which policies, and how they learn.
 #[derive(Debug, Clone, clap::Args)]
@@ -28,19 +28,19 @@ const SEEDS: &str = "0..9";
 pub(crate) struct LessonArgs {
     /// Which experiences are drawn (`qtrail policies` lists them); several, or a list with commas
     #[arg(long = "policy", value_name = "POLICY,…")]
-    policies: Vec<String>,
+    pub(crate) policies: Vec<String>,
     /// Draws after each experience [default: as the search did]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    k: Option<u32>,
+    pub(crate) k: Option<u32>,
     /// Learning rate [default: as the search did]
     #[arg(long, value_parser = alpha)]
-    alpha: Option<f64>,
+    pub(crate) alpha: Option<f64>,
     /// Discount factor [default: as the search did]
     #[arg(long, value_parser = gamma)]
-    gamma: Option<f64>,
+    pub(crate) gamma: Option<f64>,
     /// Q-value of a pair before its first update [default: as the search did]
     #[arg(long, value_name = "Q0", value_parser = finite, allow_hyphen_values = true)]
-    init: Option<f64>,
+    pub(crate) init: Option<f64>,
     /// Order of the transitions of a trajectory: backward or forward
     #[arg(long, default_value = "backward", value_parser = Order::of_name)]
     order: Order,
@@ -55,9 +55,10 @@ pub(crate) struct LessonArgs {
     /// What to do about trials that lack a fact of --reward
     #[arg(long, value_enum, default_value_t)]
     missing: Missing,
-    /// Seeds of the draws: 0..9 (both ends included), 7, or 0,3,5
-    #[arg(long, default_value = SEEDS)]
-    seeds: Seeds,
+    /// Seeds of the draws, or of whole searches: 0..9 (both ends included), 7, or 0,3,5
+    /// [default: 0..9; of searches 0..19]
+    #[arg(long)]
+    pub(crate) seeds: Option<Seeds>,
     /// Lets each seed shuffle the experiences of each phase: for imports that do not say in which
     /// order they came
     #[arg(long)]
@@ -101,8 +102,16 @@ impl LessonArgs {
         let choices = self.order != Order::Backward
             || self.duplicates != Duplicates::First
             || self.path_value != PathValue::Mean
-            || self.seeds.to_string() != SEEDS;
+            || self.seeds.is_some();
         !policies.is_empty() || k.is_some() || reward.is_some() || learning || flags || choices
+    }
+
+    /// Whether something is asked for that only a history has.
+    pub(crate) fn is_of_history(&self) -> bool {
+        let choices = self.order != Order::Backward
+            || self.duplicates != Duplicates::First
+            || self.path_value != PathValue::Mean;
+        choices || self.shuffle || self.reward.is_some() || self.missing != Missing::Fail
     }
 
     /// Finds mistakes that need no store.
@@ -154,7 +163,7 @@ impl LessonArgs {
             shuffle: self.shuffle,
             reward: self.reward.clone(),
             skip_missing: self.missing == Missing::Skip,
-            seeds: self.seeds.clone(),
+            seeds: self.seeds.clone().unwrap_or_else(|| Seeds((0..=LAST_SEED).collect())),
             learning: Learning {
                 alpha: self.alpha.unwrap_or(recorded.alpha),
                 gamma: self.gamma.unwrap_or(recorded.gamma),

@@ -17,19 +17,25 @@ use crate::views::{Answer, At, Value, suggestion};
 
 /// What is recorded of a replay as its kind.
 const KIND: &str = "replay";
+/// What is recorded of simulated searches.
+pub(crate) const SIMULATE: &str = "simulate";
 /// Differences that are listed.
 const LISTED: usize = 20;
 
 /// A study on record.
 pub(crate) struct Saved {
     name: String,
-    settings: Settings,
-    position: Position,
-    rows: Vec<StudyRow>,
+    kind: String,
+    /// Its settings, TOML.
+    text: String,
+    /// The last event it knew of.
+    pub(crate) position: Position,
+    /// What came of it.
+    pub(crate) rows: Vec<StudyRow>,
 }
 
 /// Refuses a name that is taken, before anything is computed.
-pub(super) fn check_name(answer: &Answer, name: &str) -> Result<(), CliError> {
+pub(crate) fn check_name(answer: &Answer, name: &str) -> Result<(), CliError> {
     let taken = names(answer)?.iter().any(|known| known == name);
     match taken {
         true => Err(CliError::usage(format!("--save: a study called {name} is in the store"))
@@ -38,7 +44,7 @@ pub(super) fn check_name(answer: &Answer, name: &str) -> Result<(), CliError> {
     }
 }
 
-fn names(answer: &Answer) -> Result<Vec<String>, CliError> {
+pub(crate) fn names(answer: &Answer) -> Result<Vec<String>, CliError> {
     let sql = "SELECT name FROM study WHERE saved_at IS NOT NULL ORDER BY study";
     let rows = collect(answer, sql)?;
     Ok(rows.iter().map(|row| text(&row[0])).collect())
@@ -62,10 +68,15 @@ pub(super) fn save(
         rows: 0,
         program: String::new(),
     };
-    let rows = rows(learned);
+    record(context, Study { started, rows: rows(learned) })
+}
+
+/// Records a study, and says so.
+pub(crate) fn record(context: &Context, study: Study) -> Result<(), CliError> {
+    let name = study.started.name.clone();
     let store = Store::open(&context.store)?;
     let mut session = work::session_without_trainer(context, store)?;
-    let saved = session.save(Study { started, rows });
+    let saved = session.save(study);
     session.close()?;
     let number = saved?;
     note(&format!(
@@ -108,24 +119,21 @@ pub(crate) fn find(answer: &Answer, name: &str) -> Result<Saved, CliError> {
     let found = collect(
         answer,
         &format!(
-            "SELECT study, settings, position FROM study
-             WHERE name = '{quoted}' AND kind = '{KIND}' AND saved_at IS NOT NULL"
+            "SELECT study, settings, position, kind FROM study
+             WHERE name = '{quoted}' AND saved_at IS NOT NULL"
         ),
     )?;
-    let Some([Value::Integer(study), settings, Value::Integer(position)]) =
+    let Some([Value::Integer(study), settings, Value::Integer(position), kind]) =
         found.first().map(Vec::as_slice)
     else {
         let names = names(answer)?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let hint = match names.is_empty() {
-            true => "`qtrail replay … --save NAME` saves one".to_owned(),
+            true => "`qtrail replay … --save NAME` saves one, `qtrail simulate` too".to_owned(),
             false => suggestion(name, &names, "studies"),
         };
-        return Err(CliError::usage(format!("no study of replay is called {name}")).hint(hint));
+        return Err(CliError::usage(format!("no study is called {name}")).hint(hint));
     };
-    let settings: Settings = toml::from_str(&text(settings)).map_err(|error| {
-        CliError::new(Exit::Damaged, format!("the settings of study {name}: {error}"))
-    })?;
     let mut figures: HashMap<i64, Vec<StudyFigure>> = HashMap::new();
     let sql = format!(
         "SELECT row, name, mean, sd, low, high FROM study_figure
@@ -155,10 +163,39 @@ pub(crate) fn find(answer: &Answer, name: &str) -> Result<Saved, CliError> {
         });
     }
     let position = Position(u64::try_from(*position).unwrap_or(0));
-    Ok(Saved { name: name.to_owned(), settings, position, rows })
+    let (name, kind, text) = (name.to_owned(), text(kind), text(settings));
+    Ok(Saved { name, kind, text, position, rows })
 }
 
 impl Saved {
+    /// What it is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is of simulated searches.
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.kind == SIMULATE
+    }
+
+    /// Its settings, as a study of its kind has them.
+    pub(crate) fn told<T: serde::de::DeserializeOwned>(&self) -> Result<T, CliError> {
+        toml::from_str(&self.text).map_err(|error| {
+            CliError::new(Exit::Damaged, format!("the settings of study {}: {error}", self.name))
+        })
+    }
+
+    /// The settings of a replay.
+    pub(crate) fn settings(&self) -> Result<Settings, CliError> {
+        match self.kind == KIND {
+            true => self.told(),
+            false => Err(CliError::usage(format!(
+                "study {} is one of {}: it learned from no history",
+                self.name, self.kind
+            ))),
+        }
+    }
+
     /// Its policies.
     pub(crate) fn policies(&self) -> Result<Vec<Policy>, CliError> {
         let policy = |row: &StudyRow| {
@@ -174,21 +211,25 @@ impl Saved {
 
     /// Reads the history up to the event that it knew of.
     pub(crate) fn lesson(&self, context: &Context) -> Result<Lesson, CliError> {
-        let Settings { search, include_quarantined, .. } = &self.settings;
+        let settings = self.settings()?;
+        let Settings { search, include_quarantined, .. } = &settings;
         let history = history::read(context, search, self.position, *include_quarantined)?;
         // Only rewards that are computed ask the tables, as they were then.
-        let mut answer = match self.settings.reward {
+        let mut answer = match settings.reward {
             Some(_) => Some(answer(context, Some(At::Position(self.position)))?),
             None => None,
         };
-        Lesson::new(answer.as_mut(), self.settings.clone(), history)
+        Lesson::new(answer.as_mut(), settings, history)
     }
 
     /// Does it again, and says whether the same comes out, bit for bit.
     pub(super) fn check(&self, context: &Context) -> Result<(), CliError> {
-        let policies = self.policies()?;
-        let learned = self.lesson(context)?.learn(&policies)?;
-        let again = rows(&learned);
+        let again = if self.is_simulated() {
+            super::super::simulate::again(self, context)?
+        } else {
+            let policies = self.policies()?;
+            rows(&self.lesson(context)?.learn(&policies)?)
+        };
         let mut differences = Vec::new();
         for (before, now) in self.rows.iter().zip(&again) {
             differences.extend(compare(before, now));

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::first;
+use super::lineage::Lineage;
 use crate::cli::parameters::QuarantineArgs;
 use crate::cli::{CliError, Context, Exit};
 use crate::config::SearchConfig;
@@ -49,14 +50,15 @@ impl Facts {
             return Err(CliError::usage(format!("nothing is called {label}")));
         };
         let row = Row(row);
+        let lineage = Lineage::of(answer, label, row.get(24))?;
         Ok(Self {
             label: label.to_owned(),
             name: row.get(0).to_owned(),
             subtitle: format!("Architecture search on {}", row.get(1)),
-            status: status(&row),
+            status: status(&row).into_iter().chain(lineage.facts()).collect(),
             settings: settings(&row),
             config: row.get(24).to_owned(),
-            again: again(&row, label, rows, answer),
+            again: again(&row, label, rows, answer, &lineage),
             log: log(&row, label, answer, context)?,
         })
     }
@@ -134,15 +136,23 @@ fn settings(row: &Row) -> Pairs {
 }
 
 /// Commands that lead to the same search and the same report.
-fn again(row: &Row, label: &str, rows: QuarantineArgs, answer: &Answer) -> String {
+fn again(
+    row: &Row,
+    label: &str,
+    rows: QuarantineArgs,
+    answer: &Answer,
+    lineage: &Lineage,
+) -> String {
     let text = |index| row.get(index);
     let name = match text(0) {
         "" => String::new(),
         name => format!(" --name {}", quoted(name)),
     };
-    let begin = match row.imported() {
-        true => imported(row, &name),
-        false => format!(
+    let fork = lineage.fork(text(24), text(12), &name);
+    let begin = match (row.imported(), fork) {
+        (true, _) => imported(row, &name),
+        (false, Some(fork)) => fork,
+        (false, None) => format!(
             "# {label}.toml: the complete configuration above\n\
              qtrail search --config {label}.toml --data {} --seed {} --threads {}{name}\n",
             quoted(text(1)),
@@ -151,8 +161,9 @@ fn again(row: &Row, label: &str, rows: QuarantineArgs, answer: &Answer) -> Strin
         ),
     };
     format!(
-        "{begin}qtrail log digest --logical    # the digest below: the same search\n\
+        "{begin}{}qtrail log digest --logical    # the digest below: the same search\n\
          qtrail report --search {label} --at {}{} -o report.html\n",
+        lineage.then(label),
         answer.as_of.position,
         rows.given()
     )
@@ -177,7 +188,7 @@ fn imported(row: &Row, name: &str) -> String {
 }
 
 /// A text as a shell takes it for one word.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
     if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
         return text.to_owned();

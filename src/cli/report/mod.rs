@@ -1,14 +1,16 @@
 //! `qtrail report`: a search in one HTML file that needs nothing else, to keep or to send.
 
 mod facts;
+mod lineage;
 mod page;
 
 use std::path::PathBuf;
 
 use super::cells::{Cells, exact};
-use super::parameters::{QuarantineArgs, ValueArgs};
+use super::parameters::QuarantineArgs;
 use super::plot::{Asked, PLOTS, one_search, write};
 use super::reading::{AtArgs, answer, collect, footer};
+use super::values::ValueArgs;
 use super::{CliError, Context, note};
 use crate::plot::{self, Theme};
 use crate::views::{self, Answer, Column, Select, Table, Value};
@@ -55,8 +57,9 @@ const TABLES: &[(&str, u64)] = &[
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let mut answer = answer(context, args.at.at)?;
     args.rows.set(&mut answer)?;
-    let search = one_search(&answer, args.search.as_deref(), "a report")?;
-    args.q.check(&answer, &search)?;
+    let search = args.search.clone().or(args.q.search(&answer)?);
+    let search = one_search(&answer, search.as_deref(), "a report")?;
+    args.q.show(context, &mut answer, &search)?;
     let facts = Facts::of(&answer, &search, args.rows, context)?;
     let mut page = Page::new(&facts.title(), &facts.subtitle, &footer(&answer));
     page.facts("Status", &facts.status);

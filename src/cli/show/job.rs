@@ -49,6 +49,23 @@ pub(super) fn show(answer: &Answer, label: &str) -> Result<(), CliError> {
             ),
         ));
     }
+    if let Some(fork) = Row::first(answer, &format!("SELECT * FROM fork WHERE label = '{label}'"))?
+    {
+        let text = |name| fork.text(name);
+        lines.push((
+            "forked from",
+            format!(
+                "{} as of event {}: {} experiences of {} architectures",
+                text("source"),
+                text("position"),
+                text("episodes"),
+                text("trials")
+            ),
+        ));
+    }
+    if let Some(added) = extension(answer, label)? {
+        lines.push(("extended by", added));
+    }
     if let (Value::Text(purpose), Value::Text(recipe)) = (job.get("purpose"), job.get("recipe"))
         && !recipe.is_empty()
     {
@@ -92,6 +109,17 @@ pub(super) fn show(answer: &Answer, label: &str) -> Result<(), CliError> {
          ORDER BY rank LIMIT 5"
     );
     table(answer, &names, &sql)
+}
+
+/// Phases that were added to its schedule.
+fn extension(answer: &Answer, label: &str) -> Result<Option<String>, CliError> {
+    let sql = format!(
+        "SELECT group_concat(epsilon || ':' || models, ',') AS phases FROM
+           (SELECT e.epsilon, e.models FROM extension e JOIN job j ON j.id = e.job
+            WHERE j.label = '{label}' ORDER BY e.phase)"
+    );
+    let row = Row::first(answer, &sql)?;
+    Ok(row.filter(|row| row.get("phases") != &Value::Null).map(|row| row.text("phases")))
 }
 
 /// Where an imported search comes from, and what is to be known of it.

@@ -6,8 +6,8 @@ mod trial;
 use std::io::Write as _;
 
 use super::output::{Format, FormatArgs, Hint, Printer};
-use super::parameters::QSource;
 use super::reading::{AtArgs, answer, choose, collect, footer, listed};
+use super::values::ValueArgs;
 use super::{CliError, Context, say};
 use crate::views::{Answer, Rows as _, Value};
 
@@ -19,9 +19,8 @@ pub struct Args {
     /// Which search an episode is of [default: the newest]
     #[arg(long, value_name = "SEARCH")]
     search: Option<String>,
-    /// Which Q-values along the layers [default: recorded, else imported]
-    #[arg(long, value_enum, value_name = "SOURCE")]
-    q: Option<QSource>,
+    #[command(flatten)]
+    q: ValueArgs,
     #[command(flatten)]
     at: AtArgs,
 }
@@ -31,17 +30,21 @@ pub struct Args {
 /// # Errors
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    let answer = answer(context, args.at.at)?;
+    let mut answer = answer(context, args.at.at)?;
+    // Those of a study take the place of those of its search, whichever is shown.
+    if let Some(study) = args.q.study(&answer)? {
+        study.show(context, &mut answer, &study.search()?)?;
+    }
     let named = listed(&answer)?
         .into_iter()
         .rev()
         .find(|job| job.label == args.id || (!job.name.is_empty() && job.name == args.id));
     match (named, number(&args.id, 't'), number(&args.id, 'e')) {
         (Some(job), ..) => job::show(&answer, &job.label)?,
-        (None, Some(trial), _) => trial::show(&answer, trial, args.q)?,
+        (None, Some(trial), _) => trial::show(&answer, trial, &args.q)?,
         (None, None, Some(episode)) => {
             let search = choose(&answer, args.search.as_deref())?;
-            trial::show_episode(&answer, search.as_deref(), episode, args.q)?;
+            trial::show_episode(&answer, search.as_deref(), episode, &args.q)?;
         }
         (None, None, None) => {
             let message = format!("nothing is called {}", args.id);

@@ -5,13 +5,13 @@ use crate::agent::space::Space;
 use crate::arch::shape::Map;
 use crate::arch::{Architecture, PoolRule, Shapes};
 use crate::cli::CliError;
-use crate::cli::parameters::QSource;
 use crate::cli::reading::collect;
+use crate::cli::values::{QSource, ValueArgs};
 use crate::config::SearchConfig;
 use crate::views::{Answer, Value};
 
 /// Shows a trial by its number.
-pub(super) fn show(answer: &Answer, number: u32, q: Option<QSource>) -> Result<(), CliError> {
+pub(super) fn show(answer: &Answer, number: u32, q: &ValueArgs) -> Result<(), CliError> {
     // Base tables: a view has no index for the text t17.
     let sql = format!(
         "SELECT t.*, a.text AS arch, j.label AS search, j.q_source, j.purpose, j.recipe, j.fit, j.data,
@@ -51,16 +51,23 @@ pub(super) fn show(answer: &Answer, number: u32, q: Option<QSource>) -> Result<(
     lines.push(("size", size));
     match imported(answer, number)? {
         Some(row) => lines.push(("imported", row)),
-        None => lines.extend(training(&trial)),
+        None => match trial.int("inherited") {
+            Some(source) => {
+                lines.push(("inherited", format!("not trained here: `qtrail show t{source}` is")));
+            }
+            None => lines.extend(training(&trial)),
+        },
     }
     if let Value::Text(weights) = trial.get("weights") {
         let kept = if trial.int("kept") == Some(1) { "kept" } else { "not kept" };
         lines.push(("weights", format!("{weights} ({kept})")));
     }
+    let q = q.q.as_ref();
     let source = match (trial.get("q_source"), q) {
         (Value::Text(source), None) => Some(source.as_str()),
         (Value::Text(source), Some(wanted)) => {
-            Some(source.as_str()).filter(|source| *source == wanted.name())
+            // Of a study its name follows.
+            Some(source.as_str()).filter(|source| source.split(':').next() == Some(wanted.name()))
         }
         _ => None,
     };
@@ -243,7 +250,7 @@ pub(super) fn show_episode(
     answer: &Answer,
     search: Option<&str>,
     number: u32,
-    q: Option<QSource>,
+    q: &ValueArgs,
 ) -> Result<(), CliError> {
     let Some(search) = search else {
         return Err(
@@ -257,17 +264,14 @@ pub(super) fn show_episode(
     };
     let text = |name| episode.text(name);
     let known = if episode.int("duplicate") == Some(1) { "known already" } else { "new" };
+    let when = match episode.int("inherited") {
+        Some(source) => format!("inherited, there episode {source},"),
+        None => format!("{} UTC", text("sampled")),
+    };
+    let place = format!("{when} in phase {}, epsilon {}", text("phase"), text("epsilon"));
     let lines = [
         ("reward", text("accuracy")),
-        (
-            "sampled",
-            format!(
-                "{} UTC in phase {}, epsilon {}",
-                text("sampled"),
-                text("phase"),
-                text("epsilon")
-            ),
-        ),
+        ("sampled", place),
         ("architecture", format!("{known} in {search}, answered by {}", text("trial"))),
     ];
     facts(&format!("e{number} of {search}  {}", text("arch")), &lines)?;

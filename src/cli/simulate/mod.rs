@@ -1,22 +1,32 @@
 //! `qtrail simulate`: whole searches, with trials on record in the place of training.
 
+mod rows;
 mod source;
+mod study;
+mod tabular;
+
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use super::output::{FormatArgs, Hint, Printer};
+use super::output::FormatArgs;
 use super::progress::counter;
-use super::reading::AtArgs;
+use super::reading::{AtArgs, answer};
+use super::replay::study::{Saved, check_name};
+use super::search::phase;
 use super::{CliError, Context, note};
-use crate::config::learning::{Epsilon, Learning};
+use crate::config::Phase;
+use crate::config::learning::Learning;
 use crate::config::replay::Policy;
-use crate::config::{Order, Phase, Schedule};
-use crate::lab::compared::{Compared, MEASURES, compare};
+use crate::events::StudyRow;
+use crate::events::frame::Position;
+use crate::lab::compared::{Compared, compare};
 use crate::lab::environment::Unknown;
 use crate::lab::settings::Seeds;
 use crate::lab::simulate::{Agent, Simulated, World, scaled_schedule, simulate};
-use crate::lab::trained::Trained;
-use crate::views::{Rows as _, Value};
+use crate::lab::simulation::Simulation;
+use crate::views::At;
+use source::{Source, Wanted};
 
 /// Share of the architectures on record that a search trains unless told otherwise.
 const SHARE: f64 = 0.6;
@@ -24,27 +34,23 @@ const SHARE: f64 = 0.6;
 const HELD_OUT: usize = 500;
 /// Share of unknown architectures from which on that is said first.
 const MANY_UNKNOWN: f64 = 0.1;
+/// The last seed unless told otherwise; the first is 0.
+const LAST_SEED: u64 = 19;
 
 /// Carries out whole searches with trials on record in the place of training: exact where every
 /// architecture of a space was trained.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The search whose trials are the environment: s1, or its name [default: the newest that
-    /// enumerated its space, else what comes with the program]
+    /// The search whose trials are the environment: s1, or its name [default: the newest finished
+    /// one that enumerated its space, else what comes with the program]
     search: Option<String>,
-    /// The newest search of this preset in the store, else what comes with the program
-    #[arg(long, value_name = "NAME", conflicts_with = "search")]
-    preset: Option<String>,
     /// Who learns (`qtrail policies`), or random: epsilon 1 throughout, which is always among the
     /// rows; several, or a list with commas
     #[arg(long = "policy", value_name = "POLICY,…", default_value = "uniform")]
     policies: Vec<String>,
-    /// Seeds of the searches: 0..19 (both ends included), 7, or 0,3,5
-    #[arg(long, default_value = "0..19")]
-    seeds: Seeds,
-    /// Phases as EPSILON:MODELS,… [default: like the paper's, over 60 % of the architectures]
-    #[arg(long, value_name = "E:N,…", value_delimiter = ',', value_parser = phase)]
-    schedule: Vec<Phase>,
+    /// Seeds of the searches: 0..9 (both ends included), 7, or 0,3,5 [default: 0..19]
+    #[arg(long)]
+    seeds: Option<Seeds>,
     /// Draws after each episode [default: as the search did]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     k: Option<u32>,
@@ -57,21 +63,44 @@ pub struct Args {
     /// Q-value of a pair before its first update [default: as the search did]
     #[arg(long, value_name = "Q0", allow_hyphen_values = true)]
     init: Option<f64>,
-    /// What is done about an architecture without a record: stop, resample, nearest or surrogate
-    #[arg(long, default_value = "stop", value_parser = unknown)]
-    unknown: Unknown,
+    #[command(flatten)]
+    world: WorldArgs,
+    /// Records what came of it under this name: `qtrail table replays`
+    #[arg(long, value_name = "NAME")]
+    save: Option<String>,
     #[command(flatten)]
     at: AtArgs,
     #[command(flatten)]
     format: FormatArgs,
 }
 
-fn phase(text: &str) -> Result<Phase, String> {
-    let wrong = || format!("`{text}` is not EPSILON:MODELS, as in 0.1:20");
-    let (epsilon, models) = text.split_once(':').ok_or_else(wrong)?;
-    let epsilon = epsilon.trim().parse().ok().and_then(Epsilon::new).ok_or_else(wrong)?;
-    let models = models.trim().parse().ok().filter(|&n: &u32| n > 0).ok_or_else(wrong)?;
-    Ok(Phase { epsilon, models })
+/// In which world searches are simulated, besides what replay has options for too.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Simulated searches")]
+pub(crate) struct WorldArgs {
+    /// The newest finished search of this preset in the store, else what comes with the program
+    #[arg(long, value_name = "NAME", conflicts_with = "search")]
+    preset: Option<String>,
+    /// A CSV file with the columns architecture and accuracy in the place of trials; several rows
+    /// of an architecture are several trainings. Its state space is that of --preset [default:
+    /// exhaustive-demo], or of a search
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
+    /// Phases as EPSILON:MODELS,… [default: like the paper's, over 60 % of the architectures]
+    #[arg(long, value_name = "E:N,…", value_delimiter = ',', value_parser = phase)]
+    schedule: Vec<Phase>,
+    /// What is done about an architecture without a record: stop, resample, nearest or surrogate
+    /// [default: stop]
+    #[arg(long, value_parser = unknown)]
+    unknown: Option<Unknown>,
+}
+
+impl WorldArgs {
+    /// Whether anything is asked for.
+    pub(crate) fn is_told(&self) -> bool {
+        let Self { preset, table, schedule, unknown } = self;
+        preset.is_some() || table.is_some() || !schedule.is_empty() || unknown.is_some()
+    }
 }
 
 fn unknown(text: &str) -> Result<Unknown, String> {
@@ -84,47 +113,71 @@ fn unknown(text: &str) -> Result<Unknown, String> {
 /// # Errors
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    let agents = args.agents()?;
-    let (trained, told) = source::read(args, context)?;
-    let world = args.world(trained)?;
-    let held_out = world.guess.as_ref().and_then(|guess| guess.held_out(HELD_OUT));
-    let runs = simulated(&world, &agents, &args.seeds.0);
-    let uniform = runs.iter().find(|(agent, _)| *agent == Agent::Learns(Policy::Uniform));
-    let uniform = uniform.map(|(_, searches)| searches.as_slice());
-    let rows = compare(&runs, &world.environment, uniform);
-    let mut footer = vec![told, described(&world, args.seeds.0.len())];
-    let worst = rows.iter().map(|row| row.unknown).fold(0.0, f64::max);
-    if let Some(held_out) = held_out {
-        footer.push(format!(
-            "not history: {} architectures without a record are guessed ({}); distance: edits of the \
-             sequence of layers; on {} architectures left out the error is {:.4} (root mean square)",
-            world.unknown.name(),
-            Unknown::ALL.iter().find(|way| way.0 == world.unknown).map_or("", |way| way.2),
-            held_out.n,
-            held_out.rmse,
-        ));
-    } else if worst > 0.0 {
-        footer.push(format!(
-            "not history: architectures without a record were met; --unknown {}",
-            world.unknown.name()
-        ));
+    let asked = Asked {
+        search: args.search.as_deref(),
+        policies: &args.policies,
+        seeds: args.seeds.clone(),
+        draws: args.k,
+        learning: (args.alpha, args.gamma, args.init),
+        world: &args.world,
+        at: args.at.at,
+    };
+    let agents = asked.agents()?;
+    if let Some(name) = &args.save {
+        check_name(&answer(context, None)?, name)?;
     }
-    if worst > MANY_UNKNOWN {
-        note(&format!(
-            "up to {:.0} % of the new architectures have no record: this says more about that than \
-             about the policies",
-            100.0 * worst
-        ));
+    let done = asked.carry_out(&agents, context)?;
+    let rows = done.rows();
+    rows::print(args.format, &rows, &done.footer(&rows))?;
+    match &args.save {
+        Some(name) => study::save(context, name, &done),
+        None => Ok(()),
     }
-    print(args.format, &rows, &footer)
+}
+
+/// What is recorded of simulated searches, carried out again.
+pub(crate) fn again(saved: &Saved, context: &Context) -> Result<Vec<StudyRow>, CliError> {
+    Ok(study::rows(&study::again(saved, context)?))
+}
+
+/// The simulated searches of a study, carried out again.
+pub(crate) fn of_study(saved: &Saved, context: &Context) -> Result<Simulations, CliError> {
+    study::again(saved, context)
+}
+
+/// What is asked for.
+pub(crate) struct Asked<'a> {
+    /// The search whose trials are the environment.
+    pub(crate) search: Option<&'a str>,
+    /// Who learns.
+    pub(crate) policies: &'a [String],
+    /// Seeds.
+    pub(crate) seeds: Option<Seeds>,
+    /// K.
+    pub(crate) draws: Option<u32>,
+    /// Alpha, gamma, Q0.
+    pub(crate) learning: (Option<f64>, Option<f64>, Option<f64>),
+    /// The rest.
+    pub(crate) world: &'a WorldArgs,
+    /// How much of the log counts.
+    pub(crate) at: Option<At>,
+}
+
+/// Simulated searches.
+pub(crate) struct Simulations {
+    /// What they were told.
+    pub(crate) settings: Simulation,
+    /// The last event of the log that counts.
+    pub(crate) position: Position,
+    /// Whose trials they are given.
+    pub(crate) told: String,
+    world: World,
+    /// Agent by agent, a search a seed.
+    pub(crate) runs: Vec<(Agent, Vec<Simulated>)>,
 }
 
 /// One search an agent and seed, over all cores.
-pub(crate) fn simulated(
-    world: &World,
-    agents: &[Agent],
-    seeds: &[u64],
-) -> Vec<(Agent, Vec<Simulated>)> {
+fn simulated(world: &World, agents: &[Agent], seeds: &[u64]) -> Vec<(Agent, Vec<Simulated>)> {
     let bar = counter((agents.len() * seeds.len()) as u64);
     let runs = agents.iter().map(|&agent| {
         let searches = seeds.par_iter().map(|&seed| {
@@ -145,43 +198,67 @@ fn described(world: &World, seeds: usize) -> String {
         phases.map(|phase| format!("{}:{}", phase.epsilon, phase.models)).collect();
     format!(
         "{seeds} searches each, schedule {}, K = {}; the same seed draws the same training of an \
-         architecture for all; se and intervals (95 %, bootstrap) over seeds",
+         architecture for all; sd and intervals (95 %, bootstrap) over seeds",
         phases.join(","),
         world.draws
     )
 }
 
-impl Args {
-    /// Who searches: those named, and random.
-    pub(crate) fn agents(&self) -> Result<Vec<Agent>, CliError> {
-        let mut agents = Vec::new();
-        for text in self.policies.iter().flat_map(|list| Policy::split(list)) {
-            let agent = if text.trim() == "random" {
-                Agent::Random
-            } else {
-                let wrong = |error: &dyn std::fmt::Display| {
-                    CliError::usage(format!("--policy: {error}"))
-                        .hint("`qtrail policies` lists them; random is one more here")
-                };
-                let policy: Policy = text.parse().map_err(|error| wrong(&error))?;
-                policy.live().map_err(|error| wrong(&error))?;
-                Agent::Learns(policy)
+/// Who searches: those named, and random.
+fn agents(policies: &[String]) -> Result<Vec<Agent>, CliError> {
+    let mut agents = Vec::new();
+    for text in policies.iter().flat_map(|list| Policy::split(list)) {
+        let agent = if text.trim() == "random" {
+            Agent::Random
+        } else {
+            let wrong = |error: &dyn std::fmt::Display| {
+                CliError::usage(format!("--policy: {error}"))
+                    .hint("`qtrail policies` lists them; random is one more here")
             };
-            if agents.contains(&agent) {
-                return Err(CliError::usage(format!("--policy: {agent} is there twice")));
-            }
-            agents.push(agent);
+            let policy: Policy = text.parse().map_err(|error| wrong(&error))?;
+            policy.live().map_err(|error| wrong(&error))?;
+            Agent::Learns(policy)
+        };
+        if agents.contains(&agent) {
+            return Err(CliError::usage(format!("--policy: {agent} is there twice")));
         }
-        if !agents.contains(&Agent::Random) {
-            agents.push(Agent::Random);
-        }
-        Ok(agents)
+        agents.push(agent);
+    }
+    if !agents.contains(&Agent::Random) {
+        agents.push(Agent::Random);
+    }
+    Ok(agents)
+}
+
+impl Asked<'_> {
+    /// Who searches.
+    pub(crate) fn agents(&self) -> Result<Vec<Agent>, CliError> {
+        agents(self.policies)
     }
 
-    /// The environment and how searches go in it.
-    pub(crate) fn world(&self, trained: Trained) -> Result<World, CliError> {
-        let Trained { config, space, environment } = trained;
-        if environment.records().is_empty() {
+    /// Settles what was left open, and lets them search.
+    pub(crate) fn carry_out(
+        &self,
+        agents: &[Agent],
+        context: &Context,
+    ) -> Result<Simulations, CliError> {
+        let wanted = Wanted {
+            search: self.search,
+            preset: self.world.preset.as_deref(),
+            table: self.world.table.as_deref(),
+            at: self.at,
+        };
+        let source = source::read(&wanted, context)?;
+        let settings = self.settings(&source)?;
+        let Source { trained, told, position, .. } = source;
+        let world = settings.world(trained);
+        let runs = simulated(&world, agents, &settings.seeds.0);
+        Ok(Simulations { settings, position, told, world, runs })
+    }
+
+    fn settings(&self, source: &Source) -> Result<Simulation, CliError> {
+        let (config, records) = (&source.trained.config, source.trained.environment.records());
+        if records.is_empty() {
             return Err(CliError::usage("the search has no trials with a result yet"));
         }
         if config.reward.expression.is_some() {
@@ -190,10 +267,11 @@ impl Args {
         if !config.limits.is_none() {
             note("the search had limits; here the whole space is sampled");
         }
+        let (alpha, gamma, init) = self.learning;
         let learning = Learning {
-            alpha: self.alpha.unwrap_or(config.learning.alpha),
-            gamma: self.gamma.unwrap_or(config.learning.gamma),
-            init: self.init.unwrap_or(config.learning.init),
+            alpha: alpha.unwrap_or(config.learning.alpha),
+            gamma: gamma.unwrap_or(config.learning.gamma),
+            init: init.unwrap_or(config.learning.init),
         };
         let legal = learning.alpha > 0.0
             && learning.alpha <= 1.0
@@ -204,58 +282,79 @@ impl Args {
             return Err(CliError::usage(rule));
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
-        let models = (SHARE * environment.records().len() as f64).floor().max(1.0) as u32;
-        let phases = match self.schedule.is_empty() {
+        let models = (SHARE * records.len() as f64).floor().max(1.0) as u32;
+        let phases = match self.world.schedule.is_empty() {
             true => scaled_schedule(models),
-            false => self.schedule.clone(),
+            false => self.world.schedule.clone(),
         };
-        let max_duplicates_in_a_row = config.schedule.max_duplicates_in_a_row;
-        Ok(World {
-            guess: self.unknown.neighbours().map(|count| environment.neighbours(count)),
-            space,
-            environment,
-            schedule: Schedule {
-                order: Order::Sample,
-                repeats: 1,
-                max_duplicates_in_a_row,
-                phases,
-            },
-            draws: self.k.unwrap_or(config.replay.draws),
+        let table = source.table.clone();
+        Ok(Simulation {
+            search: source.search.clone(),
+            preset: source.preset.clone(),
+            content: table.as_ref().map(|(_, hash)| *hash),
+            table: table.map(|(name, _)| name),
+            draws: self.draws.unwrap_or(config.replay.draws),
+            max_duplicates_in_a_row: config.schedule.max_duplicates_in_a_row,
+            unknown: self.world.unknown.unwrap_or(Unknown::Stop),
+            seeds: self.seeds.clone().unwrap_or_else(|| Seeds((0..=LAST_SEED).collect())),
             learning,
-            unknown: self.unknown,
+            phases,
         })
     }
 }
 
-fn print(format: FormatArgs, rows: &[Compared], footer: &[String]) -> Result<(), CliError> {
-    let mut names = vec!["policy".to_owned(), "models".into(), "episodes".into(), "unknown".into()];
-    for measure in MEASURES {
-        let name = measure.name;
-        names.extend([name.to_owned(), format!("{name}_sd"), format!("{name}_vs_uniform")]);
-        names.extend([format!("{name}_low"), format!("{name}_high")]);
+impl Simulations {
+    /// Carries out again what was carried out before.
+    fn again(
+        settings: Simulation,
+        agents: &[Agent],
+        position: Position,
+        context: &Context,
+    ) -> Result<Self, CliError> {
+        let world = settings.world(source::again(&settings, position, context)?);
+        let runs = simulated(&world, agents, &settings.seeds.0);
+        let of = [&settings.table, &settings.search, &settings.preset];
+        let of = of.into_iter().flatten().next().cloned().unwrap_or_default();
+        let told = format!("trials of {of}; as of event {position}");
+        Ok(Self { settings, position, told, world, runs })
     }
-    let real = |value: Option<f64>| value.map_or(Value::Null, Value::Real);
-    let mut printer =
-        Printer::new(format, |_| Hint::default()).dropping_columns("--format json has all");
-    let mut show = || {
-        printer.columns(&names)?;
-        for row in rows {
-            let mut cells = vec![
-                Value::Text(row.agent.to_string()),
-                Value::Real(row.models),
-                Value::Real(row.episodes),
-                Value::Real(row.unknown),
-            ];
-            for (summary, difference) in row.measures.iter().zip(&row.differences) {
-                let interval = difference.and_then(|difference| difference.interval);
-                cells.extend([real(summary.mean), real(summary.sd)]);
-                cells.push(real(difference.map(|difference| difference.mean)));
-                cells.push(real(interval.map(|(low, _)| low)));
-                cells.push(real(interval.map(|(_, high)| high)));
-            }
-            printer.row(&cells)?;
+
+    /// Agents side by side.
+    pub(crate) fn rows(&self) -> Vec<Compared> {
+        let is = |(agent, _): &&(Agent, _)| *agent == Agent::Learns(Policy::Uniform);
+        let uniform = self.runs.iter().find(is).map(|(_, searches)| searches.as_slice());
+        compare(&self.runs, &self.world.environment, uniform)
+    }
+
+    /// What has to be known about the numbers; what matters most goes ahead of them.
+    pub(crate) fn footer(&self, rows: &[Compared]) -> Vec<String> {
+        let world = &self.world;
+        let mut footer = vec![self.told.clone(), described(world, self.settings.seeds.0.len())];
+        let worst = rows.iter().map(|row| row.unknown).fold(0.0, f64::max);
+        let held_out = world.guess.as_ref().and_then(|guess| guess.held_out(HELD_OUT));
+        if let Some(held_out) = held_out {
+            footer.push(format!(
+                "not history: {} architectures without a record are guessed ({}); distance: edits \
+                 of the sequence of layers; on {} architectures left out the error is {:.4} (root \
+                 mean square)",
+                world.unknown.name(),
+                Unknown::ALL.iter().find(|way| way.0 == world.unknown).map_or("", |way| way.2),
+                held_out.n,
+                held_out.rmse,
+            ));
+        } else if worst > 0.0 {
+            footer.push(format!(
+                "not history: architectures without a record were met; --unknown {}",
+                world.unknown.name()
+            ));
         }
-        Ok(())
-    };
-    show().and_then(|()| printer.finish(footer).map(drop)).map_err(|error| CliError::output(&error))
+        if worst > MANY_UNKNOWN {
+            note(&format!(
+                "up to {:.0} % of the new architectures have no record: this says more about that \
+                 than about the policies",
+                100.0 * worst
+            ));
+        }
+        footer
+    }
 }
