@@ -25,7 +25,8 @@ pub struct Args {
     #[arg(
         long, value_name = "E:N,…", value_delimiter = ',', value_parser = phase, requires = "search",
         conflicts_with_all = ["policy", "print_config", "name", "or_resume", "preset", "config",
-            "settings", "seed", "flavour"],
+            "settings", "seed", "flavour", "repeat", "reuse_trials", "reward", "not_reproducible",
+            "max_params", "max_madds"],
     )]
     extend: Vec<Phase>,
     #[command(flatten)]
