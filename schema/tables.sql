@@ -566,46 +566,16 @@ JOIN trial t ON t.id = e.trial
 JOIN job j ON j.id = t.job
 LEFT JOIN attempt a ON a.trial = e.trial AND a.attempt = e.attempt;
 
+-- Accuracies of models under attack. Empty here, for other programs: it takes functions that they do
+-- not have; this program has a temporary view of this name (below).
+CREATE VIEW robust_cell AS
+SELECT 0 AS trial, 0 AS n, 0.0 AS adv
+WHERE 0;
+
 -- table top: Which architectures are best?
 -- order: search, rank
 -- limit: 10
 CREATE VIEW top AS
-WITH
-  -- Attacks on trials by the method and size of `args`; of each search the specification used last.
-  hit AS MATERIALIZED (
-    SELECT
-      t.job, v.trial, v.attack, v.victim, s.spec,
-      s.hash = first_value(s.hash) OVER (
-        PARTITION BY t.job ORDER BY a.finished_at IS NULL, a.id DESC, s.spec DESC) AS wanted,
-      row_number() OVER (
-        PARTITION BY v.trial, s.hash ORDER BY a.finished_at IS NULL, a.id DESC) AS newest
-    FROM args x
-    JOIN specification s ON s.method = x.spec_method AND s.eps = x.spec_eps
-    JOIN attack a ON a.id = s.attack
-    JOIN victim v ON v.attack = s.attack AND v.trial IS NOT NULL
-    JOIN trial t ON t.id = v.trial
-  ),
-  judged AS MATERIALIZED (
-    SELECT
-      h.job, h.trial,
-      (SELECT gather_whole(place, image) FROM pool WHERE attack = h.attack) AS images,
-      (SELECT gather_ranks(first, ranks, flags) FROM scored
-        WHERE attack = h.attack AND judge = h.victim AND victim = h.victim AND spec = h.spec
-          AND transformation = 0 AND repeat = 0) AS ranks
-    FROM hit h
-    WHERE h.wanted AND h.newest = 1
-  ),
-  common AS MATERIALIZED (
-    SELECT job, common_images(images, ranks) AS images FROM judged
-    WHERE ranks IS NOT NULL GROUP BY job
-  ),
-  robust AS MATERIALIZED (
-    SELECT
-      j.trial, length(c.images) / 4 AS n,
-      correct_of(1, c.images, j.images, j.ranks) * 1.0 / nullif(length(c.images) / 4, 0) AS adv
-    FROM judged j JOIN common c ON c.job = j.job
-    WHERE j.ranks IS NOT NULL
-  )
 SELECT
   row_number() OVER (PARTITION BY j.label ORDER BY t.accuracy DESC, t.params, t.id) AS rank, -- in its search; of equals the smaller model first
   t.accuracy AS accuracy, -- validation accuracy
@@ -627,7 +597,7 @@ SELECT
 FROM trial t
 JOIN job j ON j.id = t.job
 JOIN architecture a ON a.id = t.architecture
-LEFT JOIN robust r ON r.trial = t.id
+LEFT JOIN robust_cell r ON r.trial = t.id
 WHERE t.status = 'trained' AND t.accuracy IS NOT NULL;
 
 -- table epsilon: Does the agent find better architectures the less it explores?
@@ -1040,62 +1010,6 @@ FROM study_row r
 JOIN study s ON s.study = r.study
 WHERE s.saved_at IS NOT NULL;
 
--- What the tables about attacks have in common, not a table itself: a row for each victim,
--- specification, transformation and repetition, with the sample (`mask`) and four times the ranks of
--- the true classes, a number for each place of the pool.
-CREATE VIEW attack_cell AS
-WITH
-  judged AS MATERIALIZED (
-    SELECT
-      attack, judge, victim, spec, transformation, repeat,
-      gather_ranks(first, ranks, flags) AS ranks
-    FROM scored
-    WHERE victim = judge OR victim = -1
-    GROUP BY attack, judge, victim, spec, transformation, repeat
-  ),
-  sure AS MATERIALIZED (
-    SELECT attack, judge, victim, spec, gather_reals(first, p_top1) AS p
-    FROM scored
-    WHERE (victim = judge OR victim = -1) AND transformation = 0 AND repeat = 0
-    GROUP BY attack, judge, victim, spec
-  ),
-  labels AS MATERIALIZED (
-    SELECT attack, gather_whole(place, label) AS labels FROM pool GROUP BY attack
-  ),
-  ground AS MATERIALIZED (
-    SELECT
-      v.attack, v.judge, v.spec, c.ranks AS clean, v.ranks AS adv, o.in_order,
-      restricted(
-        sampled(
-          x.sampling, a.seed, s.method, s.eps, a.images,
-          CASE WHEN o.in_order THEN a.fixed ELSE coalesce(x.draw, a.draw) END, o.in_order,
-          coalesce(x.prefilter_k, a.prefilter_k), coalesce(x.confidence, a.confidence),
-          coalesce(x.side, a.confident_side), c.ranks, cp.p, v.ranks, vp.p),
-        l.labels, x.class, x.subset_from, x.subset_to) AS mask
-    FROM args x
-    JOIN judged v ON v.victim >= 0 AND v.transformation = 0 AND v.repeat = 0
-    JOIN judged c ON c.attack = v.attack AND c.judge = v.judge AND c.victim = -1
-      AND c.transformation = 0 AND c.repeat = 0
-    JOIN sure vp ON vp.attack = v.attack AND vp.judge = v.judge AND vp.victim = v.victim
-      AND vp.spec = v.spec
-    JOIN sure cp ON cp.attack = v.attack AND cp.judge = v.judge AND cp.victim = -1
-    JOIN attack a ON a.id = v.attack
-    JOIN specification s ON s.attack = v.attack AND s.spec = v.spec
-    JOIN labels l ON l.attack = v.attack
-    -- Artificial transformations see the same images throughout, the others a draw of their own.
-    JOIN (SELECT 0 AS in_order UNION ALL SELECT 1) o
-  )
-SELECT
-  t.attack, t.judge AS victim, t.spec, t.transformation, t.repeat,
-  g.mask, g.clean, g.adv, c.ranks AS t_clean, t.ranks AS t_adv
-FROM judged t
-JOIN transformation f ON f.attack = t.attack AND f.transformation = t.transformation
-JOIN ground g ON g.attack = t.attack AND g.judge = t.judge AND g.spec = t.spec
-  AND g.in_order = (f.name NOT IN ('identity', 'camera'))
-LEFT JOIN judged c ON c.attack = t.attack AND c.judge = t.judge AND c.victim = -1
-  AND c.transformation = t.transformation AND c.repeat = t.repeat
-WHERE t.victim >= 0;
-
 -- table attacks: Which attacks on models are in the store, and how far are they?
 -- order: started, attack
 CREATE VIEW attacks AS
@@ -1127,313 +1041,6 @@ SELECT
   strftime('%Y-%m-%d %H:%M:%S', a.started_at / 1000, 'unixepoch') AS started, -- UTC
   strftime('%Y-%m-%d %H:%M:%S', a.last_at / 1000, 'unixepoch') AS updated -- UTC; last event
 FROM attack a;
-
--- table accuracy: How accurate are models on clean and adversarial images, after each transformation? (Kurakin et al., Tables 1 and 2)
--- order: attack, victim, spec, step, k, repeat
-CREATE VIEW accuracy AS
-WITH
-  counted AS MATERIALIZED (
-    SELECT
-      c.attack, c.victim, c.spec, c.transformation, c.repeat, k.value AS k,
-      k.value < a.classes AS means,
-      correct(k.value, c.mask, c.t_adv) AS adv, seen(c.mask, c.t_adv) AS adv_n,
-      correct(k.value, c.mask, c.t_clean) AS clean, seen(c.mask, c.t_clean) AS clean_n
-    FROM attack_cell c
-    JOIN args x
-    JOIN attack a ON a.id = c.attack
-    JOIN json_each('[' || x.ks || ']') k
-  ),
-  rated AS (
-    SELECT
-      c.*, f.repeats, CASE WHEN f.repeats > 1 THEN CAST(c.repeat + 1 AS TEXT) END AS which,
-      CASE WHEN means THEN adv * 1.0 / nullif(adv_n, 0) END AS adv_rate,
-      CASE WHEN means THEN clean * 1.0 / nullif(clean_n, 0) END AS clean_rate,
-      adv || '/' || adv_n AS adv_fraction, clean || '/' || clean_n AS clean_fraction
-    FROM counted c
-    JOIN transformation f ON f.attack = c.attack AND f.transformation = c.transformation
-  ),
-  lines AS (
-    SELECT
-      attack, victim, spec, transformation, k, which, adv_rate, clean_rate, adv_fraction,
-      clean_fraction, NULL AS adv_sd, NULL AS clean_sd, adv, adv_n, clean, clean_n, means
-    FROM rated
-    UNION ALL
-    SELECT
-      attack, victim, spec, transformation, k, 'mean', avg(adv_rate), avg(clean_rate),
-      group_concat(adv_fraction, ' '), group_concat(clean_fraction, ' '), sd(adv_rate),
-      sd(clean_rate), NULL, NULL, NULL, NULL, means
-    FROM rated WHERE repeats > 1
-    GROUP BY attack, victim, spec, transformation, k
-  )
-SELECT
-  s.method AS method, -- fast, basic (iterative), least-likely (iterative) …
-  s.eps AS eps, -- largest change of a pixel value, of 255
-  f.name AS transformation, -- what happens to images, clean and adversarial; identity: nothing
-  f.parameter AS parameter, -- [exact] of it
-  l.k || '/' || a.classes AS top, -- right: the true class is among the k likeliest of all classes
-  l.adv_rate AS adv_accuracy, -- [rate of adv_fraction] of adversarial images; n/a where k is not below the classes
-  l.clean_rate AS clean_accuracy, -- [rate of clean_fraction] of the same images, clean
-  l.adv_fraction AS adv_fraction, -- right of all in the sample; of a mean repetition by repetition
-  l.clean_fraction AS clean_fraction, -- the same for clean images
-  CASE WHEN l.means THEN wilson_low(l.adv, l.adv_n) END AS adv_low, -- 95 % interval (Wilson)
-  CASE WHEN l.means THEN wilson_high(l.adv, l.adv_n) END AS adv_high, -- its upper end
-  CASE WHEN l.means THEN wilson_low(l.clean, l.clean_n) END AS clean_low, -- 95 % interval (Wilson)
-  CASE WHEN l.means THEN wilson_high(l.clean, l.clean_n) END AS clean_high, -- its upper end
-  l.which AS repeat, -- of a random transformation: which time, or mean
-  l.adv_sd AS adv_sd, -- of a mean: standard deviation over the repetitions
-  l.clean_sd AS clean_sd, -- of a mean: the same for clean images
-  v.label AS victim, -- [id] the model, attacked and judging
-  x.sampling AS "case", -- average or prefiltered
-  l.adv AS adv_right, -- adversarial images that are right
-  l.adv_n AS adv_n, -- adversarial images
-  l.clean AS clean_right, -- clean images that are right
-  l.clean_n AS clean_n, -- clean images
-  l.k AS k, -- of the k likeliest
-  l.spec AS spec, -- number of the specification in its attack
-  l.transformation AS step, -- number of the transformation in its attack
-  a.label AS attack -- [id] its attack
-FROM lines l
-JOIN args x
-JOIN attack a ON a.id = l.attack
-JOIN victim v ON v.attack = l.attack AND v.victim = l.victim
-JOIN specification s ON s.attack = l.attack AND s.spec = l.spec
-JOIN transformation f ON f.attack = l.attack AND f.transformation = l.transformation;
-
--- table destruction: How many adversarial images does each transformation make harmless? (Kurakin et al., Table 3)
--- order: attack, victim, spec, step, k, repeat
-CREATE VIEW destruction AS
-WITH
-  counted AS MATERIALIZED (
-    SELECT
-      c.attack, c.victim, c.spec, c.transformation, c.repeat, k.value AS k,
-      k.value < a.classes AS means,
-      fooled(k.value, c.mask, c.clean, c.adv, c.t_adv) AS fooled,
-      destroyed(k.value, c.mask, c.clean, c.adv, c.t_adv) AS destroyed,
-      fooled(k.value, still(k.value, c.mask, c.t_clean), c.clean, c.adv, c.t_adv) AS still_fooled,
-      destroyed(k.value, still(k.value, c.mask, c.t_clean), c.clean, c.adv, c.t_adv) AS still_destroyed,
-      correct(k.value, c.mask, c.t_clean) AS clean, seen(c.mask, c.t_clean) AS clean_n,
-      seen(c.mask, c.t_adv) AS n
-    FROM attack_cell c
-    JOIN args x
-    JOIN attack a ON a.id = c.attack
-    JOIN json_each('[' || x.ks || ']') k
-  ),
-  rated AS (
-    SELECT
-      c.*, f.repeats, CASE WHEN f.repeats > 1 THEN CAST(c.repeat + 1 AS TEXT) END AS which,
-      CASE WHEN means THEN destroyed * 1.0 / nullif(fooled, 0) END AS rate,
-      CASE WHEN means THEN still_destroyed * 1.0 / nullif(still_fooled, 0) END AS still_rate,
-      CASE WHEN means THEN clean * 1.0 / nullif(clean_n, 0) END AS clean_rate,
-      destroyed || '/' || fooled AS fraction,
-      still_destroyed || '/' || still_fooled AS still_fraction,
-      clean || '/' || clean_n AS clean_fraction
-    FROM counted c
-    JOIN transformation f ON f.attack = c.attack AND f.transformation = c.transformation
-  ),
-  lines AS (
-    SELECT
-      attack, victim, spec, transformation, k, which, rate, still_rate, clean_rate, fraction,
-      still_fraction, clean_fraction, NULL AS sd, n, destroyed, fooled, means
-    FROM rated
-    UNION ALL
-    SELECT
-      attack, victim, spec, transformation, k, 'mean', avg(rate), avg(still_rate),
-      avg(clean_rate), group_concat(fraction, ' '), group_concat(still_fraction, ' '),
-      group_concat(clean_fraction, ' '), sd(rate), min(n), NULL, NULL, means
-    FROM rated WHERE repeats > 1
-    GROUP BY attack, victim, spec, transformation, k
-  )
-SELECT
-  s.method AS method, -- fast, basic (iterative), least-likely (iterative) …
-  s.eps AS eps, -- largest change of a pixel value, of 255
-  f.name AS transformation, -- what happens to the images; identity: nothing
-  f.parameter AS parameter, -- [exact] of it
-  l.k || '/' || a.classes AS top, -- right: the true class is among the k likeliest of all classes
-  l.rate AS rate, -- [rate of fraction] of the images that the attack turned from right to wrong, those right again after the transformation
-  l.fraction AS fraction, -- images right again, of those that were turned; of a mean repetition by repetition
-  CASE WHEN l.means THEN wilson_low(l.destroyed, l.fooled) END AS low, -- 95 % interval of the rate (Wilson)
-  CASE WHEN l.means THEN wilson_high(l.destroyed, l.fooled) END AS high, -- its upper end
-  l.clean_rate AS clean_accuracy, -- [rate of clean_fraction] of the same images, clean, after the transformation: one that ruins everything makes no attack harmless
-  l.still_rate AS rate_clean, -- [rate of fraction_clean] the rate among images whose clean original is right after the transformation too
-  l.sd AS sd, -- of a mean: standard deviation of the rate over the repetitions
-  l.which AS repeat, -- of a random transformation: which time, or mean
-  l.n AS n, -- images in the sample
-  v.label AS victim, -- [id] the model, attacked and judging
-  x.sampling AS "case", -- average or prefiltered
-  l.clean_fraction AS clean_fraction, -- behind clean_accuracy
-  l.still_fraction AS fraction_clean, -- behind rate_clean
-  l.destroyed AS destroyed, -- numerator of the rate
-  l.fooled AS fooled, -- its denominator
-  l.k AS k, -- of the k likeliest
-  l.spec AS spec, -- number of the specification in its attack
-  l.transformation AS step, -- number of the transformation in its attack
-  a.label AS attack -- [id] its attack
-FROM lines l
-JOIN args x
-JOIN attack a ON a.id = l.attack
-JOIN victim v ON v.attack = l.attack AND v.victim = l.victim
-JOIN specification s ON s.attack = l.attack AND s.spec = l.spec
-JOIN transformation f ON f.attack = l.attack AND f.transformation = l.transformation;
-
--- table methods: Which of two attacks leaves more of the same images wrong?
--- order: attack, victim, step, -eps, k, spec, other_spec, repeat
-CREATE VIEW methods AS
-WITH compared AS (
-  SELECT
-    p.attack, p.victim, p.spec, q.spec AS other, p.transformation, p.repeat, k.value AS k,
-    compared(a.seed, k.value, p.mask, p.clean, p.adv, p.t_adv, q.adv, q.t_adv) AS found
-  FROM attack_cell p
-  JOIN args x
-  JOIN attack a ON a.id = p.attack
-  JOIN specification s ON s.attack = p.attack AND s.spec = p.spec
-  JOIN specification o ON o.attack = p.attack AND o.eps = s.eps AND o.spec > s.spec
-  JOIN attack_cell q ON q.attack = p.attack AND q.victim = p.victim AND q.spec = o.spec
-    AND q.transformation = p.transformation AND q.repeat = p.repeat
-  JOIN json_each('[' || x.ks || ']') k ON k.value < a.classes
-)
-SELECT
-  s.method AS method, -- one attack
-  o.method AS other, -- another one of the same size
-  s.eps AS eps, -- largest change of a pixel value, of 255
-  f.name AS transformation, -- what happened to the images; identity: nothing
-  f.parameter AS parameter, -- [exact] of it
-  c.k || '/' || a.classes AS top, -- right: the true class is among the k likeliest of all classes
-  json_extract(c.found, '$.wrong[0]') AS difference, -- of the shares of clean-right images that are wrong: the one attack less the other
-  json_extract(c.found, '$.wrong[1]') AS low, -- 95 % interval (paired bootstrap by image, 1,000 resamples)
-  json_extract(c.found, '$.wrong[2]') AS high, -- its upper end
-  mcnemar(json_extract(c.found, '$.only[0]'), json_extract(c.found, '$.only[1]')) AS p, -- McNemar's exact test: probability of so uneven a split were both alike
-  json_extract(c.found, '$.only[0]') AS only_method, -- images that only the one attack left wrong
-  json_extract(c.found, '$.only[1]') AS only_other, -- images that only the other one left wrong
-  json_extract(c.found, '$.wrong_a[1]') AS n, -- images right when clean, and judged under both
-  json_extract(c.found, '$.wrong_a[0]') AS wrong_method, -- of them wrong under the one
-  json_extract(c.found, '$.wrong_b[0]') AS wrong_other, -- and under the other
-  json_extract(c.found, '$.rate[0]') AS rate_difference, -- of the destruction rates
-  json_extract(c.found, '$.rate[1]') AS rate_low, -- 95 % interval, as above
-  json_extract(c.found, '$.rate[2]') AS rate_high, -- its upper end
-  CASE WHEN f.repeats > 1 THEN c.repeat + 1 END AS repeat, -- of a random transformation: which time
-  v.label AS victim, -- [id] the model, attacked and judging
-  x.sampling AS "case", -- average, or prefiltered by the one attack; the sample is that of the one attack
-  c.k AS k, -- of the k likeliest
-  c.spec AS spec, -- number of the one specification in its attack
-  c.other AS other_spec, -- number of the other one
-  c.transformation AS step, -- number of the transformation in its attack
-  a.label AS attack -- [id] its attack
-FROM compared c
-JOIN args x
-JOIN attack a ON a.id = c.attack
-JOIN victim v ON v.attack = c.attack AND v.victim = c.victim
-JOIN specification s ON s.attack = c.attack AND s.spec = c.spec
-JOIN specification o ON o.attack = c.attack AND o.spec = c.other
-JOIN transformation f ON f.attack = c.attack AND f.transformation = c.transformation;
-
--- table robustness: How accurate are models under attacks of growing size? (Kurakin et al., Figure 2)
--- order: attack, victim, k, spec
-CREATE VIEW robustness AS
-WITH
-  judged AS MATERIALIZED (
-    SELECT attack, judge, victim, spec, gather_ranks(first, ranks, flags) AS ranks
-    FROM scored
-    WHERE (victim = judge OR victim = -1) AND transformation = 0 AND repeat = 0
-    GROUP BY attack, judge, victim, spec
-  ),
-  masks AS MATERIALIZED (
-    SELECT a.id AS attack, restricted(
-      everything(a.images), (SELECT gather_whole(place, label) FROM pool WHERE attack = a.id),
-      x.class, x.subset_from, x.subset_to) AS mask
-    FROM attack a JOIN args x
-  ),
-  counted AS MATERIALIZED (
-    SELECT
-      j.attack, j.judge AS victim, j.spec, k.value AS k, k.value < a.classes AS means, a.classes,
-      a.label, correct(k.value, m.mask, j.ranks) AS correct, seen(m.mask, j.ranks) AS n
-    FROM judged j
-    JOIN args x
-    JOIN attack a ON a.id = j.attack
-    JOIN masks m ON m.attack = j.attack
-    JOIN json_each('[' || x.ks || ']') k
-  )
-SELECT
-  coalesce(s.method, 'clean') AS method, -- fast, basic, least-likely …; clean: no attack
-  coalesce(s.eps, 0) AS eps, -- largest change of a pixel value, of 255
-  c.k || '/' || c.classes AS top, -- right: the true class is among the k likeliest of all classes
-  CASE WHEN c.means THEN c.correct * 1.0 / nullif(c.n, 0) END AS accuracy, -- [rate of fraction] on the images of the pool
-  c.correct || '/' || c.n AS fraction, -- right of all that were judged
-  CASE WHEN c.means THEN wilson_low(c.correct, c.n) END AS low, -- 95 % interval (Wilson)
-  CASE WHEN c.means THEN wilson_high(c.correct, c.n) END AS high, -- its upper end
-  v.label AS victim, -- [id] the model, attacked and judging
-  c.correct AS "right", -- images that are right
-  c.n AS n, -- images that were judged
-  c.k AS k, -- of the k likeliest
-  c.spec AS spec, -- number of the specification in its attack; -1: no attack
-  c.label AS attack -- [id] its attack
-FROM counted c
-JOIN victim v ON v.attack = c.attack AND v.victim = c.victim
-LEFT JOIN specification s ON s.attack = c.attack AND s.spec = c.spec;
-
--- table transfer_attack: Do images crafted against one model fool another?
--- order: attack, spec, k, victim, judge
-CREATE VIEW transfer_attack AS
-WITH
-  judged AS MATERIALIZED (
-    SELECT attack, judge, victim, spec, gather_ranks(first, ranks, flags) AS ranks
-    FROM scored
-    WHERE transformation = 0 AND repeat = 0
-    GROUP BY attack, judge, victim, spec
-  ),
-  masks AS MATERIALIZED (
-    SELECT a.id AS attack, restricted(
-      everything(a.images), (SELECT gather_whole(place, label) FROM pool WHERE attack = a.id),
-      x.class, x.subset_from, x.subset_to) AS mask
-    FROM attack a JOIN args x
-  ),
-  counted AS MATERIALIZED (
-    SELECT
-      t.attack, t.victim, t.judge, t.spec, k.value AS k, k.value < a.classes AS means, a.classes,
-      a.label,
-      correct(k.value, m.mask, t.ranks) AS correct, seen(m.mask, t.ranks) AS n,
-      -- Right for both when clean; of those wrong for the judge when adversarial.
-      seen(still(k.value, still(k.value, m.mask, w.ranks), c.ranks), t.ranks) AS both,
-      correct(k.value, still(k.value, still(k.value, m.mask, w.ranks), c.ranks), t.ranks) AS unharmed,
-      fooled(k.value, m.mask, w.ranks, o.ranks, t.ranks) AS fooled,
-      destroyed(k.value, m.mask, w.ranks, o.ranks, t.ranks) AS destroyed
-    FROM judged t
-    JOIN args x
-    JOIN attack a ON a.id = t.attack
-    JOIN masks m ON m.attack = t.attack
-    JOIN judged o ON o.attack = t.attack AND o.judge = t.victim AND o.victim = t.victim
-      AND o.spec = t.spec
-    JOIN judged w ON w.attack = t.attack AND w.judge = t.victim AND w.victim = -1
-    JOIN judged c ON c.attack = t.attack AND c.judge = t.judge AND c.victim = -1
-    JOIN json_each('[' || x.ks || ']') k
-    WHERE t.victim >= 0
-  )
-SELECT
-  v.label AS victim, -- [id] the model the images were crafted against
-  j.label AS judge, -- [id] the model that looks at them
-  s.method AS method, -- fast, basic (iterative), least-likely (iterative) …
-  s.eps AS eps, -- largest change of a pixel value, of 255
-  c.k || '/' || c.classes AS top, -- right: the true class is among the k likeliest of all classes
-  CASE WHEN c.means THEN c.correct * 1.0 / nullif(c.n, 0) END AS accuracy, -- [rate of fraction] of the judge on the adversarial images, whatever it thought of the clean ones
-  CASE WHEN c.means THEN (c.both - c.unharmed) * 1.0 / nullif(c.both, 0) END AS fooled, -- [rate of fooled_fraction] of the images that both models have right when clean, those that the judge has wrong when adversarial
-  CASE WHEN c.means THEN c.destroyed * 1.0 / nullif(c.fooled, 0) END AS rate, -- [rate of rate_fraction] destruction rate: of the images the attack turned for its own model, those that the judge has right
-  c.correct || '/' || c.n AS fraction, -- behind accuracy
-  (c.both - c.unharmed) || '/' || c.both AS fooled_fraction, -- behind fooled
-  c.destroyed || '/' || c.fooled AS rate_fraction, -- behind rate
-  CASE WHEN c.means THEN wilson_low(c.correct, c.n) END AS low, -- 95 % interval of the accuracy (Wilson)
-  CASE WHEN c.means THEN wilson_high(c.correct, c.n) END AS high, -- its upper end
-  CASE WHEN c.means THEN wilson_low(c.both - c.unharmed, c.both) END AS fooled_low, -- 95 % interval of fooled
-  CASE WHEN c.means THEN wilson_high(c.both - c.unharmed, c.both) END AS fooled_high, -- its upper end
-  CASE WHEN c.means THEN wilson_low(c.destroyed, c.fooled) END AS rate_low, -- 95 % interval of the rate
-  CASE WHEN c.means THEN wilson_high(c.destroyed, c.fooled) END AS rate_high, -- its upper end
-  v.architecture AS victim_arch, -- what the one is made of
-  j.architecture AS judge_arch, -- what the other is made of
-  c.k AS k, -- of the k likeliest
-  c.spec AS spec, -- number of the specification in its attack
-  c.label AS attack -- [id] its attack
-FROM counted c
-JOIN victim v ON v.attack = c.attack AND v.victim = c.victim
-JOIN victim j ON j.attack = c.attack AND j.victim = c.judge
-JOIN specification s ON s.attack = c.attack AND s.spec = c.spec;
 
 -- table perturbations: How much did each attack change images, and what did it gain?
 -- order: attack, victim, spec
@@ -1609,3 +1216,409 @@ SELECT
 FROM event e
 JOIN kind k ON k.number = e.kind
 LEFT JOIN job j ON j.id = e.job;
+
+------------------------------------------------------------------- temporary result tables
+
+-- These take functions of this program over packed numbers of images (`qtrail sql --schema` lists
+-- them), so they are not in the file: the program makes them whenever it opens it.
+
+-- Accuracies under attack for `top`: of each search the images that all its attacked models judged.
+DROP VIEW IF EXISTS temp.robust_cell;
+CREATE TEMP VIEW robust_cell AS
+WITH
+  -- Attacks on trials by the method and size of `args`; of each search the specification used last.
+  hit AS MATERIALIZED (
+    SELECT
+      t.job, v.trial, v.attack, v.victim, s.spec,
+      s.hash = first_value(s.hash) OVER (
+        PARTITION BY t.job ORDER BY a.finished_at IS NULL, a.id DESC, s.spec DESC) AS wanted,
+      row_number() OVER (
+        PARTITION BY v.trial, s.hash ORDER BY a.finished_at IS NULL, a.id DESC) AS newest
+    FROM args x
+    JOIN specification s ON s.method = x.spec_method AND s.eps = x.spec_eps
+    JOIN attack a ON a.id = s.attack
+    JOIN victim v ON v.attack = s.attack AND v.trial IS NOT NULL
+    JOIN trial t ON t.id = v.trial
+  ),
+  judged AS MATERIALIZED (
+    SELECT
+      h.job, h.trial,
+      (SELECT gather_whole(place, image) FROM pool WHERE attack = h.attack) AS images,
+      (SELECT gather_ranks(first, ranks, flags) FROM scored
+        WHERE attack = h.attack AND judge = h.victim AND victim = h.victim AND spec = h.spec
+          AND transformation = 0 AND repeat = 0) AS ranks
+    FROM hit h
+    WHERE h.wanted AND h.newest = 1
+  ),
+  common AS MATERIALIZED (
+    SELECT job, common_images(images, ranks) AS images FROM judged
+    WHERE ranks IS NOT NULL GROUP BY job
+  )
+SELECT
+  j.trial, length(c.images) / 4 AS n,
+  correct_of(1, c.images, j.images, j.ranks) * 1.0 / nullif(length(c.images) / 4, 0) AS adv
+FROM judged j JOIN common c ON c.job = j.job
+WHERE j.ranks IS NOT NULL;
+
+-- What the tables about attacks have in common, not a table itself: a row for each victim,
+-- specification, transformation and repetition, with the sample (`mask`) and four times the ranks of
+-- the true classes, a number for each place of the pool.
+CREATE TEMP VIEW attack_cell AS
+WITH
+  judged AS MATERIALIZED (
+    SELECT
+      attack, judge, victim, spec, transformation, repeat,
+      gather_ranks(first, ranks, flags) AS ranks
+    FROM scored
+    WHERE victim = judge OR victim = -1
+    GROUP BY attack, judge, victim, spec, transformation, repeat
+  ),
+  sure AS MATERIALIZED (
+    SELECT attack, judge, victim, spec, gather_reals(first, p_top1) AS p
+    FROM scored
+    WHERE (victim = judge OR victim = -1) AND transformation = 0 AND repeat = 0
+    GROUP BY attack, judge, victim, spec
+  ),
+  labels AS MATERIALIZED (
+    SELECT attack, gather_whole(place, label) AS labels FROM pool GROUP BY attack
+  ),
+  ground AS MATERIALIZED (
+    SELECT
+      v.attack, v.judge, v.spec, c.ranks AS clean, v.ranks AS adv, o.in_order,
+      restricted(
+        sampled(
+          x.sampling, a.seed, s.method, s.eps, a.images,
+          CASE WHEN o.in_order THEN a.fixed ELSE coalesce(x.draw, a.draw) END, o.in_order,
+          coalesce(x.prefilter_k, a.prefilter_k), coalesce(x.confidence, a.confidence),
+          coalesce(x.side, a.confident_side), c.ranks, cp.p, v.ranks, vp.p),
+        l.labels, x.class, x.subset_from, x.subset_to) AS mask
+    FROM args x
+    JOIN judged v ON v.victim >= 0 AND v.transformation = 0 AND v.repeat = 0
+    JOIN judged c ON c.attack = v.attack AND c.judge = v.judge AND c.victim = -1
+      AND c.transformation = 0 AND c.repeat = 0
+    JOIN sure vp ON vp.attack = v.attack AND vp.judge = v.judge AND vp.victim = v.victim
+      AND vp.spec = v.spec
+    JOIN sure cp ON cp.attack = v.attack AND cp.judge = v.judge AND cp.victim = -1
+    JOIN attack a ON a.id = v.attack
+    JOIN specification s ON s.attack = v.attack AND s.spec = v.spec
+    JOIN labels l ON l.attack = v.attack
+    -- Artificial transformations see the same images throughout, the others a draw of their own.
+    JOIN (SELECT 0 AS in_order UNION ALL SELECT 1) o
+  )
+SELECT
+  t.attack, t.judge AS victim, t.spec, t.transformation, t.repeat,
+  g.mask, g.clean, g.adv, c.ranks AS t_clean, t.ranks AS t_adv
+FROM judged t
+JOIN transformation f ON f.attack = t.attack AND f.transformation = t.transformation
+JOIN ground g ON g.attack = t.attack AND g.judge = t.judge AND g.spec = t.spec
+  AND g.in_order = (f.name NOT IN ('identity', 'camera'))
+LEFT JOIN judged c ON c.attack = t.attack AND c.judge = t.judge AND c.victim = -1
+  AND c.transformation = t.transformation AND c.repeat = t.repeat
+WHERE t.victim >= 0;
+
+-- table accuracy: How accurate are models on clean and adversarial images, after each transformation (Kurakin et al., Tables 1 and 2)?
+-- order: attack, victim, spec, step, k, repeat
+CREATE TEMP VIEW accuracy AS
+WITH
+  counted AS MATERIALIZED (
+    SELECT
+      c.attack, c.victim, c.spec, c.transformation, c.repeat, k.value AS k,
+      k.value < a.classes AS means,
+      correct(k.value, c.mask, c.t_adv) AS adv, seen(c.mask, c.t_adv) AS adv_n,
+      correct(k.value, c.mask, c.t_clean) AS clean, seen(c.mask, c.t_clean) AS clean_n
+    FROM attack_cell c
+    JOIN args x
+    JOIN attack a ON a.id = c.attack
+    JOIN json_each('[' || x.ks || ']') k
+  ),
+  rated AS (
+    SELECT
+      c.*, f.repeats, CASE WHEN f.repeats > 1 THEN CAST(c.repeat + 1 AS TEXT) END AS which,
+      CASE WHEN means THEN adv * 1.0 / nullif(adv_n, 0) END AS adv_rate,
+      CASE WHEN means THEN clean * 1.0 / nullif(clean_n, 0) END AS clean_rate,
+      adv || '/' || adv_n AS adv_fraction, clean || '/' || clean_n AS clean_fraction
+    FROM counted c
+    JOIN transformation f ON f.attack = c.attack AND f.transformation = c.transformation
+  ),
+  lines AS (
+    SELECT
+      attack, victim, spec, transformation, k, which, adv_rate, clean_rate, adv_fraction,
+      clean_fraction, NULL AS adv_sd, NULL AS clean_sd, adv, adv_n, clean, clean_n, means
+    FROM rated
+    UNION ALL
+    SELECT
+      attack, victim, spec, transformation, k, 'mean', avg(adv_rate), avg(clean_rate),
+      group_concat(adv_fraction, ' '), group_concat(clean_fraction, ' '), sd(adv_rate),
+      sd(clean_rate), NULL, NULL, NULL, NULL, means
+    FROM rated WHERE repeats > 1
+    GROUP BY attack, victim, spec, transformation, k
+  )
+SELECT
+  s.method AS method, -- fast, basic (iterative), least-likely (iterative) …
+  s.eps AS eps, -- largest change of a pixel value, of 255
+  f.name AS transformation, -- what happens to images, clean and adversarial; identity: nothing
+  f.parameter AS parameter, -- [exact] of it
+  l.k || '/' || a.classes AS top, -- right: the true class is among the k likeliest of all classes
+  l.adv_rate AS adv_accuracy, -- [rate of adv_fraction] of adversarial images; n/a where k is not below the classes
+  l.clean_rate AS clean_accuracy, -- [rate of clean_fraction] of the same images, clean
+  l.adv_fraction AS adv_fraction, -- right of all in the sample; of a mean repetition by repetition
+  l.clean_fraction AS clean_fraction, -- the same for clean images
+  CASE WHEN l.means THEN wilson_low(l.adv, l.adv_n) END AS adv_low, -- 95 % interval (Wilson)
+  CASE WHEN l.means THEN wilson_high(l.adv, l.adv_n) END AS adv_high, -- its upper end
+  CASE WHEN l.means THEN wilson_low(l.clean, l.clean_n) END AS clean_low, -- 95 % interval (Wilson)
+  CASE WHEN l.means THEN wilson_high(l.clean, l.clean_n) END AS clean_high, -- its upper end
+  l.which AS repeat, -- of a random transformation: which time, or mean
+  l.adv_sd AS adv_sd, -- of a mean: standard deviation over the repetitions
+  l.clean_sd AS clean_sd, -- of a mean: the same for clean images
+  v.label AS victim, -- [id] the model, attacked and judging
+  x.sampling AS "case", -- average or prefiltered
+  l.adv AS adv_right, -- adversarial images that are right
+  l.adv_n AS adv_n, -- adversarial images
+  l.clean AS clean_right, -- clean images that are right
+  l.clean_n AS clean_n, -- clean images
+  l.k AS k, -- of the k likeliest
+  l.spec AS spec, -- number of the specification in its attack
+  l.transformation AS step, -- number of the transformation in its attack
+  a.label AS attack -- [id] its attack
+FROM lines l
+JOIN args x
+JOIN attack a ON a.id = l.attack
+JOIN victim v ON v.attack = l.attack AND v.victim = l.victim
+JOIN specification s ON s.attack = l.attack AND s.spec = l.spec
+JOIN transformation f ON f.attack = l.attack AND f.transformation = l.transformation;
+
+-- table destruction: How many adversarial images does each transformation make harmless (Kurakin et al., Table 3)?
+-- order: attack, victim, spec, step, k, repeat
+CREATE TEMP VIEW destruction AS
+WITH
+  counted AS MATERIALIZED (
+    SELECT
+      c.attack, c.victim, c.spec, c.transformation, c.repeat, k.value AS k,
+      k.value < a.classes AS means,
+      fooled(k.value, c.mask, c.clean, c.adv, c.t_adv) AS fooled,
+      destroyed(k.value, c.mask, c.clean, c.adv, c.t_adv) AS destroyed,
+      fooled(k.value, still(k.value, c.mask, c.t_clean), c.clean, c.adv, c.t_adv) AS still_fooled,
+      destroyed(k.value, still(k.value, c.mask, c.t_clean), c.clean, c.adv, c.t_adv) AS still_destroyed,
+      correct(k.value, c.mask, c.t_clean) AS clean, seen(c.mask, c.t_clean) AS clean_n,
+      seen(c.mask, c.t_adv) AS n
+    FROM attack_cell c
+    JOIN args x
+    JOIN attack a ON a.id = c.attack
+    JOIN json_each('[' || x.ks || ']') k
+  ),
+  rated AS (
+    SELECT
+      c.*, f.repeats, CASE WHEN f.repeats > 1 THEN CAST(c.repeat + 1 AS TEXT) END AS which,
+      CASE WHEN means THEN destroyed * 1.0 / nullif(fooled, 0) END AS rate,
+      CASE WHEN means THEN still_destroyed * 1.0 / nullif(still_fooled, 0) END AS still_rate,
+      CASE WHEN means THEN clean * 1.0 / nullif(clean_n, 0) END AS clean_rate,
+      destroyed || '/' || fooled AS fraction,
+      still_destroyed || '/' || still_fooled AS still_fraction,
+      clean || '/' || clean_n AS clean_fraction
+    FROM counted c
+    JOIN transformation f ON f.attack = c.attack AND f.transformation = c.transformation
+  ),
+  lines AS (
+    SELECT
+      attack, victim, spec, transformation, k, which, rate, still_rate, clean_rate, fraction,
+      still_fraction, clean_fraction, NULL AS sd, n, destroyed, fooled, means
+    FROM rated
+    UNION ALL
+    SELECT
+      attack, victim, spec, transformation, k, 'mean', avg(rate), avg(still_rate),
+      avg(clean_rate), group_concat(fraction, ' '), group_concat(still_fraction, ' '),
+      group_concat(clean_fraction, ' '), sd(rate), min(n), NULL, NULL, means
+    FROM rated WHERE repeats > 1
+    GROUP BY attack, victim, spec, transformation, k
+  )
+SELECT
+  s.method AS method, -- fast, basic (iterative), least-likely (iterative) …
+  s.eps AS eps, -- largest change of a pixel value, of 255
+  f.name AS transformation, -- what happens to the images; identity: nothing
+  f.parameter AS parameter, -- [exact] of it
+  l.k || '/' || a.classes AS top, -- right: the true class is among the k likeliest of all classes
+  l.rate AS rate, -- [rate of fraction] of the images that the attack turned from right to wrong, those right again after the transformation
+  l.fraction AS fraction, -- images right again, of those that were turned; of a mean repetition by repetition
+  CASE WHEN l.means THEN wilson_low(l.destroyed, l.fooled) END AS low, -- 95 % interval of the rate (Wilson)
+  CASE WHEN l.means THEN wilson_high(l.destroyed, l.fooled) END AS high, -- its upper end
+  l.clean_rate AS clean_accuracy, -- [rate of clean_fraction] of the same images, clean, after the transformation: one that ruins everything makes no attack harmless
+  l.still_rate AS rate_clean, -- [rate of fraction_clean] the rate among images whose clean original is right after the transformation too
+  l.sd AS sd, -- of a mean: standard deviation of the rate over the repetitions
+  l.which AS repeat, -- of a random transformation: which time, or mean
+  l.n AS n, -- images in the sample
+  v.label AS victim, -- [id] the model, attacked and judging
+  x.sampling AS "case", -- average or prefiltered
+  l.clean_fraction AS clean_fraction, -- behind clean_accuracy
+  l.still_fraction AS fraction_clean, -- behind rate_clean
+  l.destroyed AS destroyed, -- numerator of the rate
+  l.fooled AS fooled, -- its denominator
+  l.k AS k, -- of the k likeliest
+  l.spec AS spec, -- number of the specification in its attack
+  l.transformation AS step, -- number of the transformation in its attack
+  a.label AS attack -- [id] its attack
+FROM lines l
+JOIN args x
+JOIN attack a ON a.id = l.attack
+JOIN victim v ON v.attack = l.attack AND v.victim = l.victim
+JOIN specification s ON s.attack = l.attack AND s.spec = l.spec
+JOIN transformation f ON f.attack = l.attack AND f.transformation = l.transformation;
+
+-- table methods: Which of two attacks leaves more of the same images wrong?
+-- order: attack, victim, step, -eps, k, spec, other_spec, repeat
+CREATE TEMP VIEW methods AS
+WITH compared AS (
+  SELECT
+    p.attack, p.victim, p.spec, q.spec AS other, p.transformation, p.repeat, k.value AS k,
+    compared(a.seed, k.value, p.mask, p.clean, p.adv, p.t_adv, q.adv, q.t_adv) AS found
+  FROM attack_cell p
+  JOIN args x
+  JOIN attack a ON a.id = p.attack
+  JOIN specification s ON s.attack = p.attack AND s.spec = p.spec
+  JOIN specification o ON o.attack = p.attack AND o.eps = s.eps AND o.spec > s.spec
+  JOIN attack_cell q ON q.attack = p.attack AND q.victim = p.victim AND q.spec = o.spec
+    AND q.transformation = p.transformation AND q.repeat = p.repeat
+  JOIN json_each('[' || x.ks || ']') k ON k.value < a.classes
+)
+SELECT
+  s.method AS method, -- one attack
+  o.method AS other, -- another one of the same size
+  s.eps AS eps, -- largest change of a pixel value, of 255
+  f.name AS transformation, -- what happened to the images; identity: nothing
+  f.parameter AS parameter, -- [exact] of it
+  c.k || '/' || a.classes AS top, -- right: the true class is among the k likeliest of all classes
+  json_extract(c.found, '$.wrong[0]') AS difference, -- of the shares of clean-right images that are wrong: the one attack less the other
+  json_extract(c.found, '$.wrong[1]') AS low, -- 95 % interval (paired bootstrap by image, 1,000 resamples)
+  json_extract(c.found, '$.wrong[2]') AS high, -- its upper end
+  mcnemar(json_extract(c.found, '$.only[0]'), json_extract(c.found, '$.only[1]')) AS p, -- McNemar's exact test: probability of so uneven a split were both alike
+  json_extract(c.found, '$.only[0]') AS only_method, -- images that only the one attack left wrong
+  json_extract(c.found, '$.only[1]') AS only_other, -- images that only the other one left wrong
+  json_extract(c.found, '$.wrong_a[1]') AS n, -- images right when clean, and judged under both
+  json_extract(c.found, '$.wrong_a[0]') AS wrong_method, -- of them wrong under the one
+  json_extract(c.found, '$.wrong_b[0]') AS wrong_other, -- and under the other
+  json_extract(c.found, '$.rate[0]') AS rate_difference, -- of the destruction rates
+  json_extract(c.found, '$.rate[1]') AS rate_low, -- 95 % interval, as above
+  json_extract(c.found, '$.rate[2]') AS rate_high, -- its upper end
+  CASE WHEN f.repeats > 1 THEN c.repeat + 1 END AS repeat, -- of a random transformation: which time
+  v.label AS victim, -- [id] the model, attacked and judging
+  x.sampling AS "case", -- average, or prefiltered by the one attack; the sample is that of the one attack
+  c.k AS k, -- of the k likeliest
+  c.spec AS spec, -- number of the one specification in its attack
+  c.other AS other_spec, -- number of the other one
+  c.transformation AS step, -- number of the transformation in its attack
+  a.label AS attack -- [id] its attack
+FROM compared c
+JOIN args x
+JOIN attack a ON a.id = c.attack
+JOIN victim v ON v.attack = c.attack AND v.victim = c.victim
+JOIN specification s ON s.attack = c.attack AND s.spec = c.spec
+JOIN specification o ON o.attack = c.attack AND o.spec = c.other
+JOIN transformation f ON f.attack = c.attack AND f.transformation = c.transformation;
+
+-- table robustness: How accurate are models under attacks of growing size (Kurakin et al., Figure 2)?
+-- order: attack, victim, k, spec
+CREATE TEMP VIEW robustness AS
+WITH
+  judged AS MATERIALIZED (
+    SELECT attack, judge, victim, spec, gather_ranks(first, ranks, flags) AS ranks
+    FROM scored
+    WHERE (victim = judge OR victim = -1) AND transformation = 0 AND repeat = 0
+    GROUP BY attack, judge, victim, spec
+  ),
+  masks AS MATERIALIZED (
+    SELECT a.id AS attack, restricted(
+      everything(a.images), (SELECT gather_whole(place, label) FROM pool WHERE attack = a.id),
+      x.class, x.subset_from, x.subset_to) AS mask
+    FROM attack a JOIN args x
+  ),
+  counted AS MATERIALIZED (
+    SELECT
+      j.attack, j.judge AS victim, j.spec, k.value AS k, k.value < a.classes AS means, a.classes,
+      a.label, correct(k.value, m.mask, j.ranks) AS correct, seen(m.mask, j.ranks) AS n
+    FROM judged j
+    JOIN args x
+    JOIN attack a ON a.id = j.attack
+    JOIN masks m ON m.attack = j.attack
+    JOIN json_each('[' || x.ks || ']') k
+  )
+SELECT
+  coalesce(s.method, 'clean') AS method, -- fast, basic, least-likely …; clean: no attack
+  coalesce(s.eps, 0) AS eps, -- largest change of a pixel value, of 255
+  c.k || '/' || c.classes AS top, -- right: the true class is among the k likeliest of all classes
+  CASE WHEN c.means THEN c.correct * 1.0 / nullif(c.n, 0) END AS accuracy, -- [rate of fraction] on the images of the pool
+  c.correct || '/' || c.n AS fraction, -- right of all that were judged
+  CASE WHEN c.means THEN wilson_low(c.correct, c.n) END AS low, -- 95 % interval (Wilson)
+  CASE WHEN c.means THEN wilson_high(c.correct, c.n) END AS high, -- its upper end
+  v.label AS victim, -- [id] the model, attacked and judging
+  c.correct AS "right", -- images that are right
+  c.n AS n, -- images that were judged
+  c.k AS k, -- of the k likeliest
+  c.spec AS spec, -- number of the specification in its attack; -1: no attack
+  c.label AS attack -- [id] its attack
+FROM counted c
+JOIN victim v ON v.attack = c.attack AND v.victim = c.victim
+LEFT JOIN specification s ON s.attack = c.attack AND s.spec = c.spec;
+
+-- table transfer_attack: Do images crafted against one model fool another?
+-- order: attack, spec, k, victim, judge
+CREATE TEMP VIEW transfer_attack AS
+WITH
+  judged AS MATERIALIZED (
+    SELECT attack, judge, victim, spec, gather_ranks(first, ranks, flags) AS ranks
+    FROM scored
+    WHERE transformation = 0 AND repeat = 0
+    GROUP BY attack, judge, victim, spec
+  ),
+  masks AS MATERIALIZED (
+    SELECT a.id AS attack, restricted(
+      everything(a.images), (SELECT gather_whole(place, label) FROM pool WHERE attack = a.id),
+      x.class, x.subset_from, x.subset_to) AS mask
+    FROM attack a JOIN args x
+  ),
+  counted AS MATERIALIZED (
+    SELECT
+      t.attack, t.victim, t.judge, t.spec, k.value AS k, k.value < a.classes AS means, a.classes,
+      a.label,
+      correct(k.value, m.mask, t.ranks) AS correct, seen(m.mask, t.ranks) AS n,
+      -- Right for both when clean; of those wrong for the judge when adversarial.
+      seen(still(k.value, still(k.value, m.mask, w.ranks), c.ranks), t.ranks) AS both,
+      correct(k.value, still(k.value, still(k.value, m.mask, w.ranks), c.ranks), t.ranks) AS unharmed,
+      fooled(k.value, m.mask, w.ranks, o.ranks, t.ranks) AS fooled,
+      destroyed(k.value, m.mask, w.ranks, o.ranks, t.ranks) AS destroyed
+    FROM judged t
+    JOIN args x
+    JOIN attack a ON a.id = t.attack
+    JOIN masks m ON m.attack = t.attack
+    JOIN judged o ON o.attack = t.attack AND o.judge = t.victim AND o.victim = t.victim
+      AND o.spec = t.spec
+    JOIN judged w ON w.attack = t.attack AND w.judge = t.victim AND w.victim = -1
+    JOIN judged c ON c.attack = t.attack AND c.judge = t.judge AND c.victim = -1
+    JOIN json_each('[' || x.ks || ']') k
+    WHERE t.victim >= 0
+  )
+SELECT
+  v.label AS victim, -- [id] the model the images were crafted against
+  j.label AS judge, -- [id] the model that looks at them
+  s.method AS method, -- fast, basic (iterative), least-likely (iterative) …
+  s.eps AS eps, -- largest change of a pixel value, of 255
+  c.k || '/' || c.classes AS top, -- right: the true class is among the k likeliest of all classes
+  CASE WHEN c.means THEN c.correct * 1.0 / nullif(c.n, 0) END AS accuracy, -- [rate of fraction] of the judge on the adversarial images, whatever it thought of the clean ones
+  CASE WHEN c.means THEN (c.both - c.unharmed) * 1.0 / nullif(c.both, 0) END AS fooled, -- [rate of fooled_fraction] of the images that both models have right when clean, those that the judge has wrong when adversarial
+  CASE WHEN c.means THEN c.destroyed * 1.0 / nullif(c.fooled, 0) END AS rate, -- [rate of rate_fraction] destruction rate: of the images the attack turned for its own model, those that the judge has right
+  c.correct || '/' || c.n AS fraction, -- behind accuracy
+  (c.both - c.unharmed) || '/' || c.both AS fooled_fraction, -- behind fooled
+  c.destroyed || '/' || c.fooled AS rate_fraction, -- behind rate
+  CASE WHEN c.means THEN wilson_low(c.correct, c.n) END AS low, -- 95 % interval of the accuracy (Wilson)
+  CASE WHEN c.means THEN wilson_high(c.correct, c.n) END AS high, -- its upper end
+  CASE WHEN c.means THEN wilson_low(c.both - c.unharmed, c.both) END AS fooled_low, -- 95 % interval of fooled
+  CASE WHEN c.means THEN wilson_high(c.both - c.unharmed, c.both) END AS fooled_high, -- its upper end
+  CASE WHEN c.means THEN wilson_low(c.destroyed, c.fooled) END AS rate_low, -- 95 % interval of the rate
+  CASE WHEN c.means THEN wilson_high(c.destroyed, c.fooled) END AS rate_high, -- its upper end
+  v.architecture AS victim_arch, -- what the one is made of
+  j.architecture AS judge_arch, -- what the other is made of
+  c.k AS k, -- of the k likeliest
+  c.spec AS spec, -- number of the specification in its attack
+  c.label AS attack -- [id] its attack
+FROM counted c
+JOIN victim v ON v.attack = c.attack AND v.victim = c.victim
+JOIN victim j ON j.attack = c.attack AND j.victim = c.judge
+JOIN specification s ON s.attack = c.attack AND s.spec = c.spec;

@@ -9,8 +9,7 @@ use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
-use super::schema::TABLES_SQL;
-use super::{ViewError, packed};
+use super::{ViewError, packed, schema};
 use crate::events::{Class, KINDS};
 
 /// A value of a row.
@@ -89,7 +88,7 @@ pub(super) fn in_memory() -> Result<Connection, ViewError> {
 
 /// Creates all tables; inside a transaction of the caller, if there is one.
 pub(super) fn create_tables(connection: &Connection) -> Result<(), ViewError> {
-    connection.execute_batch(TABLES_SQL)?;
+    connection.execute_batch(schema::permanent())?;
     let mut insert = connection.prepare("INSERT INTO kind VALUES (?, ?, ?)")?;
     for kind in KINDS {
         let class = match kind.class {
@@ -99,6 +98,13 @@ pub(super) fn create_tables(connection: &Connection) -> Result<(), ViewError> {
         insert.execute((kind.number, kind.name, class))?;
     }
     Ok(())
+}
+
+/// Makes the result tables that take functions of this program, and those that look at them.
+pub(super) fn make_temporary(connection: &Connection) -> Result<(), ViewError> {
+    connection.execute_batch(schema::temporary())?;
+    let top = schema::statement("top").replacen("CREATE VIEW", "CREATE TEMP VIEW", 1);
+    Ok(connection.execute_batch(&top)?)
 }
 
 fn set_up(connection: &Connection) -> Result<(), ViewError> {

@@ -175,6 +175,7 @@ pub fn compare(store: &Store, built: &ReadModel) -> Result<Comparison, ViewError
 
 impl Answer {
     fn new(mut connection: Connection, behind: Option<Behind>) -> Result<Self, ViewError> {
+        super::database::make_temporary(&connection)?;
         // One snapshot for all that is asked.
         connection.execute_batch("BEGIN")?;
         let as_of = read_stamp(&connection)?;
