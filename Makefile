@@ -24,8 +24,8 @@ demo: build
 	@$(QTRAIL) search --preset demo --name demo --or-resume
 	@$(QTRAIL) table epsilon --search demo
 	@$(QTRAIL) table top --search demo --limit 5
-	@$(QTRAIL) attack --top 1 --search demo --images 200 --eps 8,32 --transform blur --transform jpeg --transform camera
-	@$(QTRAIL) table destruction --k 1 --case average
+	@$(QTRAIL) attack --top 1 --search demo --images 200 --eps 8,32 --transform blur=0.5,1 --transform jpeg=75,25 --transform camera=1
+	@$(QTRAIL) table destruction --k 1 --case average --limit 100 --columns method,eps,transformation,parameter,rate,fraction,clean_accuracy
 	@echo
 	@echo "Ask more of it: export PATH=$(CURDIR)/target/release:\$$PATH, then: qtrail tables, qtrail show s1, qtrail --help"
 

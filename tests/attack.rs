@@ -154,7 +154,8 @@ fn what_cannot_be_attacked_is_said_and_nothing_is_recorded() {
     std::fs::write(world.0.path("text.pt"), "no model").unwrap();
     std::fs::write(world.0.path("zip.pt"), "PK\u{3}\u{4} no model either").unwrap();
     common::write_images(&world.0.path("small"), 20, 4);
-    let refused: [(&[&str], &str); 12] = [
+    let refused: [(&[&str], &str); 13] = [
+        (&["attack", "--ensemble", "mine"], "no ensemble is called mine"),
         (&["attack"], "which models"),
         (&["attack", "t99"], "there is no trial t99"),
         (&["attack", "x1"], "x1 is no trial"),

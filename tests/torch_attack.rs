@@ -177,7 +177,7 @@ fn a_sweep_is_bit_for_bit_what_each_attack_gives_alone() {
     let before = fs::read(&weights).unwrap();
     let (model, pixels) = (Bench::model(vec![network]), pictures(20));
     let clean = bench.logits(&model, &pixels);
-    let all = specs(&Method::ALL[..], &[1, 2, 4, 8, 16]);
+    let all = specs(Method::ALL, &[1, 2, 4, 8, 16]);
     let swept = bench.craft(&model, &all, &pixels);
     for (spec, images) in all.iter().zip(&swept.images) {
         let alone = bench.craft(&model, std::slice::from_ref(spec), &pixels);

@@ -1,4 +1,5 @@
 //! Attacks that can be worked out by hand, and laws that hold for all of them.
+#![allow(clippy::cast_possible_truncation, reason = "small numbers")]
 
 use proptest::prelude::*;
 

@@ -208,6 +208,8 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::cast_possible_truncation, reason = "small numbers")]
+
     use proptest::prelude::*;
 
     use super::*;

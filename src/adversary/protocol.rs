@@ -393,7 +393,8 @@ pub(super) mod tests {
             change(&mut settings);
             settings.check().unwrap_err().to_string()
         };
-        let cases: [(fn(&mut Settings), &str); 11] = [
+        type Change = fn(&mut Settings);
+        let cases: [(Change, &str); 11] = [
             (|s| s.eps = vec![0, 8], "1 to 255"),
             (|s| s.eps = vec![8, 8], "different"),
             (|s| s.images = 0, "at least one image"),

@@ -1,5 +1,6 @@
 //! Attacks against a log in memory and a trainer inside this process: killed after every event,
 //! resumed, lied to.
+#![allow(clippy::cast_possible_truncation, reason = "small numbers")]
 
 use std::collections::VecDeque;
 use std::time::Duration;

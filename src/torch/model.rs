@@ -172,8 +172,8 @@ impl Net {
                 module.forward_ts(&[images]).map_err(|error| {
                     // What TorchScript says ends with the reason; its trace comes first.
                     let text = error.to_string();
-                    let lines = text.lines().filter(|line| line.contains("Error:"));
-                    let reason = lines.last().unwrap_or("it fails").trim().to_owned();
+                    let mut lines = text.lines().filter(|line| line.contains("Error:"));
+                    let reason = lines.next_back().unwrap_or("it fails").trim().to_owned();
                     let size = pixels.size();
                     TorchError::Request(format!("the model does not take {size:?}: {reason}"))
                 })

@@ -1,4 +1,5 @@
 //! Transformations: identities, definitions, and what they leave alone.
+#![allow(clippy::cast_possible_truncation, reason = "small numbers")]
 
 use super::*;
 

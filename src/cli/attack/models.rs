@@ -13,6 +13,9 @@ pub(super) struct ModelArgs {
     /// Trials (t17), or ensembles of trials (t3+t9+t12)
     #[arg(value_name = "TRIAL")]
     models: Vec<String>,
+    /// A saved ensemble; its loss is -log of the mean probability
+    #[arg(long, value_name = "NAME")]
+    ensemble: Vec<String>,
     /// The N best trials of a search
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     top: Option<u32>,
@@ -51,17 +54,21 @@ impl ModelArgs {
     /// What a person is to be told.
     pub(super) fn find(&self, context: &Context) -> Result<Vec<Wanted>, CliError> {
         let mut wanted: Vec<Wanted> = Vec::new();
-        if self.models.is_empty() && self.top.is_none() && self.scripts.is_empty() {
+        let trials = !self.models.is_empty() || self.top.is_some() || !self.ensemble.is_empty();
+        if !trials && self.scripts.is_empty() {
             return Err(CliError::usage("which models are to be attacked?")
                 .hint("name trials (t17), or say --top 3, or --model torchscript:FILE"));
         }
-        if self.models.is_empty() && self.top.is_none() {
+        if !trials {
             return Ok(wanted);
         }
         let answer = answer(context, None)?;
         for name in &self.models {
             let members = name.split('+').map(|name| trial(&answer, name));
             wanted.push(Wanted { name: name.clone(), members: members.collect::<Result<_, _>>()? });
+        }
+        for name in &self.ensemble {
+            wanted.push(Wanted { name: name.clone(), members: saved(&answer, name)? });
         }
         if let Some(count) = self.top {
             wanted.extend(best(&answer, self.search.as_deref(), count)?);
@@ -89,6 +96,31 @@ fn trial(answer: &Answer, name: &str) -> Result<(TrialOf, String), CliError> {
         CliError::usage(format!("there is no trial {name}"))
             .hint("`qtrail table trials --search all` lists them")
     })
+}
+
+/// The members of a saved ensemble.
+fn saved(answer: &Answer, name: &str) -> Result<Vec<(TrialOf, String)>, CliError> {
+    let of = |columns: &str| {
+        let name = name.replace('\'', "''");
+        format!(
+            "SELECT {columns} FROM ensemble e JOIN ensemble_member m ON m.ensemble = e.ensemble
+             JOIN trial t ON t.id = m.trial JOIN job j ON j.id = t.job
+             WHERE e.name = '{name}' ORDER BY m.place"
+        )
+    };
+    // A store in which nothing was ever saved has none of that name either.
+    let combined = collect(answer, &of("e.combine")).unwrap_or_default();
+    let Some(Value::Text(combined)) = combined.first().and_then(|row| row.first()) else {
+        return Err(CliError::usage(format!("no ensemble is called {name}"))
+            .hint("an ensemble of trials can be written t3+t9+t12 too"));
+    };
+    if combined != "mean" {
+        return Err(CliError::usage(format!(
+            "{name} decides by {combined}; only the mean of probabilities can be differentiated"
+        ))
+        .hint("write its members as t3+t9+t12: their mean is attacked"));
+    }
+    found(answer, &of("t.id, j.label, t.ordinal"))
 }
 
 /// The best trained trials, as `table top` has them.

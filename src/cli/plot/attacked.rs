@@ -72,7 +72,7 @@ impl AttackArgs {
     /// Everything of an attack, or what is about one model.
     pub(crate) fn of(attack: &str, model: Option<&str>) -> Self {
         let (attack, model) = (Some(attack.to_owned()), model.map(ToOwned::to_owned));
-        Self { attack, model, ..Self::default() }
+        Self { model, attack, ..Self::default() }
     }
 
     /// Whether any of them is given.
