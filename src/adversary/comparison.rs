@@ -94,6 +94,14 @@ impl Comparison {
     #[must_use]
     pub fn bootstrap(&self, seed: u64, of: Difference) -> Option<(f64, f64)> {
         self.difference(of)?;
+        // Where no image tells them apart, no resample does.
+        let alike = match of {
+            Difference::Wrong => self.only_a == 0 && self.only_b == 0,
+            Difference::Destruction => self.destroyed_a.part == 0 && self.destroyed_b.part == 0,
+        };
+        if alike {
+            return Some((0.0, 0.0));
+        }
         let count = self.outcomes.len();
         let mut found = Vec::new();
         for resample in 0..RESAMPLES {
@@ -198,5 +206,7 @@ mod tests {
         assert_eq!(found.bootstrap(7, Difference::Wrong), Some(interval));
         assert_ne!(found.bootstrap(8, Difference::Wrong), Some(interval));
         assert_eq!(compare(1, std::iter::empty()).bootstrap(7, Difference::Wrong), None);
+        let alike = compare(1, pairs([4, 0, 0, 2]).into_iter());
+        assert_eq!(alike.bootstrap(7, Difference::Wrong), Some((0.0, 0.0)));
     }
 }
