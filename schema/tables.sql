@@ -697,7 +697,7 @@ LEFT JOIN attempt a ON a.trial = e.trial AND a.attempt = e.attempt;
 -- Accuracies of models under attack. Empty here, for other programs: it takes functions that they do
 -- not have; this program has a temporary view of this name (below).
 CREATE VIEW robust_cell AS
-SELECT 0 AS trial, 0 AS n, 0.0 AS adv
+SELECT 0 AS trial, 0 AS n, 0.0 AS adv, 0 AS front
 WHERE 0;
 
 -- table top: Which architectures are best?
@@ -719,10 +719,7 @@ SELECT
   t.epsilon AS epsilon, -- share of random actions when it was sampled
   o.adv AS adv_accuracy, -- share of adversarial images still right (top-1); crafted against this very model after `--spec` (else basic, eps 8)
   o.n AS adv_n, -- test images it is a share of: those judged by every attacked model of the search
-  CASE WHEN o.adv IS NOT NULL THEN o.adv > coalesce(max(o.adv) OVER (
-    PARTITION BY j.label, o.adv IS NULL ORDER BY t.accuracy DESC, o.adv DESC, t.id
-    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), -1)
-  END AS front, -- 1 if no attacked model is at least as good in both accuracies
+  o.front AS front, -- 1 if no attacked model is at least as good in both accuracies
   a.depth AS depth, -- layers without softmax
   t.kept AS kept, -- 1 if its weights are kept
   't' || t.id AS trial, -- [id] its training
@@ -1624,12 +1621,22 @@ WITH
   common AS MATERIALIZED (
     SELECT job, common_images(images, ranks) AS images FROM judged
     WHERE ranks IS NOT NULL GROUP BY job
+  ),
+  robust AS MATERIALIZED (
+    SELECT
+      j.job, j.trial, length(c.images) / 4 AS n,
+      correct_of(1, c.images, j.images, j.ranks) * 1.0 / nullif(length(c.images) / 4, 0) AS adv
+    FROM judged j JOIN common c ON c.job = j.job
+    WHERE j.ranks IS NOT NULL
   )
 SELECT
-  j.trial, length(c.images) / 4 AS n,
-  correct_of(1, c.images, j.images, j.ranks) * 1.0 / nullif(length(c.images) / 4, 0) AS adv
-FROM judged j JOIN common c ON c.job = j.job
-WHERE j.ranks IS NOT NULL;
+  r.trial, r.n, r.adv,
+  CASE WHEN r.adv IS NOT NULL THEN r.adv > coalesce(max(r.adv) OVER (
+    PARTITION BY r.job, r.adv IS NULL ORDER BY t.accuracy DESC, r.adv DESC, t.id
+    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), -1)
+  END AS front
+FROM robust r JOIN trial t ON t.id = r.trial
+WHERE t.status = 'trained' AND t.accuracy IS NOT NULL;
 
 -- What the tables about attacks have in common, not a table itself: a row for each victim,
 -- specification, transformation and repetition, with the sample (`mask`) and four times the ranks of

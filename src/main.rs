@@ -7,6 +7,11 @@ use std::process::ExitCode;
 use qtrail::cli::{self, Cli, Exit};
 use qtrail::log::{PROBE_ARGUMENT, probe_main};
 
+/// Building tables takes many small pieces of memory in one thread and frees them in another, which
+/// is what this allocator is made for.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     if let Some((first, rest)) = arguments.split_first()
