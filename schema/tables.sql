@@ -1211,12 +1211,16 @@ LEFT JOIN architecture a ON a.id = b.architecture;
 CREATE VIEW ensembles AS
 WITH together AS (
   SELECT
-    m.ensemble, group_concat('t' || m.trial, ' ' ORDER BY m.place) AS members, count(*) AS size,
-    group_concat(round(m.weight, 4), ' ' ORDER BY m.place) AS weights, min(j.data) AS data
-  FROM ensemble_member m
-  JOIN trial t ON t.id = m.trial
-  JOIN job j ON j.id = t.job
-  GROUP BY m.ensemble
+    ensemble, group_concat('t' || trial, ' ') AS members, count(*) AS size,
+    group_concat(round(weight, 4), ' ') AS weights, min(data) AS data
+  FROM (
+    SELECT m.ensemble, m.trial, m.weight, j.data
+    FROM ensemble_member m
+    JOIN trial t ON t.id = m.trial
+    JOIN job j ON j.id = t.job
+    ORDER BY m.ensemble, m.place
+  )
+  GROUP BY ensemble
 )
 SELECT
   e.name AS name, -- what it is called

@@ -215,9 +215,10 @@ fn clean_against_robust(answer: &Answer, of: &str) -> Result<Vec<String>, CliErr
     for job in collect(answer, &format!("SELECT label FROM job WHERE {of} ORDER BY id"))? {
         let label = exact(&job[0]);
         let sql = format!(
-            "SELECT t.accuracy, t.adv_accuracy, t.adv_n, x.spec_method || ':' || x.spec_eps
-             FROM top t JOIN args x
-             WHERE t.search = '{label}' AND t.adv_accuracy IS NOT NULL"
+            "SELECT t.accuracy, r.adv, r.n, x.spec_method || ':' || x.spec_eps
+             FROM robust_cell r JOIN args x
+             JOIN trial t ON t.id = r.trial JOIN job j ON j.id = t.job
+             WHERE j.label = '{label}' AND r.adv IS NOT NULL"
         );
         let rows = collect(answer, &sql)?;
         let Some(first) = rows.first() else { continue };
