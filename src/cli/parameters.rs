@@ -9,7 +9,8 @@ use super::values::ValueArgs;
 use crate::views::{Answer, Arguments, Select, Value};
 
 /// Tables that sum up episodes or trials: they look at those of the search alone.
-const SUMS_UP: &[&str] = &["epsilon", "rolling", "histogram", "motifs", "layers", "pareto", "cost"];
+const SUMS_UP: &[&str] =
+    &["top", "epsilon", "rolling", "histogram", "motifs", "layers", "pareto", "cost"];
 
 /// Parameters of some tables.
 #[derive(Debug, Clone, Default, clap::Args)]
