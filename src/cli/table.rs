@@ -59,6 +59,7 @@ const OF_THE_STORE: &[&str] = &[
     "replays",
     "stability",
     "repetitions",
+    "finals",
     "transfer",
     "ensembles",
     "published",
