@@ -191,6 +191,7 @@ fn golden_tables_of_attacks() {
         let table = [&["--store", "attacked", "table"], arguments].concat();
         insta::assert_snapshot!(name, world.print(&table));
     }
+    insta::assert_snapshot!("show_attack", world.print(&["--store", "attacked", "show", "a1"]));
 }
 
 #[test]

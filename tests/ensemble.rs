@@ -369,6 +369,17 @@ fn what_is_saved_is_listed_published_and_the_same_from_the_log() {
     assert_eq!(table("ensembles").lines().count(), 3);
 }
 
+/// It would be another ensemble than the one that was saved.
+#[test]
+fn different_weights_are_not_attacked_as_a_plain_mean() {
+    let history = history::series(); // in it `both`, the one member with twice the weight
+    let folder = tempfile::tempdir().unwrap();
+    let store = history.store(&folder.path().join("store"));
+    let world = World { folder, store, history, artifacts: Vec::new() };
+    world.refuses(&["attack", "--ensemble", "both"], &["both have different weights", "t3+t3"]);
+    world.refuses(&["attack", "--ensemble", "bath"], &["no ensemble is called bath"]);
+}
+
 #[test]
 fn mistakes_are_named() {
     let world = World::new(Fit::Train, MODELS);

@@ -108,7 +108,7 @@ pub enum Verb {
     Policies(policies::Args),
     /// Carry out whole searches with trials on record in the place of training
     Simulate(simulate::Args),
-    /// Show a search, a trial or an episode
+    /// Show a search, a trial, an episode or an attack
     Show(show::Args),
     /// Compare searches
     Compare(compare::Args),

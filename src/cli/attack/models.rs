@@ -120,6 +120,13 @@ fn saved(answer: &Answer, name: &str) -> Result<Vec<(TrialOf, String)>, CliError
         ))
         .hint("write its members as t3+t9+t12: their mean is attacked"));
     }
+    let weights = collect(answer, &of("m.weight"))?;
+    if weights.windows(2).any(|pair| pair[0] != pair[1]) {
+        return Err(CliError::usage(format!(
+            "the members of {name} have different weights; only a plain mean can be attacked"
+        ))
+        .hint("name members as often as they count: t3+t3+t9"));
+    }
     found(answer, &of("t.id, j.label, t.ordinal"))
 }
 

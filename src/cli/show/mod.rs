@@ -1,5 +1,6 @@
-//! `qtrail show`: one search, trial or episode, as a person would want to read it.
+//! `qtrail show`: one search, trial, episode or attack, as a person would want to read it.
 
+mod attack;
 mod job;
 mod trial;
 
@@ -11,10 +12,10 @@ use super::values::ValueArgs;
 use super::{CliError, Context, say};
 use crate::views::{Answer, Rows as _, Value};
 
-/// Shows a search (s1), a training run (r1), a trial (t17) or an episode (e123).
+/// Shows a search (s1), a training run (r1), a trial (t17), an episode (e123) or an attack (a1).
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What to show: s1, r1, t17, e123, or the name of a search
+    /// What to show: s1, r1, t17, e123, a1, or the name of a search or an attack
     id: String,
     /// Which search an episode is of [default: the newest]
     #[arg(long, value_name = "SEARCH")]
@@ -62,11 +63,15 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             let search = choose(&answer, args.search.as_deref())?;
             trial::show_episode(&mut sheet, &answer, search.as_deref(), episode, &args.q)?;
         }
-        (None, None, None) => {
-            let message = format!("nothing is called {}", args.id);
-            return Err(CliError::usage(message)
-                .hint("a search is s1, a training run r1, a trial t17, an episode e123"));
-        }
+        (None, None, None) => match attack::find(&answer, &args.id)? {
+            Some(label) => attack::show(&mut sheet, &answer, &label)?,
+            None => {
+                let message = format!("nothing is called {}", args.id);
+                return Err(CliError::usage(message).hint(
+                    "a search is s1, a training run r1, a trial t17, an episode e123, an attack a1",
+                ));
+            }
+        },
     }
     if args.format == Layout::Json {
         say(&format!("{{{}}}", sheet.parts.join(",\n")));
