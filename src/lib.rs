@@ -42,6 +42,11 @@
 //! the trainer answers. `qtrail-torch` is that trainer; any program that speaks
 //! [`trainer::protocol`] will do. Tables are SQL views over the read model ([`views`]).
 //!
+//! What comes after a search works the same way. Final trainings and transfers are runs
+//! ([`agent::run`]), whose steps are epochs. An attack ([`engine::attack`]) decides step by step which
+//! micro-batch is crafted or scored next; the trainer differentiates and evaluates, and everything
+//! else, transformations and ranks among it, is arithmetic here ([`adversary`]).
+//!
 //! The formats are promises; `schema/` says what they are, without the code.
 
 pub mod adversary;
