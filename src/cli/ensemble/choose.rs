@@ -3,6 +3,7 @@
 
 use super::pool::{Candidate, Pool};
 use super::{ChoiceArgs, CliError};
+use crate::cli::note;
 use crate::ensemble::Probabilities;
 use crate::ensemble::combine::{Combine, weight};
 use crate::ensemble::measure::wrong;
@@ -105,6 +106,9 @@ pub(super) fn choose(pool: &Pool, choice: &ChoiceArgs) -> Result<Chosen, CliErro
         Members::Top(size) => {
             let by = by(pool, choice);
             let order = order(pool, by)?;
+            if order.len() < *size {
+                note(&format!("top:{size}: {} models in all were shown these images", order.len()));
+            }
             let how = format!("top:{size} by {}", by.name());
             let note = match by {
                 By::Val => None,
