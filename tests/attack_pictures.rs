@@ -94,6 +94,29 @@ fn figures_of_attacks_are_drawn_in_every_way() {
     world.run("store", &["plot", "destruction"]).says("fast, top 1/10 (15 images)");
 }
 
+/// Models may have been trained on resampled images (`data.resize`): those are the ones attacked.
+#[test]
+fn images_are_shown_at_the_size_at_which_they_were_attacked() {
+    let (world, pixels) = world();
+    let (large, mut bytes) = (world.path("large"), vec![0, 0, 8, 3]);
+    std::fs::create_dir(&large).unwrap();
+    let count = u32::try_from(pixels.len() / 784).unwrap();
+    [count, 56, 56].iter().for_each(|number| bytes.extend(number.to_be_bytes()));
+    for row in pixels.chunks(28) {
+        let wide: Vec<u8> = row.iter().flat_map(|&pixel| [pixel, pixel]).collect();
+        bytes.extend([&wide[..], &wide].concat());
+    }
+    std::fs::write(large.join("t10k-images-idx3-ubyte"), bytes).unwrap();
+    let labels = "t10k-labels-idx1-ubyte";
+    std::fs::copy(world.path("data").join(labels), large.join(labels)).unwrap();
+    let sheet = ["plot", "perturbation", "net1.pt", "--image", "12"];
+    let drawn = |data: &str| {
+        world.run("store", &[&sheet[..], &["--data", data, "-o", "a.svg"]].concat()).code(0);
+        std::fs::read_to_string(world.path("a.svg")).unwrap()
+    };
+    assert_eq!(drawn("large"), drawn("data"));
+}
+
 #[test]
 fn what_cannot_be_drawn_or_exported_is_named() {
     let (world, _) = world();

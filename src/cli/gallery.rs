@@ -1,12 +1,10 @@
 //! The images of an attack: clean ones from the data set, adversarial ones from packed differences.
 
-use std::path::Path;
-
 use super::cells::exact;
 use super::reading::collect;
 use super::{CliError, Context, Exit};
 use crate::adversary::pack::unpack;
-use crate::data::Part;
+use crate::data::{Part, Reading};
 use crate::events::Hash;
 use crate::log::Store;
 use crate::log::artifacts::Artifacts;
@@ -85,10 +83,11 @@ impl<'a> Gallery<'a> {
         let (id, name, folder) = (integer(&row[0]), exact(&row[1]), exact(&row[6]));
         let located = match data {
             Some(data) => context.data.locate(data)?,
-            None if Path::new(&folder).is_dir() => context.data.locate(&folder)?,
-            None => context.data.locate(&name)?,
+            None => context.data.recorded(&folder, &name)?,
         };
-        let images = located.read(Part::Test)?;
+        // At the size at which the models saw them; images of that size stay as they are.
+        let resize = u32::try_from(integer(&row[4])).ok();
+        let images = located.read_as(Reading { resize, extra: false }).read(Part::Test)?;
         if Hash(images.digest()).to_string() != exact(&row[2]) {
             let found = located.folder.display();
             let message = format!("{found}: these are not the images of {attack}");

@@ -88,7 +88,6 @@ pub(super) fn data(
 ) -> Result<Located, CliError> {
     Ok(match &args.data {
         Some(data) => context.data.locate(data)?,
-        None if std::path::Path::new(job.folder()).is_dir() => context.data.locate(job.folder())?,
-        None => context.data.locate(&job.data().name)?,
+        None => context.data.recorded(job.folder(), &job.data().name)?,
     })
 }

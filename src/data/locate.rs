@@ -67,6 +67,15 @@ impl DataHome {
             .ok_or_else(|| DataError::Unknown { name: name_or_folder.into(), known: known_names() })
     }
 
+    /// Finds the images that were recorded as `name` in `folder`: there, if that is still a folder,
+    /// else by their name.
+    ///
+    /// # Errors
+    /// As [`DataHome::locate`].
+    pub fn recorded(&self, folder: &str, name: &str) -> Result<Located, DataError> {
+        self.locate(if Path::new(folder).is_dir() { folder } else { name })
+    }
+
     /// Finds a known set: where `$QTRAIL_DATA` says, in the user cache, in the folder of Debian's
     /// package.
     ///

@@ -102,10 +102,7 @@ impl Session {
                  '{architecture}'` trains it again"
             ));
         }
-        let located = match std::path::Path::new(job.folder()).is_dir() {
-            true => home.locate(job.folder())?,
-            false => home.locate(&job.data().name)?,
-        };
+        let located = home.recorded(job.folder(), &job.data().name)?;
         if !self.checked.contains(&trial.scope) {
             self.check_data(trial.scope, &*job, &located)?;
             self.checked.push(trial.scope);

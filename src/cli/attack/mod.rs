@@ -110,8 +110,7 @@ pub fn go_on(
     });
     let data = match &args.data {
         Some(data) => context.data.locate(data)?,
-        None if std::path::Path::new(&folder).is_dir() => context.data.locate(&folder)?,
-        None => context.data.locate(&name)?,
+        None => context.data.recorded(&folder, &name)?,
     };
     let resize = attack.started().map(|started| started.data.side);
     let test = TestPart::read(&data.read_as(Reading { resize, extra: false }))?;
