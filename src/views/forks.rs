@@ -8,13 +8,12 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::ViewError;
 use super::fold::{JobId, architecture_id, cached, impossible, number, run};
+use super::imports::unused_label;
 use super::jobs::read_config;
 use crate::arch::shape::Map;
 use crate::arch::{PoolRule, Shapes};
 use crate::config::SearchConfig;
-use crate::events::{
-    Event, ForkStarted, InheritedExperience, Outcome, Recorded, ScheduleExtended, Scope,
-};
+use crate::events::{Event, ForkStarted, InheritedExperience, Outcome, Recorded, ScheduleExtended};
 
 /// Notes that a fork is being recorded.
 pub(super) fn begin(
@@ -22,15 +21,7 @@ pub(super) fn begin(
     recorded: &Recorded,
     started: &ForkStarted,
 ) -> Result<(), ViewError> {
-    if !matches!(recorded.scope, Scope::Search(_)) {
-        return Err(impossible(recorded, "it does not name a search"));
-    }
-    let label = recorded.scope.to_string();
-    let known = "SELECT EXISTS (SELECT 1 FROM fork WHERE label = ?1)
-                   OR EXISTS (SELECT 1 FROM job WHERE label = ?1)";
-    if cached(db, known)?.query_row([&label], |row| row.get(0))? {
-        return Err(impossible(recorded, "it has begun already"));
-    }
+    let label = unused_label(db, recorded)?;
     let ForkStarted { source, position, episodes } = started;
     let sql = "INSERT INTO fork (label, source, position, episodes) VALUES (?, ?, ?, ?)";
     run(db, sql, (label, source, number(*position), episodes))

@@ -57,17 +57,24 @@ pub(super) fn turn(db: &Connection, recorded: &Recorded) -> Result<Turn, ViewErr
     Ok(Turn::Waits)
 }
 
-fn begin(db: &Connection, recorded: &Recorded, started: &ImportStarted) -> Result<(), ViewError> {
-    let ImportStarted { format, file, content, rows, q_file, q_content, pairs } = started;
+/// The label of a search that begins as an import or a fork.
+pub(super) fn unused_label(db: &Connection, recorded: &Recorded) -> Result<String, ViewError> {
     if !matches!(recorded.scope, Scope::Search(_)) {
         return Err(impossible(recorded, "it does not name a search"));
     }
     let label = recorded.scope.to_string();
     let known = "SELECT EXISTS (SELECT 1 FROM import WHERE label = ?1)
+                   OR EXISTS (SELECT 1 FROM fork WHERE label = ?1)
                    OR EXISTS (SELECT 1 FROM job WHERE label = ?1)";
     if cached(db, known)?.query_row([&label], |row| row.get(0))? {
         return Err(impossible(recorded, "it has begun already"));
     }
+    Ok(label)
+}
+
+fn begin(db: &Connection, recorded: &Recorded, started: &ImportStarted) -> Result<(), ViewError> {
+    let ImportStarted { format, file, content, rows, q_file, q_content, pairs } = started;
+    let label = unused_label(db, recorded)?;
     let sql = "INSERT INTO import (label, format, file, content, rows, q_file, q_content, pairs)
                VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
     let (content, q_content) = (content.to_string(), q_content.map(|hash| hash.to_string()));

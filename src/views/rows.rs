@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::ViewError;
 use super::fold::{JobId, TrialId, cached, number};
@@ -443,44 +443,52 @@ const OLD_TRIAL: &str = "UPDATE trial SET status = ?, reason = ?, message = ?, a
       ended_at = ?
     WHERE id = ?";
 
+/// What changes of a trial, in the order of both statements; its id is the last.
+fn changing(t: &Trial) -> [&dyn ToSql; 18] {
+    [
+        &t.status,
+        &t.reason,
+        &t.message,
+        &t.accuracy,
+        &t.attempts,
+        &t.lost_attempts,
+        &t.epochs,
+        &t.restarts,
+        &t.seconds,
+        &t.peak_memory,
+        &t.best_epoch,
+        &t.best_correct,
+        &t.last_correct,
+        &t.total,
+        &t.weights,
+        &t.kept,
+        &t.ended_at,
+        &t.id,
+    ]
+}
+
 fn new_trial(
     statement: &mut rusqlite::CachedStatement<'_>,
     key: &(JobId, u32),
-    row: &Trial,
+    t: &Trial,
 ) -> Result<usize, rusqlite::Error> {
-    let Some((planned, architecture, epsilon, at)) = &row.planned else { return Ok(0) };
-    let TrialPlanned { seed, repeat, parameters, multiply_adds, .. } = *planned;
-    let t = row;
-    statement.execute(params![
-        t.status,
-        t.reason,
-        t.message,
-        t.accuracy,
-        t.attempts,
-        t.lost_attempts,
-        t.epochs,
-        t.restarts,
-        t.seconds,
-        t.peak_memory,
-        t.best_epoch,
-        t.best_correct,
-        t.last_correct,
-        t.total,
-        t.weights,
-        t.kept,
-        t.ended_at,
-        t.id,
-        key.0,
-        key.1,
-        t.episode,
+    let Some((planned, architecture, epsilon, at)) = &t.planned else { return Ok(0) };
+    let (seed, params) = (planned.seed.to_string(), number(planned.parameters));
+    let madds = number(planned.multiply_adds);
+    let planned: [&dyn ToSql; 10] = [
+        &key.0,
+        &key.1,
+        &t.episode,
         epsilon,
         architecture,
-        seed.to_string(),
-        repeat,
-        number(parameters),
-        number(multiply_adds),
+        &seed,
+        &planned.repeat,
+        &params,
+        &madds,
         at,
-    ])
+    ];
+    let all: Vec<&dyn ToSql> = changing(t).into_iter().chain(planned).collect();
+    statement.execute(&all[..])
 }
 
 fn old_trial(
@@ -488,26 +496,7 @@ fn old_trial(
     _: &(JobId, u32),
     t: &Trial,
 ) -> Result<usize, rusqlite::Error> {
-    statement.execute(params![
-        t.status,
-        t.reason,
-        t.message,
-        t.accuracy,
-        t.attempts,
-        t.lost_attempts,
-        t.epochs,
-        t.restarts,
-        t.seconds,
-        t.peak_memory,
-        t.best_epoch,
-        t.best_correct,
-        t.last_correct,
-        t.total,
-        t.weights,
-        t.kept,
-        t.ended_at,
-        t.id,
-    ])
+    statement.execute(&changing(t)[..])
 }
 
 const NEW_ATTEMPT: &str = "INSERT INTO attempt (trial, attempt, outcome, counts, reason, device,
