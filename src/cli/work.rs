@@ -17,7 +17,7 @@ use crate::engine::session::{Session, Surroundings};
 use crate::events::{Outcome, Scope};
 use crate::log::{NamedLock, Store};
 use crate::trainer::locate::Places;
-use crate::views::Appender;
+use crate::views::{Appender, refuse_rollback};
 
 /// Options of every verb that trains.
 #[derive(Debug, clap::Args)]
@@ -77,6 +77,8 @@ pub fn session_without_trainer(context: &Context, store: Store) -> Result<Sessio
         clock: clock::now,
         program: program(),
     };
+    // Nothing is recorded on top of a log that lost events.
+    refuse_rollback(&store, &surroundings.options)?;
     let appender = Appender::new(store.clone(), note);
     Ok(Session::open(store, surroundings, Box::new(appender))?)
 }

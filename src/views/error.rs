@@ -54,6 +54,15 @@ pub enum ViewError {
         /// What was found.
         found: String,
     },
+    /// The read model has shown an event that the log does not have: the log was put back to an
+    /// earlier state, or is another one.
+    #[error("{}", rolled_back(*.shown, *.log))]
+    RolledBack {
+        /// The last event that was shown.
+        shown: Position,
+        /// The last event of the log.
+        log: Position,
+    },
     /// Another process writes to the file.
     #[error("the read model {} is being written by another process", .path.display())]
     Busy {
@@ -85,6 +94,19 @@ pub enum ViewError {
     /// Whoever took the rows could not go on (a closed pipe).
     #[error("cannot write the result: {0}")]
     Output(#[from] std::io::Error),
+}
+
+fn rolled_back(shown: Position, log: Position) -> String {
+    match shown > log {
+        true => format!(
+            "the log ends at event {log}, but the tables of this store have shown event {shown}: the \
+             log was put back to an earlier state"
+        ),
+        false => format!(
+            "event {shown} of the log (which ends at {log}) is not the event {shown} that the tables \
+             of this store have shown: the log was put back to an earlier state and continued"
+        ),
+    }
 }
 
 /// A mistake in a query, and where it is.
@@ -140,8 +162,46 @@ impl ViewError {
     /// Whether there is no space left.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        matches!(self, Self::Sqlite(error)
-            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        match self {
+            Self::Sqlite(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            Self::Io { source, .. } => {
+                matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the system refused to read or write a file of the read model.
+    #[must_use]
+    pub fn is_of_storage(&self) -> bool {
+        use rusqlite::ErrorCode::{
+            CannotOpen, DiskFull, FileLockingProtocolFailed, PermissionDenied, ReadOnly,
+            SystemIoFailure,
+        };
+        match self {
+            Self::Io { .. } => true,
+            Self::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(
+                    CannotOpen
+                        | DiskFull
+                        | FileLockingProtocolFailed
+                        | PermissionDenied
+                        | ReadOnly
+                        | SystemIoFailure
+                )
+            ),
+            _ => false,
+        }
+    }
+
+    /// Whether it is about the file alone: the log answers without it.
+    pub(super) fn is_of_the_file(&self) -> bool {
+        matches!(
+            self,
+            Self::Unusable { .. } | Self::Busy { .. } | Self::Io { .. } | Self::Sqlite(_)
+        )
     }
 
     /// Whether somebody else has the file.
