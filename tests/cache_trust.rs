@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use common::{Ran, World};
 use qtrail::events::{EnsembleMember, Event, RunModel, Scope, StudyRow};
-use qtrail::log::{Options, Store};
+use qtrail::log::{LogError, Options, Store};
 use qtrail::views::{ViewError, discard, newest_stamp, refuse_rollback};
 
 /// A world with a finished search in the store `a`.
@@ -327,7 +327,7 @@ fn a_log_that_was_put_back_is_noticed_and_the_evidence_stays() {
     assert_eq!(newest_stamp(&store).unwrap().position.0, shown);
     let error = refuse_rollback(&store, &Options::default()).unwrap_err();
     assert!(
-        matches!(error, ViewError::RolledBack { shown: s, log: l } if (s.0, l.0) == (shown, log)),
+        matches!(error, ViewError::Log(LogError::RolledBack { shown: s, log: l }) if (s.0, l.0) == (shown, log)),
         "{error}"
     );
     // Once a person has accepted it.

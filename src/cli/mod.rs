@@ -28,6 +28,7 @@ pub mod plots;
 pub mod policies;
 pub mod progress;
 pub mod reading;
+mod repairs;
 pub mod replay;
 pub mod report;
 pub mod resume;
@@ -54,6 +55,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::data::DataHome;
 use crate::log::Options;
+use crate::views::newest_stamp;
 pub use error::{CliError, Exit};
 
 /// An event-sourced experiment database for reinforcement-learning architecture search.
@@ -189,7 +191,7 @@ impl Context {
     #[must_use]
     pub fn options(&self) -> Options {
         let (command, wait) = (self.command.clone(), self.wait);
-        Options { command, wait, probe: self.program.clone() }
+        Options { command, wait, witness: Some(newest_stamp) }
     }
 }
 

@@ -5,7 +5,7 @@ use super::{CliError, Context, Exit, note};
 use crate::engine::journal::Observer;
 use crate::events::Recorded;
 use crate::events::frame::{Head, Position};
-use crate::log::Store;
+use crate::log::{Kind, Store};
 use crate::views::{
     Answer, Appender, At, Behind, Mistake, Rows, Value, ViewError, open, open_from_log, parse_time,
 };
@@ -33,7 +33,16 @@ fn parse_at(text: &str) -> Result<At, String> {
 /// What a person is to be told.
 pub fn answer(context: &Context, at: Option<At>) -> Result<Answer, CliError> {
     let store = Store::open(&context.store)?;
-    let answer = open(&store, &context.options(), at)?;
+    let options = context.options();
+    let answer = match open(&store, &options, at) {
+        Err(ViewError::Log(error)) if error.kind() == Kind::Damaged => {
+            match super::repairs::heal(context, &store) {
+                true => open(&store, &options, at)?,
+                false => return Err(error.into()),
+            }
+        }
+        other => other?,
+    };
     answer.notes.iter().for_each(|line| note(line));
     Ok(answer)
 }
@@ -42,15 +51,11 @@ pub fn answer(context: &Context, at: Option<At>) -> Result<Answer, CliError> {
 /// others: the read model is a cache, and a cache decides nothing.
 ///
 /// # Errors
-/// As [`answer`], and exit code 3 if another process keeps the log.
+/// As [`answer`].
 pub fn answer_from_log(context: &Context, at: Option<At>) -> Result<Answer, CliError> {
     let store = Store::open(&context.store)?;
     Ok(open_from_log(&store, &context.options(), at)?)
 }
-
-/// What to do about a log that was put back to an earlier state.
-pub const ROLLED_BACK: &str = "bring the newer state of the store back; if it is lost for good, \
-    `qtrail log repair --accept-rollback` goes on from the earlier one";
 
 /// `as of event N`, and why not later.
 #[must_use]
@@ -187,7 +192,6 @@ impl From<ViewError> for CliError {
             ViewError::Unusable { .. } => {
                 Self::new(Exit::Damaged, error).hint("ask again: it is built anew from the log")
             }
-            ViewError::RolledBack { .. } => Self::new(Exit::Damaged, error).hint(ROLLED_BACK),
             ViewError::Busy { .. } => {
                 Self::new(Exit::Busy, error).hint("wait for it, or give --wait a longer time")
             }

@@ -17,7 +17,7 @@ use crate::engine::session::{Session, Surroundings};
 use crate::events::{Outcome, Scope};
 use crate::log::{NamedLock, Store};
 use crate::trainer::locate::Places;
-use crate::views::{Appender, refuse_rollback};
+use crate::views::Appender;
 
 /// Options of every verb that trains.
 #[derive(Debug, clap::Args)]
@@ -77,10 +77,10 @@ pub fn session_without_trainer(context: &Context, store: Store) -> Result<Sessio
         clock: clock::now,
         program: program(),
     };
-    // Nothing is recorded on top of a log that lost events.
-    refuse_rollback(&store, &surroundings.options)?;
     let appender = Appender::new(store.clone(), note);
-    Ok(Session::open(store, surroundings, Box::new(appender))?)
+    let mut session = Session::open(store, surroundings, Box::new(appender))?;
+    session.take_repairs().iter().for_each(|repair| note(&repair.to_string()));
+    Ok(session)
 }
 
 /// Program name and version.

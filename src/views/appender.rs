@@ -62,7 +62,7 @@ impl Appender {
             && stamp.position == self.before.position
             && *stamp != self.before
         {
-            return Err(rolled_back(*stamp, head));
+            return Err(rolled_back(*stamp, head).into());
         }
         match stamp.and_then(|_| model.apply(&self.pending, head)) {
             Err(error) if error.is_unusable() => {

@@ -8,7 +8,7 @@ use super::files::Files;
 use super::query::fold;
 use super::{ReadModel, Value, ViewError, database, model, schema, stamp};
 use crate::events::frame::{Head, Position};
-use crate::log::{EventLog, LogError, Store};
+use crate::log::{EventLog, Store};
 
 /// How long to wait for others who write.
 const WAIT: Duration = Duration::from_secs(1);
@@ -32,16 +32,15 @@ pub enum Comparison {
 
 /// Folds a log up to `end` and compares the tables of its store on the way, as they are at this
 /// moment, also while others record: one snapshot of the file holds both its stamp and its rows.
-/// `between` is called between two chunks, to let others in. Nothing is changed.
+/// Nothing is changed.
 ///
 /// # Errors
-/// [`ViewError`] naming the first event that cannot be; [`ViewError::RolledBack`] if the tables
-/// show what the log does not have.
+/// [`ViewError`] naming the first event that cannot be; [`LogError::RolledBack`](crate::log::LogError::RolledBack) if
+/// the tables show what the log does not have.
 pub fn compare<L: EventLog>(
     store: &Store,
     log: &mut L,
     end: Position,
-    mut between: impl FnMut(&mut L) -> Result<(), LogError>,
 ) -> Result<Comparison, ViewError> {
     let files = Files::new(store.root());
     let mut built = ReadModel::in_memory(store.id())?;
@@ -51,10 +50,10 @@ pub fn compare<L: EventLog>(
     };
     let compared = match snapshot {
         Ok(snapshot) => {
-            fold(&mut built, log, snapshot.stamp.position, &mut between)?;
+            fold(&mut built, log, snapshot.stamp.position)?;
             let reached = built.stamp()?;
             if reached != snapshot.stamp {
-                return Err(model::rolled_back(snapshot.stamp, reached));
+                return Err(model::rolled_back(snapshot.stamp, reached).into());
             }
             match snapshot.differences(built.connection())? {
                 none if none.is_empty() => Comparison::Same(reached.position),
@@ -63,7 +62,7 @@ pub fn compare<L: EventLog>(
         }
         Err(instead) => instead,
     };
-    fold(&mut built, log, end, between)?;
+    fold(&mut built, log, end)?;
     Ok(compared)
 }
 

@@ -3,6 +3,7 @@
 //! answer; the log is all that is needed.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 
 use super::files::{self, Files, failed};
 use super::query::folded;
-use super::{Answer, ViewError, database, model, rollback, source, stamp};
+use super::{Answer, ViewError, database, model, rollback, stamp};
 use crate::log::{Options, Store};
 
 /// Answers without writing to the store. `because` says to people why.
@@ -25,7 +26,7 @@ pub(super) fn answer(store: &Store, options: &Options, because: &str) -> Result<
         answer.notes.push(format!("{because}; its tables are read as they lie"));
         return Ok(answer);
     }
-    let mut answer = Answer::new(folded(store, options, None)?, None)?;
+    let mut answer = Answer::new(folded(store, None)?, None)?;
     answer.notes.push(format!("{because}; the tables are folded from the log for this answer"));
     Ok(answer)
 }
@@ -40,7 +41,7 @@ fn as_it_lies(store: &Store) -> Result<Option<(Connection, Option<TempDir>)>, Vi
     let (connection, temporary) = match files::has_wal(&path) {
         false => (database::open_immutable(&path)?, None),
         true => {
-            let temporary = source::temporary()?;
+            let temporary = temporary()?;
             let folder = temporary.path();
             let folder = folder.canonicalize().map_err(failed("find", folder))?;
             let copy = folder.join("views.sqlite");
@@ -55,22 +56,27 @@ fn as_it_lies(store: &Store) -> Result<Option<(Connection, Option<TempDir>)>, Vi
     Ok(Some((connection, temporary)))
 }
 
+fn temporary() -> Result<TempDir, ViewError> {
+    tempfile::Builder::new()
+        .prefix("qtrail-")
+        .tempdir()
+        .map_err(failed("create", Path::new("a temporary folder")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
-
     use crate::events::codec::encode;
     use crate::events::frame::Position;
     use crate::events::frame::seal;
     use crate::events::{Event, Hash, Scope};
-    use crate::log::{EventLog as _, SledLog};
+    use crate::log::{EventLog as _, LocalLog};
     use crate::views::open;
 
     /// A store with `events` events.
     fn store(root: &Path, events: u32) -> Store {
         let store = Store::open_or_create(root).unwrap();
-        let mut log = SledLog::open(store.clone(), Options::default()).unwrap();
+        let mut log = LocalLog::open(store.clone(), Options::default()).unwrap();
         for trial in 0..events {
             let event = crate::events::ArtifactReleased { trial, artifact: Hash::default() };
             let payload = encode(0, Scope::Store, &Event::from(event)).unwrap();

@@ -54,15 +54,6 @@ pub enum ViewError {
         /// What was found.
         found: String,
     },
-    /// The read model has shown an event that the log does not have: the log was put back to an
-    /// earlier state, or is another one.
-    #[error("{}", rolled_back(*.shown, *.log))]
-    RolledBack {
-        /// The last event that was shown.
-        shown: Position,
-        /// The last event of the log.
-        log: Position,
-    },
     /// Another process writes to the file.
     #[error("the read model {} is being written by another process", .path.display())]
     Busy {
@@ -94,19 +85,6 @@ pub enum ViewError {
     /// Whoever took the rows could not go on (a closed pipe).
     #[error("cannot write the result: {0}")]
     Output(#[from] std::io::Error),
-}
-
-fn rolled_back(shown: Position, log: Position) -> String {
-    match shown > log {
-        true => format!(
-            "the log ends at event {log}, but the tables of this store have shown event {shown}: the \
-             log was put back to an earlier state"
-        ),
-        false => format!(
-            "event {shown} of the log (which ends at {log}) is not the event {shown} that the tables \
-             of this store have shown: the log was put back to an earlier state and continued"
-        ),
-    }
 }
 
 /// A mistake in a query, and where it is.

@@ -27,7 +27,6 @@
 //! | `appender` | [`Appender`]: keeps the model current behind a process that records |
 //! | `query` | [`open`]: a model that shows the whole log, or says why it does not; [`open_from_log`] |
 //! | `elsewhere` | answers where the file cannot be used: read-only, full, somebody else's |
-//! | `source` | the log that is read |
 //! | `rollback` | [`refuse_rollback`]: a log that lacks what the tables have shown |
 //! | `compare` | [`compare`]: the tables of a store against what is folded from its log |
 //! | `select` | rows of a table: filter, order, columns, limits |
@@ -68,7 +67,6 @@ mod runs;
 mod schema;
 mod select;
 mod series;
-mod source;
 mod stamp;
 mod studies;
 mod times;

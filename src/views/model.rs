@@ -11,6 +11,7 @@ use super::mind::Digests;
 use super::{ViewError, database, schema, stamp};
 use crate::events::frame::Head;
 use crate::events::{Hash, Recorded};
+use crate::log::LogError;
 use crate::log::store::StoreId;
 
 /// How often opening is tried when other processes replace files at the same time.
@@ -204,7 +205,7 @@ impl ReadModel {
         let new = &events[known..];
         let Some(first) = new.first() else {
             return match stamp.position == head.position && stamp.chain != head.chain {
-                true => Err(rolled_back(stamp, head)),
+                true => Err(rolled_back(stamp, head).into()),
                 false => Ok(Applied::Known),
             };
         };
@@ -254,8 +255,8 @@ impl ReadModel {
 }
 
 /// The error that a file has shown what the log does not have.
-pub(super) fn rolled_back(shown: Head, log: Head) -> ViewError {
-    ViewError::RolledBack { shown: shown.position, log: log.position }
+pub(super) fn rolled_back(shown: Head, log: Head) -> LogError {
+    LogError::RolledBack { shown: shown.position, log: log.position }
 }
 
 /// Whether nobody has made tables in a file yet.

@@ -1,8 +1,7 @@
 //! Opening the read model for a query: current, or saying why not.
 //!
 //! `HEAD` is read without a lock. If the model shows that position, the log is never opened. If it
-//! is behind, the log is entered and read, **left**, and only then is SQLite's write lock taken:
-//! nobody waits for the log while holding SQLite.
+//! is behind, the log is read, also without a lock.
 //!
 //! A file that cannot be used, for want of space or because it is not ours, keeps no answer back:
 //! the same tables are then folded for this answer alone.
@@ -17,13 +16,13 @@ use tempfile::TempDir;
 use super::ahead::{Ahead, read_ahead};
 use super::files::Files;
 use super::guard::{self, Meter};
-use super::{Applied, ReadModel, ViewError, build, elsewhere, model, rollback, source, stamp};
+use super::{Applied, ReadModel, ViewError, build, elsewhere, model, rollback, stamp};
 use crate::events::Recorded;
 use crate::events::codec::decode;
 use crate::events::frame::{Frame, Head, Position};
 use crate::log::head::State;
 use crate::log::store::StoreId;
-use crate::log::{EventLog, LogError, Options, SledLog, Store, read_on};
+use crate::log::{EventLog, LogError, Options, Reader, Store, read_on};
 
 /// Events read in one go.
 const CHUNK: usize = 1_000;
@@ -72,15 +71,14 @@ pub struct Answer {
 ///
 /// # Errors
 /// [`ViewError`] if the log is damaged, the history cannot be, or the system refuses;
-/// [`ViewError::RolledBack`] if the read model has shown what the log does not have.
-/// [`LogError::Busy`] only where nothing else can be answered (`at`).
+/// [`LogError::RolledBack`] if the read model has shown what the log does not have.
 pub fn open(store: &Store, options: &Options, at: Option<At>) -> Result<Answer, ViewError> {
     match at {
         None => newest(store, options),
-        Some(At::Position(position)) => past(store, options, Some(position)),
+        Some(At::Position(position)) => past(store, Some(position)),
         Some(At::Time(time)) => {
             let position = newest(store, options)?.position_at(time)?;
-            past(store, options, Some(position))
+            past(store, Some(position))
         }
     }
 }
@@ -89,7 +87,7 @@ pub fn open(store: &Store, options: &Options, at: Option<At>) -> Result<Answer, 
 /// recorded, trained or handed to others is chosen by such an answer: a cache decides nothing.
 ///
 /// # Errors
-/// As [`open`]; [`LogError::Busy`] if another process keeps the log.
+/// As [`open`].
 pub fn open_from_log(
     store: &Store,
     options: &Options,
@@ -99,9 +97,9 @@ pub fn open_from_log(
     let position = match at {
         None => None,
         Some(At::Position(position)) => Some(position),
-        Some(At::Time(time)) => Some(past(store, options, None)?.position_at(time)?),
+        Some(At::Time(time)) => Some(past(store, None)?.position_at(time)?),
     };
-    past(store, options, position)
+    past(store, position)
 }
 
 fn newest(store: &Store, options: &Options) -> Result<Answer, ViewError> {
@@ -126,7 +124,7 @@ fn in_place(store: &Store, options: &Options) -> Result<Answer, ViewError> {
     // Before anything is built or removed.
     rollback::refuse_rollback(store, options)?;
     if build::is_worthwhile(&model, target)? {
-        let because = build::build(store, options, (model.generation(), target))?;
+        let because = build::build(store, (model.generation(), target))?;
         drop(model);
         model = ReadModel::open(store.root(), store.id(), options.wait)?;
         if let Some(because) = because {
@@ -146,17 +144,13 @@ fn in_place(store: &Store, options: &Options) -> Result<Answer, ViewError> {
 }
 
 /// The model as it was after an event, or as it is, folded for this answer.
-fn past(store: &Store, options: &Options, end: Option<Position>) -> Result<Answer, ViewError> {
-    Answer::new(folded(store, options, end)?, None)
+fn past(store: &Store, end: Option<Position>) -> Result<Answer, ViewError> {
+    Answer::new(folded(store, end)?, None)
 }
 
 /// The log of a store folded up to `end`, or to its end.
-pub(super) fn folded(
-    store: &Store,
-    options: &Options,
-    end: Option<Position>,
-) -> Result<ReadModel, ViewError> {
-    let (mut log, _copy) = source::open(store, options)?;
+pub(super) fn folded(store: &Store, end: Option<Position>) -> Result<ReadModel, ViewError> {
+    let mut log = Reader::open(store)?;
     let log_end = log.head()?.position;
     if let Some(end) = end.filter(|end| *end > log_end) {
         let message = format!("the log ends at event {log_end}, before {end}");
@@ -164,21 +158,15 @@ pub(super) fn folded(
         return Err(super::Mistake { message, hint, ..super::Mistake::default() }.into());
     }
     let end = end.unwrap_or(log_end);
-    let mut into = |mut model: ReadModel| {
-        let between = |log: &mut SledLog| log.yield_if_wanted().map(drop);
-        fold(&mut model, &mut log, end, between).map(|()| model)
-    };
-    let folded = match ReadModel::temporary(store.id()).and_then(&mut into) {
+    let mut into = |mut model: ReadModel| fold(&mut model, &mut log, end).map(|()| model);
+    match ReadModel::temporary(store.id()).and_then(&mut into) {
         // A temporary file could not be written, but it may fit into memory.
         Err(error) if error.is_of_storage() => into(ReadModel::in_memory(store.id())?),
         other => other,
-    };
-    log.release()?;
-    folded
+    }
 }
 
-/// Folds a log up to `end` into a model in memory, comparing every digest. `between` is called
-/// between two chunks, to let others in.
+/// Folds a log up to `end` into a model in memory, comparing every digest.
 ///
 /// # Errors
 /// [`ViewError`] naming the first event that cannot be.
@@ -186,10 +174,9 @@ pub fn rebuild<L: EventLog>(
     log: &mut L,
     store: StoreId,
     end: Position,
-    between: impl FnMut(&mut L) -> Result<(), LogError>,
 ) -> Result<ReadModel, ViewError> {
     let mut model = ReadModel::in_memory(store)?;
-    fold(&mut model, log, end, between)?;
+    fold(&mut model, log, end)?;
     Ok(model)
 }
 
@@ -198,7 +185,6 @@ pub(super) fn fold<L: EventLog>(
     model: &mut ReadModel,
     log: &mut L,
     end: Position,
-    mut between: impl FnMut(&mut L) -> Result<(), LogError>,
 ) -> Result<(), ViewError> {
     let mut head = model.stamp()?;
     while head.position < end {
@@ -207,7 +193,6 @@ pub(super) fn fold<L: EventLog>(
         if frames.is_empty() {
             break;
         }
-        between(log)?;
         model.apply(&decoded(head.position, &frames)?, next)?;
         head = next;
     }
@@ -284,8 +269,7 @@ fn catch_up(
         }
     }
     while !shown(model)? {
-        let (log, _copy) = source::open(store, options)?;
-        if let Some(because) = read_and_apply(model, log, target)? {
+        if let Some(because) = read_and_apply(model, Reader::open(store)?, target)? {
             return Ok(Some(Behind { log: target.position, because }));
         }
     }
@@ -295,11 +279,11 @@ fn catch_up(
 /// Applies what the model lacks up to `target`; says what kept it from that.
 pub(super) fn read_and_apply(
     model: &mut ReadModel,
-    log: SledLog,
+    log: Reader,
     target: Head,
 ) -> Result<Option<String>, ViewError> {
     let stamp = model.stamp()?;
-    let foreign = model::rolled_back(stamp, target);
+    let foreign = model::rolled_back(stamp, target).into();
     std::thread::scope(|scope| {
         let Ahead { legs, done } = read_ahead(scope, log, (stamp, target), foreign);
         for leg in legs {
@@ -349,6 +333,6 @@ pub(super) fn decoded(after: Position, frames: &[Frame]) -> Result<Vec<Recorded>
 }
 
 /// Whether files can be made in a folder.
-pub(super) fn is_writable(folder: &Path) -> bool {
+fn is_writable(folder: &Path) -> bool {
     rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()
 }

@@ -6,9 +6,10 @@
 //! before a person says so.
 
 use super::files::{all, check_plain, remove};
-use super::{ViewError, model, source, stamp};
+use super::{ViewError, model, stamp};
 use crate::events::frame::Head;
-use crate::log::{EventLog as _, Kind, Options, Store};
+use crate::log::repair::repair;
+use crate::log::{Options, Store};
 
 /// The newest event that a read model of a store has shown, over all program versions. Nothing is
 /// changed. A file that cannot be read is no witness.
@@ -25,7 +26,7 @@ fn stamps(store: &Store) -> Vec<Head> {
 /// Refuses a log that lacks events which a read model has shown.
 ///
 /// # Errors
-/// [`ViewError::RolledBack`] if so; [`ViewError::Log`] if the log is damaged.
+/// [`LogError::RolledBack`](crate::log::LogError::RolledBack) if so, or that `HEAD` is damaged.
 pub fn refuse_rollback(store: &Store, options: &Options) -> Result<(), ViewError> {
     // The stamps first: the log may go on meanwhile, and its end is then only further.
     stamps(store).into_iter().try_for_each(|shown| confirm(store, options, shown))
@@ -40,15 +41,13 @@ pub(super) fn confirm(store: &Store, options: &Options, shown: Head) -> Result<(
     if reaches(end, shown) {
         return Ok(());
     }
-    // After a power cut `HEAD` may say less than the log has. The log itself knows.
-    let (mut log, _copy) = source::open(store, options)?;
-    let end = match log.head().and_then(|end| log.release().map(|()| end)) {
-        Ok(end) => end,
-        Err(error) if error.kind() == Kind::Damaged => return Err(error.into()),
-        // Whoever holds the log keeps `HEAD` current.
+    // After a power cut `HEAD` may say less than the copies of the events have. Whoever keeps them
+    // busy keeps `HEAD` current.
+    let end = match repair(store, options, false) {
+        Ok(plan) => plan.end,
         Err(_) => store.read_head()?.record.head,
     };
-    if reaches(end, shown) { Ok(()) } else { Err(model::rolled_back(shown, end)) }
+    if reaches(end, shown) { Ok(()) } else { Err(model::rolled_back(shown, end).into()) }
 }
 
 fn reaches(end: Head, shown: Head) -> bool {

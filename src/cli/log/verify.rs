@@ -1,16 +1,17 @@
 //! `qtrail log verify`: every event, folded again, and compared.
 //!
-//! The checks, each only if the one before is passed, because it means nothing otherwise: bytes
-//! (checksum, chain, `HEAD`), end (the tables have shown no event that the log lacks), meaning (every
-//! event decodes and follows what came before, every recorded Q-table is learned again), and with
-//! `--deep` the tables (the same definitions, indices and rows as folded anew). Nothing is changed.
+//! The checks, each only if the one before is passed, because it means nothing otherwise: the bytes
+//! of the journal (checksums, chain, up to what `HEAD` acknowledges), its end (the tables have shown
+//! no event that it lacks), sled against the journal, event by event, meaning (every event decodes
+//! and follows what came before, every recorded Q-table is learned again), and with `--deep` the
+//! tables (the same definitions, indices and rows as folded anew). Nothing is changed.
 
+use super::super::error::ROLLED_BACK;
 use super::super::output::{FormatArgs, Hint, Printer};
-use super::super::reading::ROLLED_BACK;
 use super::super::{CliError, Context, Exit};
 use crate::events::frame::Position;
-use crate::log::SledLog;
-use crate::log::verify::verify_store;
+use crate::log::verify::{Copy, compare_copies, verify};
+use crate::log::{LogError, Reader, Store};
 use crate::views::{Comparison, Rows as _, Value, ViewError, compare, rebuild, refuse_rollback};
 
 /// Checks every event and folds them again. Changes nothing.
@@ -32,9 +33,7 @@ struct Finding {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    let mut log = super::log(context)?;
-    let findings = findings(&mut log, args.deep, context)?;
-    log.release()?;
+    let findings = findings(context, args.deep)?;
     let mut printer = Printer::new(args.format, |_| Hint::default());
     let mut print = || {
         printer.columns(&["check", "verdict", "position", "found"].map(ToOwned::to_owned))?;
@@ -52,17 +51,23 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             Err(CliError::new(Exit::Damaged, &bad.found).hint(ROLLED_BACK))
         }
         Some(bad) => {
-            Err(CliError::new(Exit::Damaged, format!("the log is damaged: {}", bad.found))
-                .hint("keep a copy of the store before anything else is tried"))
+            let found = format!("{} is damaged: {}", bad.check, bad.found);
+            let hint = match bad.check {
+                "journal" | "sled" => "`qtrail log repair` says what can be restored",
+                _ => "keep a copy of the store before anything else is tried",
+            };
+            Err(CliError::new(Exit::Damaged, found).hint(hint))
         }
     }
 }
 
-fn findings(log: &mut SledLog, deep: bool, context: &Context) -> Result<Vec<Finding>, CliError> {
-    let report = verify_store(log)?;
+fn findings(context: &Context, deep: bool) -> Result<Vec<Finding>, CliError> {
+    let store = Store::open(&context.store)?;
+    let mut log = Reader::open(&store)?;
+    let report = verify(&mut log)?;
     if !report.is_good() {
         let bad = report.problems.into_iter().map(|problem| Finding {
-            check: "bytes",
+            check: "journal",
             good: false,
             position: problem.position,
             found: problem.found,
@@ -71,25 +76,23 @@ fn findings(log: &mut SledLog, deep: bool, context: &Context) -> Result<Vec<Find
     }
     let end = report.end.position;
     let good = |check, found: String| Finding { check, good: true, position: Some(end), found };
-    let mut findings = vec![good("bytes", format!("{end} events: checksums, chain and HEAD"))];
-    let store = log.store().clone();
+    let mut findings = vec![good("journal", format!("{end} events: checksums and chain"))];
     let bad = |check, error: &ViewError| {
         let (good, position) = (false, error.position());
         Finding { check, good, position, found: error.to_string() }
     };
-    log.release()?;
     match refuse_rollback(&store, &context.options()) {
         Ok(()) => findings.push(good("end", "the tables have shown no later event".to_owned())),
-        Err(error @ ViewError::RolledBack { .. }) => {
+        Err(error @ ViewError::Log(LogError::RolledBack { .. })) => {
             findings.push(bad("end", &error));
             return Ok(findings);
         }
         Err(error) => return Err(error.into()),
     }
-    let between = |log: &mut SledLog| log.yield_if_wanted().map(drop);
+    findings.push(copies(compare_copies(&store, &context.options(), report.end)?, end));
     let folded = match deep {
-        true => compare(&store, log, end, between).map(Some),
-        false => rebuild(log, store.id(), end, between).map(|_| None),
+        true => compare(&store, &mut log, end).map(Some),
+        false => rebuild(&mut log, store.id(), end).map(|_| None),
     };
     match folded {
         Ok(compared) => {
@@ -101,6 +104,21 @@ fn findings(log: &mut SledLog, deep: bool, context: &Context) -> Result<Vec<Find
         Err(error) => return Err(error.into()),
     }
     Ok(findings)
+}
+
+/// How sled compares with the journal.
+fn copies(copy: Copy, end: Position) -> Finding {
+    let (good, position, found) = match copy {
+        Copy::Same(at) if at == end => (true, Some(at), "the same events".to_owned()),
+        Copy::Same(at) => (
+            true,
+            Some(at),
+            "the same events up to here; it gets the others when it is opened".into(),
+        ),
+        Copy::Differs(problem) => (false, problem.position, problem.found),
+        Copy::Unknown(why) => (true, None, format!("not compared: {why}")),
+    };
+    Finding { check: "sled", good, position, found }
 }
 
 fn tables(comparison: Comparison) -> Vec<Finding> {
