@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use history::{BEGINNING, History, finished, several};
 use qtrail::events::frame::Position;
-use qtrail::log::{EventLog, LocalLog, Options, Store};
+use qtrail::log::{LocalLog, Options, Store};
 use qtrail::views::{
     Answer, Appender, At, Comparison, ReadModel, Rows, Select, Value, ViewError, compare, open,
 };
