@@ -391,6 +391,8 @@ impl Session {
                  (500 are one), models, sizes or transformations are needed"
             ));
         }
+        // Safe from removal until this is dropped, after the events that name them.
+        let artifacts = self.store.artifacts();
         for target in targets {
             for member in &target.model.members {
                 if let Member::Torchscript { file } = member {
@@ -399,7 +401,7 @@ impl Session {
                         let file = file.display();
                         SessionError::Settings(format!("cannot read {file}: {error}"))
                     })?;
-                    self.store.artifacts().put(&read)?;
+                    artifacts.put(&read)?;
                 }
             }
         }

@@ -326,6 +326,13 @@ impl Session {
         Ok(self.locks.named(&lock_name(scope))?)
     }
 
+    /// The same lock, without waiting for it.
+    pub(super) fn lock_now(&self, scope: Scope) -> Result<NamedLock, SessionError> {
+        let command = self.surroundings.options.command.clone();
+        let once = Locks::new(self.store.lock_folder(), command, Duration::ZERO);
+        Ok(once.named(&lock_name(scope))?)
+    }
+
     /// The state of a search or run, folded from the log.
     ///
     /// # Errors

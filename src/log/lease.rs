@@ -98,6 +98,18 @@ impl Locks {
         }
     }
 
+    /// Takes the lock `name` if nobody holds it; does not wait. `None`: somebody does.
+    ///
+    /// # Errors
+    /// [`LogError::Io`] if the file cannot be opened.
+    pub fn free(&self, name: &str) -> Result<Option<NamedLock>, LogError> {
+        match (Self { wait: Duration::ZERO, ..self.clone() }).named(name) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(LogError::Busy(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn file(&self, name: &str) -> Result<File, LogError> {
         let path = self.folder.join(name);
         OpenOptions::new()

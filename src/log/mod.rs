@@ -13,7 +13,10 @@
 //! | `memory` | [`MemoryLog`]: the twin for tests, with faults to inject |
 //! | `verify` | checking every event against checksum, chain and `HEAD` |
 //! | `building` | a store made aside and given its name only when all of it is there |
+//! | `leftovers` | folders in the making, and sweeping what killed processes left of them |
 //! | `artifacts` | large immutable blobs, named by their hash |
+//! | `pins` | who relies on artifact files, and who may remove them |
+//! | `plain` | opening files and folders that are what they seem |
 //!
 //! The order of operations, and why each crash point is harmless, is in `schema/README.md`.
 
@@ -25,7 +28,10 @@ mod error;
 mod files;
 pub mod head;
 pub mod lease;
+mod leftovers;
 mod memory;
+mod pins;
+pub mod plain;
 mod probe;
 mod sled;
 mod sled_log;
@@ -37,6 +43,7 @@ pub use building::Building;
 pub use error::{Damage, Kind, LogError};
 pub use lease::{Busy, Holder, Locks, NamedLock};
 pub use memory::{Fault, MemoryLog};
+pub use pins::{Pin, Removal};
 pub use probe::{PROBE_ARGUMENT, probe_main};
 pub use sled_log::{Options, SledLog};
 pub use store::Store;

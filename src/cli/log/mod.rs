@@ -10,6 +10,7 @@ mod stat;
 mod tail;
 mod verify;
 
+pub(super) use artifacts::Named;
 pub(super) use show::each;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +36,7 @@ enum Verb {
     Stat(stat::Args),
     /// Print the hash of the log, or of each search
     Digest(digest::Args),
-    /// Check every event, fold them again, and compare
+    /// Check every event and artifact, fold the events again, and compare
     Verify(verify::Args),
     /// Write the log as text, one event a line
     Export(export::Args),
@@ -95,7 +96,7 @@ fn frames(
 }
 
 /// An error if a signal asked to stop.
-fn going_on(stop: &AtomicBool) -> Result<(), CliError> {
+pub(super) fn going_on(stop: &AtomicBool) -> Result<(), CliError> {
     if stop.load(Ordering::Relaxed) {
         return Err(CliError::new(Exit::Interrupted, "interrupted").hint("run it again"));
     }

@@ -1,20 +1,26 @@
 //! `qtrail log verify`: every event, folded again, and compared.
 //!
-//! Three checks, each only if the one before is passed, because it means nothing otherwise: bytes
+//! Checks, each only if the ones that it needs are passed, because it means nothing otherwise: bytes
 //! (checksum, chain, `HEAD`), meaning (every event decodes and follows what came before, every
-//! recorded Q-table is learned again), and the tables (the same rows as folded anew). Nothing is
-//! changed.
+//! recorded Q-table is learned again), the tables (the same rows as folded anew), and the artifacts
+//! that events name (their hashes). Nothing is changed.
 
 use super::super::output::{FormatArgs, Hint, Printer};
+use super::super::work::stop_flag;
 use super::super::{CliError, Context, Exit};
+use crate::engine::references::Flaw;
 use crate::events::frame::Position;
-use crate::log::SledLog;
 use crate::log::verify::verify_store;
+use crate::log::{EventLog as _, SledLog};
 use crate::views::{Comparison, Rows as _, Value, ViewError, compare, rebuild};
 
-/// Checks every event, folds them again, and compares the tables. Changes nothing.
+/// Checks every event, folds them again, compares the tables, and hashes the artifacts that events
+/// name. Changes nothing.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Leaves out the artifacts
+    #[arg(long)]
+    no_artifacts: bool,
     #[command(flatten)]
     format: FormatArgs,
 }
@@ -29,7 +35,15 @@ struct Finding {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let mut log = super::log(context)?;
-    let findings = findings(&mut log)?;
+    let mut findings = findings(&mut log)?;
+    // Whether an artifact is missing or altered, not merely unreadable just now.
+    let mut lost = false;
+    if !args.no_artifacts && findings.iter().all(|finding| finding.good || finding.check != "bytes")
+    {
+        let (count, flaws) = super::artifacts::verify(&mut log, context, &*stop_flag()?)?;
+        lost = flaws.iter().any(Flaw::is_damage);
+        findings.extend(artifacts(count, &flaws, log.head()?.position));
+    }
     log.release()?;
     let mut printer = Printer::new(args.format, |_| Hint::default());
     let mut print = || {
@@ -43,6 +57,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         Some(bad) if bad.check == "tables" => {
             Err(CliError::new(Exit::Damaged, "the tables are not what follows from the log")
                 .hint("the log is good: delete views-*.sqlite in the store, they come back"))
+        }
+        Some(bad) if bad.check == "artifacts" => {
+            let bad = findings.iter().filter(|finding| !finding.good).count();
+            let message = format!("{bad} artifacts are missing, altered or unreadable");
+            let exit = if lost { Exit::Damaged } else { Exit::Space };
+            Err(CliError::new(exit, message).hint(
+                "the log is good: copy them from a backup into the artifacts folder of the store; \
+                 --no-artifacts checks the log alone",
+            ))
         }
         Some(bad) => {
             Err(CliError::new(Exit::Damaged, format!("the log is damaged: {}", bad.found))
@@ -80,6 +103,18 @@ fn findings(log: &mut SledLog) -> Result<Vec<Finding>, CliError> {
         }
     }
     Ok(findings)
+}
+
+fn artifacts(count: usize, flaws: &[Flaw], end: Position) -> Vec<Finding> {
+    let bad = |flaw: &Flaw| {
+        let position = flaw.names.first().map(|name| name.position);
+        Finding { check: "artifacts", good: false, position, found: flaw.to_string() }
+    };
+    if !flaws.is_empty() {
+        return flaws.iter().map(bad).collect();
+    }
+    let found = format!("{count} are named, and their bytes have these hashes");
+    vec![Finding { check: "artifacts", good: true, position: Some(end), found }]
 }
 
 fn tables(comparison: Comparison, end: Position) -> Finding {
