@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::{Ran, World};
 use history::several;
+use qtrail::log::Store;
 
 fn kill(signal: &str, child: &Child) {
     Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();

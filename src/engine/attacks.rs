@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::attack::{AttackEngine, AttackReport};
 use super::jobs::{FoldError, Index, config_parts};
+use super::references::check_named;
 use super::session::{Session, SessionError};
 use super::workplace::Workplace;
 use super::{Ending, EngineError};
@@ -391,8 +392,9 @@ impl Session {
                  (500 are one), models, sizes or transformations are needed"
             ));
         }
-        // Safe from removal until this is dropped, after the events that name them.
         let artifacts = self.store.artifacts();
+        // Until the events that name them are recorded.
+        let _pin = artifacts.pin(self.surroundings.options.wait)?;
         for target in targets {
             for member in &target.model.members {
                 if let Member::Torchscript { file } = member {
@@ -405,6 +407,7 @@ impl Session {
                 }
             }
         }
+        check_named(&batch, &artifacts)?;
         let (scope, lock) = self.claim(Index::next_attack)?;
         let index = &mut self.index;
         self.journal.record(scope, &batch, |foreign| index.push(foreign))?;

@@ -241,6 +241,21 @@ pub fn check<E>(
     Ok(flaws)
 }
 
+/// Checks that all that a batch names is there, before it is recorded. Hold a
+/// [`Pin`](crate::log::Pin): otherwise it may be removed in between.
+///
+/// # Errors
+/// [`LogError::NoArtifact`] if something is not: its release was recorded a moment ago.
+pub(super) fn check_named(events: &[Event], artifacts: &Artifacts) -> Result<(), LogError> {
+    let mut references = References::default();
+    for event in events.iter().cloned() {
+        let (position, scope) = (Position::default(), Scope::Store);
+        references.push(&Recorded { position, at: 0, scope, event });
+    }
+    let missing = references.iter().find(|(hash, _)| !artifacts.contains(*hash));
+    missing.map_or(Ok(()), |(hash, _)| Err(LogError::NoArtifact { hash }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

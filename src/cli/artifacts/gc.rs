@@ -88,7 +88,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         collecting.going(&known.named.references)?
     };
     log.release()?;
-    for left in artifacts.abandoned(&locks)? {
+    // The empty folder that an owner leaves behind goes without a word.
+    for left in artifacts.abandoned(&locks)?.into_iter().filter(|left| left.bytes > 0) {
         let what = left.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         going.push(Going { what, bytes: left.bytes, reason: "staging", of: String::new() });
     }

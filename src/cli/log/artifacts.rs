@@ -95,11 +95,8 @@ impl Outcome {
         };
         let (bad, all) = (self.flaws.len(), self.flaws.len() + self.copied.len());
         let message = format!("{bad} of {all} artifacts are missing, altered or unreadable");
-        Err(CliError::new(exit, message).hint(format!(
-            "everything else is in {} and can be used; copy the artifacts from another backup into \
-             its artifacts folder",
-            to.display()
-        )))
+        let hint = format!("everything else is in {} and can be used", to.display());
+        Err(CliError::new(exit, message).hint(hint))
     }
 }
 
