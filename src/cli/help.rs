@@ -16,7 +16,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     ("Ask what if", &["replay", "simulate", "fork", "policies"]),
-    ("Look after", &["log", "import", "export", "data", "completions", "man"]),
+    ("Look after", &["log", "artifacts", "import", "export", "data", "completions", "man"]),
 ];
 
 const TEMPLATE: &str = "\

@@ -2,6 +2,7 @@
 //! (in [`clock`]) the clock.
 
 pub mod after;
+pub mod artifacts;
 pub mod attack;
 mod cells;
 pub mod clock;
@@ -122,6 +123,8 @@ pub enum Verb {
     Sql(sql::Args),
     /// Look at the events that everything follows from
     Log(log::Args),
+    /// List artifacts, and remove those that no event names
+    Artifacts(artifacts::Args),
     /// Take over the history of another program
     Import(import::Args),
     /// Hand over to the tools of others
@@ -224,6 +227,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Ensemble(args) => ensemble::run(args, &context),
         Verb::Sql(args) => sql::run(args, &context),
         Verb::Log(args) => log::run(args, &context),
+        Verb::Artifacts(args) => artifacts::run(args, &context),
         Verb::Import(args) => import::run(args, &context),
         Verb::Export(args) => export::run(args, &context),
         Verb::Data(args) => data::run(args, &context),

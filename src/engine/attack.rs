@@ -19,8 +19,8 @@ use crate::adversary::transform::{self, Image};
 use crate::agent::trials::ATTEMPTS_MAX;
 use crate::data::Images;
 use crate::events::{
-    AttackTrainer, CraftedImage, Crafting, Event, Hash, ImagesCrafted, ImagesScored, Scope,
-    ScoredImage,
+    AttackTrainer, CraftedImage, Crafting, Event, Hash, ImagesCrafted, ImagesScored, Recorded,
+    Scope, ScoredImage,
 };
 use crate::log::EventLog;
 use crate::log::artifacts::Artifacts;
@@ -137,8 +137,10 @@ impl<L: EventLog> AttackEngine<'_, L> {
     fn record(&mut self, events: &[Event]) -> Result<(), EngineError> {
         let index = &mut *self.index;
         self.journal.record(self.scope, events, |foreign| index.push(foreign))?;
+        self.artifacts.settled();
+        let (position, at, scope) = (self.journal.position(), 0, self.scope);
         for event in events {
-            self.index.note(event);
+            self.index.note(&Recorded { position, at, scope, event: event.clone() });
             self.attack.apply(event)?;
         }
         Ok(())

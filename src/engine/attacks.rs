@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::attack::{AttackEngine, AttackReport};
 use super::jobs::{FoldError, Index, config_parts};
+use super::references::check_named;
 use super::session::{Session, SessionError};
 use super::workplace::Workplace;
 use super::{Ending, EngineError};
@@ -390,6 +391,9 @@ impl Session {
                  (500 are one), models, sizes or transformations are needed"
             ));
         }
+        let artifacts = self.store.artifacts();
+        // Until the events that name them are recorded.
+        let _pin = artifacts.pin(self.surroundings.options.wait)?;
         for target in targets {
             for member in &target.model.members {
                 if let Member::Torchscript { file } = member {
@@ -398,10 +402,11 @@ impl Session {
                         let file = file.display();
                         SessionError::Settings(format!("cannot read {file}: {error}"))
                     })?;
-                    self.store.artifacts().put(&read)?;
+                    artifacts.put(&read)?;
                 }
             }
         }
+        check_named(&batch, &artifacts)?;
         let (scope, lock) = self.claim(Index::next_attack)?;
         let index = &mut self.index;
         self.journal.record(scope, &batch, |foreign| index.push(foreign))?;

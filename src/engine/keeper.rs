@@ -3,18 +3,21 @@
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::agent::Job;
 use crate::agent::trials::{Status, Trial};
 use crate::config::KeepWeights;
 use crate::events::{Hash, Outcome};
-use crate::log::LogError;
 use crate::log::artifacts::{Artifacts, Staging};
+use crate::log::{LogError, Removal};
 
 /// Keeps weights in a store, or nowhere.
 #[derive(Debug)]
 pub struct Keeper {
     place: Option<(Artifacts, Staging)>,
+    /// Released, and still to be removed.
+    released: Vec<Hash>,
 }
 
 /// The hash of a file and what was found in it, or what is wrong with it.
@@ -33,13 +36,13 @@ impl Keeper {
     /// Keeps weights among `artifacts`; trainers leave them in `staging`.
     #[must_use]
     pub fn new(artifacts: Artifacts, staging: Staging) -> Self {
-        Self { place: Some((artifacts, staging)) }
+        Self { place: Some((artifacts, staging)), released: Vec::new() }
     }
 
     /// Keeps nothing: for logs in memory.
     #[must_use]
     pub fn nowhere() -> Self {
-        Self { place: None }
+        Self { place: None, released: Vec::new() }
     }
 
     /// The folder in which trainers leave files.
@@ -153,26 +156,65 @@ impl Keeper {
             return Some(surplus);
         }
         let KeepWeights::Top(n) = job.config().keep_weights else { return None };
-        let mut kept = kept(job);
-        if kept.len() <= n as usize {
-            return None;
-        }
-        kept.sort_by_key(|&(trial, _, correct)| (correct, std::cmp::Reverse(trial)));
-        kept.first().map(|&(trial, artifact, _)| Surplus { trial, artifact })
+        beyond(job, n as usize).first().copied()
     }
 
-    /// Removes an artifact. Only after its release was recorded, and only if nothing refers to it.
+    /// Says that events name all that was kept so far.
+    pub fn settled(&self) {
+        if let Some((artifacts, _)) = &self.place {
+            artifacts.settled();
+        }
+    }
+
+    /// Takes note of an artifact whose release is recorded: its file is to be removed.
+    pub fn released(&mut self, artifact: Hash) {
+        self.released.push(artifact);
+    }
+
+    /// The right to remove what was released, if there is anything and nobody relies on artifacts
+    /// just now. Nobody is waited for.
+    ///
+    /// # Errors
+    /// [`LogError`] if the lock cannot be opened.
+    pub fn removal(&self) -> Result<Option<Removal>, LogError> {
+        match &self.place {
+            Some((artifacts, _)) if !self.released.is_empty() => {
+                match artifacts.removal(Duration::ZERO) {
+                    Err(LogError::Busy(_)) => Ok(None),
+                    other => other.map(Some),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Removes what was released, but not what is `named` as of now.
     ///
     /// # Errors
     /// [`LogError`] if the file system refuses.
-    pub fn remove(&self, artifact: Hash) -> Result<(), LogError> {
-        match &self.place {
-            Some((artifacts, _)) => {
-                artifacts.remove(crate::log::artifacts::ArtifactHash(artifact.0)).map(drop)
+    pub fn remove_released(
+        &mut self,
+        removal: &Removal,
+        named: impl Fn(Hash) -> bool,
+    ) -> Result<(), LogError> {
+        let Some((artifacts, _)) = &self.place else { return Ok(()) };
+        while let Some(&artifact) = self.released.last() {
+            if !named(artifact) {
+                artifacts.remove(removal, artifact)?;
             }
-            None => Ok(()),
+            self.released.pop();
         }
+        Ok(())
     }
+}
+
+/// Weights kept beyond the best `n`, the worst first, of equals the newest.
+#[must_use]
+pub fn beyond(job: &dyn Job, n: usize) -> Vec<Surplus> {
+    let mut kept = kept(job);
+    kept.sort_by_key(|&(trial, _, correct)| (correct, std::cmp::Reverse(trial)));
+    kept.truncate(kept.len().saturating_sub(n));
+    kept.into_iter().map(|(trial, artifact, _)| Surplus { trial, artifact }).collect()
 }
 
 /// Trials whose weights are kept: ordinal, artifact, right validation images.

@@ -6,6 +6,7 @@
 
 pub mod attack;
 pub mod attacks;
+pub mod collecting;
 pub mod crew;
 pub mod ensembles;
 pub mod estimate;
@@ -16,6 +17,7 @@ pub mod journal;
 pub mod keeper;
 pub mod predictions;
 pub mod prepare;
+pub mod references;
 pub mod repairs;
 pub mod series;
 pub mod session;
@@ -29,7 +31,7 @@ use crate::agent::trials::{Computer, Trial};
 use crate::agent::{Decision, Impossible, Job, Terms};
 use crate::events::{
     ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Outcome,
-    Predicted, PredictedPart, PredictionsRecorded, Scope, TrialFinished,
+    Predicted, PredictedPart, PredictionsRecorded, Recorded, Scope, TrialFinished,
 };
 use crate::log::{EventLog, LogError};
 use crate::trainer::process::StartError;
@@ -189,10 +191,13 @@ impl<L: EventLog> Engine<'_, L> {
     fn record(&mut self, batch: Vec<Event>) -> Result<(), EngineError> {
         let index = &mut *self.index;
         self.journal.record(self.scope, &batch, |foreign| index.push(foreign))?;
+        self.keeper.settled();
+        let (position, at, scope) = (self.journal.position(), 0, self.scope);
         for event in batch {
-            self.index.note(&event);
-            self.job.apply(&event)?;
-            self.report.news(self.job, &News::Recorded(&event));
+            let recorded = Recorded { position, at, scope, event };
+            self.index.note(&recorded);
+            self.job.apply(&recorded.event)?;
+            self.report.news(self.job, &News::Recorded(&recorded.event));
         }
         Ok(())
     }
@@ -450,11 +455,20 @@ impl<L: EventLog> Engine<'_, L> {
         while let Some(surplus) = self.keeper.surplus(self.job) {
             let (trial, artifact) = (surplus.trial, surplus.artifact);
             self.record(vec![ArtifactReleased { trial, artifact }.into()])?;
-            if self.index.references(artifact) == 0 {
-                self.keeper.remove(artifact)?;
-            }
+            self.keeper.released(artifact);
         }
-        Ok(())
+        self.remove_released()
+    }
+
+    /// Removes the files of what was released, unless somebody relies on artifacts just now: then
+    /// it is tried again later. What is left in the end, `qtrail artifacts gc` removes.
+    fn remove_released(&mut self) -> Result<(), EngineError> {
+        let Some(removal) = self.keeper.removal()? else { return Ok(()) };
+        // Somebody else may have named the same bytes meanwhile.
+        let index = &mut *self.index;
+        self.journal.catch_up(|foreign| index.push(foreign))?;
+        let references = self.index.references();
+        Ok(self.keeper.remove_released(&removal, |hash| !references.names(hash).is_empty())?)
     }
 }
 

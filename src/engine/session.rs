@@ -14,6 +14,7 @@ use super::jobs::{FoldError, Index, State, config_parts};
 use super::journal::{Journal, JournalError, Observer};
 use super::keeper::Keeper;
 pub use super::prepare::{Prepared, TestPart, prepare, prepare_with_test, reading};
+use super::references::check_named;
 use super::{Ending, Engine, EngineError, Machine, Report};
 use crate::agent::Job;
 use crate::agent::run::Run;
@@ -280,6 +281,7 @@ impl Session {
         let artifacts = self.store.artifacts();
         data.artifacts().try_for_each(|bytes| artifacts.put(bytes).map(drop))?;
         let batch: Vec<Event> = std::iter::once(first).chain(rest).collect();
+        check_named(&batch, &artifacts)?;
         let index = &mut self.index;
         self.journal.record(scope, &batch, |foreign| index.push(foreign))?;
         let position = self.journal.position();
@@ -339,6 +341,13 @@ impl Session {
     /// [`LogError::Busy`] naming who does.
     pub fn lock(&self, scope: Scope) -> Result<NamedLock, SessionError> {
         Ok(self.locks.named(&lock_name(scope))?)
+    }
+
+    /// The same lock, without waiting for it.
+    pub(super) fn lock_now(&self, scope: Scope) -> Result<NamedLock, SessionError> {
+        let command = self.surroundings.options.command.clone();
+        let once = Locks::new(self.store.lock_folder(), command, Duration::ZERO);
+        Ok(once.named(&lock_name(scope))?)
     }
 
     /// The state of a search or run, folded from the log.
