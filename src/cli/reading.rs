@@ -35,6 +35,10 @@ pub fn answer(context: &Context, at: Option<At>) -> Result<Answer, CliError> {
     let store = Store::open(&context.store)?;
     let answer = open(&store, &context.options(), at)?;
     answer.notes.iter().for_each(|line| note(line));
+    answer.when_stuck(|limit| {
+        let error = CliError::from(ViewError::TooLong { seconds: limit.as_secs_f64() });
+        super::end(&error);
+    });
     Ok(answer)
 }
 
@@ -180,10 +184,8 @@ impl From<ViewError> for CliError {
             ViewError::TooLong { .. } => {
                 Self::usage(error).hint("ask for less; `qtrail sql --time-limit` allows more")
             }
-            ViewError::Io { ref source, .. } => match source.kind() {
-                std::io::ErrorKind::StorageFull => Self::new(Exit::Space, error),
-                _ => Self::usage(error).hint("see that the store can be read and written"),
-            },
+            ViewError::Io { .. } => Self::new(Exit::System, error)
+                .hint("see that there is room, and that the store can be read and written"),
             ViewError::Output(error) => Self::output(&error),
             ViewError::Sqlite(_) => sqlite(error),
         }
@@ -192,7 +194,11 @@ impl From<ViewError> for CliError {
 
 fn sqlite(error: ViewError) -> CliError {
     if error.is_full() {
-        return CliError::new(Exit::Space, error).hint("make room; the log is not affected");
+        return CliError::new(Exit::System, error).hint("make room; the log is not affected");
+    }
+    if error.is_refused() {
+        return CliError::new(Exit::System, error)
+            .hint("see that the store can be read and written; the log is not affected");
     }
     if error.is_busy() {
         return CliError::new(Exit::Busy, error).hint("wait for it, or give --wait a longer time");
