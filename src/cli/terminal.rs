@@ -64,7 +64,8 @@ pub(super) fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-fn is_command(c: char) -> bool {
+/// Whether a character is obeyed instead of shown.
+pub(super) fn is_command(c: char) -> bool {
     let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     turns || (c.is_control() && c != '\n' && c != '\t')
 }

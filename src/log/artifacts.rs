@@ -107,6 +107,7 @@ impl Artifacts {
         }
         let mut file = OpenOptions::new().read(true).open(&path).map_err(failed("read", &path))?;
         let (hash, length) = hash_of(&mut file).map_err(failed("read", &path))?;
+        share(&file, staging).map_err(failed("change the mode of", &path))?;
         file.sync_all().map_err(failed("sync", &path))?;
         self.publish(&path, hash)?;
         Ok((hash, length))
@@ -207,6 +208,20 @@ impl Artifacts {
     }
 }
 
+/// Gives a file of somebody else the mode of a file of this process, as the umask has it: programs
+/// that write by way of temporary files leave them to their owner alone.
+fn share(file: &File, staging: &Staging) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    // The folder was made by this process.
+    let own = fs::metadata(&staging.folder)?.permissions().mode() & 0o666;
+    let mut permissions = file.metadata()?.permissions();
+    if permissions.mode() & 0o777 == own {
+        return Ok(());
+    }
+    permissions.set_mode(own);
+    file.set_permissions(permissions)
+}
+
 /// A file name that no other call and no other running process uses.
 fn own_name() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -261,6 +276,23 @@ mod tests {
         }
         assert_eq!(artifacts.list().unwrap().len(), 1);
         assert_eq!(fs::read_dir(staging.folder()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_adopted_file_has_the_mode_of_any_other() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (folder, artifacts) = artifacts();
+        let staging = artifacts.staging("device-cpu").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let usual = folder.path().join("usual");
+        fs::write(&usual, "").unwrap();
+        for wanted in [0o600, 0o777, 0o400] {
+            let path = staging.folder().join("out");
+            fs::write(&path, format!("{wanted}")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(wanted)).unwrap();
+            let (hash, _) = artifacts.adopt(&staging, "out").unwrap();
+            assert_eq!(mode(&artifacts.path(hash)), mode(&usual), "{wanted:o}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::reading::{AtArgs, answer, choose, footer};
 use super::replay::lesson::LessonArgs;
 use super::replay::{history, study};
 use super::simulate::{self, Simulations, WorldArgs};
+use super::terminal::escaped;
 use super::values::{OF_VALUES, ValueArgs};
 use super::{CliError, Context, Exit, note};
 use crate::config::replay::Policy;
@@ -194,7 +195,10 @@ fn put(
         ThemeName::Dark => Theme::Dark,
     };
     let drawn = match format {
-        Format::Term => drawing.term(terminal_width().unwrap_or(100).into()).into_bytes(),
+        Format::Term => {
+            let text = drawing.term(terminal_width().unwrap_or(100).into());
+            escaped(&text).into_owned().into_bytes()
+        }
         Format::Svg => drawing.svg(theme)?.into_bytes(),
         Format::Png => drawing.png(theme)?,
     };
