@@ -108,7 +108,7 @@ fn a_full_stdout_is_an_error_and_a_closed_one_is_not() {
         let ran = Ran(world.qtrail("a", verb).stdout(full()).output().unwrap());
         assert_eq!(ran.code(code).stdout(), "", "{verb:?}");
         if code == 5 {
-            ran.says("cannot write to stdout: No space left on device");
+            ran.says("cannot write ").says("No space left on device");
         }
         let ran = Ran(world.qtrail("a", verb).stdout(closed()).output().unwrap());
         ran.code(if code == 5 { 0 } else { 2 });
@@ -154,7 +154,7 @@ fn messages_do_not_command_the_terminal() {
         ran.code(2);
         let said = ran.stdout() + &ran.stderr();
         assert!(!said.contains(unsafe_ones), "{verb:?}: {said:?}");
-        assert!(said.contains("x1b"), "{verb:?} does not say it: {said:?}");
+        assert!(said.contains("red\\x9b"), "{verb:?} does not say it: {said:?}");
     }
     // Where a text is a result, people get it escaped and programs as it is.
     let statement = format!("select '{evil}' as x");
@@ -205,7 +205,8 @@ fn one_rule_for_names_on_every_verb() {
     }
     // A recipe is on record under the name of its file.
     fs::write(world.path("all.toml"), recipe).unwrap();
-    let ran = world.run("a", &["final", "--recipe", "all.toml"]);
+    world.run("b", &World::tiny("3")).code(0);
+    let ran = world.run("b", &["final", "--recipe", "all.toml"]);
     ran.code(2).says("--recipe: `all` cannot be a name");
     assert_eq!(world.position("a"), before, "nothing was recorded");
 }
@@ -271,10 +272,10 @@ fn a_dash_is_stdout_on_every_verb() {
     let world = world();
     world.run("b", &World::tiny("3")).code(0);
     let cases: &[(&str, &[&str], &[u8])] = &[
-        ("a", &["report", "-o", "-"], b"<!DOCTYPE html>"),
+        ("a", &["report", "-o", "-"], b"<!doctype html>"),
         ("a", &["plot", "learning", "-o", "-", "--format", "png"], b"\x89PNG"),
         ("a", &["log", "export", "-o", "-"], b"{\"position\":1"),
-        ("b", &["export", "qtable", "-o", "-"], b"end_filter_depth"),
+        ("b", &["export", "qtable", "-o", "-"], b"end_fc_size,"),
         ("b", &["replay", "--seeds", "0", "--policy", "uniform", "--export-q", "-"], b"end_"),
         ("b", &["data", "check", "data", "--mean-image", "-"], b"data in "),
         ("a", &["man", "-"], b".ie"),
@@ -391,7 +392,7 @@ fn one_long_call_of_a_function_is_stopped_too() {
     for expression in [
         format!("instr({text}, {needle} || 'b')"),
         format!("length(replace({text}, {needle} || 'b', 'c'))"),
-        format!("length(rtrim({text}, {} || 'a'))", long('b', 900_000)),
+        format!("length(rtrim({text}, {} || 'a'))", long('b', 80_000)),
     ] {
         for verb in [
             vec!["sql".to_owned(), "--time-limit=0.5".to_owned(), format!("select {expression}")],

@@ -159,12 +159,13 @@ impl Cli {
                     Err(error) => CliError::output(&error),
                 };
             }
-            // It repeats arguments, which may come from anywhere.
-            let text = error.to_string();
-            if terminal::escaped(&text) == text {
-                let _ = error.print(); // in colour, if that is wanted
+            // It repeats arguments, which may come from anywhere: in colour only if they are tame.
+            let is_wild =
+                |a: std::ffi::OsString| a.to_string_lossy().contains(terminal::is_command);
+            if std::env::args_os().any(is_wild) {
+                note(error.to_string().trim_end());
             } else {
-                note(text.trim_end());
+                let _ = error.print();
             }
             CliError::told(Exit::Usage)
         })

@@ -11,7 +11,7 @@ use super::export::{csv, header};
 use super::output::FormatArgs;
 use super::parameters::QuarantineArgs;
 use super::reading::{AtArgs, answer, footer};
-use super::{CliError, Context, Exit, note};
+use super::{CliError, Context, Exit, names, note};
 use crate::agent::foreign::target;
 use crate::agent::qtable::QTable;
 use crate::agent::space::{Space, State};
@@ -64,6 +64,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         return study::find(&answer(context, None)?, name)?.check(context);
     }
     // Mistakes first: reading a store may take a while.
+    args.save.iter().try_for_each(|name| names::check("--save", name))?;
     let policies = args.lesson.check()?;
     rows::check(&args.columns, args.exposure)?;
     let mut answer = answer(context, args.at.at)?;

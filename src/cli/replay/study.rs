@@ -34,9 +34,8 @@ pub(crate) struct Saved {
     pub(crate) rows: Vec<StudyRow>,
 }
 
-/// Refuses a name that is none, or taken, before anything is computed.
+/// Refuses a name that is taken, before anything is computed.
 pub(crate) fn check_name(answer: &Answer, name: &str) -> Result<(), CliError> {
-    crate::cli::names::check("--save", name)?;
     let taken = names(answer)?.iter().any(|known| known == name);
     match taken {
         true => Err(CliError::usage(format!("--save: a study called {name} is in the store"))
