@@ -145,12 +145,12 @@ pub(super) fn from_folder(
             Err(error) if is_not_plain(&error) => {
                 return flaw(&"it is not a plain file", Exit::Damaged);
             }
-            Err(error) => return flaw(&error, Exit::Space),
+            Err(error) => return flaw(&error, Exit::System),
         };
         match to(hash, &mut from)? {
             Copied::Whole(_) => Ok(Ok(())),
             Copied::Altered(found) => flaw(&format!("its bytes have hash {found}"), Exit::Damaged),
-            Copied::Unreadable(error) => flaw(&error, Exit::Space),
+            Copied::Unreadable(error) => flaw(&error, Exit::System),
         }
     })
 }

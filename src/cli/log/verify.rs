@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         Some(bad) if bad.check == "artifacts" => {
             let bad = findings.iter().filter(|finding| !finding.good).count();
             let message = format!("{bad} artifacts are missing, altered or unreadable");
-            let exit = if lost { Exit::Damaged } else { Exit::Space };
+            let exit = if lost { Exit::Damaged } else { Exit::System };
             Err(CliError::new(exit, message).hint(
                 "the log is good: copy them from a backup into the artifacts folder of the store; \
                  --no-artifacts checks the log alone",
