@@ -89,7 +89,7 @@ impl From<LogError> for CliError {
             Kind::NoSpace => {
                 (Exit::Space, "make room, then `qtrail resume`; nothing recorded is lost")
             }
-            Kind::Io => (Exit::Usage, "see that the store can be read and written"),
+            Kind::Io => (Exit::Space, "see that the store can be read and written, then `qtrail resume`"),
             Kind::Conflict | Kind::Bug => (Exit::Bug, "please report this"),
         };
         Self::new(exit, error).hint(hint)
@@ -113,6 +113,10 @@ impl From<EngineError> for CliError {
         match error {
             EngineError::Journal(error) => error.into(),
             EngineError::Log(error) => error.into(),
+            EngineError::Machine(error) => Self::new(Exit::Space, error)
+                .hint("deal with that, then `qtrail resume`; nothing recorded is lost, and no trial counts as lost"),
+            EngineError::Trainer(error) if error.is_of_machine() => Self::new(Exit::Space, error)
+                .hint("see what the machine lacks, then `qtrail resume`; nothing recorded is lost"),
             EngineError::Trainer(error) => Self::usage(error)
                 .hint("`make setup` and `make build` bring qtrail-torch; --trainer names another"),
             EngineError::Impossible(_) | EngineError::Attack(_) => {

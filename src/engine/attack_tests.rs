@@ -11,6 +11,7 @@ use crate::adversary::craft::along;
 use crate::adversary::job::opening;
 use crate::adversary::linear::Linear;
 use crate::adversary::protocol::{Grid, Settings};
+use crate::engine::inbox::Inbox;
 use crate::engine::jobs::config_parts;
 use crate::events::digest::Digests;
 use crate::events::{AttackData, AttackStarted, AttackVictim, Recorded, Victim};
@@ -99,10 +100,6 @@ impl Talk for Honest {
 
     fn listen(&mut self, _: Duration) -> Option<Said> {
         self.said.pop_front()
-    }
-
-    fn hangs(&self) -> Option<Duration> {
-        None
     }
 
     fn end(self: Box<Self>) -> String {
@@ -232,8 +229,9 @@ impl World {
             threads: 1,
             start: Box::new(Starts(lie)),
             trainer: None,
-            staging: artifacts.staging("device-cpu").unwrap(),
+            inbox: Inbox::new(&artifacts, artifacts.staging("device-cpu").unwrap()).unwrap(),
             last_id: 0,
+            reported: None,
         };
         let mut engine = AttackEngine {
             scope: SCOPE,
@@ -298,9 +296,9 @@ fn what_a_trainer_crafts_is_checked() {
     let lies: [(Lie, &str); 6] = [
         (|images, _| images[0] = images[0].wrapping_add(100), "moved a value by"),
         (|images, _| images.truncate(9), "with 9 bytes"),
-        (|images, _| images.extend([0; 8]), "bytes, not"),
+        (|images, _| images.extend([0; 8]), "are taken"),
         (|_, logits| logits.truncate(3), "with 12 bytes"),
-        (|_, logits| logits.extend([0.0; 3]), "bytes, not"),
+        (|_, logits| logits.extend([0.0; 3]), "are taken"),
         (|images, _| images.clear(), "with 0 bytes"),
     ];
     for (lie, expected) in lies {

@@ -9,8 +9,10 @@ pub mod attacks;
 pub mod crew;
 pub mod ensembles;
 pub mod estimate;
+pub mod faults;
 pub mod forking;
 pub mod importing;
+pub mod inbox;
 pub mod jobs;
 pub mod journal;
 pub mod keeper;
@@ -26,16 +28,20 @@ use std::time::Duration;
 
 use crate::agent::trials::{Computer, Trial};
 use crate::agent::{Decision, Impossible, Job, Terms};
+use crate::arch::shape::{Map, PoolRule, Shapes};
 use crate::events::{
-    ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Outcome,
+    ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Fit, Outcome,
     Predicted, PredictedPart, PredictionsRecorded, Scope, TrialFinished,
 };
 use crate::log::LogError;
+use crate::trainer::cut;
 use crate::trainer::process::StartError;
 use crate::trainer::protocol::{
     DataRequest, Hello, InitialRequest, PredictionAnswer, ResumeRequest, TrainRequest,
 };
-use crew::{Crew, Ended, Heard, Task, TaskResult};
+use crew::{Crew, Ended, Heard, Task, TaskResult, Totals};
+use faults::{MachineFault, Reported, Room};
+use inbox::Refusal;
 use jobs::Index;
 use journal::{Journal, JournalError, SharedLog};
 use keeper::Keeper;
@@ -44,6 +50,13 @@ use keeper::Keeper;
 const TICK: Duration = Duration::from_millis(10);
 /// Lost trials in a row that end a search: something is wrong with the machine.
 pub const LOST_IN_A_ROW_MAX: u32 = 3;
+/// Bytes kept of why an architecture cannot be trained.
+const MESSAGE_MAX: usize = 500;
+/// Files of a trainer may be so many times as large as the parameters are: a checkpoint holds the
+/// parameters, the best ones and the state of the optimiser, four times in all.
+const FILE_FACTOR: u64 = 8;
+/// Whatever the parameters, files of a trainer may be that large, and not larger, in bytes.
+const FILE_MAX: std::ops::RangeInclusive<u64> = 64 << 20..=16 << 30;
 
 /// How a search or run came to an end, for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +81,9 @@ pub enum EngineError {
     /// No trainer could be started.
     #[error(transparent)]
     Trainer(#[from] StartError),
+    /// The machine cannot go on: no space, a folder that is gone, a device that fails.
+    #[error(transparent)]
+    Machine(#[from] MachineFault),
     /// The engine recorded what cannot be: a mistake in this program.
     #[error("{0}")]
     Impossible(#[from] Impossible),
@@ -114,6 +130,8 @@ pub enum News<'a> {
     },
     /// The checkpoint of this trial is gone or damaged: it starts anew.
     Anew(u32),
+    /// There is little free space.
+    LowSpace(&'a Room),
     /// Asked to stop: the running trial, or its running epoch, is the last.
     Stopping,
 }
@@ -150,6 +168,8 @@ pub struct Engine<'a, L> {
     pub stop: &'a dyn Fn() -> bool,
     /// Who watches.
     pub report: &'a mut dyn Report,
+    /// Whether a person was warned of little free space.
+    pub warned: bool,
 }
 
 impl<L: SharedLog> Engine<'_, L> {
@@ -217,18 +237,28 @@ impl<L: SharedLog> Engine<'_, L> {
         if let Some(reused) = trial.and_then(|trial| self.reusable.get(trial)) {
             return self.record(vec![reused.into()]);
         }
+        if !self.crew.is_busy() {
+            self.keeper.sweep();
+        }
+        let room = self.keeper.check(self.expected_bytes(ordinal))?;
+        if let Some(room) = room.filter(|room| room.free < faults::LOW && !self.warned) {
+            self.warned = true;
+            self.report.news(self.job, &News::LowSpace(&room));
+        }
         let Some(hello) = self.crew.muster()? else { return Ok(()) };
         self.report.news(self.job, &News::Trainer(&hello));
         self.warn_of_another_computer(&hello);
         let Some(trial) = self.job.trials().get(ordinal).cloned() else { return Ok(()) };
         let attempt = trial.attempts + 1;
         let mut request = self.request(&trial)?;
-        let from = trial.checkpoint.as_ref().and_then(|kept| {
-            let CheckpointKept { attempt, restart, epoch, artifact, .. } = *kept;
-            let file = self.keeper.sound(artifact)?;
+        let mut from = None;
+        if let Some(&CheckpointKept { attempt, restart, epoch, artifact, .. }) =
+            trial.checkpoint.as_ref()
+            && let Some(file) = self.keeper.sound(artifact)?
+        {
             request.resume = Some(ResumeRequest { file, restart, epoch });
-            Some(Continues { attempt, restart, epoch })
-        });
+            from = Some(Continues { attempt, restart, epoch });
+        }
         if trial.checkpoint.is_some() && from.is_none() {
             self.report.news(self.job, &News::Anew(ordinal));
         }
@@ -245,8 +275,43 @@ impl<L: SharedLog> Engine<'_, L> {
         };
         self.record(vec![started.into()])?;
         let done = self.job.trials().get(ordinal).map_or(&[][..], |trial| &trial.epochs);
-        self.crew.assign(ordinal, attempt, request, done);
+        let totals = self.totals(ordinal);
+        self.crew.assign(ordinal, attempt, request, totals, done);
         Ok(())
+    }
+
+    /// What the counts of a trial's epochs must add up to.
+    fn totals(&self, ordinal: u32) -> Totals {
+        let (data, fit) = (self.job.data(), self.job.terms(ordinal).fit);
+        let also = if fit == Fit::TrainAndValidation { data.validation } else { 0 };
+        Totals { train: data.train.saturating_add(also), validation: data.validation }
+    }
+
+    /// Bytes of the parameters of a trial.
+    fn parameter_bytes(&self, ordinal: u32) -> u64 {
+        let (data, gap) = (self.job.data(), self.job.config().recipe.gap);
+        let Some(trial) = self.job.trials().get(ordinal) else { return 0 };
+        let input = Map { channels: data.channels, side: data.side };
+        let shapes = Shapes::of(&trial.planned.architecture, input, gap, PoolRule::True);
+        shapes.map_or(0, |shapes| shapes.parameters().saturating_mul(4))
+    }
+
+    /// The largest file that is taken from the trainer of a trial.
+    fn file_max(&self, ordinal: u32) -> u64 {
+        let most = self.parameter_bytes(ordinal).saturating_mul(FILE_FACTOR);
+        most.clamp(*FILE_MAX.start(), *FILE_MAX.end())
+    }
+
+    /// Bytes of what a trial is expected to leave at a time.
+    fn expected_bytes(&self, ordinal: u32) -> u64 {
+        let Terms { predicted, by_epoch, .. } = self.job.terms(ordinal);
+        let data = self.job.data();
+        let images = predicted.map_or(0, |shown| {
+            u64::from(shown.test_images).saturating_add(data.validation.into())
+        });
+        let files = if by_epoch { 5 } else { 1 };
+        let parameters = self.parameter_bytes(ordinal).saturating_mul(files);
+        parameters.saturating_add(images.saturating_mul(4 * u64::from(data.classes)))
     }
 
     fn warn_of_another_computer(&mut self, hello: &Hello) {
@@ -269,7 +334,7 @@ impl<L: SharedLog> Engine<'_, L> {
             None => None,
             Some(initial) => {
                 let gone = LogError::NoArtifact { hash: initial.weights };
-                let file = self.keeper.sound(initial.weights).ok_or(gone)?;
+                let file = self.keeper.sound(initial.weights)?.ok_or(gone)?;
                 Some(InitialRequest { file, layers: initial.layers, freeze: initial.freeze })
             }
         };
@@ -310,18 +375,16 @@ impl<L: SharedLog> Engine<'_, L> {
             Heard::Epoch(epoch) => self.record(vec![epoch.into()])?,
             Heard::Checkpoint { kept, file } => self.keep_checkpoint(kept, &file)?,
             Heard::Ended(ended) => self.finish(*ended)?,
-            Heard::Lost { trial, attempt, reason } => self.lose(trial, attempt, &reason)?,
+            Heard::Lost { trial, attempt, reason, fault } => {
+                self.lose(trial, attempt, reason, fault)?;
+            }
         }
         Ok(heard)
     }
 
     fn keep_checkpoint(&mut self, mut kept: CheckpointKept, file: &str) -> Result<(), EngineError> {
-        match self.keeper.adopt(file) {
-            Err(LogError::NotStaged { name }) => {
-                self.crew.abandon(kept.trial);
-                self.lose(kept.trial, kept.attempt, &format!("the trainer left no file {name:?}"))
-            }
-            Err(error) => Err(error.into()),
+        match self.keeper.adopt(file, self.file_max(kept.trial)) {
+            Err(refusal) => self.refuse(kept.trial, kept.attempt, refusal),
             Ok(None) => Ok(()),
             Ok(Some(artifact)) => {
                 kept.artifact = artifact;
@@ -342,13 +405,64 @@ impl<L: SharedLog> Engine<'_, L> {
         self.record(vec![AttemptLost { trial, attempt, counts: false, reason }.into()])
     }
 
-    fn lose(&mut self, trial: u32, attempt: u32, reason: &str) -> Result<(), EngineError> {
-        let mut end = reason.len().min(AttemptLost::BYTES);
-        while !reason.is_char_boundary(end) {
-            end -= 1;
+    /// Ends an attempt that gave no result. It counts, unless the machine is at fault: then the
+    /// search ends too.
+    fn lose(
+        &mut self,
+        trial: u32,
+        attempt: u32,
+        reason: String,
+        reported: Option<Reported>,
+    ) -> Result<(), EngineError> {
+        let found = match reported {
+            Some(reported) => Err(reported.into()),
+            None => self.look_for_faults(trial),
+        };
+        if let Err(fault) = found {
+            return Err(self.excuse(trial, attempt, &reason, fault.into()));
         }
-        let reason = reason[..end].to_owned();
+        let reason = cut(reason, AttemptLost::BYTES);
         self.record(vec![AttemptLost { trial, attempt, counts: true, reason }.into()])
+    }
+
+    /// Looks for a fault of the machine that may have ended an attempt.
+    fn look_for_faults(&self, trial: u32) -> Result<(), MachineFault> {
+        self.keeper.check(self.expected_bytes(trial))?;
+        let read = [&self.machine.data, &self.machine.split];
+        let mut read = read.into_iter().filter(|path| !path.as_os_str().is_empty());
+        read.try_for_each(|path| faults::readable(path))
+    }
+
+    /// Ends an attempt that a fault of the machine ended: it does not count. Says how the search
+    /// ends.
+    fn excuse(
+        &mut self,
+        trial: u32,
+        attempt: u32,
+        reason: &str,
+        fault: EngineError,
+    ) -> EngineError {
+        self.crew.abandon(trial);
+        let separator = if reason.is_empty() { "" } else { "; " };
+        let reason = cut(format!("{fault}{separator}{reason}"), AttemptLost::BYTES);
+        let lost = AttemptLost { trial, attempt, counts: false, reason };
+        match self.record(vec![lost.into()]) {
+            // On a full disk that cannot be recorded either. Whoever resumes abandons the attempt.
+            Err(error) if !error.is_of_machine() => error,
+            _ => fault,
+        }
+    }
+
+    /// Ends an attempt whose files cannot be taken.
+    fn refuse(&mut self, trial: u32, attempt: u32, why: Refusal) -> Result<(), EngineError> {
+        self.crew.abandon(trial);
+        match why {
+            Refusal::Trainer(reason) => self.lose(trial, attempt, reason, None),
+            Refusal::Engine(error) if error.is_of_machine() => {
+                Err(self.excuse(trial, attempt, "", error))
+            }
+            Refusal::Engine(error) => Err(error),
+        }
     }
 
     fn finish(&mut self, ended: Ended) -> Result<(), EngineError> {
@@ -356,26 +470,24 @@ impl<L: SharedLog> Engine<'_, L> {
         let mut batch = Vec::new();
         let outcome = match (result, task.best(), task.last()) {
             (TaskResult::Failed(reason, message), ..) => {
-                Outcome::Failed { reason, message: message.chars().take(500).collect() }
+                Outcome::Failed { reason, message: cut(message, MESSAGE_MAX) }
             }
             (TaskResult::Trained { weights, predictions }, Some(best), Some(last)) => {
                 if let Some(predicted) = self.job.terms(task.trial).predicted {
-                    match self.predictions(&task, &predicted, &predictions)? {
+                    match self.predictions(&task, &predicted, &predictions) {
                         Ok(made) => batch.extend(made.into_iter().map(Event::from)),
-                        Err(wrong) => return self.lose(task.trial, task.attempt, &wrong),
+                        Err(refusal) => return self.refuse(task.trial, task.attempt, refusal),
                     }
                 }
                 let correct = match self.job.config().reward.accuracy {
                     crate::config::recipe::WeightsOf::Best => best.validation_correct,
                     crate::config::recipe::WeightsOf::Last => last.validation_correct,
                 };
-                let taken = match weights.map(|name| self.keeper.take(self.job, &name, correct)) {
-                    Some(Err(LogError::NotStaged { name })) => {
-                        let reason = format!("the trainer left no file {name:?}");
-                        return self.lose(task.trial, task.attempt, &reason);
-                    }
-                    Some(taken) => taken?,
-                    None => None,
+                let most = self.file_max(task.trial);
+                let take = |name: String| self.keeper.take(self.job, &name, most, correct);
+                let taken = match weights.map(take).transpose() {
+                    Ok(taken) => taken.flatten(),
+                    Err(refusal) => return self.refuse(task.trial, task.attempt, refusal),
                 };
                 Outcome::Trained {
                     best_epoch: best.epoch,
@@ -403,13 +515,13 @@ impl<L: SharedLog> Engine<'_, L> {
         self.record(batch)
     }
 
-    /// Takes in what a trainer left of class probabilities; inside, what is wrong with them.
+    /// Takes in what a trainer left of class probabilities.
     fn predictions(
         &self,
         task: &Task,
         predicted: &Predicted,
         answers: &[PredictionAnswer],
-    ) -> Result<Result<Vec<PredictionsRecorded>, String>, EngineError> {
+    ) -> Result<Vec<PredictionsRecorded>, Refusal> {
         let classes = self.job.data().classes;
         let mut made = Vec::new();
         for part in PredictedPart::ALL {
@@ -419,14 +531,16 @@ impl<L: SharedLog> Engine<'_, L> {
             };
             let Some(answer) = answers.iter().find(|answer| answer.part == part) else {
                 let part = part.name();
-                return Ok(Err(format!("the trainer left no probabilities of {part} images")));
+                let none = format!("the trainer left no probabilities of {part} images");
+                return Err(Refusal::Trainer(none));
             };
             let truth = self.keeper.read(labels)?;
             let most = 4 * truth.len() as u64 * u64::from(classes);
             let check = |bytes: &[u8]| predictions::check(bytes, &truth, classes);
-            match self.keeper.adopt_checked(&answer.file, most, check) {
-                Ok(None) => {}
-                Ok(Some(Ok((probabilities, correct)))) => made.push(PredictionsRecorded {
+            if let Some((probabilities, correct)) =
+                self.keeper.adopt_checked(&answer.file, most, check)?
+            {
+                made.push(PredictionsRecorded {
                     trial: task.trial,
                     attempt: task.attempt,
                     part,
@@ -435,15 +549,10 @@ impl<L: SharedLog> Engine<'_, L> {
                     correct,
                     probabilities,
                     labels,
-                }),
-                Ok(Some(Err(wrong))) => return Ok(Err(format!("{}: {wrong}", answer.file))),
-                Err(LogError::NotStaged { name }) => {
-                    return Ok(Err(format!("the trainer left no file {name:?}")));
-                }
-                Err(error) => return Err(error.into()),
+                });
             }
         }
-        Ok(Ok(made))
+        Ok(made)
     }
 
     fn release_surplus(&mut self) -> Result<(), EngineError> {

@@ -30,7 +30,7 @@ fn beginning() -> Vec<Event> {
         channels: 1,
         side: 28,
         classes: 10,
-        train: 200,
+        train: 100,
         validation: 100,
         split: Hash::default(),
     };
@@ -171,7 +171,7 @@ fn work(
         journal: &mut journal,
         index: &mut index,
         crew: Crew::new(vec![Box::new(Fakes(script))]),
-        keeper: Keeper::new(artifacts, staging),
+        keeper: Keeper::new(artifacts, staging).unwrap(),
         reusable: series::Reusable::default(),
         machine: Machine {
             data: PathBuf::new(),
@@ -181,6 +181,7 @@ fn work(
         },
         stop,
         report: &mut (),
+        warned: false,
     };
     let result = engine.run();
     (journal.into_log(), result)

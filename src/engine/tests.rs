@@ -13,6 +13,8 @@ use crate::trainer::process::Said;
 use crate::trainer::protocol::Answer;
 
 const SCOPE: Scope = Scope::Search(1);
+/// Images that [`by_seed`] counts.
+const TOTALS: Totals = Totals { train: 100, validation: 100 };
 
 fn config() -> SearchConfig {
     SearchConfig::read(presets::text("tiny").unwrap(), None, &[]).unwrap()
@@ -28,7 +30,7 @@ fn beginning() -> Vec<Event> {
         channels: 1,
         side: 28,
         classes: 10,
-        train: 200,
+        train: 100,
         validation: 100,
         split: Hash::default(),
     };
@@ -109,6 +111,7 @@ fn work_with(
         },
         stop: &|| false,
         report: &mut (),
+        warned: false,
     };
     let result = engine.run();
     (journal.into_log(), result)
@@ -254,7 +257,7 @@ fn nothing_a_trainer_says_is_trusted() {
         // A failed training has one epoch line too few to lie about; this seed has two.
         let mut crew = Crew::new(vec![Box::new(Fakes(by_seed))]);
         crew.muster().unwrap();
-        crew.assign(1, 1, request.clone(), &[]);
+        crew.assign(1, 1, request.clone(), TOTALS, &[]);
         assert!(matches!(crew.listen(TICK), Heard::Epoch(_)));
         struct Liar(fn(&mut Vec<Said>));
         impl crate::trainer::Start for Liar {
@@ -281,16 +284,13 @@ fn nothing_a_trainer_says_is_trusted() {
             fn listen(&mut self, _: Duration) -> Option<Said> {
                 self.said.pop()
             }
-            fn hangs(&self) -> Option<Duration> {
-                None
-            }
             fn end(self: Box<Self>) -> String {
                 "the trainer was ended".into()
             }
         }
         let mut crew = Crew::new(vec![Box::new(Liar(lie))]);
         crew.muster().unwrap();
-        crew.assign(1, 1, request, &[]);
+        crew.assign(1, 1, request, TOTALS, &[]);
         let lost =
             (0..9).map(|_| crew.listen(TICK)).find(|heard| matches!(heard, Heard::Lost { .. }));
         assert!(lost.is_some());

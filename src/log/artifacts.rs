@@ -41,6 +41,12 @@ impl Artifacts {
         Self { folder }
     }
 
+    /// The folder of the artifacts.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where the artifact of this hash is, or would be.
     #[must_use]
     pub fn path(&self, hash: ArtifactHash) -> PathBuf {
@@ -90,6 +96,32 @@ impl Artifacts {
             let _ = fs::remove_file(&path);
         }
         put.map(|()| hash)
+    }
+
+    /// Adds a copy of what `from` holds from its first byte on; durable on return. Whoever can still
+    /// write to `from` cannot change the artifact. Returns its hash and its length in bytes.
+    ///
+    /// # Errors
+    /// [`LogError::NoSpace`], or what else the file system says.
+    pub fn put_copy(&self, mut from: &File) -> Result<(ArtifactHash, u64), LogError> {
+        let staging = self.folder.join("staging");
+        make_folder(&staging)?;
+        let path = staging.join(own_name());
+        let mut copy = || {
+            let mut file = File::options().read(true).write(true).create_new(true).open(&path)?;
+            from.rewind()?;
+            io::copy(&mut from, &mut file)?;
+            file.rewind()?;
+            // The copy is hashed, not the original: that one may change meanwhile.
+            let found = hash_of(&mut file)?;
+            file.sync_all().map(|()| found)
+        };
+        let copied = copy().map_err(failed("write", &path));
+        let put = copied.and_then(|found| self.publish(&path, found.0).map(|()| found));
+        if put.is_err() {
+            let _ = fs::remove_file(&path); // best effort; `sweep` finds it later
+        }
+        put
     }
 
     /// Makes the staged file `name` an artifact: hashed, durable, renamed. Returns its hash and
@@ -277,6 +309,17 @@ mod tests {
             let error = artifacts.adopt(&staging, name).unwrap_err();
             assert!(matches!(error, LogError::NotStaged { .. }), "{name}: {error}");
         }
+    }
+
+    #[test]
+    fn a_copy_is_not_changed_by_what_is_written_to_the_original_later() {
+        let (folder, artifacts) = artifacts();
+        let path = folder.path().join("original");
+        fs::write(&path, b"weights").unwrap();
+        let (hash, length) = artifacts.put_copy(&File::open(&path).unwrap()).unwrap();
+        assert_eq!((hash, length), (ArtifactHash::of(b"weights"), 7));
+        fs::write(&path, b"weighty").unwrap();
+        assert_eq!(artifacts.read(hash).unwrap(), b"weights");
     }
 
     #[test]
