@@ -134,7 +134,8 @@ fn errors_of_files_name_their_cause() {
     for name in ["weights-1.safetensors", "checkpoint-1-0-1.safetensors"] {
         std::os::unix::fs::symlink("/dev/full", full.join(name)).unwrap();
     }
-    let changes: [(fn(&mut TrainRequest), Option<i32>); 6] = [
+    type Change = fn(&mut TrainRequest);
+    let changes: [(Change, Option<i32>); 6] = [
         (|r| r.data.folder = "/nonexistent".into(), Some(2)),
         (|r| r.data.split = "/nonexistent".into(), Some(2)),
         (|r| r.staging = "/nonexistent".into(), Some(2)),

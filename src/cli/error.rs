@@ -89,7 +89,9 @@ impl From<LogError> for CliError {
             Kind::NoSpace => {
                 (Exit::Space, "make room, then `qtrail resume`; nothing recorded is lost")
             }
-            Kind::Io => (Exit::Space, "see that the store can be read and written, then `qtrail resume`"),
+            Kind::Io => {
+                (Exit::Space, "see that the store can be read and written, then `qtrail resume`")
+            }
             Kind::Conflict | Kind::Bug => (Exit::Bug, "please report this"),
         };
         Self::new(exit, error).hint(hint)

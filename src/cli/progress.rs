@@ -225,7 +225,9 @@ impl Report for Progress {
 #[must_use]
 pub fn low_space(room: &Room) -> String {
     let (folder, free) = (room.folder.display(), room.free >> 20);
-    format!("warning: only {free} MiB of free space in {folder}; without room the work stops, and can be resumed")
+    format!(
+        "warning: only {free} MiB of free space in {folder}; without room the work stops, and can be resumed"
+    )
 }
 
 fn ended(job: &dyn Job) -> impl Iterator<Item = &Trial> {

@@ -523,7 +523,9 @@ fn made(
         .map(|at| u16::try_from(least_likely(&logits.wide_row(at))).unwrap_or(u16::MAX))
         .collect();
     let mut parts = Vec::new();
-    for ((spec, number), pixels) in plan.specs.iter().zip(0..).zip(images.chunks(batch.pixels.len())) {
+    for ((spec, number), pixels) in
+        plan.specs.iter().zip(0..).zip(images.chunks(batch.pixels.len()))
+    {
         // After N whole steps from the clean image no value is further away.
         let reach = u32::from(spec.alpha) * u32::from(spec.iterations);
         let far = batch.pixels.iter().zip(pixels).map(|(x, y)| x.abs_diff(*y)).max();

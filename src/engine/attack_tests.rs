@@ -17,7 +17,7 @@ use crate::events::digest::Digests;
 use crate::events::{AttackData, AttackStarted, AttackVictim, Recorded, Victim};
 use crate::log::{MemoryLog, Store};
 use crate::trainer::process::{Said, StartError};
-use crate::trainer::protocol::{Member, PROTOCOL};
+use crate::trainer::protocol::{ErrorCause, Member, PROTOCOL};
 use crate::trainer::{Start, Talk};
 
 const SCOPE: Scope = Scope::Attack(1);
@@ -202,6 +202,14 @@ impl World {
 
     /// One process: takes up whatever the log holds, and works until the end or a fault.
     fn work(&self, log: MemoryLog, lie: Lie) -> (MemoryLog, Result<Ending, EngineError>) {
+        self.work_with(log, Box::new(Starts(lie)))
+    }
+
+    fn work_with(
+        &self,
+        log: MemoryLog,
+        start: Box<dyn Start>,
+    ) -> (MemoryLog, Result<Ending, EngineError>) {
         let artifacts = Store::open(&self.0.path().join("store")).unwrap().artifacts();
         let (mut attack, mut index) = (Attack::default(), Index::default());
         let mut journal = Journal::new(log, || 0, Box::new(()));
@@ -227,7 +235,7 @@ impl World {
             device: "cpu".into(),
             host: String::new(),
             threads: 1,
-            start: Box::new(Starts(lie)),
+            start,
             trainer: None,
             inbox: Inbox::new(&artifacts, artifacts.staging("device-cpu").unwrap()).unwrap(),
             last_id: 0,
@@ -307,6 +315,46 @@ fn what_a_trainer_crafts_is_checked() {
         assert!(reason.contains(expected), "{reason} has no {expected}");
         assert!(!all(&log).iter().any(|r| matches!(r.event, Event::ImagesCrafted(_))));
     }
+}
+
+/// Reports a fault of the machine whatever it is asked.
+struct Fails(Hello);
+
+impl Talk for Fails {
+    fn hello(&self) -> &Hello {
+        &self.0
+    }
+
+    fn send(&mut self, _: &Request) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn listen(&mut self, _: Duration) -> Option<Said> {
+        let (message, cause) = ("no space".to_owned(), Some(ErrorCause::Machine));
+        Some(Said::Answer(Answer::Error { id: 1, message, cause, errno: Some(28) }))
+    }
+
+    fn end(self: Box<Self>) -> String {
+        String::new()
+    }
+}
+
+struct StartsFailing;
+
+impl Start for StartsFailing {
+    fn start(&mut self) -> Result<Box<dyn Talk>, StartError> {
+        let hello = Starts(honest).start()?.hello().clone();
+        Ok(Box::new(Fails(hello)))
+    }
+}
+
+#[test]
+fn a_fault_of_the_machine_stops_an_attack_at_once() {
+    let world = World::new();
+    let (log, result) = world.work_with(MemoryLog::default(), Box::new(StartsFailing));
+    assert!(matches!(result, Err(EngineError::Machine(_))), "{result:?}");
+    let (_, result) = world.work(log.reopened(), honest);
+    assert_eq!(result.unwrap(), Ending::Finished);
 }
 
 #[test]

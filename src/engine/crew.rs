@@ -289,7 +289,7 @@ impl Crew {
     pub fn abandon(&mut self, trial: u32) {
         let at_it = |worker: &&mut Worker| worker.task.as_ref().is_some_and(|t| t.trial == trial);
         if let Some(worker) = self.workers.iter_mut().find(at_it) {
-            worker.lose(String::new(), None);
+            worker.lose("", None);
         }
     }
 
@@ -367,12 +367,12 @@ impl Worker {
                     let message = cut(message, COMPLAINT_MAX);
                     let fault = (cause == Some(ErrorCause::Machine))
                         .then(|| Reported { message: message.clone(), errno });
-                    return self.lose(message, fault);
+                    return self.lose(&message, fault);
                 }
                 other => format!("it said {other:?}, which is no answer to the request"),
             },
         };
-        self.lose(cut(complaint, COMPLAINT_MAX), None)
+        self.lose(&cut(complaint, COMPLAINT_MAX), None)
     }
 
     fn ended(&mut self, result: TaskResult, peak_memory: u64) -> Heard {
@@ -382,7 +382,7 @@ impl Worker {
     }
 
     /// The trainer goes with the task: what state it is in is not known.
-    fn lose(&mut self, complaint: String, fault: Option<Reported>) -> Heard {
+    fn lose(&mut self, complaint: &str, fault: Option<Reported>) -> Heard {
         let end = self.trainer.take().map(Talk::end).unwrap_or_default();
         let separator = if complaint.is_empty() { "" } else { "; " };
         let reason = format!("{complaint}{separator}{end}");

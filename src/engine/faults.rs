@@ -236,9 +236,17 @@ mod tests {
         let error = places.check(u64::MAX - 1).unwrap_err().to_string();
         assert!(error.contains("/a has ") && error.contains("the next trial needs"), "{error}");
         fs::rename(path("b"), path("c")).unwrap();
-        assert!(places.check(1).unwrap_err().to_string().ends_with("/b is gone: it was moved, deleted or unmounted"));
+        assert!(
+            places
+                .check(1)
+                .unwrap_err()
+                .to_string()
+                .ends_with("/b is gone: it was moved, deleted or unmounted")
+        );
         std::os::unix::fs::symlink(path("a"), path("b")).unwrap();
-        assert!(places.check(1).unwrap_err().to_string().ends_with("was replaced while it was in use"));
+        assert!(
+            places.check(1).unwrap_err().to_string().ends_with("was replaced while it was in use")
+        );
         fs::remove_file(path("b")).unwrap();
         fs::create_dir(path("b")).unwrap();
         assert!(matches!(places.check(1), Err(MachineFault::Replaced(_))));

@@ -6,16 +6,18 @@
 //! descriptor that the trainer still holds cannot change it later.
 
 use std::cell::Cell;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
 
-use super::faults::{MachineFault, Places, Room, refused};
 use super::EngineError;
+use super::faults::{MachineFault, Places, Room, refused};
 use crate::events::Hash;
 use crate::log::LogError;
 use crate::log::artifacts::{Artifacts, Staging};
@@ -183,11 +185,8 @@ impl Inbox {
     pub fn give(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, EngineError> {
         self.places.in_place()?;
         self.remove(name);
-        let flags = OFlags::WRONLY
-            | OFlags::CREATE
-            | OFlags::EXCL
-            | OFlags::NOFOLLOW
-            | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let path = self.at(name);
         let mode = Mode::from_raw_mode(0o666);
         let written = openat(&self.folder, name, flags, mode)
@@ -201,7 +200,16 @@ impl Inbox {
     pub fn sweep(&self) {
         let Ok(mut entries) = rustix::fs::Dir::read_from(&self.folder) else { return };
         while let Some(Ok(entry)) = entries.read() {
-            let _ = unlinkat(&self.folder, entry.file_name(), AtFlags::empty());
+            let name = entry.file_name();
+            let own = matches!(name.to_bytes(), b"." | b"..");
+            if own || unlinkat(&self.folder, name, AtFlags::empty()).is_ok() {
+                continue;
+            }
+            // A folder; links in it are not followed.
+            if self.places.in_place().is_ok() {
+                let _ =
+                    std::fs::remove_dir_all(self.path().join(OsStr::from_bytes(name.to_bytes())));
+            }
         }
     }
 
@@ -258,19 +266,36 @@ mod tests {
         symlink(&outside, at("link")).unwrap();
         fs::create_dir(at("dir")).unwrap();
         fs::write(at("dir/file"), b"x").unwrap();
-        rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), rustix::fs::FileType::Fifo, Mode::RWXU, 0)
+            .unwrap();
         let absolute = outside.to_str().unwrap().to_owned();
         let long = "x".repeat(60_000);
-        for name in
-            ["link", "dir", "dir/file", "pipe", "../../../../outside", &absolute, "", ".", "..", "none", &long]
-        {
+        for name in [
+            "link",
+            "dir",
+            "dir/file",
+            "pipe",
+            "../../../../outside",
+            &absolute,
+            "",
+            ".",
+            "..",
+            "none",
+            &long,
+        ] {
             let reason = trainers_fault(inbox.adopt(&artifacts, name, MOST));
-            assert!(reason.starts_with("the trainer left no file") && reason.len() < 600, "{reason}");
+            assert!(
+                reason.starts_with("the trainer left no file") && reason.len() < 600,
+                "{reason}"
+            );
             trainers_fault(inbox.take(name, MOST));
         }
         File::create(at("sparse")).unwrap().set_len(40 << 30).unwrap();
         let reason = trainers_fault(inbox.hash("sparse", MOST));
-        assert_eq!(reason, r#"the trainer left "sparse" with 42949672960 bytes; at most 100 are taken"#);
+        assert_eq!(
+            reason,
+            r#"the trainer left "sparse" with 42949672960 bytes; at most 100 are taken"#
+        );
         assert_eq!(artifacts.list().unwrap(), []);
         assert_eq!(fs::read(&outside).unwrap(), b"secret");
     }
@@ -327,10 +352,15 @@ mod tests {
 
     #[test]
     fn what_a_gone_trainer_left_is_swept() {
-        let World { inbox, .. } = world();
-        fs::write(inbox.path().join("half"), b"x").unwrap();
-        symlink("/nowhere", inbox.path().join("link")).unwrap();
+        let World { folder, inbox, .. } = world();
+        let (outside, at) = (folder.path().join("outside"), |name: &str| inbox.path().join(name));
+        fs::write(&outside, b"mine").unwrap();
+        fs::write(at("half"), b"x").unwrap();
+        symlink("/nowhere", at("link")).unwrap();
+        fs::create_dir_all(at("dir/inner")).unwrap();
+        symlink(folder.path(), at("dir/inner/link")).unwrap();
         inbox.sweep();
         assert_eq!(fs::read_dir(inbox.path()).unwrap().count(), 0);
+        assert!(inbox.check(1).is_ok() && outside.exists());
     }
 }

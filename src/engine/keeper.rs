@@ -119,8 +119,7 @@ impl Keeper {
     ) -> Result<Option<(Hash, T)>, Refusal> {
         let Some((artifacts, inbox)) = &self.place else { return Ok(None) };
         let bytes = inbox.take(name, most)?;
-        let found =
-            check(&bytes).map_err(|wrong| Refusal::Trainer(format!("{name}: {wrong}")))?;
+        let found = check(&bytes).map_err(|wrong| Refusal::Trainer(format!("{name}: {wrong}")))?;
         let hash = inbox.publish(|| artifacts.put(&bytes))?;
         Ok(Some((Hash(hash.0), found)))
     }
@@ -176,9 +175,7 @@ impl Keeper {
     /// [`LogError`] if the file system refuses.
     pub fn remove(&self, artifact: Hash) -> Result<(), LogError> {
         match &self.place {
-            Some((artifacts, _)) => {
-                artifacts.remove(ArtifactHash(artifact.0)).map(drop)
-            }
+            Some((artifacts, _)) => artifacts.remove(ArtifactHash(artifact.0)).map(drop),
             None => Ok(()),
         }
     }

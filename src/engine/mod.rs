@@ -306,9 +306,8 @@ impl<L: SharedLog> Engine<'_, L> {
     fn expected_bytes(&self, ordinal: u32) -> u64 {
         let Terms { predicted, by_epoch, .. } = self.job.terms(ordinal);
         let data = self.job.data();
-        let images = predicted.map_or(0, |shown| {
-            u64::from(shown.test_images).saturating_add(data.validation.into())
-        });
+        let images = predicted
+            .map_or(0, |shown| u64::from(shown.test_images).saturating_add(data.validation.into()));
         let files = if by_epoch { 5 } else { 1 };
         let parameters = self.parameter_bytes(ordinal).saturating_mul(files);
         parameters.saturating_add(images.saturating_mul(4 * u64::from(data.classes)))

@@ -74,9 +74,7 @@ impl Workplace {
                     let share = f64::from(batch) / f64::from(batches.max(1));
                     meanwhile(Some(share.min(1.0)))?;
                 }
-                Some(Said::Answer(Answer::Error { id: of, message, cause, errno }))
-                    if of == id =>
-                {
+                Some(Said::Answer(Answer::Error { id: of, message, cause, errno })) if of == id => {
                     let message = cut(message, LOST_MAX);
                     if cause == Some(ErrorCause::Machine) {
                         self.reported = Some(Reported { message: message.clone(), errno });
@@ -151,7 +149,8 @@ impl Workplace {
             return Ok(Err(format!("the trainer says that the model has {classes} classes")));
         };
         let number = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-        let rows = |bytes: Vec<u8>| Rows { values: bytes.chunks_exact(4).map(number).collect(), wide };
+        let rows =
+            |bytes: Vec<u8>| Rows { values: bytes.chunks_exact(4).map(number).collect(), wide };
         Ok(self.take(name, length)?.map(rows))
     }
 }

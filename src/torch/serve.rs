@@ -21,7 +21,8 @@ use super::reporter::{Heartbeat, Lines, Place};
 use super::training::{Outcome, train};
 use super::{TorchError, device, memory, speaks_of_memory};
 use crate::trainer::protocol::{
-    Answer, CraftRequest, ErrorCause, FailedReason, Hello, PROTOCOL, Request, ScoreRequest, TrainRequest,
+    Answer, CraftRequest, ErrorCause, FailedReason, Hello, PROTOCOL, Request, ScoreRequest,
+    TrainRequest,
 };
 
 /// Name and version of this program.
@@ -93,9 +94,7 @@ fn answer_all(requests: &Receiver<Vec<u8>>, lines: &Lines) {
             Ok(Request::Score(request)) => {
                 trainer.work(request.id, |trainer, place| trainer.score(&request, place))
             }
-            Err(error) => {
-                wrong(id_of(&line), format!("no request: {error}"))
-            }
+            Err(error) => wrong(id_of(&line), format!("no request: {error}")),
         };
         if lines.say(&answer).is_err() {
             leave(); // nobody listens

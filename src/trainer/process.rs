@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -90,7 +90,8 @@ impl StartError {
 #[derive(Debug)]
 pub struct Trainer {
     child: Child,
-    stdin: Option<ChildStdin>,
+    /// Takes lines to its stdin, which closes once this is gone.
+    stdin: Option<SyncSender<Vec<u8>>>,
     lines: Receiver<Said>,
     stderr: Arc<Mutex<VecDeque<u8>>>,
     hello: Hello,
@@ -136,7 +137,11 @@ impl Trainer {
             isa: String::new(),
             threads: 0,
         };
-        let stdin = child.stdin.take();
+        let stdin = child.stdin.take().map(|pipe| {
+            let (sender, requests) = sync_channel(QUEUE);
+            thread::spawn(move || speak(pipe, &requests));
+            sender
+        });
         let waiting = Silence::new(HELLO_WAIT, Instant::now());
         let mut trainer = Self { child, stdin, lines, stderr, hello, silence: waiting };
         let greeted = trainer.greet();
@@ -207,10 +212,8 @@ impl Talk for Trainer {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         self.silence.restart(Instant::now());
-        let closed = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-        let stdin = self.stdin.as_mut().ok_or_else(closed)?;
-        stdin.write_all(&line)?;
-        stdin.flush()
+        let sent = self.stdin.as_ref().and_then(|stdin| stdin.try_send(line).ok());
+        sent.ok_or_else(|| std::io::ErrorKind::BrokenPipe.into())
     }
 
     fn listen(&mut self, patience: Duration) -> Option<Said> {
@@ -266,6 +269,15 @@ impl Drop for Trainer {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Writes lines to a trainer. A thread of its own: a trainer that does not read must not stop qtrail.
+fn speak(mut stdin: impl Write, requests: &Receiver<Vec<u8>>) {
+    for line in requests {
+        if stdin.write_all(&line).and_then(|()| stdin.flush()).is_err() {
+            return;
+        }
     }
 }
 
@@ -360,6 +372,57 @@ mod tests {
         assert!(refusal(&other).contains("speaks protocol 2, not 1"));
         let nowhere = start(Path::new("/nonexistent/trainer")).unwrap_err();
         assert!(nowhere.to_string().contains("cannot be started"));
+    }
+
+    #[test]
+    fn one_that_does_not_read_its_requests_does_not_stop_anybody() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = script(folder.path(), &format!("{HELLO}\nexec sleep 1000"));
+        let mut trainer = Trainer::start(&program, None, Duration::from_millis(200)).unwrap();
+        let long =
+            crate::trainer::protocol::ModelRequest { members: Vec::new(), channels: 1, side: 1 };
+        let request = Request::Score(Box::new(crate::trainer::protocol::ScoreRequest {
+            id: 1,
+            model: long,
+            images: "x".repeat(1 << 20).into(),
+            count: 1,
+            batch: 1,
+            dtype: Default::default(),
+            device: "cpu".into(),
+            threads: 1,
+            staging: PathBuf::new(),
+        }));
+        trainer.send(&request).unwrap();
+        let said = (0..100).find_map(|_| trainer.listen(Duration::from_millis(20)));
+        assert!(
+            matches!(&said, Some(Said::Hangs(why)) if why.starts_with("it said nothing")),
+            "{said:?}"
+        );
+    }
+
+    /// What it left in the pipe is heard, however long qtrail was away.
+    #[test]
+    fn a_result_in_the_pipe_is_heard_before_a_hang_is_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let result = r#"echo '{"type":"error","id":1,"message":"done"}'"#;
+        let program =
+            script(folder.path(), &format!("{HELLO}\nsleep 1\n{result}\nexec sleep 1000"));
+        let mut trainer = Trainer::start(&program, None, Duration::from_millis(700)).unwrap();
+        assert_eq!(trainer.listen(Duration::from_millis(900)), None);
+        assert!(trainer.silence.too_long().is_some());
+        let said = trainer.listen(Duration::from_millis(1));
+        assert!(matches!(said, Some(Said::Answer(Answer::Error { .. }))), "{said:?}");
+    }
+
+    #[test]
+    fn the_end_of_one_that_left_a_process_behind_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let body = format!("{HELLO}\nread line\nsleep 30 &\nexit 3");
+        let mut trainer = start(&script(folder.path(), &body)).unwrap();
+        let began = Instant::now();
+        let said = std::iter::repeat_with(|| trainer.listen(Duration::from_millis(20)));
+        assert_eq!(said.flatten().next(), Some(Said::Ended));
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     }
 
     #[test]

@@ -226,12 +226,13 @@ impl Hello {
     /// # Errors
     /// What is wrong with it.
     pub fn check(&self) -> Result<(), String> {
-        let names =
-            [("program", &self.program), ("library", &self.library), ("isa", &self.isa)];
+        let names = [("program", &self.program), ("library", &self.library), ("isa", &self.isa)];
         for (what, name) in names {
             let length = name.len();
             if length > NAME_MAX {
-                return Err(format!("names a {what} of {length} bytes; at most {NAME_MAX} are taken"));
+                return Err(format!(
+                    "names a {what} of {length} bytes; at most {NAME_MAX} are taken"
+                ));
             }
             if name.chars().any(char::is_control) {
                 return Err(format!("names a {what} with control characters: {name:?}"));
@@ -248,9 +249,8 @@ impl Hello {
             return Err(format!("names {count} devices; at most {DEVICES_MAX} are taken"));
         }
         let safe = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:-".contains(c);
-        let sound = |name: &&String| {
-            (1..=DEVICE_MAX).contains(&name.len()) && name.chars().all(safe)
-        };
+        let sound =
+            |name: &&String| (1..=DEVICE_MAX).contains(&name.len()) && name.chars().all(safe);
         match self.devices.iter().find(|name| !sound(name)) {
             None => Ok(()),
             Some(name) => {
@@ -322,6 +322,8 @@ pub struct PredictionAnswer {
 mod tests {
     use super::*;
 
+    type Change = fn(&mut Hello);
+
     fn hello() -> Hello {
         Hello {
             protocol: PROTOCOL,
@@ -336,7 +338,7 @@ mod tests {
     #[test]
     fn a_hello_is_checked_before_anything_of_it_is_used() {
         assert_eq!(hello().check(), Ok(()));
-        let wrong: [(fn(&mut Hello), &str); 11] = [
+        let wrong: [(Change, &str); 11] = [
             (|h| h.program = "p".repeat(201), "a program of 201 bytes"),
             (|h| h.program = " ".into(), "does not name its program"),
             (|h| h.program = "p\u{1b}]0;x\u{7}".into(), "control characters"),
