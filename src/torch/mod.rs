@@ -18,6 +18,7 @@ pub mod augment;
 pub mod checkpoint;
 pub mod data;
 pub mod device;
+pub mod files;
 pub mod masks;
 pub mod memory;
 pub mod model;
