@@ -134,7 +134,9 @@ impl From<LogError> for CliError {
             Kind::NoSpace => {
                 (Exit::System, "make room, then `qtrail resume`; nothing recorded is lost")
             }
-            Kind::Io => (Exit::System, "see that the store can be read and written"),
+            Kind::Io => {
+                (Exit::System, "see that the store can be read and written, then `qtrail resume`")
+            }
             Kind::Conflict | Kind::Bug => (Exit::Bug, "please report this"),
         };
         Self::new(exit, error).hint(hint)
@@ -158,10 +160,14 @@ impl From<EngineError> for CliError {
         match error {
             EngineError::Journal(error) => error.into(),
             EngineError::Log(error) => error.into(),
+            EngineError::Machine(error) => Self::new(Exit::System, error)
+                .hint("deal with that, then `qtrail resume`; nothing recorded is lost, and no trial counts as lost"),
+            EngineError::Trainer(error) if error.is_of_machine() => Self::new(Exit::System, error)
+                .hint("see what the machine lacks, then `qtrail resume`; nothing recorded is lost"),
             EngineError::Trainer(error) => {
                 let exit = match &error {
                     StartError::Spawn { source, .. } => Exit::of(source),
-                    StartError::Hello { .. } => Exit::Usage,
+                    _ => Exit::Usage,
                 };
                 let hint =
                     "`make setup` and `make build` bring qtrail-torch; --trainer names another";

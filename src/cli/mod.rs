@@ -221,6 +221,8 @@ pub struct Context {
     pub data: DataHome,
     /// `$QTRAIL_TRAINER`.
     pub trainer: Option<PathBuf>,
+    /// `$QTRAIL_TRAINER_SILENCE`: seconds of silence after which a trainer counts as hung.
+    pub silence: Duration,
     /// Folders of `$PATH`.
     pub path: Vec<PathBuf>,
     /// The running program.
@@ -249,6 +251,11 @@ impl Context {
             wait: Duration::from_secs_f64(cli.wait),
             data: DataHome { told: var("QTRAIL_DATA").map(PathBuf::from), cache },
             trainer: var("QTRAIL_TRAINER").map(PathBuf::from),
+            silence: var("QTRAIL_TRAINER_SILENCE")
+                .and_then(|value| value.to_str()?.parse().ok())
+                .filter(|&seconds: &f64| seconds > 0.0)
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+                .unwrap_or(crate::trainer::silence::LIMIT),
             path: var("PATH")
                 .map(|path| std::env::split_paths(&path).collect())
                 .unwrap_or_default(),

@@ -77,6 +77,7 @@ pub fn session_without_trainer(context: &Context, store: Store) -> Result<Sessio
         options: context.options(),
         trainer: PathBuf::new(),
         device: String::new(),
+        silence: context.silence,
         clock: clock::now,
         program: program(),
     };

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use super::attack::{AttackEngine, AttackReport};
+use super::faults::MARGIN;
+use super::inbox::Inbox;
 use super::jobs::{FoldError, Index, config_parts};
 use super::references::check_named;
 use super::session::{Session, SessionError};
@@ -242,10 +244,12 @@ impl Session {
     pub fn workplace(&mut self, threads: u32) -> Result<Workplace, SessionError> {
         let (device, start) = self.trainer()?;
         let owner = format!("device-{}", device.replace(':', ""));
-        let staging = self.store.artifacts().staging(&owner)?;
+        let artifacts = self.store.artifacts();
+        let inbox = Inbox::new(&artifacts, artifacts.staging(&owner)?)?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let start = Box::new(start);
-        Ok(Workplace { device, host, threads, start, trainer: None, staging, last_id: 0 })
+        let (trainer, last_id, reported) = Default::default();
+        Ok(Workplace { device, host, threads, start, trainer, inbox, last_id, reported })
     }
 
     /// Tries every model on one image: whether it can be had, takes such images and knows the
@@ -272,7 +276,7 @@ impl Session {
             workplace.muster()?;
             let side = images.side as usize;
             let values = images.channels as usize * side * side;
-            let file = workplace.give("tried", &images.pixels[..values])?;
+            let file = workplace.inbox.give("tried", &images.pixels[..values])?;
             let id = workplace.next_id();
             let request = ScoreRequest {
                 id,
@@ -283,20 +287,23 @@ impl Session {
                 dtype,
                 device: workplace.device.clone(),
                 threads: workplace.threads,
-                staging: workplace.staging.folder().to_owned(),
+                staging: workplace.inbox.path().to_owned(),
             };
             let request = Request::Score(Box::new(request));
             let asked = workplace.ask(&request, id, |_| Ok::<(), SessionError>(()));
             let classes = match asked? {
                 Ok(Answer::Scored(answer)) => {
-                    let logits = workplace.take_logits(&answer.logits, 1, answer.classes);
+                    let logits = workplace.take_logits(&answer.logits, 1, answer.classes)?;
                     match logits {
                         Ok(_) => answer.classes,
                         Err(why) => return wrong(format!("{label}: {why}")),
                     }
                 }
                 Ok(other) => return wrong(format!("{label}: the trainer said {other:?}")),
-                Err(why) => return wrong(format!("{label} cannot be attacked: {why}")),
+                Err(why) => {
+                    workplace.look_for_faults(MARGIN).map_err(EngineError::from)?;
+                    return wrong(format!("{label} cannot be attacked: {why}"));
+                }
             };
             if classes < images.classes {
                 return wrong(format!(

@@ -87,6 +87,8 @@ pub struct Surroundings {
     pub trainer: PathBuf,
     /// `auto`, `cpu` or `cuda:N`.
     pub device: String,
+    /// Silence after which a trainer counts as hung.
+    pub silence: Duration,
     /// Milliseconds since 1970.
     pub clock: fn() -> i64,
     /// Program name and version, for the record.
@@ -407,11 +409,12 @@ impl Session {
             journal: &mut self.journal,
             index: &mut self.index,
             crew: Crew::new(vec![Box::new(start)]),
-            keeper: Keeper::new(artifacts, staging),
+            keeper: Keeper::new(artifacts, staging)?,
             reusable,
             machine,
             stop,
             report,
+            warned: false,
         };
         Ok(engine.run()?)
     }
@@ -421,7 +424,8 @@ impl Session {
         let program = self.surroundings.trainer.clone();
         let wanted = self.surroundings.device.as_str();
         // Only the trainer knows which devices it can use; it is asked before one is locked.
-        let asked = patiently(|| Trainer::start(&program, None))?;
+        let silence = self.surroundings.silence;
+        let asked = patiently(|| Trainer::start(&program, None, silence))?;
         let hello: &Hello = asked.hello();
         let offered = &hello.devices;
         let device = match (wanted, offered.first()) {
@@ -433,7 +437,7 @@ impl Session {
         }
         let lock = self.locks.named(&format!("device-{}", device.replace(':', "")))?;
         let first = Some(asked);
-        Ok((device, TrainerStart { program, lock: Arc::new(lock), first }))
+        Ok((device, TrainerStart { program, lock: Arc::new(lock), silence, first }))
     }
 
     /// Closes the log.
@@ -485,6 +489,7 @@ pub fn lock_name(scope: Scope) -> String {
 pub(super) struct TrainerStart {
     program: PathBuf,
     lock: Arc<NamedLock>,
+    silence: Duration,
     first: Option<Trainer>,
 }
 
@@ -492,7 +497,8 @@ impl Start for TrainerStart {
     fn start(&mut self) -> Result<Box<dyn Talk>, StartError> {
         // The one that was asked for its devices does not hold the lock; it leaves first.
         drop(self.first.take());
-        let trainer = patiently(|| Trainer::start(&self.program, self.lock.inheritable().ok()))?;
+        let start = || Trainer::start(&self.program, self.lock.inheritable().ok(), self.silence);
+        let trainer = patiently(start)?;
         Ok(Box::new(trainer))
     }
 }

@@ -103,6 +103,12 @@ impl Artifacts {
         Self { folder, unnamed: Arc::default() }
     }
 
+    /// The folder of the artifacts.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where the artifact of this hash is, or would be.
     #[must_use]
     pub fn path(&self, hash: ArtifactHash) -> PathBuf {
@@ -196,6 +202,33 @@ impl Artifacts {
             let _ = fs::remove_file(&path);
         }
         put.map(|()| hash)
+    }
+
+    /// Adds a copy of what `from` holds from its first byte on; durable on return. Whoever can still
+    /// write to `from` cannot change the artifact. Returns its hash and its length in bytes.
+    ///
+    /// # Errors
+    /// [`LogError::NoSpace`], or what else the file system says.
+    pub fn put_copy(&self, mut from: &File) -> Result<(ArtifactHash, u64), LogError> {
+        self.begin_adding()?;
+        let path = self.staging_root()?.join(own_name());
+        let mut copy = || {
+            // A process of the same id may have left one.
+            let _ = fs::remove_file(&path);
+            let mut file = File::options().read(true).write(true).create_new(true).open(&path)?;
+            from.rewind()?;
+            io::copy(&mut from, &mut file)?;
+            file.rewind()?;
+            // The copy is hashed, not the original: that one may change meanwhile.
+            let found = hash_of(&mut file)?;
+            file.sync_all().map(|()| found)
+        };
+        let copied = copy().map_err(failed("write", &path));
+        let put = copied.and_then(|found| self.publish(&path, found.0).map(|()| found));
+        if put.is_err() {
+            let _ = fs::remove_file(&path); // best effort; `sweep` finds it later
+        }
+        put
     }
 
     /// Makes the staged file `name` an artifact: hashed, durable, renamed. Returns its hash and

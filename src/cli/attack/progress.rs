@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::adversary::job::{Attack, Step};
-use crate::cli::progress::duration;
+use crate::cli::progress::{duration, low_space};
 use crate::cli::terminal::escaped;
 use crate::engine::attack::{AttackNews, AttackReport};
 use crate::events::{AttackTrainer, Scope};
@@ -71,7 +71,8 @@ impl Progress {
         let here = done - self.before as f64;
         let left = (all as f64 - done).max(0.0);
         let left = (here > 0.0).then(|| self.elapsed().as_secs_f64() / here * left);
-        let left = left.map(|left| format!("  {} left", duration(Duration::from_secs_f64(left))));
+        let left = left.and_then(|left| Duration::try_from_secs_f64(left).ok());
+        let left = left.map(|left| format!("  {} left", duration(left)));
         let what = format!("{}{}", named(attack, step), left.unwrap_or_default());
         match &self.bar {
             Some(bar) => {
@@ -117,6 +118,7 @@ impl AttackReport for Progress {
             AttackNews::Trainer(_) => {}
             AttackNews::Working(step, share) => self.show(attack, *step, *share),
             AttackNews::Done(step) => self.show(attack, *step, 0.0),
+            AttackNews::LowSpace(room) => self.say(&low_space(room)),
             AttackNews::Lost(reason) => self.say(&format!("a micro-batch was lost: {reason}")),
             AttackNews::OtherComputer(before, now) => {
                 let line = |c: &AttackTrainer| {

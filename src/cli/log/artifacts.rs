@@ -8,8 +8,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use tempfile::NamedTempFile;
-
 use super::super::{CliError, Context, Exit, note};
 use super::export::cannot_write;
 use crate::engine::references::{Flaw, References, check};
@@ -178,20 +176,6 @@ pub(super) fn beside(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".artifacts");
     name.into()
-}
-
-/// A file in the making, beside the one it is to become. Gone if it is dropped.
-pub(super) fn aside(path: &Path) -> io::Result<NamedTempFile> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let mut prefix = OsString::from(".");
-    prefix.push(path.file_name().unwrap_or_default());
-    prefix.push(".");
-    tempfile::Builder::new()
-        .prefix(&prefix)
-        // As any new file: what the umask leaves.
-        .permissions(fs::Permissions::from_mode(0o666))
-        .tempfile_in(parent.unwrap_or(Path::new(".")))
 }
 
 /// The folder of artifacts beside an export in the making.

@@ -152,3 +152,14 @@ fn an_adopted_file_has_the_mode_of_any_other() {
         assert_eq!(mode(&artifacts.path(hash)), mode(&usual), "{wanted:o}");
     }
 }
+
+#[test]
+fn a_copy_is_not_changed_by_what_is_written_to_the_original_later() {
+    let (folder, artifacts) = artifacts();
+    let path = folder.path().join("original");
+    fs::write(&path, b"weights").unwrap();
+    let (hash, length) = artifacts.put_copy(&File::open(&path).unwrap()).unwrap();
+    assert_eq!((hash, length), (ArtifactHash::of(b"weights"), 7));
+    fs::write(&path, b"weighty").unwrap();
+    assert_eq!(artifacts.read(hash).unwrap(), b"weights");
+}
