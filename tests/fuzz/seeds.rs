@@ -26,7 +26,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "npz" => npz_files(),
         "mat" => mat_files(),
         "cifar" => cifar_files(),
-        "png" => files("tests/data_files", &["png", "PNG"]),
+        "png" => pngs(),
         "jpeg" => files("tests/data_files", &["jpg", "jpeg"]),
         "checkpoint" => checkpoints(),
         "differences" => differences(),
@@ -99,7 +99,8 @@ fn exports() -> Vec<Vec<u8>> {
 
 /// Presets, recipes, settings of attacks, and single settings.
 fn configs() -> Vec<Vec<u8>> {
-    let mut all: Vec<Vec<u8>> = PRESETS.iter().map(|(_, _, text)| text.as_bytes().to_vec()).collect();
+    let mut all: Vec<Vec<u8>> =
+        PRESETS.iter().map(|(_, _, text)| text.as_bytes().to_vec()).collect();
     all.extend(files("recipes", &["toml"]));
     for name in ["kurakin2017", "small", "custom"] {
         all.push(Settings::of_protocol(name, 3).unwrap().to_toml().into_bytes());
@@ -137,8 +138,12 @@ fn npz_files() -> Vec<Vec<u8>> {
         Tensor::of_bytes(name, shape, bytes)
     };
     let labels = |name: &str| Tensor::of_numbers(name, [1, 0].into_iter());
-    let whole =
-        [array("x_train", &[2, 3, 3]), labels("y_train"), array("x_test", &[2, 2, 2, 3]), labels("y_test")];
+    let whole = [
+        array("x_train", &[2, 3, 3]),
+        labels("y_train"),
+        array("x_test", &[2, 2, 2, 3]),
+        labels("y_test"),
+    ];
     let mut all = files("tests/data_files", &["npz"]);
     all.push(qtrail::tensors::npz(&whole).unwrap());
     all
@@ -174,10 +179,20 @@ fn mat_files() -> Vec<Vec<u8>> {
         matrix("y", &[2, 1], 2, &[1, 10]),
         matrix("y", &[2, 1, 1, 1], 4, &[1, 0, 10, 0]),
         matrix("y", &[2, 1], 9, &doubles),
+        matrix("y", &[1 << 16, 1 << 16, 1 << 16, 1 << 16], 2, &[1, 10]),
     ];
     let mut all: Vec<Vec<u8>> = ys.iter().map(|y| file(&[x.clone(), y.clone()])).collect();
     all.push(file(&[ys[0].clone(), matrix("more", &[1], 2, &[3]), x]));
     all.push(files("tests/data_files/svhn", &["mat"]).remove(2));
+    all
+}
+
+fn pngs() -> Vec<Vec<u8>> {
+    let mut all = files("tests/data_files", &["png", "PNG"]);
+    // One that announces far more pixels than it holds.
+    let mut large = all[0].clone();
+    large[16..24].copy_from_slice(&[0, 0, 0x20, 0, 0, 0, 0x10, 0]);
+    all.push(large);
     all
 }
 

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use qtrail::adversary::pack::{pack, unpack};
 use qtrail::adversary::protocol::Settings;
 use qtrail::adversary::sampling::Sampling;
-use qtrail::arch::notation::Notation;
+
 use qtrail::arch::shape::Map;
-use qtrail::arch::{Architecture, GapHead, PoolRule, Shapes};
+use qtrail::arch::{Architecture, GapHead, Notation, PoolRule, Shapes};
 use qtrail::config::expression::{Expression, Known};
 use qtrail::config::recipe::Recipe;
 use qtrail::config::replay::Policy;
@@ -120,7 +120,7 @@ fn sound(recorded: &Recorded) {
     assert!(serde_json::to_string(&event.clone().anonymous()).is_ok());
     let mut digests = Digests::default();
     digests.push(recorded).expect("what was decoded has a digest");
-    digests.finish();
+    let _ = digests.finish();
 }
 
 /// The lines of an exported log.
@@ -171,7 +171,7 @@ pub fn config(bytes: &[u8]) {
     if let Ok(settings) = Settings::read(text)
         && settings.check().is_ok()
     {
-        settings.specs();
+        let _ = settings.specs();
         let _ = settings.transforms();
     }
     let _ = Sampling::of_config(text);
@@ -307,7 +307,7 @@ pub fn checkpoint(bytes: &[u8]) {
     let written = tensors::safetensors(&found, &[]);
     let again = tensors::read(&written).expect("what was written reads back");
     assert_eq!(again.len(), found.len());
-    tensors::npz(&found);
+    let _ = tensors::npz(&found);
 }
 
 /// Packed differences of crafted images, against clean ones of a few sizes.
@@ -334,7 +334,7 @@ pub fn import(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let space = SpaceConfig { filters: vec![64], ..SpaceConfig::paper(4) };
     if let Ok(log) = metaqnn::Log::read(text, 28, &space) {
-        log.tally();
+        let _ = log.tally();
     }
     let _ = qvalues::read(text);
 }
@@ -366,7 +366,10 @@ fn scratch() -> PathBuf {
         static FOLDER: OnceCell<tempfile::TempDir> = const { OnceCell::new() };
     }
     FOLDER.with(|folder| {
-        let folder = folder.get_or_init(|| tempfile::tempdir().expect("a folder"));
+        // In memory where that is to be had: files are written by the hundred thousand.
+        let parent = [PathBuf::from("/dev/shm"), std::env::temp_dir()];
+        let made = || parent.iter().find_map(|parent| tempfile::tempdir_in(parent).ok());
+        let folder = folder.get_or_init(|| made().expect("a folder"));
         folder.path().to_owned()
     })
 }
