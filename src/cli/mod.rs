@@ -28,6 +28,7 @@ pub mod plots;
 pub mod policies;
 pub mod progress;
 pub mod reading;
+mod repairs;
 pub mod replay;
 pub mod report;
 pub mod resume;
@@ -189,7 +190,7 @@ impl Context {
     #[must_use]
     pub fn options(&self) -> Options {
         let (command, wait) = (self.command.clone(), self.wait);
-        Options { command, wait, probe: self.program.clone() }
+        Options { command, wait, witness: None }
     }
 }
 

@@ -5,7 +5,7 @@ use super::{CliError, Context, Exit, note};
 use crate::engine::journal::Observer;
 use crate::events::Recorded;
 use crate::events::frame::{Head, Position};
-use crate::log::Store;
+use crate::log::{Kind, Store};
 use crate::views::{
     Answer, Appender, At, Behind, Mistake, Rows, Value, ViewError, open, parse_time,
 };
@@ -33,7 +33,16 @@ fn parse_at(text: &str) -> Result<At, String> {
 /// What a person is to be told.
 pub fn answer(context: &Context, at: Option<At>) -> Result<Answer, CliError> {
     let store = Store::open(&context.store)?;
-    let answer = open(&store, &context.options(), at)?;
+    let options = context.options();
+    let answer = match open(&store, &options, at) {
+        Err(ViewError::Log(error)) if error.kind() == Kind::Damaged => {
+            match super::repairs::heal(context, &store) {
+                true => open(&store, &options, at)?,
+                false => return Err(error.into()),
+            }
+        }
+        other => other?,
+    };
     answer.notes.iter().for_each(|line| note(line));
     Ok(answer)
 }

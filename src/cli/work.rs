@@ -78,7 +78,9 @@ pub fn session_without_trainer(context: &Context, store: Store) -> Result<Sessio
         program: program(),
     };
     let appender = Appender::new(store.clone(), note);
-    Ok(Session::open(store, surroundings, Box::new(appender))?)
+    let mut session = Session::open(store, surroundings, Box::new(appender))?;
+    session.take_repairs().iter().for_each(|repair| note(&repair.to_string()));
+    Ok(session)
 }
 
 /// Program name and version.

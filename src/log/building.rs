@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::artifacts::has_ended;
 use super::files::{failed, make_folder, names, sync_tree};
 use super::store::{furnish, publish, random_id, settled};
-use super::{BATCH_MAX, EventLog as _, LogError, Options, SledLog, Store};
+use super::{BATCH_MAX, EventLog as _, LogError, Options, LocalLog, Store};
 use crate::events::frame::{Frame, Head};
 
 /// A store in the making. Dropped before [`Building::finish`], nothing of it is left; a killed
@@ -17,7 +17,7 @@ use crate::events::frame::{Frame, Head};
 pub struct Building {
     root: PathBuf,
     aside: PathBuf,
-    log: Option<SledLog>,
+    log: Option<LocalLog>,
     head: Head,
     pending: Vec<Frame>,
 }
@@ -44,7 +44,7 @@ impl Building {
         let (log, head, pending) = (None, Head::default(), Vec::new());
         let mut building = Self { root, aside, log, head, pending };
         furnish(&building.aside, id)?;
-        building.log = Some(SledLog::open(Store::open(&building.aside)?, options)?);
+        building.log = Some(LocalLog::open(Store::open(&building.aside)?, options)?);
         Ok(building)
     }
 
@@ -61,7 +61,7 @@ impl Building {
         if let Some(log) = &mut self.log
             && !self.pending.is_empty()
         {
-            self.head = log.append_unsynced(self.head, &self.pending)?;
+            self.head = log.append_relaxed(self.head, &self.pending)?;
             self.pending.clear();
         }
         Ok(())
@@ -137,8 +137,8 @@ mod tests {
         assert!(!root.exists());
         let (store, built) = building.finish().unwrap();
         assert_eq!((built, store.read_head().unwrap().record.head), (head, head));
-        let mut log = SledLog::open(store, Options::default()).unwrap();
-        assert!(crate::log::verify::verify_store(&mut log).unwrap().is_good());
+        let mut reader = crate::log::Reader::open(&store).unwrap();
+        assert!(crate::log::verify::verify(&mut reader).unwrap().is_good());
         assert_eq!(names(folder.path()).unwrap(), ["store"]);
     }
 

@@ -22,7 +22,7 @@ use crate::events::codec::decode;
 use crate::events::frame::{Frame, Head, Position};
 use crate::log::head::State;
 use crate::log::store::StoreId;
-use crate::log::{EventLog, LogError, Options, SledLog, Store, read_on};
+use crate::log::{EventLog, LogError, Options, Reader, Store, read_on};
 
 /// Events read in one go.
 const CHUNK: usize = 1_000;
@@ -73,10 +73,10 @@ pub struct Answer {
 pub fn open(store: &Store, options: &Options, at: Option<At>) -> Result<Answer, ViewError> {
     match at {
         None => newest(store, options),
-        Some(At::Position(position)) => past(store, options, position),
+        Some(At::Position(position)) => past(store, position),
         Some(At::Time(time)) => {
             let position = newest(store, options)?.position_at(time)?;
-            past(store, options, position)
+            past(store, position)
         }
     }
 }
@@ -88,7 +88,7 @@ fn newest(store: &Store, options: &Options) -> Result<Answer, ViewError> {
     let mut model = ReadModel::open(store.root(), store.id(), options.wait)?;
     let target = store.read_head()?.record.head;
     if build::is_worthwhile(&model, target)? {
-        let because = build::build(store, options, (model.generation(), target))?;
+        let because = build::build(store, (model.generation(), target))?;
         drop(model);
         model = ReadModel::open(store.root(), store.id(), options.wait)?;
         if let Some(because) = because {
@@ -96,10 +96,10 @@ fn newest(store: &Store, options: &Options) -> Result<Answer, ViewError> {
             return Answer::new(model.into_connection(), Some(behind));
         }
     }
-    let behind = match catch_up(&mut model, store, options) {
+    let behind = match catch_up(&mut model, store) {
         Err(error) if error.is_unusable() => {
             model.replace()?;
-            catch_up(&mut model, store, options)?
+            catch_up(&mut model, store)?
         }
         other => other?,
     };
@@ -107,21 +107,18 @@ fn newest(store: &Store, options: &Options) -> Result<Answer, ViewError> {
 }
 
 /// The model as it was after an event: built anew, in memory.
-fn past(store: &Store, options: &Options, end: Position) -> Result<Answer, ViewError> {
+fn past(store: &Store, end: Position) -> Result<Answer, ViewError> {
     let log_end = store.read_head()?.record.head.position;
     if end > log_end {
         let message = format!("the log ends at event {log_end}, before {end}");
         let hint = Some("give an event up to there, or leave --at out".to_owned());
         return Err(super::Mistake { message, hint, ..super::Mistake::default() }.into());
     }
-    let mut log = SledLog::outside(store.clone(), options.clone());
-    let model = rebuild(&mut log, store.id(), end, |log| log.yield_if_wanted().map(drop))?;
-    log.release()?;
+    let model = rebuild(&mut Reader::open(store)?, store.id(), end)?;
     Answer::new(model.into_connection(), None)
 }
 
-/// Folds a log up to `end` into a model in memory. `between` is called between two chunks, to let
-/// others in.
+/// Folds a log up to `end` into a model in memory.
 ///
 /// # Errors
 /// [`ViewError`] naming the first event that cannot be.
@@ -129,7 +126,6 @@ pub fn rebuild<L: EventLog>(
     log: &mut L,
     store: StoreId,
     end: Position,
-    mut between: impl FnMut(&mut L) -> Result<(), LogError>,
 ) -> Result<ReadModel, ViewError> {
     let mut model = ReadModel::in_memory(store)?;
     let mut head = Head::default();
@@ -139,7 +135,6 @@ pub fn rebuild<L: EventLog>(
         if frames.is_empty() {
             break;
         }
-        between(log)?;
         model.apply(&decoded(head.position, &frames)?, next)?;
         head = next;
     }
@@ -211,7 +206,6 @@ impl Answer {
 fn catch_up(
     model: &mut ReadModel,
     store: &Store,
-    options: &Options,
 ) -> Result<Option<Behind>, ViewError> {
     let reading = store.read_head()?;
     let target = reading.record.head;
@@ -229,7 +223,7 @@ fn catch_up(
         }
     }
     while !shows(model, target, store)? {
-        let log = SledLog::outside(store.clone(), options.clone());
+        let log = Reader::open(store)?;
         if let Some(because) = read_and_apply(model, log, target)? {
             return Ok(Some(Behind { log: target.position, because }));
         }
@@ -240,7 +234,7 @@ fn catch_up(
 /// Applies what the model lacks up to `target`; says what kept it from that.
 pub(super) fn read_and_apply(
     model: &mut ReadModel,
-    log: SledLog,
+    log: Reader,
     target: Head,
 ) -> Result<Option<String>, ViewError> {
     let (stamp, foreign) = (model.stamp()?, model.foreign());
@@ -376,11 +370,12 @@ mod tests {
     use crate::events::codec::encode;
     use crate::events::frame::seal;
     use crate::events::{Event, Hash, Scope};
+    use crate::log::LocalLog;
 
     /// A store with `events` events.
     fn store(root: &Path, events: u32) -> Store {
         let store = Store::open_or_create(root).unwrap();
-        let mut log = SledLog::open(store.clone(), Options::default()).unwrap();
+        let mut log = LocalLog::open(store.clone(), Options::default()).unwrap();
         for trial in 0..events {
             let event = crate::events::ArtifactReleased { trial, artifact: Hash::default() };
             let payload = encode(0, Scope::Store, &Event::from(event)).unwrap();

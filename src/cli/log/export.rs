@@ -9,7 +9,7 @@ use super::artifacts;
 use crate::events::codec::{decode, encode};
 use crate::events::frame::{Frame, Head, seal};
 use crate::events::lines::Writer;
-use crate::log::SledLog;
+use crate::log::Reader;
 
 /// Writes the log as text: one JSON object an event, and a closing line with their number and the
 /// final hash. `qtrail log import` restores a store from it.
@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
 }
 
 fn write(
-    log: &mut SledLog,
+    log: &mut Reader,
     anonymous: bool,
     carried: Option<&Path>,
     out: &mut dyn Write,

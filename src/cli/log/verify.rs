@@ -1,15 +1,15 @@
 //! `qtrail log verify`: every event, folded again, and compared.
 //!
-//! Three checks, each only if the one before is passed, because it means nothing otherwise: bytes
-//! (checksum, chain, `HEAD`), meaning (every event decodes and follows what came before, every
-//! recorded Q-table is learned again), and the tables (the same rows as folded anew). Nothing is
-//! changed.
+//! The checks, each only if the one before is passed, because it means nothing otherwise: the bytes
+//! of the journal (checksums, chain, up to what `HEAD` acknowledges), sled against the journal, event
+//! by event, meaning (every event decodes and follows what came before, every recorded Q-table is
+//! learned again), and the tables (the same rows as folded anew). Nothing is changed.
 
 use super::super::output::{FormatArgs, Hint, Printer};
 use super::super::{CliError, Context, Exit};
 use crate::events::frame::Position;
-use crate::log::SledLog;
-use crate::log::verify::verify_store;
+use crate::log::verify::{Copy, compare_copies, verify};
+use crate::log::{Reader, Store};
 use crate::views::{Comparison, Rows as _, Value, ViewError, compare, rebuild};
 
 /// Checks every event, folds them again, and compares the tables. Changes nothing.
@@ -28,9 +28,7 @@ struct Finding {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    let mut log = super::log(context)?;
-    let findings = findings(&mut log)?;
-    log.release()?;
+    let findings = findings(context)?;
     let mut printer = Printer::new(args.format, |_| Hint::default());
     let mut print = || {
         printer.columns(&["check", "verdict", "position", "found"].map(ToOwned::to_owned))?;
@@ -45,17 +43,23 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
                 .hint("the log is good: delete views-*.sqlite in the store, they come back"))
         }
         Some(bad) => {
-            Err(CliError::new(Exit::Damaged, format!("the log is damaged: {}", bad.found))
-                .hint("keep a copy of the store before anything else is tried"))
+            let found = format!("{} is damaged: {}", bad.check, bad.found);
+            let hint = match bad.check {
+                "journal" | "sled" => "`qtrail log repair` says what can be restored",
+                _ => "keep a copy of the store before anything else is tried",
+            };
+            Err(CliError::new(Exit::Damaged, found).hint(hint))
         }
     }
 }
 
-fn findings(log: &mut SledLog) -> Result<Vec<Finding>, CliError> {
-    let report = verify_store(log)?;
+fn findings(context: &Context) -> Result<Vec<Finding>, CliError> {
+    let store = Store::open(&context.store)?;
+    let mut log = Reader::open(&store)?;
+    let report = verify(&mut log)?;
     if !report.is_good() {
         let bad = report.problems.into_iter().map(|problem| Finding {
-            check: "bytes",
+            check: "journal",
             good: false,
             position: problem.position,
             found: problem.found,
@@ -64,10 +68,9 @@ fn findings(log: &mut SledLog) -> Result<Vec<Finding>, CliError> {
     }
     let end = report.end.position;
     let good = |check, found: String| Finding { check, good: true, position: Some(end), found };
-    let mut findings = vec![good("bytes", format!("{end} events: checksums, chain and HEAD"))];
-    let store = log.store().clone();
-    let between = |log: &mut SledLog| log.yield_if_wanted().map(drop);
-    match rebuild(log, store.id(), end, between) {
+    let mut findings = vec![good("journal", format!("{end} events: checksums and chain"))];
+    findings.push(copies(compare_copies(&store, &context.options(), report.end)?, end));
+    match rebuild(&mut log, store.id(), end) {
         Ok(model) => {
             let found = "every event follows, every recorded Q-table is learned again";
             findings.push(good("meaning", found.to_owned()));
@@ -80,6 +83,19 @@ fn findings(log: &mut SledLog) -> Result<Vec<Finding>, CliError> {
         }
     }
     Ok(findings)
+}
+
+/// How sled compares with the journal.
+fn copies(copy: Copy, end: Position) -> Finding {
+    let (good, position, found) = match copy {
+        Copy::Same(at) if at == end => (true, Some(at), "the same events".to_owned()),
+        Copy::Same(at) => {
+            (true, Some(at), "the same events up to here; it gets the others when it is opened".into())
+        }
+        Copy::Differs(problem) => (false, problem.position, problem.found),
+        Copy::Unknown(why) => (true, None, format!("not compared: {why}")),
+    };
+    Finding { check: "sled", good, position, found }
 }
 
 fn tables(comparison: Comparison, end: Position) -> Finding {

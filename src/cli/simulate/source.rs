@@ -198,7 +198,6 @@ fn of_store(context: &Context, label: &str, end: Position) -> Result<Trained, Cl
         }
         Ok(ControlFlow::Continue(()))
     })?;
-    log.release()?;
     folder.finish().map_err(wrong)
 }
 
