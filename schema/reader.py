@@ -183,8 +183,11 @@ def shortest(value):
     if math.isfinite(value):
         for digits in range(1, 10):
             near = float(f"{value:.{digits}g}")
-            if abs(near) < 3.5e38 and struct.pack("<f", near) == struct.pack("<f", value):
-                return near
+            try:
+                if struct.pack("<f", near) == struct.pack("<f", value):
+                    return near
+            except OverflowError:  # rounded up beyond the greatest
+                continue
     return value
 
 
@@ -313,7 +316,7 @@ class Chain:
         return Event(position, known, version, frame[10:-36])
 
 
-SLOT = 96
+SLOT = 80
 
 
 def read_head(store):
@@ -321,7 +324,7 @@ def read_head(store):
     data, found = (store / "HEAD").read_bytes(), []
     for at in (0, 4096):
         slot = data[at:at + SLOT]
-        whole = len(slot) == SLOT and slot[:8] == b"qtHEAD\0\2"
+        whole = len(slot) == SLOT and slot[:8] == b"qtHEAD\0\1"
         if whole and zlib.crc32(slot[:-4]) == struct.unpack("<I", slot[-4:])[0]:
             serial, position = struct.unpack("<QQ", slot[8:24])
             found.append((serial, position, slot[24:56]))
@@ -899,9 +902,9 @@ def run(command, events):
         for event in events:
             if event.scope != "store":
                 digests.setdefault(event.scope, Digest()).push(event)
-        for scope, digest in sorted(digests.items()):
-            if not digest.waits:
-                print(scope, digest.finish())
+        for scope in sorted(digests, key=lambda scope: ("sra".index(scope[0]), int(scope[1:]))):
+            if not digests[scope].waits:
+                print(scope, digests[scope].finish())
     else:
         fold, count = Fold(compare_each=command == "verify"), 0
         for event in events:

@@ -75,7 +75,7 @@ macro_rules! fuzzed {
 }
 
 fuzzed! {
-    frame event export trainer config notation expression idx npz mat cifar png jpeg checkpoint
+    frame event journal export trainer config notation expression idx npz mat cifar png jpeg checkpoint
     differences split import
 }
 

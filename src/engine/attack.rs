@@ -9,7 +9,6 @@ use rayon::prelude::*;
 
 use super::jobs::Index;
 use super::journal::Journal;
-use crate::log::EventLog;
 use super::workplace::{Lost, Rows, Workplace};
 use super::{Ending, EngineError};
 use crate::adversary::job::{Attack, Plan, Step};
@@ -23,6 +22,7 @@ use crate::events::{
     AttackTrainer, CraftedImage, Crafting, Event, Hash, ImagesCrafted, ImagesScored, Scope,
     ScoredImage,
 };
+use crate::log::EventLog;
 use crate::log::artifacts::Artifacts;
 use crate::trainer::protocol::{
     Answer, CraftRequest, CraftedAnswer, Hello, ModelRequest, Request, ScoreRequest, ScoredAnswer,

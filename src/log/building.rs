@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::artifacts::has_ended;
 use super::files::{failed, make_folder, names, sync_tree};
 use super::store::{furnish, publish, random_id, settled};
-use super::{BATCH_MAX, EventLog as _, LogError, Options, LocalLog, Store};
+use super::{BATCH_MAX, EventLog as _, LocalLog, LogError, Options, Store};
 use crate::events::frame::{Frame, Head};
 
 /// A store in the making. Dropped before [`Building::finish`], nothing of it is left; a killed

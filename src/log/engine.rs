@@ -117,16 +117,19 @@ impl Held {
     /// Opens the database as it is.
     pub(super) fn open(self) -> Result<Engine, (Self, Trouble)> {
         let folder = self.store.sled_folder();
-        let ready = Database::wait_until_free(&folder).map(drop).map_err(|error| {
-            match error.kind() {
+        let ready =
+            Database::wait_until_free(&folder).map(drop).map_err(|error| match error.kind() {
                 std::io::ErrorKind::NotFound => Trouble::Broken("sled/db is missing".to_owned()),
                 _ => Trouble::Io(error),
-            }
-        });
-        let tidy = || delete_unfinished_snapshots(&folder).map_err(|error| match error {
-            LogError::Io { source, .. } | LogError::NoSpace { source, .. } => Trouble::Io(source),
-            other => Trouble::Broken(other.to_string()),
-        });
+            });
+        let tidy = || {
+            delete_unfinished_snapshots(&folder).map_err(|error| match error {
+                LogError::Io { source, .. } | LogError::NoSpace { source, .. } => {
+                    Trouble::Io(source)
+                }
+                other => Trouble::Broken(other.to_string()),
+            })
+        };
         let opened = ready.and_then(|()| tidy()).and_then(|()| {
             let database = Database::open(&folder)?;
             let end = database.last()?;

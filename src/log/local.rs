@@ -470,10 +470,8 @@ impl Found {
         if lost > 0 && !self.only_witness_is_ahead(plan.end, plan.last.max(in_sled)) {
             let position = Some(plan.end.position.next());
             let why = plan.found.first().map(|(_, found)| format!(": {found}"));
-            let found = format!(
-                "{lost} events are in neither copy of the log{}",
-                why.unwrap_or_default()
-            );
+            let found =
+                format!("{lost} events are in neither copy of the log{}", why.unwrap_or_default());
             let original = Some(store.journal_folder());
             return Err(Damage { position, found, original }.into());
         }

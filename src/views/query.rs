@@ -203,10 +203,7 @@ impl Answer {
 }
 
 /// Brings a model to the end of the log.
-fn catch_up(
-    model: &mut ReadModel,
-    store: &Store,
-) -> Result<Option<Behind>, ViewError> {
+fn catch_up(model: &mut ReadModel, store: &Store) -> Result<Option<Behind>, ViewError> {
     let reading = store.read_head()?;
     let target = reading.record.head;
     if shows(model, target, store)? {

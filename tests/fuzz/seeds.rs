@@ -8,8 +8,10 @@ use qtrail::adversary::protocol::Settings;
 use qtrail::config::presets::PRESETS;
 use qtrail::data::idx::{Header, Kind};
 use qtrail::events::Hash;
-use qtrail::events::frame::{Frame, Head, Payload, seal, view};
+use qtrail::events::frame::{Frame, Head, Payload, Position, seal, view};
 use qtrail::events::lines::Writer;
+use qtrail::log::journal::record;
+use qtrail::log::store::StoreId;
 use qtrail::tensors::{Tensor, safetensors};
 
 /// The samples of a target.
@@ -17,6 +19,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
     match target {
         "frame" => golden(),
         "event" => golden().iter().map(|frame| [&frame[2..6], payload(frame)].concat()).collect(),
+        "journal" => journals(),
         "export" => exports(),
         "trainer" => texts(MESSAGES),
         "config" => configs(),
@@ -78,18 +81,35 @@ fn payload(frame: &[u8]) -> &[u8] {
     &frame[10..frame.len() - 36]
 }
 
+/// Golden events, each the first of a log, as one log.
+fn sealed(golden: &[Vec<u8>]) -> Vec<Frame> {
+    let mut head = Head::default();
+    let seal = |bytes: &Vec<u8>| {
+        let golden = view(Head::default().position.next(), bytes).unwrap();
+        let (kind, version, bytes) = (golden.kind, golden.version, golden.payload.to_vec());
+        let (frame, next) = seal(head, &Payload { kind, version, bytes }).unwrap();
+        head = next;
+        frame
+    };
+    golden.iter().map(seal).collect()
+}
+
+/// Records of the journal of a few events each, and a segment header.
+fn journals() -> Vec<Vec<u8>> {
+    let first = Position(1);
+    let mut all: Vec<Vec<u8>> =
+        golden().chunks(3).map(|few| record::encode(first, &sealed(few))).collect();
+    let before = Head { position: Position(41), ..Head::default() };
+    all.push(record::Header { store: StoreId([4; 16]), before }.encode().to_vec());
+    all
+}
+
 /// Exports of the golden events, a few each.
 fn exports() -> Vec<Vec<u8>> {
-    let export = |frames: &[Vec<u8>]| {
-        let (mut writer, mut head, mut lines) = (Writer::default(), Head::default(), Vec::new());
-        for bytes in frames {
-            let golden = view(Head::default().position.next(), bytes).unwrap();
-            let (kind, version, bytes) = (golden.kind, golden.version, golden.payload.to_vec());
-            let (frame, next): (Frame, Head) =
-                seal(head, &Payload { kind, version, bytes }).unwrap();
-            head = next;
-            lines.push(writer.event(&frame).unwrap());
-        }
+    let export = |golden: &[Vec<u8>]| {
+        let mut writer = Writer::default();
+        let mut lines: Vec<String> =
+            sealed(golden).iter().map(|frame| writer.event(frame).unwrap()).collect();
         lines.push(writer.artifact(Hash([7; 32])));
         lines.push(writer.close().0);
         (lines.join("\n") + "\n").into_bytes()

@@ -28,6 +28,7 @@ use qtrail::events::frame::{Frame, Head, Payload, Position, seal, view};
 use qtrail::events::lines::{Reader, Writer};
 use qtrail::import::{metaqnn, qvalues};
 use qtrail::lab::settings::Seeds;
+use qtrail::log::journal::record;
 use qtrail::tensors;
 use qtrail::trainer::protocol::{Answer, Request};
 
@@ -49,6 +50,7 @@ const MIB: usize = 1 << 20;
 pub const TARGETS: &[Target] = &[
     Target { name: "frame", run: frame, percent: 100, memory: 4 * MIB },
     Target { name: "event", run: event, percent: 100, memory: 4 * MIB },
+    Target { name: "journal", run: journal, percent: 100, memory: 4 * MIB },
     Target { name: "export", run: export, percent: 100, memory: 4 * MIB },
     Target { name: "trainer", run: trainer, percent: 100, memory: 4 * MIB },
     Target { name: "config", run: config, percent: 100, memory: 16 * MIB },
@@ -121,6 +123,32 @@ fn sound(recorded: &Recorded) {
     let mut digests = Digests::default();
     digests.push(recorded).expect("what was decoded has a digest");
     let _ = digests.finish();
+}
+
+/// A record of the journal, or the header of a segment: as they are, and with checksums that fit.
+pub fn journal(bytes: &[u8]) {
+    journal_record(bytes);
+    let mut mended = bytes.to_vec();
+    let length = mended.first_chunk::<4>().map_or(0, |four| u32::from_le_bytes(*four) as usize);
+    if let Some(record) = mended.get_mut(..length.saturating_add(record::RECORD_OVERHEAD))
+        && let Some((covered, crc)) = record.split_last_chunk_mut::<4>()
+    {
+        *crc = crc32fast::hash(covered).to_le_bytes();
+        journal_record(&mended);
+    }
+    if let Ok(header) = record::Header::parse(bytes) {
+        assert_eq!(header.encode(), bytes[..record::SEGMENT_HEADER_LEN]);
+    }
+}
+
+fn journal_record(bytes: &[u8]) {
+    let Ok(found) = record::parse(bytes) else { return };
+    assert!(found.len() <= bytes.len());
+    let frames: Vec<Frame> = found.positioned().map(|(_, frame)| Frame(frame.to_vec())).collect();
+    assert_eq!(frames.len(), found.count);
+    assert_eq!(found.positioned().last().map(|(position, _)| position), Some(found.last()));
+    // Encoded again it is the same record.
+    assert_eq!(record::encode(found.first, &frames), bytes[..found.len()]);
 }
 
 /// The lines of an exported log.

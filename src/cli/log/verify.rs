@@ -89,9 +89,11 @@ fn findings(context: &Context) -> Result<Vec<Finding>, CliError> {
 fn copies(copy: Copy, end: Position) -> Finding {
     let (good, position, found) = match copy {
         Copy::Same(at) if at == end => (true, Some(at), "the same events".to_owned()),
-        Copy::Same(at) => {
-            (true, Some(at), "the same events up to here; it gets the others when it is opened".into())
-        }
+        Copy::Same(at) => (
+            true,
+            Some(at),
+            "the same events up to here; it gets the others when it is opened".into(),
+        ),
         Copy::Differs(problem) => (false, problem.position, problem.found),
         Copy::Unknown(why) => (true, None, format!("not compared: {why}")),
     };

@@ -113,8 +113,8 @@ struct Segment {
 impl Segment {
     fn load(store: &Store, first: Position, how: How<'_>) -> Result<Self, LogError> {
         let path = path(&store.journal_folder(), first);
-        let read = open_plain(&path, OpenOptions::new().read(true))
-            .and_then(|file| read_from(&file, 0));
+        let read =
+            open_plain(&path, OpenOptions::new().read(true)).and_then(|file| read_from(&file, 0));
         let bytes = match read {
             Err(error) if how.unreadable => {
                 let found = Some(format!("it cannot be read: {error}"));
