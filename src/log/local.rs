@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::engine::Engine;
+use super::engine::{Engine, next_aside};
 use super::error::Damage;
 use super::head::{HeadFile, State};
 use super::journal::Reader;
@@ -117,13 +117,43 @@ impl LocalLog {
         let lease = Lease::enter(&options.locks(&store))?;
         let found = Found::look(&store, &options)?;
         let (mut log, closed) = found.settle(store, options)?;
+        // Opening sled takes long; others may append meanwhile.
+        drop(lease);
         if let Some(held) = Engine::take(&log.store, &log.options)? {
-            let (engine, repair) = held.open_at(log.end, closed)?;
+            let (mut engine, repair) = held.open_at(log.end, closed)?;
             log.repairs.extend(repair);
+            if engine.end() > log.end.position {
+                engine = log.take_what_sled_has_more(engine)?;
+            }
             log.engine = Some(engine);
         }
-        drop(lease);
         Ok(log)
+    }
+
+    /// sled has events behind the end of the journal as it was a moment ago: others have appended
+    /// them, or the journal has lost them.
+    fn take_what_sled_has_more(&mut self, engine: Engine) -> Result<Engine, LogError> {
+        let _lease = Lease::enter(&self.options.locks(&self.store))?;
+        self.follow()?;
+        if engine.end() > self.end.position {
+            let aside = next_aside(&self.store, "journal")?;
+            let how = How { aside: Some(&aside), unreadable: false };
+            let mended = mend(&self.store, Some(engine.database()), how)?;
+            self.repairs.extend(super::repair::of_journal(&mended, &self.store, &aside));
+            let (tail, rest, _) = Tail::find(&self.store, Position(0))?;
+            self.tail = tail;
+            self.followed(Head::default(), rest)?;
+        }
+        match engine.end() > self.end.position {
+            // They do not continue the journal.
+            true => {
+                let found = format!("it has events up to {}, the journal has not", engine.end());
+                let (engine, repair) = engine.remake(self.end, &found)?;
+                self.repairs.push(repair);
+                Ok(engine)
+            }
+            false => Ok(engine),
+        }
     }
 
     /// The store this log is in.
@@ -169,16 +199,21 @@ impl LocalLog {
             return Ok(());
         }
         self.sync()?;
+        let end = self.head()?;
         self.poisoned = true;
-        let _lease = Lease::enter(&self.options.locks(&self.store))?;
-        self.follow()?;
         if self.engine.is_none() {
             let held = Engine::take(&self.store, &self.options)?;
-            self.engine = held.map(|held| held.open_at(self.end, None)).transpose()?.map(|e| e.0);
+            self.engine = held.map(|held| held.open_at(end, None)).transpose()?.map(|e| e.0);
         }
         let Some(mut engine) = self.engine.take() else { return Ok(()) };
-        engine.catch_up(self.end)?;
+        engine.catch_up(end)?;
         engine.close()?;
+        // Closing takes long, so it is not done under the lock.
+        let _lease = Lease::enter(&self.options.locks(&self.store))?;
+        self.follow()?;
+        if self.end != end {
+            return Ok(()); // others go on
+        }
         self.head_file.read_again()?;
         self.head_file.write(self.end, State::Closed)?;
         self.head_file.sync()
@@ -476,7 +511,7 @@ impl Found {
             return Err(Damage { position, found, original }.into());
         }
         if !plan.found.is_empty() {
-            let aside = super::engine::next_aside(store, "journal")?;
+            let aside = next_aside(store, "journal")?;
             let mended = mend(store, sled, How { aside: Some(&aside), ..look })?;
             self.repairs.extend(super::repair::of_journal(&mended, store, &aside));
         }
