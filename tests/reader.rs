@@ -272,3 +272,37 @@ fn numbers_in_single_precision_are_written_alike() {
     let path = file(&world, "single.jsonl", &text);
     same(&values(&path, "events"), &exported(&text).0);
 }
+
+/// The worked values of `schema/README.md` are those of the program.
+#[test]
+fn worked_values_hold() {
+    use qtrail::adversary::transform::{Image, Noise, Transform, chance};
+    use qtrail::agent::qtable::QTable;
+    use qtrail::agent::space::Space;
+    use qtrail::config::learning::Learning;
+    use qtrail::config::space::SpaceConfig;
+    use qtrail::ensemble::combine::weight;
+    use qtrail::events::Hash;
+
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/README.md")).unwrap();
+    let says = |text: &str| assert!(page.contains(text), "schema/README.md should say {text}");
+    let space = Space::new(&SpaceConfig::paper(12), 32, 10).unwrap();
+    let trajectory = space.trajectory(&"[C(64,3,1), P(2,2), SM(10)]".parse().unwrap()).unwrap();
+    assert_eq!(
+        (space.states().len(), space.pair_count(), &trajectory[..]),
+        (349, 4_058, &[2, 47, 452][..])
+    );
+    let mut q = QTable::new(space.pair_count(), 0.5);
+    says(&format!("| all 0.5 | `{}` |", Hash(q.digest())));
+    q.learn(&space, &trajectory, 0.9, Learning::default());
+    says(&format!("reward 0.9, alpha 0.01, gamma 1 | `{}` |", Hash(q.digest())));
+
+    let noise = Noise(8.0);
+    let image = Image { values: &[100; 4], channels: 1, side: 2 };
+    let moved = noise.apply(image, &mut chance(7, &noise, 0, 3));
+    assert_eq!(moved, [100, 110, 88, 101]);
+    says("the values 100, 100, 100, 100 become 100, 110, 88, 101");
+    assert_eq!(format!("{:.4}", weight(25, 100, 10)), "3.2958");
+    says("25 wrong of 100 images in 10 classes: ln 3 + ln 9 = 3.2958");
+}
