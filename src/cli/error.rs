@@ -70,12 +70,17 @@ impl CliError {
     }
 }
 
+/// What to do about a log that was put back to an earlier state.
+pub const ROLLED_BACK: &str = "bring the newer state of the store back; if it is lost for good, \
+     `qtrail log repair --accept-rollback` goes on from the earlier one";
+
 impl From<LogError> for CliError {
     fn from(error: LogError) -> Self {
         let (exit, hint) = match error.kind() {
             _ if matches!(error, LogError::Exists { .. }) => {
                 (Exit::Usage, "give a path where nothing is yet")
             }
+            _ if matches!(error, LogError::RolledBack { .. }) => (Exit::Damaged, ROLLED_BACK),
             Kind::Busy => (Exit::Busy, "wait for it, or give --wait a longer time in seconds"),
             Kind::Missing => (
                 Exit::Usage,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::exports::{self, AdversarialArgs, WeightsArgs};
 use super::plot::{one_search, write};
-use super::reading::{AtArgs, answer, collect, footer};
+use super::reading::{AtArgs, answer_from_log, collect, footer};
 use super::values::ValueArgs;
 use super::{CliError, Context, note};
 use crate::views::Value;
@@ -93,7 +93,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
 
 fn qtable(args: &QtableArgs, context: &Context) -> Result<(), CliError> {
     let Layout::Metaqnn = args.layout;
-    let mut answer = answer(context, args.at.at)?;
+    let mut answer = answer_from_log(context, args.at.at)?;
     let search = args.search.clone().or(args.q.search(&answer)?);
     let search = one_search(&answer, search.as_deref(), "a Q-table")?;
     args.q.show(context, &mut answer, &search)?;

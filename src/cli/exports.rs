@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::cells::exact;
 use super::gallery::{self, Gallery, Model, Spec};
 use super::plot::write;
-use super::reading::{AtArgs, answer, collect, footer};
+use super::reading::{AtArgs, answer_from_log, collect, footer};
 use super::{CliError, Context, Exit, note};
 use crate::events::Hash;
 use crate::log::Store;
@@ -108,7 +108,7 @@ fn put(
 /// What a person is to be told.
 pub(super) fn adversarial(args: &AdversarialArgs, context: &Context) -> Result<(), CliError> {
     let format = format(args.format, &args.output)?;
-    let answer = answer(context, args.at.at)?;
+    let answer = answer_from_log(context, args.at.at)?;
     let (attack, models) = of(args, &answer)?;
     let specs = gallery::specs(&answer, &attack, &args.method, &args.eps)?;
     let gallery = Gallery::open(context, &answer, &attack, args.data.as_deref())?;
@@ -228,7 +228,7 @@ pub(super) fn weights(args: &WeightsArgs, context: &Context) -> Result<(), CliEr
     if format == Format::Png {
         return Err(CliError::usage("--format png: weights are no pictures"));
     }
-    let answer = answer(context, args.at.at)?;
+    let answer = answer_from_log(context, args.at.at)?;
     let number = args.trial.strip_prefix('t').and_then(|number| number.parse::<u32>().ok());
     let unknown = || {
         CliError::usage(format!("no trial is called {}", args.trial))

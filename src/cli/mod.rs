@@ -55,6 +55,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::data::DataHome;
 use crate::log::Options;
+use crate::views::newest_stamp;
 pub use error::{CliError, Exit};
 
 /// An event-sourced experiment database for reinforcement-learning architecture search.
@@ -190,7 +191,7 @@ impl Context {
     #[must_use]
     pub fn options(&self) -> Options {
         let (command, wait) = (self.command.clone(), self.wait);
-        Options { command, wait, witness: None }
+        Options { command, wait, witness: Some(newest_stamp) }
     }
 }
 

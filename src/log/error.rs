@@ -82,7 +82,7 @@ pub enum LogError {
     /// A cache of the same store shows a later event than the log has, or another one at its end:
     /// the log was replaced by an earlier copy of itself.
     #[error("the log ends at event {log}, but its tables have shown event {shown}{}: \
-             the log was put back to an earlier state", if .shown == .log { " with other contents" } else { "" })]
+             the log was put back to an earlier state", if .shown <= .log { " with other contents" } else { "" })]
     RolledBack {
         /// The last event that was shown.
         shown: Position,

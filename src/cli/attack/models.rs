@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::reading::{answer, choose, collect};
+use crate::cli::reading::{answer_from_log, choose, collect};
 use crate::cli::{CliError, Context};
 use crate::events::{Scope, TrialOf};
 use crate::views::{Answer, Value};
@@ -62,7 +62,7 @@ impl ModelArgs {
         if !trials {
             return Ok(wanted);
         }
-        let answer = answer(context, None)?;
+        let answer = answer_from_log(context, None)?;
         for name in &self.models {
             let members = name.split('+').map(|name| trial(&answer, name));
             wanted.push(Wanted { name: name.clone(), members: members.collect::<Result<_, _>>()? });

@@ -6,7 +6,7 @@ mod pool;
 mod show;
 
 use super::output::FormatArgs;
-use super::reading::{AtArgs, answer, footer};
+use super::reading::{AtArgs, answer, answer_from_log, footer};
 use super::{CliError, Context, note, work};
 use crate::ensemble::combine::{Combine, combine};
 use crate::ensemble::measure;
@@ -126,7 +126,7 @@ impl SaveArgs {
                 .hint("a name is not empty, and unlike a trial such as t17"));
         }
         self.choice.check()?;
-        let answer = answer(context, None)?;
+        let answer = answer_from_log(context, None)?;
         let store = Store::open(&context.store)?;
         let pool = Pool::read(&answer, &store, &self.choice)?;
         let chosen = choose::choose(&pool, &self.choice)?;

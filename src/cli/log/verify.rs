@@ -1,20 +1,25 @@
 //! `qtrail log verify`: every event, folded again, and compared.
 //!
 //! The checks, each only if the one before is passed, because it means nothing otherwise: the bytes
-//! of the journal (checksums, chain, up to what `HEAD` acknowledges), sled against the journal, event
-//! by event, meaning (every event decodes and follows what came before, every recorded Q-table is
-//! learned again), and the tables (the same rows as folded anew). Nothing is changed.
+//! of the journal (checksums, chain, up to what `HEAD` acknowledges), its end (the tables have shown
+//! no event that it lacks), sled against the journal, event by event, meaning (every event decodes
+//! and follows what came before, every recorded Q-table is learned again), and with `--deep` the
+//! tables (the same definitions, indices and rows as folded anew). Nothing is changed.
 
+use super::super::error::ROLLED_BACK;
 use super::super::output::{FormatArgs, Hint, Printer};
 use super::super::{CliError, Context, Exit};
 use crate::events::frame::Position;
 use crate::log::verify::{Copy, compare_copies, verify};
-use crate::log::{Reader, Store};
-use crate::views::{Comparison, Rows as _, Value, ViewError, compare, rebuild};
+use crate::log::{LogError, Reader, Store};
+use crate::views::{Comparison, Rows as _, Value, ViewError, compare, rebuild, refuse_rollback};
 
-/// Checks every event, folds them again, and compares the tables. Changes nothing.
+/// Checks every event and folds them again. Changes nothing.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Compare the tables too: definitions, indices and rows
+    #[arg(long)]
+    deep: bool,
     #[command(flatten)]
     format: FormatArgs,
 }
@@ -28,7 +33,7 @@ struct Finding {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    let findings = findings(context)?;
+    let findings = findings(context, args.deep)?;
     let mut printer = Printer::new(args.format, |_| Hint::default());
     let mut print = || {
         printer.columns(&["check", "verdict", "position", "found"].map(ToOwned::to_owned))?;
@@ -42,6 +47,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             Err(CliError::new(Exit::Damaged, "the tables are not what follows from the log")
                 .hint("the log is good: delete views-*.sqlite in the store, they come back"))
         }
+        Some(bad) if bad.check == "end" => {
+            Err(CliError::new(Exit::Damaged, &bad.found).hint(ROLLED_BACK))
+        }
         Some(bad) => {
             let found = format!("{} is damaged: {}", bad.check, bad.found);
             let hint = match bad.check {
@@ -53,7 +61,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     }
 }
 
-fn findings(context: &Context) -> Result<Vec<Finding>, CliError> {
+fn findings(context: &Context, deep: bool) -> Result<Vec<Finding>, CliError> {
     let store = Store::open(&context.store)?;
     let mut log = Reader::open(&store)?;
     let report = verify(&mut log)?;
@@ -69,18 +77,31 @@ fn findings(context: &Context) -> Result<Vec<Finding>, CliError> {
     let end = report.end.position;
     let good = |check, found: String| Finding { check, good: true, position: Some(end), found };
     let mut findings = vec![good("journal", format!("{end} events: checksums and chain"))];
+    let bad = |check, error: &ViewError| {
+        let (good, position) = (false, error.position());
+        Finding { check, good, position, found: error.to_string() }
+    };
+    match refuse_rollback(&store, &context.options()) {
+        Ok(()) => findings.push(good("end", "the tables have shown no later event".to_owned())),
+        Err(error @ ViewError::Log(LogError::RolledBack { .. })) => {
+            findings.push(bad("end", &error));
+            return Ok(findings);
+        }
+        Err(error) => return Err(error.into()),
+    }
     findings.push(copies(compare_copies(&store, &context.options(), report.end)?, end));
-    match rebuild(&mut log, store.id(), end) {
-        Ok(model) => {
+    let folded = match deep {
+        true => compare(&store, &mut log, end).map(Some),
+        false => rebuild(&mut log, store.id(), end).map(|_| None),
+    };
+    match folded {
+        Ok(compared) => {
             let found = "every event follows, every recorded Q-table is learned again";
             findings.push(good("meaning", found.to_owned()));
-            findings.push(tables(compare(&store, &model)?, end));
+            findings.extend(compared.into_iter().flat_map(tables));
         }
-        Err(ViewError::Log(error)) => return Err(error.into()),
-        Err(error) => {
-            let (good, position) = (false, error.position());
-            findings.push(Finding { check: "meaning", good, position, found: error.to_string() });
-        }
+        Err(error) if error.position().is_some() => findings.push(bad("meaning", &error)),
+        Err(error) => return Err(error.into()),
     }
     Ok(findings)
 }
@@ -100,17 +121,24 @@ fn copies(copy: Copy, end: Position) -> Finding {
     Finding { check: "sled", good, position, found }
 }
 
-fn tables(comparison: Comparison, end: Position) -> Finding {
-    let (good, position, found) = match comparison {
-        Comparison::Same => (true, Some(end), "the same rows as folded anew".to_owned()),
-        Comparison::Differs => (false, Some(end), "other rows than folded anew".to_owned()),
-        Comparison::At(position) => {
-            (true, Some(position), "they show another position; not compared".to_owned())
+fn tables(comparison: Comparison) -> Vec<Finding> {
+    let finding =
+        |good, position, found: String| Finding { check: "tables", good, position, found };
+    match comparison {
+        Comparison::Same(at) => {
+            vec![finding(true, Some(at), "as folded anew: definitions, indices, rows".to_owned())]
         }
-        Comparison::Absent => (true, None, "there are none yet".to_owned()),
-        Comparison::Unusable(found) => (false, None, found),
-    };
-    Finding { check: "tables", good, position, found }
+        Comparison::Differs(found) => {
+            found.into_iter().map(|found| finding(false, None, found)).collect()
+        }
+        Comparison::Absent => {
+            vec![finding(true, None, "there are none; the next query builds them".to_owned())]
+        }
+        Comparison::Busy => {
+            vec![finding(true, None, "in use by another process; not compared".to_owned())]
+        }
+        Comparison::Unusable(found) => vec![finding(false, None, found)],
+    }
 }
 
 impl Finding {

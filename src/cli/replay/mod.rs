@@ -12,7 +12,7 @@ use super::export::{csv, header};
 use super::output::FormatArgs;
 use super::parameters::QuarantineArgs;
 use super::plot::write;
-use super::reading::{AtArgs, answer, footer};
+use super::reading::{AtArgs, answer, answer_from_log, footer};
 use super::{CliError, Context, Exit, note};
 use crate::agent::foreign::target;
 use crate::agent::qtable::QTable;
@@ -63,12 +63,16 @@ pub struct Args {
 /// What a person is to be told; exit code 1 if `as-logged` finds another Q-table than on record.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     if let Some(name) = &args.check {
-        return study::find(&answer(context, None)?, name)?.check(context);
+        return study::find(&answer_from_log(context, None)?, name)?.check(context);
     }
     // Mistakes first: reading a store may take a while.
     let policies = args.lesson.check()?;
     rows::check(&args.columns, args.exposure)?;
-    let mut answer = answer(context, args.at.at)?;
+    let at = args.at.at;
+    let mut answer = match &args.save {
+        Some(_) => answer_from_log(context, at)?,
+        None => answer(context, at)?,
+    };
     let label = history::search(&answer, args.search.as_deref())?;
     if let Some(name) = &args.save {
         study::check_name(&answer, name)?;

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::output::FormatArgs;
 use super::progress::counter;
-use super::reading::{AtArgs, answer};
+use super::reading::{AtArgs, answer_from_log};
 use super::replay::study::{Saved, check_name};
 use super::search::phase;
 use super::{CliError, Context, note};
@@ -124,7 +124,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     };
     let agents = asked.agents()?;
     if let Some(name) = &args.save {
-        check_name(&answer(context, None)?, name)?;
+        check_name(&answer_from_log(context, None)?, name)?;
     }
     let done = asked.carry_out(&agents, context)?;
     let rows = done.rows();

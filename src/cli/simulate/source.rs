@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::log::{each, log};
-use super::super::reading::{answer, collect, footer};
+use super::super::reading::{answer_from_log, collect, footer};
 use super::super::{CliError, Context, Exit};
 use super::tabular::Tabular;
 use crate::agent::space::Space;
@@ -124,7 +124,7 @@ fn recorded(wanted: &Wanted<'_>, context: &Context) -> Result<Source, CliError> 
     let space = SearchConfig::read(presets::text(preset)?, None, &[])?.space;
     // Without a store there is what comes with the program.
     if wanted.search.is_some() || Store::open(&context.store).is_ok() {
-        let answer = answer(context, wanted.at)?;
+        let answer = answer_from_log(context, wanted.at)?;
         for Listed { label, name, config, finished } in searches(&answer)? {
             let fits = match wanted.search {
                 Some(wanted) => label == wanted || name == wanted,

@@ -205,8 +205,8 @@ impl Tail {
         }
         let length = SEGMENT_HEADER_LEN as u64;
         let header = Header { store: self.store, before: self.end }.encode();
-        let write = file.write_all_at(&header, 0).and_then(|()| file.set_len(length));
-        write.and_then(|()| file.sync_all()).map_err(failed("create", &path))?;
+        let write = file.write_all_at(&header, 0).and_then(|()| file.sync_all());
+        write.map_err(failed("create", &path))?;
         sync_folder(&self.folder)?;
         let inode = inode_of(&file).map_err(failed("read", &path))?;
         Ok(Segment { file, first, length, inode })
