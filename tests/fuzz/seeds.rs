@@ -297,12 +297,22 @@ const SETTINGS: &[&str] = &[
 const MESSAGES: &[&str] = &[
     r#"{"type":"hello","protocol":1,"program":"p 1","library":"l","devices":["cuda:0","cpu"],"isa":"AVX2","threads":4}"#,
     r#"{"type":"progress","id":1,"epoch":2,"batch":10,"batches":400}"#,
-    r#"{"type":"epoch","id":1,"restart":0,"epoch":1,"learning_rate":0.001,"train_loss":2.3,"train_correct":10,"train_total":100,"validation_loss":2.2,"validation_correct":4,"validation_total":50,"seconds":1.5}"#,
+    concat!(
+        r#"{"type":"epoch","id":1,"restart":0,"epoch":1,"learning_rate":0.001,"train_loss":2.3,"#,
+        r#""train_correct":10,"train_total":100,"validation_loss":2.2,"validation_correct":4,"#,
+        r#""validation_total":50,"seconds":1.5}"#,
+    ),
     r#"{"type":"checkpoint","id":1,"restart":0,"epoch":3,"file":"checkpoint-1"}"#,
-    r#"{"type":"finished","id":18446744073709551615,"parameters":1234,"weights":"weights-1","peak_memory":0,"predictions":[{"part":"test","file":"p"},{"part":"validation","file":"q"}]}"#,
+    concat!(
+        r#"{"type":"finished","id":18446744073709551615,"parameters":1234,"weights":"weights-1","#,
+        r#""peak_memory":0,"predictions":[{"part":"test","file":"p"},{"part":"validation","file":"q"}]}"#,
+    ),
     r#"{"type":"crafted","id":2,"images":"i","logits":"l","zeros":"z","classes":10}"#,
     r#"{"type":"scored","id":2,"logits":"l","classes":10}"#,
     r#"{"type":"failed","id":1,"reason":"non-finite","message":"loss"}"#,
     r#"{"type":"error","id":1,"message":"no \u00e9 \ud83d\ude00"}"#,
-    r#"{"type":"score","id":7,"model":{"members":[{"kind":"torchscript","file":"m.pt"}],"channels":3,"side":32},"images":"i","count":2,"batch":1,"dtype":"f32","device":"cpu","threads":1,"staging":"s"}"#,
+    concat!(
+        r#"{"type":"score","id":7,"model":{"members":[{"kind":"torchscript","file":"m.pt"}],"channels":3,"#,
+        r#""side":32},"images":"i","count":2,"batch":1,"dtype":"f32","device":"cpu","threads":1,"staging":"s"}"#,
+    ),
 ];
