@@ -17,6 +17,7 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
 use super::assemble::{Collector, Raw};
+use super::idx::DEFLATE_RATIO_MAX;
 use super::{COUNT_MAX, DataError, Images, Part};
 
 const PNG: &str = "PNG picture";
@@ -212,6 +213,13 @@ fn png_reader(path: &Path) -> Result<PngReader, DataError> {
     let reader = decoder.read_info().map_err(wrong)?;
     let (width, height) = reader.info().size();
     check_sides(path, width, height)?;
+    // Memory for the pixels is had before they are unpacked: not on the word of the header alone.
+    let stored = std::fs::metadata(path).map_err(DataError::io("open", path))?.len();
+    if reader.info().raw_bytes() as u64 > stored.saturating_mul(DEFLATE_RATIO_MAX) {
+        let reason =
+            format!("{stored} bytes cannot hold {width} x {height} pixels; it is cut short");
+        return Err(DataError::malformed(path, PNG, reason));
+    }
     Ok(reader)
 }
 
