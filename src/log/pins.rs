@@ -5,7 +5,7 @@
 //! [`Removal`] the log therefore names everything that somebody relies on. A removal is never
 //! waited for by a search: it is tried, and postponed if somebody holds a [`Pin`].
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
-use super::files::{failed, make_folder};
+use super::files::failed;
 use super::{Busy, LogError};
 
 /// Name of the lock and of its file.
@@ -54,14 +54,13 @@ impl Pin {
 impl Removal {
     /// Waits until nobody holds a pin, at most `wait`.
     pub(super) fn take(locks: &Path, wait: Duration) -> Result<Self, LogError> {
-        make_folder(locks)?;
         let file = open(locks, false).map_err(failed("open", &locks.join(NAME)))?;
         within(&file, wait, File::try_lock).map_err(|error| busy(locks, error))?;
         Ok(Self { _file: file })
     }
 }
 
-/// Opens the lock file, made if missing. A link is not followed.
+/// Opens the lock file, made if missing, with its folder. A link is not followed.
 fn open(locks: &Path, reading: bool) -> io::Result<File> {
     let path = locks.join(NAME);
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
@@ -70,6 +69,10 @@ fn open(locks: &Path, reading: bool) -> io::Result<File> {
     match options.open(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         opened if reading => return opened,
+        _ => {}
+    }
+    match fs::create_dir(locks) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
     options.write(true).create(true).truncate(false).open(&path)
