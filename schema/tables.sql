@@ -21,7 +21,8 @@ CREATE TABLE stamp (
   one      INTEGER PRIMARY KEY CHECK (one = 1),
   store    TEXT    NOT NULL, -- id of the store
   position INTEGER NOT NULL, -- last event folded in
-  chain    TEXT    NOT NULL  -- chain hash of that event, hexadecimal
+  chain    TEXT    NOT NULL, -- chain hash of that event, hexadecimal
+  checksum TEXT    NOT NULL  -- of this row: a decayed stamp must not pass for one
 ) STRICT;
 
 -- Every event of the log.

@@ -265,11 +265,11 @@ fn what_cannot_be_forked_or_extended_is_said() {
 }
 
 mod history {
-    use qtrail::log::{EventLog, Options, SledLog, Store};
+    use qtrail::log::{EventLog, LocalLog, Options, Store};
 
     /// A store with the first events of another one.
     pub(crate) fn truncated(world: &crate::World, from: &str, to: &str, keep: usize) {
-        let open = |store: Store| SledLog::open(store, Options::default()).unwrap();
+        let open = |store: Store| LocalLog::open(store, Options::default()).unwrap();
         let mut source = open(Store::open(&world.path(from)).unwrap());
         let frames = source.read(Default::default(), keep).unwrap();
         source.close().unwrap();

@@ -1,7 +1,7 @@
 //! Processes that die, wait for each other, or run out of space.
 //!
 //! This test runs itself: without the harness of `cargo test`, so that its first argument can make
-//! it the child that appends, holds the log, or probes a copy.
+//! it the child that appends, or stops in the middle of it.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,21 +18,17 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use log_common::{Dice, batch, head_at};
+use log_common::{Dice, batch, head_at, verified};
 use qtrail::events::frame::Head;
-use qtrail::log::verify::verify_store;
-use qtrail::log::{
-    EventLog as _, Kind, LogError, Options, PROBE_ARGUMENT, SledLog, Store, probe_main, read_on,
-};
+use qtrail::log::{EventLog as _, Kind, LocalLog, LogError, Options, Reader, Store, read_on};
 
 type Test = (&'static str, fn(&Path));
 
-const TESTS: [Test; 6] = [
+const TESTS: [Test; 5] = [
     ("a_killed_process_loses_nothing_acknowledged", a_killed_process_loses_nothing_acknowledged),
     ("creation_killed_anywhere_leaves_a_store_or_none", creation_killed_anywhere),
     ("out_of_space_is_typed_and_loses_nothing", out_of_space_is_typed_and_loses_nothing),
-    ("a_holder_lets_a_waiter_in", a_holder_lets_a_waiter_in),
-    ("a_holder_that_does_not_yield_is_named", a_holder_that_does_not_yield_is_named),
+    ("a_holder_of_the_lock_is_named", a_holder_of_the_lock_is_named),
     ("several_writers_all_get_their_turn", several_writers_all_get_their_turn),
 ];
 
@@ -41,11 +37,9 @@ fn main() -> ExitCode {
     let first = arguments.first().and_then(|first| first.to_str()).unwrap_or_default();
     let root = || Path::new(&arguments[1]);
     match first {
-        PROBE_ARGUMENT => return probe_main(&arguments[1..], &mut std::io::stdout()),
         "__create" => child_create(root()),
         "__append" => child_append(root()),
-        "__hold" => child_hold(root(), true),
-        "__sit" => child_hold(root(), false),
+        "__sit" => child_sit(root()),
         "__turns" => child_turns(root()),
         "--list" => TESTS.iter().for_each(|(name, _)| println!("{name}: test")),
         filter => {
@@ -72,12 +66,11 @@ fn child(verb: &str, root: &Path) -> Command {
 }
 
 fn options(command: &str, wait: Duration) -> Options {
-    let probe = Some(std::env::current_exe().unwrap());
-    Options { command: command.to_owned(), wait, probe }
+    Options { command: command.to_owned(), wait, ..Options::default() }
 }
 
-fn open(root: &Path, command: &str) -> Result<SledLog, LogError> {
-    SledLog::open(Store::open(root)?, options(command, Duration::from_secs(20)))
+fn open(root: &Path, command: &str) -> Result<LocalLog, LogError> {
+    LocalLog::open(Store::open(root)?, options(command, Duration::from_secs(20)))
 }
 
 /// Tells the parent that everything up to `head` was acknowledged.
@@ -117,10 +110,8 @@ fn append_on(root: &Path) -> Result<(), LogError> {
         let (frames, _) = batch(head, batch_size(head.position.0));
         acknowledge(log.append(head, &frames)?);
         if turn % 7 == 0 {
-            log.seal()?;
-        }
-        if turn % 5 == 0 {
-            log.release()?;
+            log.close()?;
+            log = open(root, "append")?;
         }
     }
     Ok(())
@@ -151,9 +142,11 @@ fn a_killed_process_loses_nothing_acknowledged(folder: &Path) {
         assert!(end >= acknowledged, "round {round}: {acknowledged} acknowledged, {end} left");
         assert!(end - acknowledged <= 10, "round {round}: more than one batch not acknowledged");
         assert!(is_batch_boundary(end), "round {round}: a torn batch at the end, {end}");
+        assert_eq!(log.take_repairs(), [], "round {round}: a kill is no damage");
         if round % 10 == 9 {
-            let report = verify_store(&mut log).unwrap();
-            assert!(report.is_good() && report.good == head_at(end), "{report:?}");
+            log.close().unwrap();
+            let store = Store::open(&root).unwrap();
+            assert_eq!(verified(&store).unwrap(), Ok(head_at(end)), "round {round}");
         }
         // Opening has acknowledged what was not; the next round may take nothing of it back.
         acknowledged = end;
@@ -195,7 +188,7 @@ fn out_of_space_is_typed_and_loses_nothing(folder: &Path) {
     let mut acknowledged = 0;
     // The first child runs into the limit while appending, the second one while opening.
     for _ in 0..2 {
-        let mut running = limited(&root, 3000);
+        let mut running = limited(&root, 1200);
         let mut output = String::new();
         running.stdout.take().unwrap().read_to_string(&mut output).unwrap();
         running.wait().unwrap();
@@ -206,10 +199,11 @@ fn out_of_space_is_typed_and_loses_nothing(folder: &Path) {
         assert!(acknowledged > 0);
     }
     let mut log = open(&root, "check").unwrap();
-    let report = verify_store(&mut log).unwrap();
-    assert!(report.is_good(), "{report:?}");
-    assert!(report.end.position.0 >= acknowledged);
-    assert_eq!(report.good, head_at(report.end.position.0));
+    let end = log.head().unwrap();
+    assert!(end.position.0 >= acknowledged);
+    assert_eq!(end, head_at(end.position.0));
+    log.close().unwrap();
+    assert_eq!(verified(&Store::open(&root).unwrap()).unwrap(), Ok(end));
     out_of_space_on_a_full_device(folder);
 }
 
@@ -218,7 +212,7 @@ fn out_of_space_on_a_full_device(folder: &Path) {
     let mounted = folder.join("small");
     std::fs::create_dir(&mounted).unwrap();
     let mount = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"])
+        .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
         .arg(&mounted)
         .stderr(Stdio::null())
         .status();
@@ -233,99 +227,71 @@ fn out_of_space_on_a_full_device(folder: &Path) {
     let lines: Vec<_> = output.lines().collect();
     let acknowledged: u64 = lines[lines.len() - 2].parse().unwrap();
     let typed = lines.last() == Some(&"NoSpace");
+    // A reader needs no room.
+    let mut reader = Reader::open(&Store::open(&root).unwrap()).unwrap();
+    let shown = reader.head().unwrap();
+    let (read, _) = read_on(&mut reader, Head::default(), usize::MAX).unwrap();
     log_common::copy_folder(&root, &folder.join("roomy"));
-    let reopened = open(&root, "check").err().map(|error| error.kind());
     let unmounted = Command::new("umount").arg("-l").arg(&mounted).status().unwrap();
     assert!(unmounted.success());
     assert!(typed, "{:?}", lines.last());
-    // A copy of the log does not fit there either.
-    assert_eq!(reopened, Some(Kind::NoSpace));
+    assert_eq!((shown, read.len() as u64), (head_at(acknowledged), acknowledged));
     let end = open(&folder.join("roomy"), "check").unwrap().head().unwrap().position.0;
     assert!(end >= acknowledged, "{acknowledged} acknowledged, {end} left");
 }
 
-/// Holds the log until its standard input ends; then appends once more.
-fn child_hold(root: &Path, yields: bool) {
-    let mut log = open(root, "hold").unwrap();
-    let (frames, _) = batch(log.head().unwrap(), 3);
+/// Holds the lock of the log, with something pending, until it is killed.
+fn child_sit(root: &Path) {
+    let mut log = open(root, "sit").unwrap();
     let head = log.head().unwrap();
-    acknowledge(log.append(head, &frames).unwrap());
-    let ended = std::thread::spawn(|| std::io::stdin().read_to_end(&mut Vec::new()));
-    let mut head = head_at(3);
-    while !ended.is_finished() {
-        if yields {
-            log.yield_if_wanted().unwrap();
-        }
-        sleep(Duration::from_millis(10));
-    }
-    // Somebody appended meanwhile: told so, it reads on and appends behind that.
-    let (frames, _) = batch(head, 1);
-    let error = log.append(head, &frames).unwrap_err();
-    assert_eq!(error.kind(), Kind::Conflict);
-    loop {
-        let (frames, next) = read_on(&mut log, head, 10).unwrap();
-        if frames.is_empty() {
-            break;
-        }
-        head = next;
-    }
-    let (frames, _) = batch(head, 1);
-    acknowledge(log.append(head, &frames).unwrap());
-    log.close().unwrap();
+    log.append(head, &batch(head, 3).0).unwrap();
+    let head = log.head().unwrap();
+    log.append_relaxed(head, &batch(head, 1).0).unwrap();
+    acknowledge(head);
+    sleep(Duration::from_secs(600));
 }
 
-fn a_holder_lets_a_waiter_in(folder: &Path) {
-    let root = folder.join("store");
-    Store::open_or_create(&root).unwrap();
-    let mut holder = child("__hold", &root).spawn().unwrap();
-    let mut acks = BufReader::new(holder.stdout.take().unwrap()).lines();
-    assert_eq!(acks.next().unwrap().unwrap(), "3");
-    let started = Instant::now();
-    let mut log = open(&root, "wait").unwrap();
-    assert!(started.elapsed() < Duration::from_secs(5), "waited {:?}", started.elapsed());
-    let head = log.head().unwrap();
-    assert_eq!(head, head_at(3));
-    let (frames, head) = batch(head, 2);
-    log.append(head_at(3), &frames).unwrap();
-    log.release().unwrap();
-    drop(holder.stdin.take());
-    assert_eq!(acks.next().unwrap().unwrap(), "6");
-    assert!(holder.wait().unwrap().success());
-    assert_eq!(log.head().unwrap(), batch(head, 1).1);
-}
-
-fn a_holder_that_does_not_yield_is_named(folder: &Path) {
+fn a_holder_of_the_lock_is_named(folder: &Path) {
     let root = folder.join("store");
     let store = Store::open_or_create(&root).unwrap();
     let mut holder = child("__sit", &root).spawn().unwrap();
     let mut acks = BufReader::new(holder.stdout.take().unwrap()).lines();
     assert_eq!(acks.next().unwrap().unwrap(), "3");
     let wait = options("wait", Duration::from_millis(200));
-    let error = SledLog::open(store.clone(), wait.clone()).unwrap_err();
+    let error = LocalLog::open(store.clone(), wait.clone()).unwrap_err();
     let LogError::Busy(busy) = error else { panic!("{error}") };
     let named = busy.holder.unwrap();
-    assert_eq!((named.pid, named.command.as_str()), (holder.id(), "hold"));
-    assert_eq!(store.read_head().unwrap().record.head, head_at(3), "HEAD needs no lock");
+    assert_eq!((named.pid, named.command.as_str()), (holder.id(), "sit"));
+    let mut reader = Reader::open(&store).unwrap();
+    let (frames, head) = read_on(&mut reader, Head::default(), 10).unwrap();
+    assert_eq!((frames.len(), head), (3, head_at(3)), "reading needs no lock");
     // Its lock goes with it, whatever the lock file says.
     holder.kill().unwrap();
     holder.wait().unwrap();
-    let mut log = SledLog::open(store, wait).unwrap();
+    let mut log = LocalLog::open(store, wait).unwrap();
     assert_eq!(log.head().unwrap(), head_at(3));
 }
 
 /// Appends 30 events as fast as the others let it.
 fn child_turns(root: &Path) {
     let mut log = open(root, "turns").unwrap();
-    let mut appended = 0;
-    let mut longest = Duration::ZERO;
+    let (mut appended, mut longest) = (0, Duration::ZERO);
+    let mut head = Head::default();
     while appended < 30 {
+        let (frames, next) = batch(head, 1);
         let started = Instant::now();
-        let head = log.head().unwrap();
+        match log.append(head, &frames) {
+            Ok(_) => (appended, head) = (appended + 1, next),
+            Err(error) if error.kind() == Kind::Conflict => {
+                while let Ok((frames, next)) = read_on(&mut log, head, 100)
+                    && !frames.is_empty()
+                {
+                    head = next;
+                }
+            }
+            Err(error) => panic!("{error}"),
+        }
         longest = longest.max(started.elapsed());
-        let (frames, _) = batch(head, 1);
-        log.append(head, &frames).unwrap();
-        appended += 1;
-        log.yield_if_wanted().unwrap();
     }
     log.close().unwrap();
     println!("{}", longest.as_millis());
@@ -333,14 +299,23 @@ fn child_turns(root: &Path) {
 
 fn several_writers_all_get_their_turn(folder: &Path) {
     let root = folder.join("store");
-    Store::open_or_create(&root).unwrap();
+    let store = Store::open_or_create(&root).unwrap();
     let writers: Vec<_> = (0..4).map(|_| child("__turns", &root).spawn().unwrap()).collect();
+    // A reader beside them sees nothing but whole histories.
+    let mut reader = Reader::open(&store).unwrap();
+    let mut head = Head::default();
+    while head.position.0 < 120 {
+        let (frames, next) = read_on(&mut reader, head, 1_000).unwrap();
+        assert!(next == head_at(next.position.0) || frames.is_empty());
+        head = next;
+        sleep(Duration::from_micros(300));
+    }
     for writer in writers {
         let output = writer.wait_with_output().unwrap();
         assert!(output.status.success());
         let longest = String::from_utf8(output.stdout).unwrap();
         println!("longest wait of a writer: {} ms", longest.trim());
     }
-    let mut log = open(&root, "check").unwrap();
-    assert_eq!(verify_store(&mut log).unwrap().good, head_at(120));
+    open(&root, "check").unwrap().close().unwrap();
+    assert_eq!(verified(&store).unwrap(), Ok(head_at(120)));
 }

@@ -41,7 +41,7 @@ fn nothing_can_be_changed() {
     for statement in [
         "delete from trial",
         "update trial set accuracy = 1",
-        "insert into stamp values (1, '', 0, '')",
+        "insert into stamp values (1, '', 0, '', '')",
         "drop table trial",
         "create table x (y)",
         "create temp table x (y)",

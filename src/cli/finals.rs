@@ -1,7 +1,7 @@
 //! `qtrail final`: trains the best of a search once more, and long.
 
 use super::after::{self, Origin, Plan, RecipeArgs};
-use super::reading::{answer, choose, collect};
+use super::reading::{answer_from_log, choose, collect};
 use super::{CliError, Context, note, work};
 use crate::arch::Architecture;
 use crate::engine::session::reading;
@@ -27,7 +27,7 @@ pub struct Args {
 /// # Errors
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    let answer = answer(context, None)?;
+    let answer = answer_from_log(context, None)?;
     let Some(label) = choose(&answer, args.search.as_deref())? else {
         return Err(CliError::usage("which search? There is none to choose from, or several")
             .hint("`qtrail table searches` lists them"));

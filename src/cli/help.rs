@@ -28,6 +28,9 @@ Options:
 {options}
 
 `qtrail VERB --help` says more about a verb.
+
+Exit codes: 0 success, 1 the answer is no, 2 usage or bad input, 3 busy, 4 store damaged or too new,
+5 no space left or an I/O error, 6 interrupted and resumable, 70 a bug of qtrail.
 ";
 
 /// The command with its verbs in groups.

@@ -4,11 +4,13 @@
 pub mod after;
 pub mod artifacts;
 pub mod attack;
+pub mod bug;
 mod cells;
 pub mod clock;
 pub mod compare;
 pub mod completions;
 pub mod data;
+mod destination;
 pub mod diff;
 pub mod ensemble;
 pub mod error;
@@ -22,6 +24,7 @@ mod help;
 pub mod import;
 pub mod log;
 pub mod man;
+mod names;
 pub mod output;
 mod parameters;
 pub mod plot;
@@ -29,6 +32,7 @@ pub mod plots;
 pub mod policies;
 pub mod progress;
 pub mod reading;
+mod repairs;
 pub mod replay;
 pub mod report;
 pub mod resume;
@@ -42,6 +46,7 @@ pub mod sql;
 pub mod status;
 pub mod table;
 pub mod tables;
+mod terminal;
 pub mod train;
 pub mod transfer;
 mod values;
@@ -55,7 +60,9 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::data::DataHome;
 use crate::log::Options;
+use crate::views::newest_stamp;
 pub use error::{CliError, Exit};
+pub use terminal::{note, say};
 
 /// An event-sourced experiment database for reinforcement-learning architecture search.
 #[derive(Debug, Parser)]
@@ -65,7 +72,7 @@ pub struct Cli {
     #[arg(long, global = true, env = "QTRAIL_STORE", default_value = "qtrail-store")]
     pub store: PathBuf,
     /// How long to wait for another process, in seconds
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10.0)]
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
     pub wait: f64,
     /// What to do
     #[command(subcommand)]
@@ -135,13 +142,72 @@ pub enum Verb {
     Man(man::Args),
 }
 
+/// Reads a time in seconds.
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=1e9).contains(seconds));
+    seconds.ok_or_else(|| "expected a number of seconds from 0 to 1000000000".to_owned())
+}
+
 impl Cli {
-    /// Reads the command line. Mistakes in it, and requests for help, end the process.
-    #[must_use]
-    pub fn read() -> Self {
-        let matches = help::grouped(Self::command()).get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// Exit code 2 for mistakes in it, 0 after a request for help; both are printed already.
+    fn read() -> Result<Self, CliError> {
+        let read = help::grouped(Self::command())
+            .try_get_matches()
+            .and_then(|matches| Self::from_arg_matches(&matches));
+        read.map_err(|error| {
+            if !error.use_stderr() {
+                return match error.print() {
+                    Ok(()) => CliError::told(Exit::Done),
+                    Err(error) => CliError::output(&error),
+                };
+            }
+            // It repeats arguments, which may come from anywhere: in colour only if they are tame.
+            let is_wild =
+                |a: std::ffi::OsString| a.to_string_lossy().contains(terminal::is_command);
+            if std::env::args_os().any(is_wild) {
+                note(error.to_string().trim_end());
+            } else {
+                let _ = error.print();
+            }
+            CliError::told(Exit::Usage)
+        })
     }
+}
+
+/// Reads the command line, runs the verb, and tells what went wrong.
+#[must_use]
+pub fn main() -> Exit {
+    let ran = Cli::read().and_then(|cli| run(&cli));
+    let error = match ran.and_then(|()| terminal::printed()) {
+        Ok(()) => return Exit::Done,
+        // Help and the rows before a closed pipe are in a buffer.
+        Err(error) if error.exit == Exit::Done => match terminal::printed() {
+            Ok(()) => return Exit::Done,
+            Err(error) => error,
+        },
+        Err(error) => error,
+    };
+    report(&error);
+    error.exit
+}
+
+/// Tells what went wrong.
+fn report(error: &CliError) {
+    if !error.message.is_empty() {
+        note(&format!("error: {}", error.message));
+    }
+    if let Some(hint) = &error.hint {
+        note(&format!("  hint: {hint}"));
+    }
+}
+
+/// Ends the process where nothing can be returned to: another thread is stuck.
+fn end(error: &CliError) -> ! {
+    report(error);
+    std::process::exit(error.exit as i32)
 }
 
 /// The surroundings of a verb.
@@ -174,10 +240,13 @@ impl Context {
             home.map(|home| home.join(".cache"))
         });
         let cache = cache.unwrap_or_else(std::env::temp_dir).join("qtrail/data");
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let arguments = std::env::args_os().skip(1);
+        // For people: what is no text is shown as well as it can be.
+        let arguments: Vec<String> =
+            arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
         Self {
             store: cli.store.clone(),
-            wait: Duration::try_from_secs_f64(cli.wait).unwrap_or(crate::log::lease::WAIT),
+            wait: Duration::from_secs_f64(cli.wait),
             data: DataHome { told: var("QTRAIL_DATA").map(PathBuf::from), cache },
             trainer: var("QTRAIL_TRAINER").map(PathBuf::from),
             path: var("PATH")
@@ -192,7 +261,7 @@ impl Context {
     #[must_use]
     pub fn options(&self) -> Options {
         let (command, wait) = (self.command.clone(), self.wait);
-        Options { command, wait, probe: self.program.clone() }
+        Options { command, wait, witness: Some(newest_stamp) }
     }
 }
 
@@ -233,16 +302,4 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Completions(args) => completions::run(args),
         Verb::Man(args) => man::run(args),
     }
-}
-
-/// Prints a line to stderr.
-#[expect(clippy::print_stderr, reason = "this is the place")]
-pub fn note(line: &str) {
-    eprintln!("{line}");
-}
-
-/// Prints a line to stdout. A closed pipe is no error.
-pub fn say(line: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

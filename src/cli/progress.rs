@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::terminal::escaped;
 use crate::agent::Job;
 use crate::agent::search::Search;
 use crate::agent::trials::{Computer, Status, Trial};
@@ -55,7 +56,7 @@ impl Progress {
     /// Prints a line that stays.
     pub fn say(&self, line: &str) {
         match &self.bars {
-            Some((bars, ..)) => drop(bars.println(line)),
+            Some((bars, ..)) => drop(bars.println(escaped(line))),
             None => crate::cli::note(line),
         }
     }
@@ -85,7 +86,7 @@ impl Progress {
             whole.set_length(total);
             whole.set_position(done.min(total));
             whole.set_message(text.join("  "));
-            trial.set_message(self.trial.clone());
+            trial.set_message(escaped(&self.trial).into_owned());
         }
     }
 

@@ -5,9 +5,9 @@ use super::{CliError, Context, Exit, note};
 use crate::engine::journal::Observer;
 use crate::events::Recorded;
 use crate::events::frame::{Head, Position};
-use crate::log::Store;
+use crate::log::{Kind, Store};
 use crate::views::{
-    Answer, Appender, At, Behind, Mistake, Rows, Value, ViewError, open, parse_time,
+    Answer, Appender, At, Behind, Mistake, Rows, Value, ViewError, open, open_from_log, parse_time,
 };
 
 /// The option `--at`.
@@ -33,9 +33,32 @@ fn parse_at(text: &str) -> Result<At, String> {
 /// What a person is to be told.
 pub fn answer(context: &Context, at: Option<At>) -> Result<Answer, CliError> {
     let store = Store::open(&context.store)?;
-    let answer = open(&store, &context.options(), at)?;
+    let options = context.options();
+    let answer = match open(&store, &options, at) {
+        Err(ViewError::Log(error)) if error.kind() == Kind::Damaged => {
+            match super::repairs::heal(context, &store) {
+                true => open(&store, &options, at)?,
+                false => return Err(error.into()),
+            }
+        }
+        other => other?,
+    };
     answer.notes.iter().for_each(|line| note(line));
+    answer.when_stuck(|limit| {
+        let error = CliError::from(ViewError::TooLong { seconds: limit.as_secs_f64() });
+        super::end(&error);
+    });
     Ok(answer)
+}
+
+/// Opens the store and folds its log for one answer. For whatever is recorded, trained or handed to
+/// others: the read model is a cache, and a cache decides nothing.
+///
+/// # Errors
+/// As [`answer`].
+pub fn answer_from_log(context: &Context, at: Option<At>) -> Result<Answer, CliError> {
+    let store = Store::open(&context.store)?;
+    Ok(open_from_log(&store, &context.options(), at)?)
 }
 
 /// `as of event N`, and why not later.
@@ -171,7 +194,7 @@ impl From<ViewError> for CliError {
                 Self::new(Exit::Damaged, error).hint("`qtrail log verify` says more")
             }
             ViewError::Unusable { .. } => {
-                Self::new(Exit::Damaged, error).hint("delete it: it is built anew from the log")
+                Self::new(Exit::Damaged, error).hint("ask again: it is built anew from the log")
             }
             ViewError::Busy { .. } => {
                 Self::new(Exit::Busy, error).hint("wait for it, or give --wait a longer time")
@@ -180,22 +203,26 @@ impl From<ViewError> for CliError {
             ViewError::TooLong { .. } => {
                 Self::usage(error).hint("ask for less; `qtrail sql --time-limit` allows more")
             }
-            ViewError::Io { ref source, .. } => match source.kind() {
-                std::io::ErrorKind::StorageFull => Self::new(Exit::Space, error),
-                _ => Self::usage(error).hint("see that the store can be read and written"),
-            },
             ViewError::Output(error) => Self::output(&error),
-            ViewError::Sqlite(_) => sqlite(error),
+            ViewError::Io { .. } | ViewError::Sqlite(_) => of_the_file(error),
         }
     }
 }
 
-fn sqlite(error: ViewError) -> CliError {
+fn of_the_file(error: ViewError) -> CliError {
     if error.is_full() {
-        return CliError::new(Exit::Space, error).hint("make room; the log is not affected");
+        return CliError::new(Exit::System, error).hint("make room; the log is not affected");
+    }
+    if error.is_refused() {
+        return CliError::new(Exit::System, error)
+            .hint("see that the store can be read and written; the log is not affected");
     }
     if error.is_busy() {
         return CliError::new(Exit::Busy, error).hint("wait for it, or give --wait a longer time");
+    }
+    if error.is_of_storage() {
+        return CliError::new(Exit::System, error)
+            .hint("see that the store and the temporary folder can be read and written");
     }
     CliError::usage(error)
 }

@@ -1,7 +1,7 @@
 //! `qtrail transfer`: an architecture found on one data set, trained on another.
 
 use super::after::{self, Origin, Plan, RecipeArgs};
-use super::reading::answer;
+use super::reading::answer_from_log;
 use super::show::Row;
 use super::{CliError, Context, note, work};
 use crate::arch::shape::Map;
@@ -60,7 +60,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         let message = "--freeze keeps weights that were taken over; from scratch there are none";
         return Err(CliError::usage(message).hint("--init weights"));
     }
-    let answer = answer(context, None)?;
+    let answer = answer_from_log(context, None)?;
     let taken = Taken::read(&answer, &args.trial)?;
     drop(answer);
     let data = context.data.locate(data)?;

@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 
 use super::jobs::Index;
-use super::journal::{Journal, SharedLog};
+use super::journal::Journal;
 use super::workplace::{Lost, Rows, Workplace};
 use super::{Ending, EngineError};
 use crate::adversary::job::{Attack, Plan, Step};
@@ -22,6 +22,7 @@ use crate::events::{
     AttackTrainer, CraftedImage, Crafting, Event, Hash, ImagesCrafted, ImagesScored, Recorded,
     Scope, ScoredImage,
 };
+use crate::log::EventLog;
 use crate::log::artifacts::Artifacts;
 use crate::trainer::protocol::{
     Answer, CraftRequest, CraftedAnswer, Hello, ModelRequest, Request, ScoreRequest, ScoredAnswer,
@@ -97,7 +98,7 @@ impl Batch {
     }
 }
 
-impl<L: SharedLog> AttackEngine<'_, L> {
+impl<L: EventLog> AttackEngine<'_, L> {
     /// Carries on until nothing is left to do, or it is asked to stop.
     ///
     /// # Errors
@@ -105,7 +106,6 @@ impl<L: SharedLog> AttackEngine<'_, L> {
     pub fn run(&mut self) -> Result<Ending, EngineError> {
         let mut lost = 0;
         while let Some(step) = self.attack.next() {
-            self.journal.make_way()?;
             if (self.stop)() {
                 return Ok(Ending::Interrupted);
             }
@@ -205,10 +205,9 @@ impl<L: SharedLog> AttackEngine<'_, L> {
         request: &Request,
         id: u64,
     ) -> Result<Result<Answer, Lost>, EngineError> {
-        let (journal, report, attack) = (&mut *self.journal, &mut *self.report, &*self.attack);
+        let (report, attack) = (&mut *self.report, &*self.attack);
         let (stop, mut told) = (self.stop, false);
         self.workplace.ask(request, id, |share| {
-            journal.make_way()?;
             if let Some(share) = share {
                 report.news(attack, &AttackNews::Working(step, share));
             }

@@ -166,7 +166,6 @@ impl Session {
             if batch.len() + lesson.len() > BATCH_MAX {
                 self.record_all(scope, &batch)?;
                 batch.clear();
-                self.journal.make_way()?;
             }
             batch.extend(lesson);
         }

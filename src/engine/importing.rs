@@ -104,10 +104,9 @@ impl Session {
         self.refuse_known(&import)?;
         let (scope, lock): (Scope, NamedLock) = self.claim(Index::next_search)?;
         // Whoever imports the same at the same time holds the lock of that search: it is waited
-        // for, outside of the log, which it needs; and then the file is known. What a killed import
-        // left is locked by nobody, and counts for nothing.
+        // for, and then the file is known. What a killed import left is locked by nobody, and counts
+        // for nothing.
         for other in self.index.unfinished_imports_of(import.started.content) {
-            self.journal.leave()?;
             drop(self.lock(other)?);
         }
         self.catch_up()?;
@@ -125,7 +124,6 @@ impl Session {
             if batch.len() == BATCH_MAX {
                 done += self.record_batch(scope, &mut batch, Durable::Soon)?;
                 told(done);
-                self.journal.make_way()?;
             }
             batch.push(event);
         }

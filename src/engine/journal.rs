@@ -11,34 +11,6 @@ use crate::log::{EventLog, LogError};
 /// Frames read at a time.
 const CHUNK: usize = 1_000;
 
-/// A log that others may want to use in between.
-pub trait SharedLog: EventLog {
-    /// Lets another process in if one is waiting. Called often, so it must be cheap.
-    ///
-    /// # Errors
-    /// [`LogError`] if giving up the log fails.
-    fn make_way(&mut self) -> Result<(), LogError> {
-        Ok(())
-    }
-
-    /// Lets other processes in, whether one is waiting or not: whoever waits for something else
-    /// does not hold the log meanwhile.
-    ///
-    /// # Errors
-    /// [`LogError`] if giving up the log fails.
-    fn leave(&mut self) -> Result<(), LogError> {
-        Ok(())
-    }
-
-    /// Appends a batch that need not be durable before the next one that is appended as usual.
-    ///
-    /// # Errors
-    /// As [`EventLog::append`].
-    fn append_relaxed(&mut self, expected: Head, frames: &[Frame]) -> Result<Head, LogError> {
-        self.append(expected, frames)
-    }
-}
-
 /// When a batch is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durable {
@@ -99,7 +71,7 @@ impl<L> std::fmt::Debug for Journal<L> {
     }
 }
 
-impl<L: SharedLog> Journal<L> {
+impl<L: EventLog> Journal<L> {
     /// A journal over `log`, before its first event. `clock` tells milliseconds since 1970.
     pub fn new(log: L, clock: fn() -> i64, observer: Box<dyn Observer>) -> Self {
         let (head, relaxed, batches) = (Head::default(), Vec::new(), 0);
@@ -216,7 +188,7 @@ impl<L: SharedLog> Journal<L> {
                     return Ok(());
                 }
                 Err(LogError::Conflict { .. }) => {
-                    // The log was given up in between, which makes all of it durable.
+                    // Somebody else appended, which happens only once all of it is durable.
                     self.show_relaxed();
                     self.catch_up(&mut fold)?;
                 }
@@ -234,46 +206,19 @@ impl<L: SharedLog> Journal<L> {
         }
     }
 
-    /// Lets other processes in, whether one is waiting or not.
-    ///
-    /// # Errors
-    /// [`JournalError::Log`] if giving up the log fails.
-    pub fn leave(&mut self) -> Result<(), JournalError> {
-        Ok(self.log.leave()?)
-    }
-
-    /// Lets another process in if one is waiting.
-    ///
-    /// # Errors
-    /// [`JournalError::Log`] if giving up the log fails.
-    pub fn make_way(&mut self) -> Result<(), JournalError> {
-        Ok(self.log.make_way()?)
-    }
-
     /// The last position read or recorded.
     #[must_use]
     pub fn position(&self) -> Position {
         self.head.position
     }
 
+    /// The log itself.
+    pub fn log(&mut self) -> &mut L {
+        &mut self.log
+    }
+
     /// Gives the log back, for example to close it.
     pub fn into_log(self) -> L {
         self.log
-    }
-}
-
-impl SharedLog for crate::log::MemoryLog {}
-
-impl SharedLog for crate::log::SledLog {
-    fn make_way(&mut self) -> Result<(), LogError> {
-        self.yield_if_wanted().map(drop)
-    }
-
-    fn leave(&mut self) -> Result<(), LogError> {
-        self.release()
-    }
-
-    fn append_relaxed(&mut self, expected: Head, frames: &[Frame]) -> Result<Head, LogError> {
-        self.append_unsynced(expected, frames)
     }
 }

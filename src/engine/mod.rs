@@ -18,6 +18,7 @@ pub mod keeper;
 pub mod predictions;
 pub mod prepare;
 pub mod references;
+pub mod repairs;
 pub mod series;
 pub mod session;
 pub mod studies;
@@ -32,17 +33,17 @@ use crate::events::{
     ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Outcome,
     Predicted, PredictedPart, PredictionsRecorded, Recorded, Scope, TrialFinished,
 };
-use crate::log::LogError;
+use crate::log::{EventLog, LogError};
 use crate::trainer::process::StartError;
 use crate::trainer::protocol::{
     DataRequest, Hello, InitialRequest, PredictionAnswer, ResumeRequest, TrainRequest,
 };
 use crew::{Crew, Ended, Heard, Task, TaskResult};
 use jobs::Index;
-use journal::{Journal, JournalError, SharedLog};
+use journal::{Journal, JournalError};
 use keeper::Keeper;
 
-/// How long to listen to trainers before looking whether somebody waits for the log.
+/// How long to listen to trainers before looking whether a stop was asked for.
 const TICK: Duration = Duration::from_millis(10);
 /// Lost trials in a row that end a search: something is wrong with the machine.
 pub const LOST_IN_A_ROW_MAX: u32 = 3;
@@ -154,7 +155,7 @@ pub struct Engine<'a, L> {
     pub report: &'a mut dyn Report,
 }
 
-impl<L: SharedLog> Engine<'_, L> {
+impl<L: EventLog> Engine<'_, L> {
     /// Carries on until nothing is left to do, or it is asked to stop.
     ///
     /// # Errors
@@ -163,7 +164,6 @@ impl<L: SharedLog> Engine<'_, L> {
         self.abandon_attempts()?;
         let (mut told, mut last_loss) = (false, String::new());
         loop {
-            self.journal.make_way()?;
             self.release_surplus()?;
             if self.job.trials().lost_in_a_row() >= LOST_IN_A_ROW_MAX {
                 return Ok(Ending::Lost(last_loss));

@@ -25,7 +25,7 @@ use crate::events::{
     Event, Fit, Hash, Purpose, Recorded, Resumed, RunModel, RunStarted, Scope, SearchStarted,
 };
 use crate::log::artifacts::ArtifactHash;
-use crate::log::{Locks, LogError, NamedLock, Options, SledLog, Store};
+use crate::log::{LocalLog, Locks, LogError, NamedLock, Options, Repair, Store};
 use crate::trainer::process::{StartError, Trainer};
 use crate::trainer::protocol::Hello;
 use crate::trainer::{Start, Talk};
@@ -119,11 +119,12 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 pub struct Session {
     pub(super) store: Store,
     locks: Locks,
-    pub(super) journal: Journal<SledLog>,
+    pub(super) journal: Journal<LocalLog>,
     pub(super) index: Index,
     pub(super) surroundings: Surroundings,
     /// Searches and runs whose images were looked at and are theirs.
     pub(super) checked: Vec<Scope>,
+    repairs: Vec<Repair>,
 }
 
 impl Session {
@@ -137,13 +138,29 @@ impl Session {
         observer: Box<dyn Observer>,
     ) -> Result<Self, SessionError> {
         let locks = surroundings.options.locks(&store);
-        let mut log = SledLog::open(store.clone(), surroundings.options.clone())?;
+        let mut log = LocalLog::open(store.clone(), surroundings.options.clone())?;
         // Once at work, a search is not to be ended by somebody who reads for long.
         log.set_wait(PATIENCE.max(surroundings.options.wait));
         let mut journal = Journal::new(log, surroundings.clock, observer);
         let mut index = Index::default();
         journal.catch_up(|recorded| index.push(recorded))?;
-        Ok(Self { store, locks, journal, index, surroundings, checked: Vec::new() })
+        let (checked, repairs) = (Vec::new(), Vec::new());
+        let mut session = Self { store, locks, journal, index, surroundings, checked, repairs };
+        session.record_repairs()?;
+        Ok(session)
+    }
+
+    /// What was repaired in the log since this was last asked, to be told. It is recorded already.
+    pub fn take_repairs(&mut self) -> Vec<Repair> {
+        std::mem::take(&mut self.repairs)
+    }
+
+    fn record_repairs(&mut self) -> Result<(), SessionError> {
+        let repairs = self.journal.log().take_repairs();
+        let index = &mut self.index;
+        super::repairs::record(&mut self.journal, &repairs, |foreign| index.push(foreign))?;
+        self.repairs.extend(repairs);
+        Ok(())
     }
 
     /// Names the trainer program, and the device it is to use: `auto`, `cpu` or `cuda:N`.
@@ -288,8 +305,6 @@ impl Session {
             let scope = next(&self.index);
             match once.named(&lock_name(scope)) {
                 Err(LogError::Busy(_)) if started.elapsed() < self.surroundings.options.wait => {
-                    // Outside of the log: the other one needs it to record that it begins.
-                    self.journal.leave()?;
                     std::thread::sleep(Duration::from_millis(10));
                 }
                 lock => {
@@ -425,7 +440,8 @@ impl Session {
     ///
     /// # Errors
     /// [`LogError`] if the last sync fails.
-    pub fn close(self) -> Result<(), SessionError> {
+    pub fn close(mut self) -> Result<(), SessionError> {
+        self.record_repairs()?;
         Ok(self.journal.into_log().close()?)
     }
 

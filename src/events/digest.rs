@@ -152,7 +152,8 @@ impl Digest {
             | Event::StudyRow(_)
             | Event::StudyFinished(_)
             | Event::SeriesJoined(_)
-            | Event::EnsembleSaved(_) => ((0, 0), 0),
+            | Event::EnsembleSaved(_)
+            | Event::LogRepaired(_) => ((0, 0), 0),
         };
         (episode, trial, event.kind().number, index)
     }

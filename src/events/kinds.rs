@@ -14,6 +14,7 @@ use super::ensembles::EnsembleSaved;
 use super::forks::{ForkFinished, ForkStarted, Inherited, ScheduleExtended};
 use super::ids::Hash;
 use super::imports::{ImportFinished, ImportStarted, ImportedQ, ImportedRow};
+use super::repairs::LogRepaired;
 use super::runs::{
     CheckpointKept, Continues, PredictionsRecorded, RunFinished, RunModel, RunStarted,
 };
@@ -124,6 +125,7 @@ kinds! {
     45 SeriesJoined "series-joined" version 1 Operational,
     46 TrialReused "trial-reused" version 1 Logical,
     47 EnsembleSaved "ensemble-saved" version 1 Operational,
+    48 LogRepaired "log-repaired" version 1 Operational,
 }
 
 /// An entry of the registry.
@@ -508,6 +510,8 @@ impl Event {
             Self::ImportedRow(fields) => fields.machine.clear(),
             Self::AttackStarted(fields) => fields.folder.clear(),
             Self::AttackTrainer(fields) => fields.host.clear(),
+            // What the system said may name a folder.
+            Self::LogRepaired(fields) => fields.found.clear(),
             _ => {}
         }
         self

@@ -1,6 +1,6 @@
 //! Facts: what can be recorded, and its bytes.
 //!
-//! [`kinds`], [`runs`], [`imports`], [`forks`], [`series`], [`ensembles`], [`studies`] and [`attacks`] say what there is, [`codec`] turns it into payloads, [`frame`] seals
+//! [`kinds`], [`runs`], [`imports`], [`forks`], [`series`], [`ensembles`], [`studies`], [`repairs`] and [`attacks`] say what there is, [`codec`] turns it into payloads, [`frame`] seals
 //! payloads into a chain, [`digest`] says whether two searches are the same, [`lines`] carries a
 //! log as text. This module knows neither where frames live nor what follows from a fact.
 
@@ -14,6 +14,7 @@ pub mod ids;
 pub mod imports;
 pub mod kinds;
 pub mod lines;
+pub mod repairs;
 pub mod runs;
 pub mod series;
 pub mod studies;
@@ -26,6 +27,7 @@ pub use forks::*;
 pub use ids::{Hash, Scope};
 pub use imports::*;
 pub use kinds::*;
+pub use repairs::*;
 pub use runs::*;
 pub use series::*;
 pub use studies::*;

@@ -208,6 +208,7 @@ impl Artifacts {
         self.begin_adding()?;
         let (mut file, path) = (staging.open(name)?, staging.folder.join(name));
         let (hash, length) = hash_of(&mut file).map_err(failed("read", &path))?;
+        share(&file, staging).map_err(failed("change the mode of", &path))?;
         file.sync_all().map_err(failed("sync", &path))?;
         self.publish(&path, hash)?;
         Ok((hash, length))
@@ -399,6 +400,20 @@ pub fn copy(hash: ArtifactHash, from: &mut impl Read, to: &mut impl Write) -> io
     }
     let found = ArtifactHash(*hasher.finalize().as_bytes());
     Ok(if found == hash { Copied::Whole(length) } else { Copied::Altered(found) })
+}
+
+/// Gives a file of somebody else the mode of a file of this process, as the umask has it: programs
+/// that write by way of temporary files leave them to their owner alone.
+fn share(file: &File, staging: &Staging) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    // The folder was made by this process.
+    let own = fs::metadata(&staging.folder)?.permissions().mode() & 0o666;
+    let mut permissions = file.metadata()?.permissions();
+    if permissions.mode() & 0o777 == own {
+        return Ok(());
+    }
+    permissions.set_mode(own);
+    file.set_permissions(permissions)
 }
 
 /// A file name that no other call and no other running process uses.

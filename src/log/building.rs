@@ -8,7 +8,7 @@ use super::artifacts::{Artifacts, Copied, copy};
 use super::files::{failed, make_folder, sync_tree};
 use super::leftovers::{Purpose, Sibling};
 use super::store::{furnish, publish, settled};
-use super::{BATCH_MAX, EventLog as _, LogError, Options, SledLog, Store};
+use super::{BATCH_MAX, EventLog as _, LocalLog, LogError, Options, Store};
 use crate::events::Hash;
 use crate::events::frame::{Frame, Head};
 
@@ -18,7 +18,7 @@ use crate::events::frame::{Frame, Head};
 #[derive(Debug)]
 pub struct Building {
     root: PathBuf,
-    log: Option<SledLog>,
+    log: Option<LocalLog>,
     artifacts: Artifacts,
     // After the log, which would write on into a folder that goes.
     aside: Sibling,
@@ -45,7 +45,7 @@ impl Building {
         furnish(aside.path(), aside.id())?;
         let store = Store::open(aside.path())?;
         let (artifacts, head, pending) = (store.artifacts(), Head::default(), Vec::new());
-        let log = Some(SledLog::open(store, options)?);
+        let log = Some(LocalLog::open(store, options)?);
         Ok(Self { root, log, artifacts, aside, head, pending })
     }
 
@@ -62,7 +62,7 @@ impl Building {
         if let Some(log) = &mut self.log
             && !self.pending.is_empty()
         {
-            self.head = log.append_unsynced(self.head, &self.pending)?;
+            self.head = log.append_relaxed(self.head, &self.pending)?;
             self.pending.clear();
         }
         Ok(())
@@ -124,8 +124,8 @@ mod tests {
         assert!(!root.exists());
         let (store, built) = building.finish().unwrap();
         assert_eq!((built, store.read_head().unwrap().record.head), (head, head));
-        let mut log = SledLog::open(store, Options::default()).unwrap();
-        assert!(crate::log::verify::verify_store(&mut log).unwrap().is_good());
+        let mut reader = crate::log::Reader::open(&store).unwrap();
+        assert!(crate::log::verify::verify(&mut reader).unwrap().is_good());
         assert_eq!(names(folder.path()).unwrap(), ["store"]);
     }
 

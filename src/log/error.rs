@@ -73,6 +73,25 @@ pub enum LogError {
         /// What the system said.
         source: io::Error,
     },
+    /// A folder or file of the store is a symbolic link, a pipe or a device.
+    #[error("{} is not a plain file or folder, which all parts of a store are", .path.display())]
+    NotPlain {
+        /// What is none.
+        path: PathBuf,
+    },
+    /// A cache of the same store shows a later event than the log has, or another one at its end:
+    /// the log was replaced by an earlier copy of itself.
+    #[error("the log ends at event {log}, but its tables have shown event {shown}{}: \
+             the log was put back to an earlier state", if .shown <= .log { " with other contents" } else { "" })]
+    RolledBack {
+        /// The last event that was shown.
+        shown: Position,
+        /// The end of the log.
+        log: Position,
+    },
+    /// An append through something that only reads.
+    #[error("this log is only read")]
+    ReadOnly,
     /// An earlier write or sync failed; what the disk holds is known only after reopening.
     #[error("an earlier write failed: the log must be reopened")]
     Poisoned,
@@ -133,11 +152,14 @@ impl LogError {
             Self::Conflict { .. } => Kind::Conflict,
             Self::Busy(_) => Kind::Busy,
             Self::Missing { .. } | Self::Occupied { .. } | Self::Exists { .. } => Kind::Missing,
-            Self::Damaged(_) | Self::NoArtifact { .. } => Kind::Damaged,
+            Self::Damaged(_)
+            | Self::NoArtifact { .. }
+            | Self::NotPlain { .. }
+            | Self::RolledBack { .. } => Kind::Damaged,
             Self::TooNew { .. } => Kind::TooNew,
             Self::NoSpace { .. } => Kind::NoSpace,
             Self::Io { .. } | Self::Poisoned | Self::NotStaged { .. } => Kind::Io,
-            Self::Batch { .. } | Self::Frame { .. } => Kind::Bug,
+            Self::Batch { .. } | Self::Frame { .. } | Self::ReadOnly => Kind::Bug,
         }
     }
 }
@@ -148,7 +170,7 @@ impl From<Damage> for LogError {
     }
 }
 
-/// Bytes that are not what was written, and where the evidence is.
+/// Bytes that are not what was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Damage {
     /// The first position known to be affected, if it is about one.
@@ -157,17 +179,12 @@ pub struct Damage {
     pub found: String,
     /// The damaged file or folder; `None` where the log is not one of files.
     pub original: Option<PathBuf>,
-    /// Whether the original is as it was found: nothing has opened it for writing since.
-    pub untouched: bool,
-    /// A copy taken before the original was opened. sled may have recovered, and so changed, it.
-    pub copy: Option<PathBuf>,
 }
 
 impl Damage {
-    /// Damage to a file that was only read.
+    /// Damage to a file.
     pub(super) fn of_file(path: PathBuf, found: impl Into<String>) -> Self {
-        let original = Some(path);
-        Self { position: None, found: found.into(), original, untouched: true, copy: None }
+        Self { position: None, found: found.into(), original: Some(path) }
     }
 }
 
@@ -177,12 +194,8 @@ impl fmt::Display for Damage {
             write!(f, "event {position}: ")?;
         }
         f.write_str(&self.found)?;
-        if let Some(original) = &self.original {
-            let state = if self.untouched { " (untouched)" } else { "" };
-            write!(f, "; the original is {}{state}", original.display())?;
-        }
-        match &self.copy {
-            Some(copy) => write!(f, ", a copy is {}", copy.display()),
+        match &self.original {
+            Some(original) => write!(f, " ({})", original.display()),
             None => Ok(()),
         }
     }

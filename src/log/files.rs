@@ -15,11 +15,16 @@ pub(super) fn failed<'a>(
         let path = path.to_path_buf();
         if is_out_of_space(&source) {
             LogError::NoSpace { action, path, source }
+        } else if source.raw_os_error() == Some(NOT_PLAIN.raw_os_error()) {
+            LogError::NotPlain { path }
         } else {
             LogError::Io { action, path, source }
         }
     }
 }
+
+/// What opening a symbolic link says where none may be followed.
+pub(super) const NOT_PLAIN: rustix::io::Errno = rustix::io::Errno::LOOP;
 
 /// Whether an error means that the device (ENOSPC), the quota (EDQUOT) or the limit on file sizes
 /// (EFBIG) is exhausted. By kind, because sled keeps only the kind of an error it repeats.

@@ -1,8 +1,12 @@
-//! `HEAD`: how far the log was acknowledged, kept outside sled.
+//! `HEAD`: how far the log was acknowledged, and whether it was closed.
 //!
-//! sled's recovery drops what it cannot read, without a word. This file is how a missing end is
-//! noticed. It has two slots, written in turn, so that a write cut short leaves the other one:
-//! the state one acknowledgement earlier. Anybody may read it at any time, without a lock.
+//! It is written after the journal is durable, so it never names an event that could be lost, and
+//! readers, who take no lock, read up to what it names. Only closing makes it durable itself: after
+//! a power cut it may lag behind the journal, whose end is the truth. It is also how a missing end
+//! of the journal is noticed.
+//!
+//! It has two slots, written in turn, so that a write cut short leaves the other one: the state one
+//! acknowledgement earlier.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -10,7 +14,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::Damage;
-use super::files::{failed, from_hex};
+use super::files::failed;
+use super::plain::{open_plain, open_with};
 use super::{Kind, LogError};
 use crate::events::frame::{Chain, Head, Position};
 
@@ -22,27 +27,6 @@ const FILE_LEN: usize = 8192;
 const SLOT_LEN: usize = 80;
 /// First bytes of a slot: name and layout version.
 const MAGIC: [u8; 8] = *b"qtHEAD\0\x01";
-
-/// One start of the machine; zeros where it cannot be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BootId(pub [u8; 16]);
-
-impl BootId {
-    /// The id of the running start of this machine.
-    #[must_use]
-    pub fn current() -> Self {
-        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let digits: String = text.trim().chars().filter(|&c| c != '-').collect();
-        Self(from_hex(&digits).unwrap_or_default())
-    }
-
-    /// Whether it is surely the running one. Where boots cannot be told apart it never is, and
-    /// every opening is treated as one after a crash: slower, but safe.
-    #[must_use]
-    pub fn is_current(self) -> bool {
-        self.0 != [0; 16] && self == Self::current()
-    }
-}
 
 /// Whether a process has the log open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +49,6 @@ pub struct Record {
     pub head: Head,
     /// Open or closed.
     pub state: State,
-    /// When: under which start of the machine.
-    pub boot: BootId,
 }
 
 /// What reading `HEAD` gave.
@@ -78,22 +60,14 @@ pub struct Reading {
     pub both_valid: bool,
 }
 
-impl Reading {
-    /// Whether the log was closed properly, under this start of the machine: only then is what
-    /// the kernel shows also what the disk has.
-    #[must_use]
-    pub fn is_clean(&self) -> bool {
-        self.both_valid && self.record.state == State::Closed && self.record.boot.is_current()
-    }
-}
-
 /// Reads `HEAD` without a lock. A slot is written with one system call, but nothing promises that
 /// it is also seen whole; a reading with an invalid slot is therefore repeated.
 ///
 /// # Errors
-/// [`LogError::Damaged`] if the file is missing or no slot is valid.
+/// [`LogError::Damaged`] if the file is missing or no slot is valid; [`LogError::Io`].
 pub fn read(path: &Path) -> Result<Reading, LogError> {
-    let file = File::open(path).map_err(|error| unopened(path, error))?;
+    let file = open_plain(path);
+    let file = file.map_err(|error| unopened(path, error))?;
     match slots(&file, path).and_then(|slots| newest(slots, path)) {
         Ok((reading, _)) if reading.both_valid => Ok(reading),
         Err(error) if error.kind() != Kind::Damaged => Err(error),
@@ -112,41 +86,62 @@ pub(super) struct HeadFile {
     /// The slot that holds; the other one is written next.
     slot: usize,
     serial: u64,
-    boot: BootId,
 }
 
 impl HeadFile {
     /// Writes the file of an empty, closed log, and makes its bytes (not its name) durable.
     pub(super) fn create(path: &Path) -> Result<(), LogError> {
+        super::files::write_new(path, &Self::empty())
+    }
+
+    fn empty() -> Vec<u8> {
         let mut bytes = vec![0; FILE_LEN];
-        let boot = BootId::current();
         for (serial, at) in [(0, 0), (1, 4096)] {
-            let record = Record { serial, head: Head::default(), state: State::Closed, boot };
+            let record = Record { serial, head: Head::default(), state: State::Closed };
             bytes[at..at + SLOT_LEN].copy_from_slice(&encode(&record));
         }
-        super::files::write_new(path, &bytes)
+        bytes
     }
 
-    /// Opens and reads the file.
-    pub(super) fn open(path: &Path) -> Result<(Self, Reading), LogError> {
-        let file = OpenOptions::new().read(true).write(true).open(path);
-        let file = file.map_err(|error| unopened(path, error))?;
-        let (reading, slot) = newest(slots(&file, path)?, path)?;
-        let serial = reading.record.serial;
-        let boot = BootId::current();
-        Ok((Self { file, path: path.to_path_buf(), slot, serial, boot }, reading))
+    /// Opens and reads the file. One that is missing or has no valid slot is made anew, and gives
+    /// `None`: the journal has the end too.
+    pub(super) fn open(path: &Path) -> Result<(Self, Option<Reading>), LogError> {
+        let options = OpenOptions::new().read(true).write(true).create(true).clone();
+        let file = open_with(path, &options).map_err(failed("open", path))?;
+        let (reading, slot) = match newest(slots(&file, path)?, path) {
+            Ok((reading, slot)) => (Some(reading), slot),
+            Err(LogError::Damaged(_)) => {
+                let anew = file.write_all_at(&Self::empty(), 0).and_then(|()| file.sync_all());
+                anew.map_err(failed("write", path))?;
+                (None, 1)
+            }
+            Err(error) => return Err(error),
+        };
+        let serial = reading.map_or(1, |reading| reading.record.serial);
+        Ok((Self { file, path: path.to_path_buf(), slot, serial }, reading))
     }
 
-    /// Writes the other slot and makes it durable. After an error the old one still holds.
+    /// The newest valid slot by now: others write too.
+    pub(super) fn read_again(&mut self) -> Result<Record, LogError> {
+        let (reading, slot) = newest(slots(&self.file, &self.path)?, &self.path)?;
+        (self.slot, self.serial) = (slot, reading.record.serial);
+        Ok(reading.record)
+    }
+
+    /// Writes the other slot. After an error the old one still holds. The caller holds the lock of
+    /// the log and has read the file under it.
     pub(super) fn write(&mut self, head: Head, state: State) -> Result<(), LogError> {
         let (slot, serial) = (1 - self.slot, self.serial + 1);
-        let bytes = encode(&Record { serial, head, state, boot: self.boot });
-        self.file
-            .write_all_at(&bytes, SLOTS[slot])
-            .and_then(|()| self.file.sync_data())
-            .map_err(failed("write", &self.path))?;
+        let bytes = encode(&Record { serial, head, state });
+        let written = self.file.write_all_at(&bytes, SLOTS[slot]);
+        written.map_err(failed("write", &self.path))?;
         (self.slot, self.serial) = (slot, serial);
         Ok(())
+    }
+
+    /// Makes what was written durable.
+    pub(super) fn sync(&self) -> Result<(), LogError> {
+        self.file.sync_data().map_err(failed("sync", &self.path))
     }
 }
 
@@ -186,7 +181,7 @@ fn newest(slots: [Option<Record>; 2], path: &Path) -> Result<(Reading, usize), L
     Ok((Reading { record, both_valid: slots.iter().all(Option::is_some) }, slot))
 }
 
-/// Layout: magic 8, serial 8, position 8, chain 32, boot id 16, state and pid 4, CRC32 4.
+/// Layout: magic 8, serial 8, position 8, chain 32, zeros 16, state and pid 4, CRC32 4.
 /// Numbers are little-endian. `state and pid` is 0 when closed: no process has id 0.
 fn encode(record: &Record) -> [u8; SLOT_LEN] {
     let pid = match record.state {
@@ -198,7 +193,7 @@ fn encode(record: &Record) -> [u8; SLOT_LEN] {
     bytes.extend(record.serial.to_le_bytes());
     bytes.extend(record.head.position.0.to_le_bytes());
     bytes.extend(record.head.chain.0);
-    bytes.extend(record.boot.0);
+    bytes.extend([0; 16]);
     bytes.extend(pid.to_le_bytes());
     bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
     let mut slot = [0; SLOT_LEN];
@@ -215,13 +210,12 @@ fn decode(bytes: &[u8; SLOT_LEN]) -> Option<Record> {
     let (serial, rest) = rest.split_first_chunk::<8>()?;
     let (position, rest) = rest.split_first_chunk::<8>()?;
     let (chain, rest) = rest.split_first_chunk::<32>()?;
-    let (boot, pid) = rest.split_first_chunk::<16>()?;
+    let (_, pid) = rest.split_first_chunk::<16>()?;
     let pid = u32::from_le_bytes(*pid.first_chunk()?);
     (*magic == MAGIC).then_some(Record {
         serial: u64::from_le_bytes(*serial),
         head: Head { position: Position(u64::from_le_bytes(*position)), chain: Chain(*chain) },
         state: if pid == 0 { State::Closed } else { State::Open { pid } },
-        boot: BootId(*boot),
     })
 }
 
@@ -245,7 +239,6 @@ mod tests {
         let (_folder, path) = created();
         let reading = read(&path).unwrap();
         assert_eq!((reading.record.head, reading.record.state), (Head::default(), State::Closed));
-        assert_eq!(reading.is_clean(), BootId::current().0 != [0; 16]);
     }
 
     #[test]
@@ -271,7 +264,6 @@ mod tests {
         file.file.write_all_at(b"torn", torn + 30).unwrap();
         let reading = read(&path).unwrap();
         assert_eq!((reading.record.head, reading.both_valid), (head(1), false));
-        assert!(!reading.is_clean(), "a damaged slot is no clean end");
         let (mut file, _) = HeadFile::open(&path).unwrap();
         file.write(head(3), State::Closed).unwrap();
         let reading = read(&path).unwrap();
@@ -280,8 +272,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_of_a_slot_is_noticed() {
-        let boot = BootId([3; 16]);
-        let bytes = encode(&Record { serial: 4, head: head(5), state: State::Closed, boot });
+        let bytes = encode(&Record { serial: 4, head: head(5), state: State::Closed });
         assert!(decode(&bytes).is_some());
         for bit in 0..SLOT_LEN * 8 {
             let mut damaged = bytes;
@@ -304,9 +295,14 @@ mod tests {
     }
 
     #[test]
-    fn another_boot_is_not_clean() {
-        let record =
-            Record { serial: 1, head: head(1), state: State::Closed, boot: BootId([1; 16]) };
-        assert!(!Reading { record, both_valid: true }.is_clean());
+    fn a_file_without_a_valid_slot_is_made_anew() {
+        let (_folder, path) = created();
+        std::fs::write(&path, "no slot").unwrap();
+        let (mut file, reading) = HeadFile::open(&path).unwrap();
+        assert_eq!(reading, None);
+        file.write(head(4), State::Closed).unwrap();
+        assert_eq!(file.read_again().unwrap().head, head(4));
+        let reading = read(&path).unwrap();
+        assert_eq!((reading.record.head, reading.both_valid), (head(4), true));
     }
 }

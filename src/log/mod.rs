@@ -1,17 +1,20 @@
-//! Where events live: the trait [`EventLog`], its sled implementation and its in-memory twin.
+//! Where events live: the trait [`EventLog`], the log in a folder and its in-memory twin.
 //!
-//! This module moves frames. It does not know what an event means.
+//! This module moves frames. It does not know what an event means. Every event is in two copies:
+//! the journal, which is made durable first and is the truth, and sled.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | `store` | the folder: creating it whole, recognising it, the names inside |
 //! | `head` | `HEAD`: how far the log was acknowledged, readable without a lock |
-//! | `lease` | who may work in the log now, and named locks |
-//! | `sled` | the engine; the only file that names the crate |
-//! | `entry` | coming in: rehearsal on a copy after an unclean end, comparison with `HEAD` |
-//! | `sled_log` | [`SledLog`]: the order of operations of append, yield, seal and close |
+//! | `journal` | the first copy: records, segments, reading without a lock, mending |
+//! | `sled` | the second copy; the only file that names the crate |
+//! | `engine` | keeping sled up to date with the journal, making it anew |
+//! | `local` | [`LocalLog`]: the order of operations of open, append and close |
 //! | `memory` | [`MemoryLog`]: the twin for tests, with faults to inject |
-//! | `verify` | checking every event against checksum, chain and `HEAD` |
+//! | `lease` | who may append now, and named locks |
+//! | `verify` | checking every event, and one copy against the other |
+//! | `repair` | what can be restored from damaged copies, and what is lost |
 //! | `building` | a store made aside and given its name only when all of it is there |
 //! | `leftovers` | folders in the making, and sweeping what killed processes left of them |
 //! | `artifacts` | large immutable blobs, named by their hash |
@@ -21,31 +24,32 @@
 //! The order of operations, and why each crash point is harmless, is in `schema/README.md`.
 
 pub mod artifacts;
-mod aside;
 mod building;
-mod entry;
+mod engine;
 mod error;
 mod files;
 pub mod head;
+pub mod journal;
 pub mod lease;
 mod leftovers;
+mod local;
 mod memory;
 mod pins;
 pub mod plain;
-mod probe;
+pub mod repair;
 mod sled;
-mod sled_log;
 pub mod store;
 pub mod verify;
 
 use self::sled::Database;
+pub use self::sled::panics_are_caught;
 pub use building::Building;
 pub use error::{Damage, Kind, LogError};
+pub use journal::Reader;
 pub use lease::{Busy, Holder, Locks, NamedLock};
+pub use local::{LocalLog, Options, Repair};
 pub use memory::{Fault, MemoryLog};
 pub use pins::{Pin, Removal};
-pub use probe::{PROBE_ARGUMENT, probe_main};
-pub use sled_log::{Options, SledLog};
 pub use store::Store;
 pub use verify::read_on;
 
@@ -79,6 +83,15 @@ pub trait EventLog {
     /// the batch itself is wrong: nothing was written. Any other error leaves the log unusable
     /// until it is reopened, and whether the batch is in it is known only then.
     fn append(&mut self, expected: Head, frames: &[Frame]) -> Result<Head, LogError>;
+
+    /// Appends a batch that need not be durable before the next one that is appended as usual.
+    /// For what counts for nothing before a closing event: a crash may take it back.
+    ///
+    /// # Errors
+    /// As [`EventLog::append`].
+    fn append_relaxed(&mut self, expected: Head, frames: &[Frame]) -> Result<Head, LogError> {
+        self.append(expected, frames)
+    }
 }
 
 /// Checks that a batch has a legal size and continues `expected`; returns the head after it.

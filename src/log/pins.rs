@@ -7,14 +7,12 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
-
 use super::files::failed;
+use super::plain::{open_plain, open_with};
 use super::{Busy, LogError};
 
 /// Name of the lock and of its file.
@@ -63,10 +61,7 @@ impl Removal {
 /// Opens the lock file, made if missing, with its folder. A link is not followed.
 fn open(locks: &Path, reading: bool) -> io::Result<File> {
     let path = locks.join(NAME);
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(flags);
-    match options.open(&path) {
+    match open_plain(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         opened if reading => return opened,
         _ => {}
@@ -75,7 +70,7 @@ fn open(locks: &Path, reading: bool) -> io::Result<File> {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    options.write(true).create(true).truncate(false).open(&path)
+    open_with(&path, OpenOptions::new().read(true).write(true).create(true))
 }
 
 fn read_only(error: &io::Error) -> bool {

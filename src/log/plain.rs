@@ -1,7 +1,7 @@
 //! Files and folders that are what they seem: no links, no pipes.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -9,27 +9,44 @@ use rustix::fs::OFlags;
 
 use super::LogError;
 use super::error::Damage;
-use super::files::failed;
+use super::files::{NOT_PLAIN, failed};
 
-/// Opens a plain file to read it. Links are not followed, and pipes are not waited for.
+/// Opens a plain file of a store. A store may come from somebody else: a symbolic link in it could
+/// lead anywhere and is not followed, and opening a pipe is not waited for.
+///
+/// # Errors
+/// What the file system says; see [`is_not_plain`].
+pub(super) fn open_with(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = options.clone().custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(NOT_PLAIN.into());
+    }
+    Ok(file)
+}
+
+/// Opens a plain file to read it, as [`open_with`] does.
 ///
 /// # Errors
 /// What the file system says; see [`is_not_plain`].
 pub fn open_plain(path: &Path) -> io::Result<File> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() {
-        return Ok(file);
-    }
-    Err(io::Error::new(ErrorKind::IsADirectory, "it is not a plain file"))
+    open_with(path, OpenOptions::new().read(true))
+}
+
+/// All bytes of a plain file.
+pub(super) fn read_plain(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_plain(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Whether an error of [`open_plain`] means that something else than a plain file is there.
 #[must_use]
 pub fn is_not_plain(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    let links = [Errno::LOOP, Errno::NXIO].map(|errno| Some(errno.raw_os_error()));
-    error.kind() == ErrorKind::IsADirectory || links.contains(&error.raw_os_error())
+    // A folder opened for writing, a socket.
+    let others = [NOT_PLAIN, Errno::NXIO].map(|errno| Some(errno.raw_os_error()));
+    error.kind() == ErrorKind::IsADirectory || others.contains(&error.raw_os_error())
 }
 
 /// Checks that something is a folder, and no link to one.

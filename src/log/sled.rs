@@ -3,7 +3,12 @@
 //! A thin cover with the few operations that the log needs. What it adds: errors and panics of the
 //! crate become [`Trouble`], and a flush is followed by fdatasync, because the crate's own flush
 //! does not reach the disk (`schema/README.md`).
+//!
+//! A value holds one or more frames, up to [`VALUE_MAX`] bytes, under the position of the last one:
+//! an insertion costs about as much for one event as for twenty.
 
+use std::cell::Cell;
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,8 +17,9 @@ use std::time::Duration;
 
 use super::LogError;
 use super::files::{failed, names, sync_folder};
+use super::journal::record::split_frames;
 use super::lease::wait_for;
-use crate::events::frame::{Frame, Position};
+use crate::events::frame::{Frame, HEADER_LEN, PAYLOAD_MAX, Position, TRAILER_LEN};
 
 /// The one tree. Named, because exports of the default tree differ between releases.
 const TREE: &str = "events";
@@ -22,6 +28,9 @@ const TREE: &str = "events";
 const CACHE: u64 = 16 << 20;
 /// How often the crate's own thread writes and collects garbage.
 const FLUSH_EVERY_MS: u64 = 500;
+/// Most bytes of a value: one frame of the largest size. sled moves larger pages to files of their
+/// own that it never makes durable; at this limit it never does.
+const VALUE_MAX: usize = HEADER_LEN + PAYLOAD_MAX + TRAILER_LEN;
 /// How long a dropped instance, or one in a dying process, may go on holding the crate's lock.
 const FREE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -32,6 +41,15 @@ pub(super) enum Trouble {
     Io(io::Error),
     /// The bytes cannot be what was written.
     Broken(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Broken(found) => found.fmt(f),
+        }
+    }
 }
 
 impl From<sled::Error> for Trouble {
@@ -52,9 +70,24 @@ impl From<sled::Error> for Trouble {
     }
 }
 
+thread_local! {
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic on this thread is one of the engine, which is caught and told as an error. A
+/// panic hook asks, so that it is not printed as well.
+#[must_use]
+pub fn panics_are_caught() -> bool {
+    let of_the_crate = |name: &str| name.starts_with("sled");
+    INSIDE.get() || std::thread::current().name().is_some_and(of_the_crate)
+}
+
 /// Runs a call into the crate. Damaged files make it panic here and there; that is an answer too.
 fn guarded<T>(call: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+    let before = INSIDE.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(call));
+    INSIDE.set(before);
+    result.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
         Err(Trouble::Broken(format!("the engine gave up: {text}")))
@@ -130,22 +163,43 @@ impl Database {
         guarded(|| {
             let from = after.next().key();
             let mut frames = Vec::new();
-            for pair in self.events.range(from..).take(max) {
+            for pair in self.events.range(from..) {
                 let (key, value) = pair?;
-                frames.push((position(&key)?, Frame(value.to_vec())));
+                let last = position(&key)?;
+                let count = split_frames(&value).count() as u64;
+                let first = (last.0 + 1).checked_sub(count).filter(|_| count > 0);
+                let broken = || Trouble::Broken(format!("the value at {last} is no frames"));
+                let positions = (first.ok_or_else(broken)?..).map(Position);
+                for (position, frame) in positions.zip(split_frames(&value)) {
+                    if frames.len() == max {
+                        return Ok(frames);
+                    }
+                    if position > after {
+                        frames.push((position, Frame(frame.ok_or_else(broken)?.to_vec())));
+                    }
+                }
+                if frames.len() == max {
+                    break;
+                }
             }
             Ok(frames)
         })
     }
 
-    /// Writes frames from position `first` on, all or none; not durable before [`Self::sync`].
+    /// Writes frames from position `first` on; not durable before [`Self::sync`].
     pub(super) fn apply(&self, first: Position, frames: &[Frame]) -> Result<(), Trouble> {
         guarded(|| {
-            let mut batch = sled::Batch::default();
-            for (frame, position) in frames.iter().zip(first.0..) {
-                batch.insert(&Position(position).key(), frame.0.as_slice());
+            let mut value: Vec<u8> = Vec::with_capacity(VALUE_MAX);
+            let mut rest = frames.iter().zip(first.0..).peekable();
+            while let Some((frame, position)) = rest.next() {
+                value.extend_from_slice(&frame.0);
+                let fits = |next: &Frame| value.len() + next.0.len() <= VALUE_MAX;
+                if !rest.peek().is_some_and(|(next, _)| fits(next)) {
+                    self.events.insert(Position(position).key(), value.as_slice())?;
+                    value.clear();
+                }
             }
-            Ok(self.events.apply_batch(batch)?)
+            Ok(())
         })
     }
 
@@ -180,31 +234,15 @@ impl Database {
         }
     }
 
-    /// Number of keys, and what should not be there: other trees, files outside the log.
-    pub(super) fn census(&self) -> Result<Census, Trouble> {
+    /// What should not be there: other trees, and values in files of their own, which sled never
+    /// makes durable.
+    pub(super) fn strangers(&self) -> Result<usize, Trouble> {
         let default: &[u8] = b"__sled__default";
-        // Not `len()`: at the first page it cannot read, it counts errors without end.
-        let keys = guarded(|| {
-            self.events
-                .iter()
-                .try_fold(0, |keys, pair| pair.map(|_| keys + 1).map_err(Trouble::from))
-        })?;
         let trees = guarded(|| Ok(self.db.tree_names()))?;
-        let other_trees = trees.iter().filter(|name| *name != TREE.as_bytes() && *name != default);
+        let others = trees.iter().filter(|name| *name != TREE.as_bytes() && *name != default);
         let blobs = fs::read_dir(self.folder.join("blobs")).map_err(Trouble::Io)?;
-        Ok(Census { keys, other_trees: other_trees.count(), blobs: blobs.count() })
+        Ok(others.count() + blobs.count())
     }
-}
-
-/// What is in a database besides the events one reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Census {
-    /// Keys in the tree of events.
-    pub(super) keys: u64,
-    /// Trees besides it.
-    pub(super) other_trees: usize,
-    /// Values that sled moved to files of their own, which it never makes durable.
-    pub(super) blobs: usize,
 }
 
 /// Keeps every instance of the engine out while it lives.

@@ -12,12 +12,16 @@ use super::error::Damage;
 use super::files::{failed, from_hex, hex, make_folder, sync_folder, sync_tree, write_new};
 use super::head::{self, HeadFile, Reading};
 use super::leftovers::{Purpose, Sibling};
+use super::plain::read_plain;
 use super::{Database, LogError};
 
 /// The store format this program writes, and the newest it reads. 0 means: not frozen yet.
 pub const FORMAT: u32 = 0;
 /// The oldest program version that reads what this one writes.
 pub const MINIMUM_PROGRAM: &str = "0.1.0";
+
+/// The folders of a store.
+const FOLDERS: [&str; 6] = ["journal", "sled", "lock", "artifacts", "artifacts/staging", "aside"];
 
 /// A random name that tells stores apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,7 +49,7 @@ impl Store {
     pub fn open(root: &Path) -> Result<Self, LogError> {
         let root = settled(root)?;
         let path = root.join("STORE");
-        let bytes = match fs::read(&path) {
+        let bytes = match read_plain(&path) {
             Ok(bytes) => bytes,
             Err(error) if absent(&error) => return Err(no_store(root)),
             Err(error) => return Err(failed("read", &path)(error)),
@@ -59,7 +63,25 @@ impl Store {
             let found = "STORE has no readable id";
             return Err(Damage::of_file(root.join("STORE"), found).into());
         };
-        Ok(Self { root, id, format: card.format })
+        let store = Self { root, id, format: card.format };
+        store.refuse_links()?;
+        Ok(store)
+    }
+
+    /// A store may come from somebody else. A folder in it that is a link could make this program
+    /// write anywhere.
+    fn refuse_links(&self) -> Result<(), LogError> {
+        for name in FOLDERS {
+            let path = self.root.join(name);
+            match fs::symlink_metadata(&path) {
+                Ok(there) if !there.is_dir() => return Err(LogError::NotPlain { path }),
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(failed("read", &path)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Creates a store at `root`, whole or not at all, or opens the one that is there.
@@ -135,13 +157,19 @@ impl Store {
         self.root.join("lock")
     }
 
-    /// Folder of the engine's own files.
+    /// Folder of the journal's segments.
+    #[must_use]
+    pub fn journal_folder(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    /// Folder of sled's own files.
     #[must_use]
     pub fn sled_folder(&self) -> PathBuf {
         self.root.join("sled")
     }
 
-    /// Folder of the copies taken before opening a log that was not closed properly.
+    /// Folder of damaged files that were replaced.
     #[must_use]
     pub fn aside_folder(&self) -> PathBuf {
         self.root.join("aside")
@@ -160,7 +188,7 @@ fn absent(error: &io::Error) -> bool {
 
 /// What a folder without `STORE` is: a damaged store, a folder of other things, or nothing.
 fn no_store(root: PathBuf) -> LogError {
-    if root.join("HEAD").exists() && root.join("sled").exists() {
+    if root.join("HEAD").exists() && (root.join("journal").exists() || root.join("sled").exists()) {
         return Damage::of_file(root.join("STORE"), "STORE is missing").into();
     }
     LogError::Missing { path: root }
@@ -168,7 +196,7 @@ fn no_store(root: PathBuf) -> LogError {
 
 /// Makes all of an empty store in the empty folder `at`, durable but for the folder's own name.
 pub(super) fn furnish(at: &Path, id: StoreId) -> Result<(), LogError> {
-    for name in ["sled", "lock", "artifacts"] {
+    for name in ["journal", "sled", "lock", "artifacts"] {
         make_folder(&at.join(name))?;
     }
     for name in ["turn", "log"] {

@@ -1,12 +1,32 @@
-//! Verification: every event against its checksum, the chain, and `HEAD`.
+//! Verification: every event against its checksum and the chain, and one copy against the other.
 
-use super::entry::{Finding, follow};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::Duration;
+
 use super::error::Damage;
-use super::{EventLog, LogError, SledLog};
+use super::sled::{Database, Trouble, is_unfinished_snapshot};
+use super::{EventLog, LogError, Options, Reader, Store, engine};
 use crate::events::frame::{Frame, Head, Position, view};
 
 /// Frames read in one go.
 const CHUNK: usize = 1000;
+
+/// Something wrong with the events of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// The first position affected, if it is about one.
+    pub(super) position: Option<Position>,
+    /// What was found.
+    pub(super) found: String,
+}
+
+/// Checks that `frame`, found at `position`, continues `head`.
+fn follow(head: Head, position: Position, frame: &Frame) -> Result<Head, Finding> {
+    let head = frame.view(position).and_then(|view| view.follows(head));
+    head.map_err(|error| Finding { position: Some(position), found: error.to_string() })
+}
 
 /// Reads on from `from`: up to `max` frames, each checked (checksum, chain), and the head after
 /// them. No frames: the end. This is how a fold reads a log.
@@ -124,40 +144,97 @@ fn find_in_chunk(
     Ok(())
 }
 
-/// [`verify`], and what only a store can tell: whether both slots of `HEAD` are valid and name
-/// this end, and whether the database holds nothing else.
+/// How sled compares with the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Copy {
+    /// It has the same events, up to this one. What it lacks it gets when the log is opened next.
+    Same(Position),
+    /// It is damaged, or holds other events; it is made anew when the log is opened next.
+    Differs(Problem),
+    /// It could not be looked at.
+    Unknown(String),
+}
+
+/// Compares sled with the journal up to `end`, event by event. sled writes when it is opened, so a
+/// copy of its files is opened, in a temporary folder.
 ///
 /// # Errors
-/// As [`verify`].
-pub fn verify_store(log: &mut SledLog) -> Result<Report, LogError> {
-    log.sync()?;
-    let mut report = verify(log)?;
-    let reading = log.store().read_head()?;
-    if !reading.both_valid {
-        report.note(None, "one of the two slots of HEAD is not valid");
-    }
-    if reading.record.head != report.end {
-        let at = reading.record.head.position;
-        report.note(Some(at), "HEAD and the end of the log differ");
-    }
-    let census = match log.census() {
-        Ok(census) => census,
-        Err(LogError::Damaged(damage)) => {
-            report.note(damage.position, damage.found);
-            return Ok(report);
-        }
-        Err(error) => return Err(error),
+/// What keeps the journal from being read, damage included.
+pub fn compare_copies(store: &Store, options: &Options, end: Head) -> Result<Copy, LogError> {
+    let once = Options { wait: Duration::ZERO, ..options.clone() };
+    let lock = match once.locks(store).named(engine::LOCK) {
+        Ok(lock) => Some(lock),
+        Err(LogError::Busy(busy)) => return Ok(Copy::Unknown(busy.to_string())),
+        // A store that can only be read: nobody else writes to it either.
+        Err(_) => None,
     };
-    if census.keys != report.end.position.0 {
-        let found = format!("{} keys for {} events", census.keys, report.end.position);
-        report.note(None, found);
+    let unknown = |error: &dyn std::fmt::Display| {
+        Ok(Copy::Unknown(format!("sled could not be copied: {error}")))
+    };
+    let folder = match tempfile::Builder::new().prefix("qtrail-").tempdir() {
+        Ok(folder) => folder,
+        Err(error) => return unknown(&error),
+    };
+    let copied = folder.path().join("sled");
+    if let Err(error) = copy_folder(&store.sled_folder(), &copied) {
+        return match error.kind() {
+            ErrorKind::NotFound => {
+                Ok(Copy::Differs(Problem { position: None, found: "sled is missing".to_owned() }))
+            }
+            _ => unknown(&error),
+        };
     }
-    if census.other_trees + census.blobs > 0 {
-        let (trees, blobs) = (census.other_trees, census.blobs);
-        let found = format!("the database holds {trees} other trees and {blobs} separate values");
-        report.note(None, found);
+    drop(lock);
+    let differs = |position, found: String| Ok(Copy::Differs(Problem { position, found }));
+    let database = match Database::open(&copied) {
+        Ok(database) => database,
+        Err(Trouble::Broken(found)) => return differs(None, found),
+        Err(Trouble::Io(error)) => return unknown(&error),
+    };
+    let mut reader = Reader::up_to(store, end);
+    let mut good = Position(0);
+    while good < end.position {
+        let pairs = match database.read(good, CHUNK) {
+            Ok(pairs) => pairs,
+            Err(trouble) => return differs(Some(good.next()), trouble.to_string()),
+        };
+        // Behind `end` is what was appended since.
+        let pairs: Vec<_> = pairs.into_iter().filter(|(at, _)| *at <= end.position).collect();
+        if pairs.is_empty() {
+            break;
+        }
+        let there = match checked(good, pairs.len(), pairs) {
+            Ok(frames) => frames,
+            Err(Finding { position, found }) => return differs(position, found),
+        };
+        let here = reader.read_within(good, there.len())?;
+        if let Some(at) = here.iter().zip(&there).position(|(here, there)| here != there) {
+            let position = Position(good.0 + 1 + at as u64);
+            return differs(Some(position), "sled has another event than the journal".to_owned());
+        }
+        good = Position(good.0 + there.len() as u64);
     }
-    Ok(report)
+    match database.strangers() {
+        Ok(0) => Ok(Copy::Same(good)),
+        Ok(count) => differs(None, format!("sled holds {count} other trees or separate values")),
+        Err(trouble) => differs(None, trouble.to_string()),
+    }
+}
+
+/// Copies plain files and folders.
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            copy_folder(&entry.path(), &to.join(name))?;
+        } else if kind.is_file() && !name.to_str().is_some_and(is_unfinished_snapshot) {
+            fs::copy(entry.path(), to.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Checks that `pairs` are exactly the `wanted` frames after `after`, each with a valid checksum.
@@ -189,7 +266,7 @@ pub(super) fn checked(
 /// A finding in a log whose files are not known here.
 fn damage(finding: &Finding) -> LogError {
     let Finding { position, found } = finding.clone();
-    Damage { position, found, original: None, untouched: false, copy: None }.into()
+    Damage { position, found, original: None }.into()
 }
 
 #[cfg(test)]

@@ -1,26 +1,19 @@
 //! Reading a log ahead of the fold: one thread reads, checks and decodes, the other folds. Each
 //! takes about half of the time that building a read model takes.
-//!
-//! The reader keeps the log while it is read, but gives it up at once when somebody waits for it,
-//! also while it waits itself for the fold. The fold never waits for the log while it holds
-//! SQLite: it takes SQLite only with events in hand.
 
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
-use std::thread::{Scope, sleep};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::Scope;
 
 use super::ViewError;
 use super::query::decoded;
 use crate::events::Recorded;
 use crate::events::frame::{Head, Position};
-use crate::log::{EventLog as _, LogError, SledLog, read_on};
+use crate::log::{LogError, Reader as LogReader, read_on};
 
 /// Events read in one go.
 const CHUNK: usize = 1_000;
 /// Events handed over together, and folded in one transaction. Three of these are in memory.
 const LEG: usize = 10_000;
-/// Pause of a reader that is ahead, between two looks at who waits for the log.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// Events in the order of the log, and the head after them; or why there are no more.
 pub(super) type Leg = Result<(Vec<Recorded>, Head), ViewError>;
@@ -37,7 +30,7 @@ pub(super) struct Ahead {
 /// `foreign` is the error that the log is not the one of which `from` is a head.
 pub(super) fn read_ahead<'scope>(
     scope: &'scope Scope<'scope, '_>,
-    log: SledLog,
+    log: LogReader,
     (from, target): (Head, Head),
     foreign: ViewError,
 ) -> Ahead {
@@ -54,7 +47,7 @@ pub(super) fn read_ahead<'scope>(
 }
 
 struct Reader {
-    log: SledLog,
+    log: LogReader,
     head: Head,
     target: Head,
     legs: SyncSender<Leg>,
@@ -71,15 +64,11 @@ impl Reader {
             if events.is_empty() {
                 break;
             }
-            if self.head.position >= self.target.position {
-                // Others may have it while the last part is folded.
-                self.log.release()?;
-            }
-            if !self.hand_over(Ok((events, self.head)))? {
-                break;
+            if self.legs.send(Ok((events, self.head))).is_err() {
+                break; // nobody listens any more
             }
         }
-        Ok(self.log.release()?)
+        Ok(())
     }
 
     fn is_of_this_log(&mut self) -> Result<bool, LogError> {
@@ -100,21 +89,7 @@ impl Reader {
             events.extend(decoded(self.head.position, &frames)?);
             self.head = next;
             self.used.try_iter().for_each(drop);
-            self.log.yield_if_wanted()?;
         }
         Ok(events)
-    }
-
-    /// `false` if nobody listens any more.
-    fn hand_over(&mut self, mut leg: Leg) -> Result<bool, LogError> {
-        loop {
-            match self.legs.try_send(leg) {
-                Ok(()) => return Ok(true),
-                Err(TrySendError::Disconnected(_)) => return Ok(false),
-                Err(TrySendError::Full(back)) => leg = back,
-            }
-            self.log.yield_if_wanted()?;
-            sleep(PAUSE);
-        }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::model::rolled_back;
 use super::{Applied, ReadModel, ViewError};
 use crate::events::Recorded;
 use crate::events::frame::Head;
@@ -19,6 +20,10 @@ pub struct Appender {
     store: Store,
     model: Option<ReadModel>,
     pending: Vec<Recorded>,
+    /// The head before the first of them.
+    before: Head,
+    /// The head after the last that was handed over.
+    last: Head,
     /// Told when something goes wrong, once.
     warn: fn(&str),
 }
@@ -27,7 +32,8 @@ impl Appender {
     /// The appender of a store. `warn` is told if the model cannot be kept current.
     #[must_use]
     pub fn new(store: Store, warn: fn(&str)) -> Self {
-        let mut appender = Self { store, model: None, pending: Vec::new(), warn };
+        let (before, last) = (Head::default(), Head::default());
+        let mut appender = Self { store, model: None, pending: Vec::new(), before, last, warn };
         appender.reopen();
         appender
     }
@@ -51,7 +57,14 @@ impl Appender {
         if model.is_superseded()? {
             *model = ReadModel::open(self.store.root(), self.store.id(), Duration::ZERO)?;
         }
-        match model.apply(&self.pending, head) {
+        let stamp = model.stamp();
+        if let Ok(stamp) = &stamp
+            && stamp.position == self.before.position
+            && *stamp != self.before
+        {
+            return Err(rolled_back(*stamp, head).into());
+        }
+        match stamp.and_then(|_| model.apply(&self.pending, head)) {
             Err(error) if error.is_unusable() => {
                 model.replace()?;
                 model.apply(&self.pending, head)
@@ -68,6 +81,10 @@ impl Appender {
         if self.pending.len() + events.len() > PENDING_MAX.max(events.len()) {
             self.pending.clear(); // the gap is noticed, and closed by the next query
         }
+        if self.pending.is_empty() {
+            self.before = self.last;
+        }
+        self.last = head;
         self.pending.extend_from_slice(events);
         match self.apply(head) {
             Ok(Applied::Busy) => {}

@@ -12,7 +12,7 @@ use super::query::read_and_apply;
 use super::{ReadModel, ViewError};
 use crate::events::frame::Head;
 use crate::log::artifacts::has_ended;
-use crate::log::{Options, SledLog, Store};
+use crate::log::{Reader, Store};
 
 /// Events from which on it is worth it.
 pub(super) const WORTHWHILE: u64 = 5_000;
@@ -22,13 +22,12 @@ pub(super) const WORTHWHILE: u64 = 5_000;
 /// log, if something did: nothing has changed then.
 pub(super) fn build(
     store: &Store,
-    options: &Options,
     (after, target): (u64, Head),
 ) -> Result<Option<String>, ViewError> {
     let files = Files::new(store.root());
     let aside = Aside::new(store.root())?;
     let mut model = ReadModel::aside(&aside.path, &files, (after + 1, store.id()))?;
-    let log = SledLog::outside(store.clone(), options.clone());
+    let log = Reader::open(store)?;
     if let Some(because) = read_and_apply(&mut model, log, target)? {
         return Ok(Some(because));
     }
@@ -100,12 +99,12 @@ mod tests {
     use crate::events::codec::encode;
     use crate::events::frame::seal;
     use crate::events::{ArtifactReleased, Event, Hash, Scope};
-    use crate::log::EventLog as _;
+    use crate::log::{EventLog as _, LocalLog, Options};
     use crate::views::query::rebuild;
 
     fn store(root: &Path, events: u32) -> (Store, Head) {
         let store = Store::open_or_create(root).unwrap();
-        let mut log = SledLog::open(store.clone(), Options::default()).unwrap();
+        let mut log = LocalLog::open(store.clone(), Options::default()).unwrap();
         for trial in 0..events {
             let event = ArtifactReleased { trial, artifact: Hash::default() };
             let payload = encode(0, Scope::Store, &Event::from(event)).unwrap();
@@ -130,18 +129,16 @@ mod tests {
     fn what_is_built_aside_is_what_grows_in_place() {
         let folder = tempfile::tempdir().unwrap();
         let (store, head) = store(&folder.path().join("s"), 7);
-        let options = Options::default();
         // Above the largest process id of Linux: killed in the middle.
         fs::write(store.root().join(".views.building-2000000000-0"), "half").unwrap();
-        assert_eq!(build(&store, &options, (3, head)).unwrap(), None);
+        assert_eq!(build(&store, (3, head)).unwrap(), None);
         let files = Files::new(store.root());
         assert_eq!(files.newest().unwrap(), Some(4));
         assert_eq!(names(store.root()).len(), 1, "{:?}", names(store.root()));
 
         let built = ReadModel::open(store.root(), store.id(), std::time::Duration::ZERO).unwrap();
-        let mut log = SledLog::outside(store.clone(), options.clone());
-        let grown = rebuild(&mut log, store.id(), head.position, |_| Ok(())).unwrap();
-        log.release().unwrap();
+        let mut log = Reader::open(&store).unwrap();
+        let grown = rebuild(&mut log, store.id(), head.position).unwrap();
         assert_eq!(built.stamp().unwrap(), head);
         assert_eq!(built.fingerprint().unwrap(), grown.fingerprint().unwrap());
         assert_eq!(built.indices().unwrap(), grown.indices().unwrap());
@@ -153,7 +150,7 @@ mod tests {
         let (store, head) = store(&folder.path().join("s"), 3);
         let taken = Files::new(store.root()).path(1);
         fs::write(&taken, "another's").unwrap();
-        assert_eq!(build(&store, &Options::default(), (0, head)).unwrap(), None);
+        assert_eq!(build(&store, (0, head)).unwrap(), None);
         assert_eq!(fs::read(&taken).unwrap(), b"another's");
         assert_eq!(names(store.root()).len(), 1);
     }

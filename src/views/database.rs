@@ -39,27 +39,44 @@ impl From<ValueRef<'_>> for Value {
     }
 }
 
-/// Opens an existing file for folding and asking.
+/// Opens an existing file. Nothing is written to it yet.
 pub(super) fn open(path: &Path, wait: Duration) -> Result<Connection, ViewError> {
     // Never created here: a name that is missing was removed, and names are never reused.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = open_plain(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(wait)?;
-    // WAL: readers and the writer do not wait for each other. NORMAL: a power cut may take the
-    // last updates back, which the stamp shows; it does not damage the file.
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
     // Kibibytes. Building a large model sorts architectures into an index.
     connection.pragma_update(None, "cache_size", -24_000)?;
     set_up(&connection)?;
     Ok(connection)
 }
 
+/// From now on the file may be written to.
+pub(super) fn make_shared(connection: &Connection) -> Result<(), ViewError> {
+    // WAL: readers and the writer do not wait for each other. NORMAL: a power cut may take the
+    // last updates back, which the stamp shows; it does not damage the file.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    Ok(connection.pragma_update(None, "synchronous", "NORMAL")?)
+}
+
+/// Opens an existing file that others may write to, only to look at it.
+pub(super) fn open_reading(path: &Path, wait: Duration) -> Result<Connection, ViewError> {
+    let connection = open_plain(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(wait)?;
+    set_up(&connection)?;
+    Ok(connection)
+}
+
+/// A store may come from somebody else: no link is followed.
+fn open_plain(path: &Path, flags: OpenFlags) -> Result<Connection, ViewError> {
+    super::files::check_plain(path)?;
+    let plain = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    Ok(Connection::open_with_flags(path, flags | plain)?)
+}
+
 /// Opens an empty file that nobody else knows, and makes its tables, without the indices of
 /// [`create_indices`]. Nothing is synced, and what goes wrong cannot be taken back.
 pub(super) fn open_aside(path: &Path) -> Result<Connection, ViewError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = open_plain(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.pragma_update(None, "journal_mode", "OFF")?;
     connection.pragma_update(None, "synchronous", "OFF")?;
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
@@ -92,8 +109,10 @@ fn split_indices(sql: &str) -> (String, String) {
 
 /// Opens a file in a folder that cannot be written: nobody may be writing to it.
 pub(super) fn open_immutable(path: &Path) -> Result<Connection, ViewError> {
+    super::files::check_plain(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
         | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(uri(path), flags)?;
     set_up(&connection)?;
@@ -116,6 +135,18 @@ fn uri(path: &Path) -> String {
 /// An empty model in memory.
 pub(super) fn in_memory() -> Result<Connection, ViewError> {
     let connection = Connection::open_in_memory()?;
+    set_up(&connection)?;
+    create_tables(&connection)?;
+    Ok(connection)
+}
+
+/// An empty model that is in memory as long as it is small, and beyond that in a temporary file
+/// without a name.
+pub(super) fn temporary() -> Result<Connection, ViewError> {
+    let connection = Connection::open("")?;
+    // It is thrown away if anything goes wrong.
+    connection.pragma_update(None, "journal_mode", "OFF")?;
+    connection.pragma_update(None, "cache_size", -128_000)?;
     set_up(&connection)?;
     create_tables(&connection)?;
     Ok(connection)

@@ -140,8 +140,62 @@ impl ViewError {
     /// Whether there is no space left.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        matches!(self, Self::Sqlite(error)
-            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        match self {
+            Self::Sqlite(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            Self::Io { source, .. } => {
+                matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the system refused to read or write a file of the read model.
+    #[must_use]
+    pub fn is_of_storage(&self) -> bool {
+        use rusqlite::ErrorCode::{
+            CannotOpen, DiskFull, FileLockingProtocolFailed, PermissionDenied, ReadOnly,
+            SystemIoFailure,
+        };
+        match self {
+            Self::Io { .. } => true,
+            Self::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(
+                    CannotOpen
+                        | DiskFull
+                        | FileLockingProtocolFailed
+                        | PermissionDenied
+                        | ReadOnly
+                        | SystemIoFailure
+                )
+            ),
+            _ => false,
+        }
+    }
+
+    /// Whether it is about the file alone: the log answers without it.
+    pub(super) fn is_of_the_file(&self) -> bool {
+        matches!(
+            self,
+            Self::Unusable { .. } | Self::Busy { .. } | Self::Io { .. } | Self::Sqlite(_)
+        )
+    }
+
+    /// Whether the system refused to read or write the file.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        use rusqlite::ErrorCode::{
+            CannotOpen, FileLockingProtocolFailed, NoLargeFileSupport, PermissionDenied, ReadOnly,
+            SystemIoFailure,
+        };
+        matches!(self, Self::Sqlite(error) if matches!(
+            error.sqlite_error_code(),
+            Some(
+                CannotOpen | FileLockingProtocolFailed | NoLargeFileSupport | PermissionDenied
+                    | ReadOnly | SystemIoFailure
+            )
+        ))
     }
 
     /// Whether somebody else has the file.

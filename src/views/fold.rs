@@ -247,7 +247,7 @@ impl Folder {
             | Event::ImportFinished(_) => Err(impossible(about.recorded, "no import has begun")),
             Event::SeriesJoined(joined) => series::joined(db, about.recorded, job, joined),
             Event::TrialReused(reused) => series::reused(db, about, reused),
-            Event::EnsembleSaved(_) => Ok(()), // it belongs to the store
+            Event::EnsembleSaved(_) | Event::LogRepaired(_) => Ok(()), // they belong to the store
             Event::StudyStarted(_) | Event::StudyRow(_) | Event::StudyFinished(_) => {
                 Err(impossible(about.recorded, "studies belong to the store"))
             }

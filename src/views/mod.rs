@@ -20,11 +20,15 @@
 //! | `ahead` | reading the log in one thread while another folds |
 //! | `database` | SQLite set up our way: strict, with our functions, read-only for queries |
 //! | `guard` | what queries may not do, and how long they may take |
-//! | `files` | the file names: schema hash and generation, never reused |
+//! | `files` | the file names: schema hash and generation, never reused; plain files only |
+//! | `stamp` | how far a file shows the log, with a checksum: also a witness |
 //! | `model` | [`ReadModel`]: one file, its stamp, and applying events to it |
 //! | `build` | a model from nothing, in a file aside that gets its name when it is complete |
 //! | `appender` | [`Appender`]: keeps the model current behind a process that records |
-//! | `query` | [`open`]: a model that shows the whole log, or says why it does not |
+//! | `query` | [`open`]: a model that shows the whole log, or says why it does not; [`open_from_log`] |
+//! | `elsewhere` | answers where the file cannot be used: read-only, full, somebody else's |
+//! | `rollback` | [`refuse_rollback`]: a log that lacks what the tables have shown |
+//! | `compare` | [`compare`]: the tables of a store against what is folded from its log |
 //! | `select` | rows of a table: filter, order, columns, limits |
 //! | `ensembles` | ensembles that were given a name |
 //! | `expressed` | accuracies of searches whose rewards are other numbers |
@@ -40,7 +44,9 @@ mod appender;
 mod arguments;
 mod attacks;
 mod build;
+mod compare;
 mod database;
+mod elsewhere;
 mod ensembles;
 mod error;
 mod expressed;
@@ -55,24 +61,28 @@ mod model;
 mod packed;
 mod query;
 mod reward;
+mod rollback;
 mod rows;
 mod runs;
 mod schema;
 mod select;
 mod series;
+mod stamp;
 mod studies;
 mod times;
 mod values;
 
 pub use appender::Appender;
 pub use arguments::{Arguments, AttackArguments};
+pub use compare::{Comparison, compare};
 pub use database::{FUNCTIONS, Value};
 pub use error::{Mistake, ViewError};
 pub use fold::FOLD_VERSION;
 pub use model::{Applied, ReadModel};
 pub use packed::PACKED_FUNCTIONS;
-pub use query::{Answer, At, Behind, Comparison, compare, open, rebuild};
+pub use query::{Answer, At, Behind, open, open_from_log, rebuild};
 pub use reward::{TrialReward, check_reward};
+pub use rollback::{discard, newest_stamp, refuse_rollback};
 pub use schema::{Column, TABLES_SQL, Table, table, tables};
 pub use select::{Rows, Select, suggestion};
 pub use times::parse_time;

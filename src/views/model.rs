@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::files::Files;
-use super::fold::{Folder, position};
+use super::fold::Folder;
 use super::mind::Digests;
-use super::{ViewError, database};
-use crate::events::frame::{Chain, Head, Position};
+use super::{ViewError, database, schema, stamp};
+use crate::events::frame::Head;
 use crate::events::{Hash, Recorded};
+use crate::log::LogError;
 use crate::log::store::StoreId;
 
 /// How often opening is tried when other processes replace files at the same time.
@@ -76,12 +77,23 @@ impl ReadModel {
     /// # Errors
     /// [`ViewError::Sqlite`] if there is no memory.
     pub fn in_memory(store: StoreId) -> Result<Self, ViewError> {
-        let connection = database::in_memory()?;
-        insert_stamp(&connection, store)?;
+        Self::without_name(database::in_memory()?, store, Digests::Each)
+    }
+
+    /// An empty model for one answer, in memory as long as it is small.
+    pub(super) fn temporary(store: StoreId) -> Result<Self, ViewError> {
+        Self::without_name(database::temporary()?, store, Digests::Last)
+    }
+
+    fn without_name(
+        connection: Connection,
+        store: StoreId,
+        digests: Digests,
+    ) -> Result<Self, ViewError> {
+        stamp::insert(&connection, store)?;
         let files = Files::new(Path::new(""));
-        let (wait, folded, digests) = (Duration::ZERO, Head::default(), Digests::Each);
-        let folder = Folder::new(digests);
-        Ok(Self { connection, files, generation: 0, store, wait, folder, digests, folded })
+        let model = Self::of(connection, &files, (0, store), Duration::ZERO);
+        Ok(Self { folder: Folder::new(digests), digests, ..model })
     }
 
     /// An empty model in a file that nobody knows, to be built and then completed.
@@ -91,7 +103,7 @@ impl ReadModel {
         (generation, store): (u64, StoreId),
     ) -> Result<Self, ViewError> {
         let connection = database::open_aside(path)?;
-        insert_stamp(&connection, store)?;
+        stamp::insert(&connection, store)?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
         Ok(Self::of(connection, files, (generation, store), Duration::ZERO))
     }
@@ -109,25 +121,17 @@ impl ReadModel {
         store: StoreId,
         wait: Duration,
     ) -> Result<Self, ViewError> {
-        let mut connection = database::open(&files.path(generation), wait)?;
-        if is_empty(&connection)? {
+        let path = files.path(generation);
+        let mut connection = database::open(&path, wait)?;
+        let begun = !is_empty(&connection)?;
+        if begun {
+            check(&connection, &path, store)?;
+        }
+        database::make_shared(&connection)?;
+        if !begun {
             begin(&mut connection, store)?;
         }
-        let model = Self::existing(files, generation, store, wait)?;
         files.publish(generation);
-        Ok(model)
-    }
-
-    /// Opens a generation that is there, and checks that it is of this store.
-    pub(super) fn existing(
-        files: &Files,
-        generation: u64,
-        store: StoreId,
-        wait: Duration,
-    ) -> Result<Self, ViewError> {
-        let path = files.path(generation);
-        let connection = database::open(&path, wait)?;
-        check_owner(&connection, &path, store)?;
         Ok(Self::of(connection, files, (generation, store), wait))
     }
 
@@ -152,6 +156,16 @@ impl ReadModel {
         Ok(())
     }
 
+    /// Removes older generations. One that has shown more than this one stays: should the log have
+    /// lost events, it is the evidence.
+    pub(super) fn retire_older(&self) -> Result<(), ViewError> {
+        let shown = self.stamp()?.position;
+        self.files.retire(self.generation, |path| {
+            stamp::of_file(path, self.store).is_none_or(|stamp| stamp.position <= shown)
+        });
+        Ok(())
+    }
+
     /// Whether another process went on with a newer generation.
     ///
     /// # Errors
@@ -165,7 +179,7 @@ impl ReadModel {
     /// # Errors
     /// [`ViewError`] if the file cannot be read.
     pub fn stamp(&self) -> Result<Head, ViewError> {
-        read_stamp(&self.connection)
+        stamp::read(&self.connection, self.store)
     }
 
     /// Takes in events in the order of the log, in one transaction; `head` is the end of the log
@@ -186,12 +200,12 @@ impl ReadModel {
                 },
             },
         };
-        let stamp = read_stamp(db)?;
+        let stamp = stamp::read(db, self.store)?;
         let known = events.partition_point(|event| event.position <= stamp.position);
         let new = &events[known..];
         let Some(first) = new.first() else {
             return match stamp.position == head.position && stamp.chain != head.chain {
-                true => Err(foreign(&self.files, self.generation)),
+                true => Err(rolled_back(stamp, head).into()),
                 false => Ok(Applied::Known),
             };
         };
@@ -204,8 +218,7 @@ impl ReadModel {
         // Until the commit, what the folder remembers is not what the tables hold.
         let mut folder = std::mem::replace(&mut self.folder, Folder::new(self.digests));
         folder.fold(db, new)?;
-        let sql = "UPDATE stamp SET position = ?, chain = ?";
-        db.execute(sql, (position(head.position), head.chain.to_string()))?;
+        stamp::write(db, self.store, head)?;
         if let Some(transaction) = transaction {
             transaction.commit()?;
         }
@@ -213,9 +226,10 @@ impl ReadModel {
         Ok(Applied::Done)
     }
 
-    /// The error that this model is of another log.
-    pub(super) fn foreign(&self) -> ViewError {
-        foreign(&self.files, self.generation)
+    /// The error that another process has changed the file under this one.
+    pub(super) fn changed(&self) -> ViewError {
+        let found = "it was changed while events were folded in".to_owned();
+        ViewError::Unusable { path: self.files.path(self.generation), found }
     }
 
     /// Which file it is, among those of its schema.
@@ -223,18 +237,30 @@ impl ReadModel {
         self.generation
     }
 
-    /// Gives up writing.
-    pub(super) fn into_connection(self) -> Connection {
-        self.connection
+    /// The store it is of.
+    pub(super) fn store(&self) -> StoreId {
+        self.store
+    }
+
+    /// Gives up writing; says which file it is, unless it has no name.
+    pub(super) fn into_parts(self) -> (Connection, Option<(Files, u64)>) {
+        let named = self.generation > 0;
+        (self.connection, named.then_some((self.files, self.generation)))
+    }
+
+    /// What it is asked by.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
     }
 }
 
-fn foreign(files: &Files, generation: u64) -> ViewError {
-    let found = "it shows another log".to_owned();
-    ViewError::Unusable { path: files.path(generation), found }
+/// The error that a file has shown what the log does not have.
+pub(super) fn rolled_back(shown: Head, log: Head) -> LogError {
+    LogError::RolledBack { shown: shown.position, log: log.position }
 }
 
-fn is_empty(connection: &Connection) -> Result<bool, ViewError> {
+/// Whether nobody has made tables in a file yet.
+pub(super) fn is_empty(connection: &Connection) -> Result<bool, ViewError> {
     let sql = "SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)";
     Ok(connection.query_row(sql, [], |row| row.get(0))?)
 }
@@ -244,49 +270,24 @@ fn begin(connection: &mut Connection, store: StoreId) -> Result<(), ViewError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if is_empty(&transaction)? {
         database::create_tables(&transaction)?;
-        insert_stamp(&transaction, store)?;
+        stamp::insert(&transaction, store)?;
     }
     Ok(transaction.commit()?)
 }
 
-fn insert_stamp(connection: &Connection, store: StoreId) -> Result<(), ViewError> {
-    let chain = Chain::default().to_string();
-    connection.execute("INSERT INTO stamp VALUES (1, ?, 0, ?)", (store.to_string(), chain))?;
-    Ok(())
-}
-
-fn check_owner(connection: &Connection, path: &Path, store: StoreId) -> Result<(), ViewError> {
-    let unusable = |found: &str| {
-        let (path, found) = (path.to_owned(), found.to_owned());
-        ViewError::Unusable { path, found }
-    };
-    let read = connection.query_row("SELECT store FROM stamp", [], |row| row.get(0)).optional();
-    let owner: Option<String> = match read.map_err(ViewError::from) {
-        Ok(owner) => owner,
-        Err(error) if error.is_busy() => return Err(error),
-        Err(_) => return Err(unusable("it is no read model")),
-    };
-    match owner {
-        Some(owner) if owner == store.to_string() => Ok(()),
-        Some(_) => Err(unusable("it belongs to another store")),
-        None => Err(unusable("it has no stamp")),
+/// Checks that a file is of this store, and that all in it is defined as this program does.
+///
+/// # Errors
+/// [`ViewError::Unusable`] if not.
+pub(super) fn check(connection: &Connection, path: &Path, store: StoreId) -> Result<(), ViewError> {
+    let otherwise = schema::defined_otherwise(connection)?;
+    if otherwise.is_empty() {
+        return stamp::read(connection, store).map(drop);
     }
-}
-
-/// The stamp; a stamp that is none reads as unusable.
-pub(super) fn read_stamp(connection: &Connection) -> Result<Head, ViewError> {
-    let (position, chain): (i64, String) =
-        connection.query_row("SELECT position, chain FROM stamp", [], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
-    let chain = blake3::Hash::from_hex(&chain).ok().map(|bytes| Chain(*bytes.as_bytes()));
-    match (u64::try_from(position), chain) {
-        (Ok(position), Some(chain)) => Ok(Head { position: Position(position), chain }),
-        _ => {
-            let path = connection.path().unwrap_or("in memory").into();
-            Err(ViewError::Unusable { path, found: "its stamp is not one".to_owned() })
-        }
-    }
+    let mut names = otherwise;
+    names.truncate(3);
+    let found = format!("not defined as by this program: {}", names.join(", "));
+    Err(ViewError::Unusable { path: path.to_owned(), found })
 }
 
 impl ReadModel {

@@ -3,9 +3,12 @@
 //! One text is the schema, its documentation, and the list of result tables with their questions,
 //! order and units: what people read cannot differ from what runs.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use super::FOLD_VERSION;
+use rusqlite::{Connection, OptionalExtension};
+
+use super::{FOLD_VERSION, Value, ViewError};
 
 /// The text of `schema/tables.sql`.
 pub const TABLES_SQL: &str = include_str!("../../schema/tables.sql");
@@ -31,6 +34,102 @@ pub(super) fn statement(view: &str) -> &'static str {
     let start = permanent().find(&format!("CREATE VIEW {view} AS\n"));
     let text = start.map_or("", |start| &permanent()[start..]);
     text.split_inclusive(";\n").next().unwrap_or_default()
+}
+
+/// What defines the tables, indices and views of the file: by name, as SQLite keeps it.
+fn definitions() -> &'static BTreeMap<&'static str, String> {
+    static DEFINITIONS: LazyLock<BTreeMap<&'static str, String>> = LazyLock::new(|| {
+        let mut found: BTreeMap<_, _> = permanent()
+            .match_indices("\nCREATE ")
+            .filter_map(|(start, _)| {
+                let text = &permanent()[start + 1..];
+                let text = text.split_once(";\n").map_or(text, |(text, _)| text);
+                let words = text.split_whitespace().skip(1);
+                let name =
+                    words.skip_while(|word| ["UNIQUE", "TABLE", "INDEX", "VIEW"].contains(word));
+                Some((name.take(1).next()?, text.to_owned()))
+            })
+            .collect();
+        // SQLite writes some of them itself: it is asked what it writes.
+        found.extend(written_by_sqlite(&found).unwrap_or_default());
+        found
+    });
+    &DEFINITIONS
+}
+
+/// What defines the tables that are made as copies of others, and those of `ANALYZE`.
+fn written_by_sqlite(
+    texts: &BTreeMap<&'static str, String>,
+) -> rusqlite::Result<Vec<(&'static str, String)>> {
+    let connection = Connection::open_in_memory()?;
+    connection.execute_batch("ANALYZE sqlite_schema")?;
+    for name in ["episode", "trial"].iter().chain(&COPIES) {
+        connection.execute_batch(texts.get(name).map_or("", String::as_str))?;
+    }
+    let mut made = Vec::new();
+    for name in COPIES.into_iter().chain(STATISTICS) {
+        let text = connection.query_row(DEFINITION, [name], |row| row.get(0)).optional()?;
+        made.extend(text.map(|text| (name, text)));
+    }
+    Ok(made)
+}
+
+/// The tables that are made as copies of others.
+const COPIES: [&str; 2] = ["quarantined_episode", "quarantined_trial"];
+/// The tables that `ANALYZE` may make, depending on how SQLite was built.
+const STATISTICS: [&str; 2] = ["sqlite_stat1", "sqlite_stat4"];
+
+/// What SQLite keeps of a name.
+const DEFINITION: &str = "SELECT sql FROM sqlite_master WHERE name = ?";
+
+/// Whether a file defines a name as this program does.
+///
+/// # Errors
+/// [`ViewError::Sqlite`] if the file cannot be read.
+pub(super) fn is_defined(connection: &Connection, name: &str) -> Result<bool, ViewError> {
+    let found = connection.query_row(DEFINITION, [name], |row| Ok(told(&row.get_ref(0)?.into())));
+    Ok(found.optional()?.is_some_and(|text| definitions().get(name) == Some(&text)))
+}
+
+/// Names that a file defines otherwise than this program, lacks, or has besides: all that answers
+/// follow from must be what the text says, not what a file says.
+///
+/// # Errors
+/// [`ViewError::Sqlite`] if the file cannot be read.
+pub(super) fn defined_otherwise(connection: &Connection) -> Result<Vec<String>, ViewError> {
+    // Indices without a text are part of a table's own definition.
+    let sql = "SELECT name, sql FROM sqlite_master WHERE sql NOT NULL";
+    let mut statement = connection.prepare(sql)?;
+    // Whatever is there is read as text: bytes that are none differ.
+    let rows = statement.query_map([], |row| {
+        let text = |column| row.get_ref(column).map(|value| told(&value.into()));
+        Ok((text(0)?, text(1)?))
+    })?;
+    let mut missing: Vec<&str> = definitions().keys().copied().collect();
+    let mut wrong: Vec<String> = Vec::new();
+    for row in rows {
+        let (name, text) = row?;
+        missing.retain(|wanted| *wanted != name);
+        if definitions().get(name.as_str()) != Some(&text) {
+            wrong.push(name);
+        }
+    }
+    wrong.extend(missing.into_iter().map(ToOwned::to_owned));
+    wrong.sort();
+    Ok(wrong)
+}
+
+fn told(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// The base tables of the file.
+pub(super) fn base_tables() -> impl Iterator<Item = &'static str> {
+    let tables = definitions().iter().filter(|(_, text)| text.starts_with("CREATE TABLE "));
+    tables.map(|(name, _)| *name).filter(|name| !STATISTICS.contains(name))
 }
 
 /// A result table.
@@ -150,6 +249,28 @@ mod tests {
                 assert!(table.column(name.trim_start_matches('-')).is_some(), "{name}");
             }
         }
+    }
+
+    /// What the program expects of a file is what SQLite makes of the text.
+    #[test]
+    fn a_file_is_defined_as_the_text_says() {
+        let connection = database::in_memory().unwrap();
+        assert_eq!(defined_otherwise(&connection).unwrap(), [""; 0]);
+        assert!(base_tables().count() > 30 && base_tables().all(|name| !name.contains('"')));
+        for (change, name) in [
+            ("DROP VIEW top", "top"),
+            ("DROP INDEX trial_best", "trial_best"),
+            ("CREATE TRIGGER t AFTER UPDATE ON trial BEGIN SELECT 1; END", "t"),
+            ("CREATE VIEW mine AS SELECT 1", "mine"),
+            ("ALTER TABLE trial ADD COLUMN more", "trial"),
+        ] {
+            connection.execute_batch(&format!("BEGIN; {change}")).unwrap();
+            let found = defined_otherwise(&connection).unwrap();
+            assert!(found.contains(&name.to_owned()), "{change}: {found:?}");
+            connection.execute_batch("ROLLBACK").unwrap();
+        }
+        assert!(is_defined(&connection, "stamp").unwrap());
+        assert!(!is_defined(&connection, "nothing").unwrap());
     }
 
     /// Those of the file can be asked without functions of ours.

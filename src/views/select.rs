@@ -71,7 +71,8 @@ impl Answer {
         let table = find_table(&select.table)?;
         let sql = format!("SELECT count(*) FROM ({}\n)", self.matching(table, select)?);
         let parameters = rusqlite::params_from_iter(parameters(select));
-        let count: i64 = self.connection.query_row(&sql, parameters, |row| row.get(0))?;
+        let count = self.connection.query_row(&sql, parameters, |row| row.get(0));
+        let count: i64 = count.map_err(|error| self.failed(error.into()))?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
@@ -94,7 +95,7 @@ impl Answer {
                 return Err(Mistake { message, hint, ..Mistake::default() }.into());
             }
             Ok(_) => {}
-            Err(error) => return Err(Self::statement_mistake(error, sql)),
+            Err(error) => return Err(self.failed(Self::statement_mistake(error, sql))),
         }
         self.run(sql, Vec::new(), limit, rows)
     }
@@ -199,7 +200,7 @@ impl Answer {
                 let hint = Some(format!("values have at most {} bytes", guard::VALUE_MAX));
                 Err(Mistake { message, hint, ..Mistake::default() }.into())
             }
-            other => other,
+            other => other.map_err(|error| self.failed(error)),
         }
     }
 

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use qtrail::engine::journal::{Journal, SharedLog};
+use qtrail::events::codec::decode;
 use qtrail::events::digest::Digests;
+use qtrail::events::frame::{Head, Position};
 use qtrail::events::{Event, Hash, Recorded};
-use qtrail::log::{EventLog, Options, SledLog, Store};
+use qtrail::log::{Reader, Store, read_on};
 
 pub struct World {
     folder: tempfile::TempDir,
@@ -97,10 +98,18 @@ impl World {
     /// All events of a store.
     pub fn events(&self, store: &str) -> Vec<Recorded> {
         let store = Store::open(&self.path(store)).unwrap();
-        let mut log = SledLog::open(store, Options::default()).unwrap();
-        let events = read(&mut log);
-        log.close().unwrap();
-        events
+        let (mut reader, mut events) = (Reader::open(&store).unwrap(), Vec::new());
+        let mut head = Head::default();
+        loop {
+            let (frames, next) = read_on(&mut reader, head, 1_000).unwrap();
+            if frames.is_empty() {
+                return events;
+            }
+            let positions = head.position.0 + 1..;
+            let decoded = frames.iter().zip(positions);
+            events.extend(decoded.map(|(frame, at)| decode(Position(at), frame).unwrap()));
+            head = next;
+        }
     }
 
     /// The logical digest of the first search in a store.
@@ -115,34 +124,6 @@ impl World {
     pub fn count(&self, store: &str, wanted: fn(&Event) -> bool) -> usize {
         self.events(store).iter().filter(|recorded| wanted(&recorded.event)).count()
     }
-}
-
-fn read<L: SharedLog + EventLog>(log: &mut L) -> Vec<Recorded> {
-    struct Borrowed<'a, L>(&'a mut L);
-    impl<L: EventLog> EventLog for Borrowed<'_, L> {
-        fn head(&mut self) -> Result<qtrail::events::frame::Head, qtrail::log::LogError> {
-            self.0.head()
-        }
-        fn read(
-            &mut self,
-            after: qtrail::events::frame::Position,
-            max: usize,
-        ) -> Result<Vec<qtrail::events::frame::Frame>, qtrail::log::LogError> {
-            self.0.read(after, max)
-        }
-        fn append(
-            &mut self,
-            expected: qtrail::events::frame::Head,
-            frames: &[qtrail::events::frame::Frame],
-        ) -> Result<qtrail::events::frame::Head, qtrail::log::LogError> {
-            self.0.append(expected, frames)
-        }
-    }
-    impl<L: EventLog> SharedLog for Borrowed<'_, L> {}
-    let mut events = Vec::new();
-    let mut journal = Journal::new(Borrowed(log), || 0, Box::new(()));
-    journal.catch_up(|recorded| events.push(recorded.clone())).unwrap();
-    events
 }
 
 /// What a run of the program left.

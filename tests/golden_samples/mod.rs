@@ -163,7 +163,7 @@ pub(crate) fn samples() -> Vec<(Scope, Event)> {
     .chain(run_samples().map(|event| (Scope::Run(2), event)))
     .chain(series_samples().map(|event| (search, event)))
     .chain(attack_samples().map(|event| (Scope::Attack(4), event)))
-    .chain([(Scope::Store, ensemble_sample())])
+    .chain([(Scope::Store, ensemble_sample()), (Scope::Store, repair_sample())])
     .collect()
 }
 
@@ -262,6 +262,17 @@ fn ensemble_sample() -> Event {
         validation: Some(Decided { wrong: 210, images: 5_000 }),
         test: Some(Decided { wrong: 732, images: 10_000 }),
         program: "qtrail 0.1.0".into(),
+    }
+    .into()
+}
+
+fn repair_sample() -> Event {
+    LogRepaired {
+        part: "journal".into(),
+        found: "segment 1: a record does not fit its checksum".into(),
+        restored: 12,
+        lost: 3,
+        aside: "aside/journal-1".into(),
     }
     .into()
 }

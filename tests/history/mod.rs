@@ -23,7 +23,7 @@ use qtrail::events::{
 };
 use qtrail::import::metaqnn::Log;
 use qtrail::import::qvalues;
-use qtrail::log::{EventLog, Options, SledLog, Store};
+use qtrail::log::{EventLog, LocalLog, Options, Store};
 
 /// When the history begins: 2026-11-20 12:00 UTC. Every event is a second later than the last.
 pub const BEGINNING: i64 = 1_795_176_000_000;
@@ -221,7 +221,7 @@ impl History {
         for bytes in self.artifacts.iter().cloned().chain(invented().filter(named)) {
             store.artifacts().put(&bytes).unwrap();
         }
-        let mut log = SledLog::open(store.clone(), Options::default()).unwrap();
+        let mut log = LocalLog::open(store.clone(), Options::default()).unwrap();
         let mut head = log.head().unwrap();
         let written = usize::try_from(head.position.0).unwrap();
         for batch in self.frames[written..].chunks(100) {

@@ -7,7 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use qtrail::events::frame::{Frame, Head, Payload, seal};
-use qtrail::log::{EventLog, SledLog};
+use qtrail::log::verify::{Copy, compare_copies, verify};
+use qtrail::log::{EventLog, LocalLog, LogError, Options, Reader, Store};
 
 /// The event at the position after `head`.
 pub(crate) fn event(head: Head) -> (Frame, Head) {
@@ -35,17 +36,29 @@ pub(crate) fn head_at(count: u64) -> Head {
 }
 
 /// Appends `count` events in batches of `size`; the log is at `head_at(n)` before.
-pub(crate) fn fill(log: &mut SledLog, count: usize, size: usize) -> Head {
+pub(crate) fn fill(log: &mut LocalLog, count: usize, size: usize) -> Head {
     let mut head = log.head().unwrap();
     let mut left = count;
     while left > 0 {
         let (frames, next) = batch(head, size.min(left));
-        assert_eq!(log.append_unsynced(head, &frames).unwrap(), next);
+        assert_eq!(log.append_relaxed(head, &frames).unwrap(), next);
         left -= frames.len();
         head = next;
     }
     log.sync().unwrap();
     head
+}
+
+/// Checks both copies of the events, event by event; returns the end, or what is wrong.
+pub(crate) fn verified(store: &Store) -> Result<Result<Head, String>, LogError> {
+    let report = verify(&mut Reader::open(store)?)?;
+    if let Some(problem) = report.problems.first() {
+        return Ok(Err(format!("journal: {problem:?}")));
+    }
+    match compare_copies(store, &Options::default(), report.end)? {
+        Copy::Same(_) => Ok(Ok(report.end)),
+        other => Ok(Err(format!("sled: {other:?}"))),
+    }
 }
 
 /// Copies a folder with all in it.

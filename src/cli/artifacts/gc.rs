@@ -16,7 +16,7 @@ use crate::engine::references::{Name, References, Role};
 use crate::engine::session::lock_name;
 use crate::events::{Hash, Scope};
 use crate::log::artifacts::Artifacts;
-use crate::log::{Locks, SledLog};
+use crate::log::{Locks, Reader};
 use crate::views::{Rows as _, Value};
 
 /// Removes artifacts that no event names, and what killed processes left in staging. Prints what
@@ -78,7 +78,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let searches = args.keep_top.map(|_| Searches::default());
     let mut known = Known { searches, ..Known::default() };
     known.read_on(&mut log, &stop)?;
-    log.release()?;
     let chosen = idle(chosen(&known, args), &locks)?;
     let chosen = if args.apply { release(chosen, context)? } else { chosen };
     let collecting = Collecting { args, artifacts: &artifacts, chosen: &chosen };
@@ -87,7 +86,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     } else {
         collecting.going(&known.named.references)?
     };
-    log.release()?;
     // The empty folder that an owner leaves behind goes without a word.
     for left in artifacts.abandoned(&locks)?.into_iter().filter(|left| left.bytes > 0) {
         let what = left.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -198,7 +196,7 @@ impl Collecting<'_> {
     fn remove(
         &self,
         known: &mut Known,
-        log: &mut SledLog,
+        log: &mut Reader,
         stop: &AtomicBool,
         wait: Duration,
     ) -> Result<Vec<Going>, CliError> {

@@ -28,7 +28,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let artifacts = log.store().artifacts();
     let mut known = Known::default();
     known.read_on(&mut log, &stop)?;
-    log.release()?;
     let stored: BTreeMap<Hash, u64> = artifacts.list()?.into_iter().collect();
     let references = &known.named.references;
     let named = references.iter().map(|(hash, _)| hash);

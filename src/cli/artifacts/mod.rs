@@ -10,7 +10,7 @@ use super::{CliError, Context};
 use crate::engine::collecting::Searches;
 use crate::events::codec::decode;
 use crate::events::frame::Head;
-use crate::log::{SledLog, read_on};
+use crate::log::{Reader, read_on};
 
 /// Lists and removes artifacts: weights, checkpoints, probabilities, crafted images.
 #[derive(Debug, clap::Args)]
@@ -52,13 +52,12 @@ struct Known {
 
 impl Known {
     /// Reads on to the present end of the log.
-    fn read_on(&mut self, log: &mut SledLog, stop: &AtomicBool) -> Result<(), CliError> {
+    fn read_on(&mut self, log: &mut Reader, stop: &AtomicBool) -> Result<(), CliError> {
         loop {
             let (frames, next) = read_on(log, self.head, CHUNK)?;
             if frames.is_empty() {
                 return Ok(());
             }
-            log.yield_if_wanted()?;
             let mut position = self.head.position;
             for frame in &frames {
                 position = position.next();

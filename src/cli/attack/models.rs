@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::reading::{answer, choose, collect};
+use crate::cli::reading::{answer_from_log, choose, collect};
 use crate::cli::{CliError, Context};
 use crate::events::{Scope, TrialOf};
 use crate::views::{Answer, Value};
@@ -22,7 +22,8 @@ pub(super) struct ModelArgs {
     /// Of which search the best are [default: the newest]
     #[arg(long, value_name = "SEARCH", requires = "top")]
     search: Option<String>,
-    /// A model of others, with whatever normalisation it needs inside: it gets values of 0 to 255
+    /// A TorchScript model, with whatever normalisation it needs inside: it gets values of 0 to 255.
+    /// Such a file is code, and is run: take none from anybody whose programs you would not run
     #[arg(long = "model", value_name = "torchscript:FILE", value_parser = script)]
     scripts: Vec<PathBuf>,
 }
@@ -62,7 +63,7 @@ impl ModelArgs {
         if !trials {
             return Ok(wanted);
         }
-        let answer = answer(context, None)?;
+        let answer = answer_from_log(context, None)?;
         for name in &self.models {
             let members = name.split('+').map(|name| trial(&answer, name));
             wanted.push(Wanted { name: name.clone(), members: members.collect::<Result<_, _>>()? });

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::adversary::job::{Attack, Step};
 use crate::cli::progress::duration;
+use crate::cli::terminal::escaped;
 use crate::engine::attack::{AttackNews, AttackReport};
 use crate::events::{AttackTrainer, Scope};
 
@@ -52,7 +53,7 @@ impl Progress {
 
     fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.println(line),
+            Some(bar) => bar.println(escaped(line)),
             None => crate::cli::note(line),
         }
     }
@@ -80,7 +81,7 @@ impl Progress {
                     reason = "0 or more"
                 )]
                 bar.set_position(done as u64);
-                bar.set_message(what);
+                bar.set_message(escaped(&what).into_owned());
             }
             None if self.last_line.is_none_or(|last| last.elapsed() >= EVERY) => {
                 self.last_line = Some(Instant::now());

@@ -6,7 +6,7 @@ mod pool;
 mod show;
 
 use super::output::FormatArgs;
-use super::reading::{AtArgs, answer, footer};
+use super::reading::{AtArgs, answer, answer_from_log, footer};
 use super::{CliError, Context, note, work};
 use crate::ensemble::combine::{Combine, combine};
 use crate::ensemble::measure;
@@ -119,14 +119,9 @@ impl ChoiceArgs {
 impl SaveArgs {
     fn run(&self, context: &Context) -> Result<(), CliError> {
         let name = &self.name;
-        super::search::check_name("ensemble save", name)?;
-        let number = name.strip_prefix('t').and_then(|rest| rest.parse::<u64>().ok());
-        if name.is_empty() || number.is_some() {
-            return Err(CliError::usage(format!("ensemble save {name}: this is no name"))
-                .hint("a name is not empty, and unlike a trial such as t17"));
-        }
+        super::names::check("ensemble save", name)?;
         self.choice.check()?;
-        let answer = answer(context, None)?;
+        let answer = answer_from_log(context, None)?;
         let store = Store::open(&context.store)?;
         let pool = Pool::read(&answer, &store, &self.choice)?;
         let chosen = choose::choose(&pool, &self.choice)?;

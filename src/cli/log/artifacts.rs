@@ -18,7 +18,7 @@ use crate::events::codec::decode;
 use crate::events::frame::{Frame, Position};
 use crate::log::artifacts::{Artifacts, Copied, copy, has_ended};
 use crate::log::plain::{is_not_plain, open_plain};
-use crate::log::{LogError, SledLog};
+use crate::log::{LogError, Reader};
 
 /// Flaws that are told one by one.
 const TOLD: usize = 20;
@@ -145,19 +145,19 @@ pub(super) fn from_folder(
             Err(error) if is_not_plain(&error) => {
                 return flaw(&"it is not a plain file", Exit::Damaged);
             }
-            Err(error) => return flaw(&error, Exit::Space),
+            Err(error) => return flaw(&error, Exit::System),
         };
         match to(hash, &mut from)? {
             Copied::Whole(_) => Ok(Ok(())),
             Copied::Altered(found) => flaw(&format!("its bytes have hash {found}"), Exit::Damaged),
-            Copied::Unreadable(error) => flaw(&error, Exit::Space),
+            Copied::Unreadable(error) => flaw(&error, Exit::System),
         }
     })
 }
 
 /// Checks all artifacts that a log names: their number, and what is wrong with some.
 pub(super) fn verify(
-    log: &mut SledLog,
+    log: &mut Reader,
     context: &Context,
     stop: &AtomicBool,
 ) -> Result<(usize, Vec<Flaw>), CliError> {

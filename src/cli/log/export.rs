@@ -2,23 +2,24 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::super::destination::Destination;
 use super::super::work::stop_flag;
 use super::super::{CliError, Context, Exit, note};
 use super::artifacts::{self, Carried, Named, Outcome};
 use crate::events::codec::{decode, encode};
 use crate::events::frame::{Frame, Head, seal};
 use crate::events::lines::Writer;
-use crate::log::SledLog;
+use crate::log::Reader;
 
 /// Writes the log as text: one JSON object an event, and a closing line with their number and the
 /// final hash. `qtrail log import` restores a store from it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Into this file, which appears when it is complete [default: stdout]
+    /// Into this file, which appears when it is complete; - for stdout [default: -]
     #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    output: Option<Destination>,
     /// Copies the artifacts that the events name, into the folder FILE.artifacts; reports those that
     /// are missing or altered (exit code 4)
     #[arg(long, requires = "output")]
@@ -29,32 +30,30 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
+    let destination = args.output.as_ref().unwrap_or(&Destination::Stdout);
+    let carried = destination.path().filter(|_| args.with_artifacts).map(artifacts::beside);
+    if args.with_artifacts && !destination.is_file() {
+        return Err(CliError::usage("--with-artifacts: the artifacts go beside a file")
+            .hint("name one with -o FILE"));
+    }
     let mut log = super::log(context)?;
-    let Some(file) = &args.output else {
-        let mut out = BufWriter::new(io::stdout().lock());
-        let failed = |error: io::Error| CliError::output(&error);
-        write(&mut log, args.anonymous, None, context, &mut out, failed)?;
-        return out.flush().map_err(|error| CliError::output(&error));
-    };
-    let failed = |error: io::Error| cannot_write(file, &error);
-    let folder = artifacts::beside(file);
-    let carried = args.with_artifacts.then(|| Carried::begin(folder.clone())).transpose()?;
-    // Made aside and renamed: a file of this name is a whole export.
-    let mut out = BufWriter::with_capacity(1 << 16, artifacts::aside(file).map_err(failed)?);
+    let failed = |error: io::Error| destination.failed(&error);
+    let carry = carried.clone().map(Carried::begin).transpose()?;
+    let mut out = BufWriter::with_capacity(1 << 16, destination.open()?);
     let (head, outcome) =
-        write(&mut log, args.anonymous, carried.as_ref(), context, &mut out, failed)?;
-    let out = out.into_inner().map_err(|error| failed(error.into_error()))?;
-    out.as_file().sync_all().map_err(failed)?;
-    out.persist(file).map_err(|error| failed(error.error))?;
-    let copied = outcome.copied.len();
-    let artifacts =
-        if args.with_artifacts { format!(", {copied} artifacts") } else { String::new() };
-    note(&format!("{} events{artifacts}, chain {}", head.position, head.chain));
-    outcome.report(&folder)
+        write(&mut log, args.anonymous, carry.as_ref(), context, &mut out, failed)?;
+    out.into_inner().map_err(|error| failed(error.into_error()))?.finish()?;
+    if destination.path().is_some() {
+        let copied = outcome.copied.len();
+        let artifacts =
+            if args.with_artifacts { format!(", {copied} artifacts") } else { String::new() };
+        note(&format!("{} events{artifacts}, chain {}", head.position, head.chain));
+    }
+    carried.map_or(Ok(()), |folder| outcome.report(&folder))
 }
 
 fn write(
-    log: &mut SledLog,
+    log: &mut Reader,
     anonymous: bool,
     carried: Option<&Carried>,
     context: &Context,
@@ -101,10 +100,6 @@ fn nameless(frame: &Frame, head: &mut Head) -> Result<Frame, CliError> {
 }
 
 pub(super) fn cannot_write(path: &Path, error: &io::Error) -> CliError {
-    let exit = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Exit::Space,
-        _ => Exit::Usage,
-    };
-    CliError::new(exit, format!("cannot write {}: {error}", path.display()))
+    CliError::file("write", path, error)
         .hint("see that there is room, and that the folder exists and can be written")
 }

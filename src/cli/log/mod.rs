@@ -5,6 +5,7 @@ mod backup;
 mod digest;
 mod export;
 mod import;
+mod repair;
 mod show;
 mod stat;
 mod tail;
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{CliError, Context, Exit};
 use crate::events::frame::{Frame, Head};
-use crate::log::{EventLog as _, SledLog, Store, read_on};
+use crate::log::{Reader, Store, read_on};
 
 /// Looks at the log: the events that everything follows from.
 #[derive(Debug, clap::Args)]
@@ -38,6 +39,8 @@ enum Verb {
     Digest(digest::Args),
     /// Check every event and artifact, fold the events again, and compare
     Verify(verify::Args),
+    /// Show what is wrong with the copies of the events, and repair it
+    Repair(repair::Args),
     /// Write the log as text, one event a line
     Export(export::Args),
     /// Restore a store from an exported log
@@ -56,6 +59,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         Verb::Stat(args) => stat::run(args, context),
         Verb::Digest(args) => digest::run(args, context),
         Verb::Verify(args) => verify::run(args, context),
+        Verb::Repair(args) => repair::run(args, context),
         Verb::Tail(args) => tail::run(args, context),
         Verb::Export(args) => export::run(args, context),
         Verb::Import(args) => import::run(args, context),
@@ -63,18 +67,18 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     }
 }
 
-/// The store and its log, not entered yet.
-pub(super) fn log(context: &Context) -> Result<SledLog, CliError> {
-    Ok(SledLog::outside(Store::open(&context.store)?, context.options()))
+/// The log, to be read.
+pub(super) fn log(context: &Context) -> Result<Reader, CliError> {
+    Ok(Reader::open(&Store::open(&context.store)?)?)
 }
 
 /// Frames read at a time.
 const CHUNK: usize = 500;
 
-/// Hands every frame up to the present end of the log to `each`, checked, letting others in
-/// between. Returns that end: all that is handed over is one consistent history.
+/// Hands every frame up to the present end of the log to `each`, checked. Returns that end: all
+/// that is handed over is one consistent history.
 fn frames(
-    log: &mut SledLog,
+    log: &mut Reader,
     stop: &AtomicBool,
     mut each: impl FnMut(Frame) -> Result<(), CliError>,
 ) -> Result<Head, CliError> {
@@ -86,12 +90,10 @@ fn frames(
         if frames.is_empty() {
             break;
         }
-        log.yield_if_wanted()?;
         frames.into_iter().try_for_each(&mut each)?;
         going_on(stop)?;
         head = next;
     }
-    log.release()?;
     Ok(end)
 }
 

@@ -7,7 +7,7 @@ use super::super::{CliError, Context, Exit};
 use crate::events::codec::decode;
 use crate::events::frame::{Frame, Head, Position};
 use crate::events::{KINDS, Recorded};
-use crate::log::{EventLog as _, SledLog};
+use crate::log::Reader;
 use crate::views::{Rows as _, Value};
 
 /// Prints events as they are recorded.
@@ -106,7 +106,7 @@ pub(super) fn row(frame: &Frame, recorded: &Recorded) -> Result<[Value; 6], CliE
 
 /// Hands every event after a position to `each`; returns the end of the log.
 pub(in crate::cli) fn each(
-    log: &mut SledLog,
+    log: &mut Reader,
     after: Position,
     mut each: impl FnMut(&Frame, &Recorded) -> Result<ControlFlow<()>, CliError>,
 ) -> Result<Position, CliError> {
@@ -117,7 +117,6 @@ pub(in crate::cli) fn each(
         if frames.is_empty() {
             break;
         }
-        log.yield_if_wanted()?;
         for frame in &frames {
             position = position.next();
             let recorded = decode(position, frame).map_err(|error| {

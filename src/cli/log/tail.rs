@@ -6,11 +6,11 @@ use std::ops::ControlFlow;
 
 use super::super::follow::{EveryArgs, Follow};
 use super::super::output::{Format, FormatArgs, Printer, terminal_width};
-use super::super::{CliError, Context, Exit, clock};
+use super::super::{CliError, Context, clock};
 use super::show::{Filter, each, printer, row};
 use crate::events::Recorded;
 use crate::events::frame::{Frame, Position};
-use crate::log::{EventLog as _, SledLog};
+use crate::log::Reader;
 use crate::views::Rows as _;
 
 /// Prints the last events, and with --follow those to come, until Ctrl-C.
@@ -45,7 +45,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     for (frame, recorded) in last(&mut log, position, args)? {
         out.event(&frame, &recorded)?;
     }
-    log.release()?;
     if args.follow {
         out.flush()?;
         let mut follow = Follow::new(log.store().clone(), args.every)?;
@@ -54,10 +53,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     out.finish(&format!("as of event {position}"))
 }
 
-/// Prints what is recorded from now on; the log is entered only when there is something, and left
-/// at once.
+/// Prints what is recorded from now on.
 fn carry_on(
-    log: &mut SledLog,
+    log: &mut Reader,
     follow: &mut Follow,
     mut position: Position,
     args: &Args,
@@ -71,16 +69,7 @@ fn carry_on(
             }
             Ok(ControlFlow::Continue(()))
         });
-        log.release()?;
-        match read {
-            // Others keep the log: later, then.
-            Err(error) if error.exit == Exit::Busy => {
-                if !follow.again() {
-                    break;
-                }
-            }
-            other => drop(other?),
-        }
+        read?;
         out.flush()?;
     }
     Ok(position)
@@ -88,7 +77,7 @@ fn carry_on(
 
 /// The last events that are wanted, up to `end`.
 fn last(
-    log: &mut SledLog,
+    log: &mut Reader,
     end: Position,
     args: &Args,
 ) -> Result<VecDeque<(Frame, Recorded)>, CliError> {

@@ -1,24 +1,29 @@
 //! `qtrail log verify`: every event, folded again, and compared.
 //!
-//! Checks, each only if the ones that it needs are passed, because it means nothing otherwise: bytes
-//! (checksum, chain, `HEAD`), meaning (every event decodes and follows what came before, every
-//! recorded Q-table is learned again), the tables (the same rows as folded anew), and the artifacts
-//! that events name (their hashes). Nothing is changed.
+//! The checks, each only if those that it needs are passed, because it means nothing otherwise: the
+//! bytes of the journal (checksums, chain, up to what `HEAD` acknowledges), its end (the tables have
+//! shown no event that it lacks), sled against the journal, event by event, meaning (every event
+//! decodes and follows what came before, every recorded Q-table is learned again), with `--deep` the
+//! tables (the same definitions, indices and rows as folded anew), and the artifacts that events name
+//! (their hashes). Nothing is changed.
 
+use super::super::error::ROLLED_BACK;
 use super::super::output::{FormatArgs, Hint, Printer};
 use super::super::work::stop_flag;
 use super::super::{CliError, Context, Exit};
 use crate::engine::references::Flaw;
 use crate::events::frame::Position;
-use crate::log::verify::verify_store;
-use crate::log::{EventLog as _, SledLog};
-use crate::views::{Comparison, Rows as _, Value, ViewError, compare, rebuild};
+use crate::log::verify::{Copy, compare_copies, verify};
+use crate::log::{LogError, Reader, Store};
+use crate::views::{Comparison, Rows as _, Value, ViewError, compare, rebuild, refuse_rollback};
 
-/// Checks every event, folds them again, compares the tables, and hashes the artifacts that events
-/// name. Changes nothing.
+/// Check every event and the artifacts that events name, and fold the events again. Changes nothing
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Leaves out the artifacts
+    /// Compare the tables too: definitions, indices and rows
+    #[arg(long)]
+    deep: bool,
+    /// Leave out the artifacts
     #[arg(long)]
     no_artifacts: bool,
     #[command(flatten)]
@@ -34,17 +39,16 @@ struct Finding {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    let mut log = super::log(context)?;
-    let mut findings = findings(&mut log)?;
+    let mut findings = findings(context, args.deep)?;
     // Whether an artifact is missing or altered, not merely unreadable just now.
     let mut lost = false;
-    if !args.no_artifacts && findings.iter().all(|finding| finding.good || finding.check != "bytes")
-    {
+    let readable = findings.iter().all(|finding| finding.good || finding.check != "journal");
+    if !args.no_artifacts && readable {
+        let mut log = super::log(context)?;
         let (count, flaws) = super::artifacts::verify(&mut log, context, &*stop_flag()?)?;
         lost = flaws.iter().any(Flaw::is_damage);
         findings.extend(artifacts(count, &flaws, log.head()?.position));
     }
-    log.release()?;
     let mut printer = Printer::new(args.format, |_| Hint::default());
     let mut print = || {
         printer.columns(&["check", "verdict", "position", "found"].map(ToOwned::to_owned))?;
@@ -58,27 +62,36 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             Err(CliError::new(Exit::Damaged, "the tables are not what follows from the log")
                 .hint("the log is good: delete views-*.sqlite in the store, they come back"))
         }
+        Some(bad) if bad.check == "end" => {
+            Err(CliError::new(Exit::Damaged, &bad.found).hint(ROLLED_BACK))
+        }
         Some(bad) if bad.check == "artifacts" => {
             let bad = findings.iter().filter(|finding| !finding.good).count();
             let message = format!("{bad} artifacts are missing, altered or unreadable");
-            let exit = if lost { Exit::Damaged } else { Exit::Space };
+            let exit = if lost { Exit::Damaged } else { Exit::System };
             Err(CliError::new(exit, message).hint(
                 "the log is good: copy them from a backup into the artifacts folder of the store; \
                  --no-artifacts checks the log alone",
             ))
         }
         Some(bad) => {
-            Err(CliError::new(Exit::Damaged, format!("the log is damaged: {}", bad.found))
-                .hint("keep a copy of the store before anything else is tried"))
+            let found = format!("{} is damaged: {}", bad.check, bad.found);
+            let hint = match bad.check {
+                "journal" | "sled" => "`qtrail log repair` says what can be restored",
+                _ => "keep a copy of the store before anything else is tried",
+            };
+            Err(CliError::new(Exit::Damaged, found).hint(hint))
         }
     }
 }
 
-fn findings(log: &mut SledLog) -> Result<Vec<Finding>, CliError> {
-    let report = verify_store(log)?;
+fn findings(context: &Context, deep: bool) -> Result<Vec<Finding>, CliError> {
+    let store = Store::open(&context.store)?;
+    let mut log = Reader::open(&store)?;
+    let report = verify(&mut log)?;
     if !report.is_good() {
         let bad = report.problems.into_iter().map(|problem| Finding {
-            check: "bytes",
+            check: "journal",
             good: false,
             position: problem.position,
             found: problem.found,
@@ -87,20 +100,32 @@ fn findings(log: &mut SledLog) -> Result<Vec<Finding>, CliError> {
     }
     let end = report.end.position;
     let good = |check, found: String| Finding { check, good: true, position: Some(end), found };
-    let mut findings = vec![good("bytes", format!("{end} events: checksums, chain and HEAD"))];
-    let store = log.store().clone();
-    let between = |log: &mut SledLog| log.yield_if_wanted().map(drop);
-    match rebuild(log, store.id(), end, between) {
-        Ok(model) => {
+    let mut findings = vec![good("journal", format!("{end} events: checksums and chain"))];
+    let bad = |check, error: &ViewError| {
+        let (good, position) = (false, error.position());
+        Finding { check, good, position, found: error.to_string() }
+    };
+    match refuse_rollback(&store, &context.options()) {
+        Ok(()) => findings.push(good("end", "the tables have shown no later event".to_owned())),
+        Err(error @ ViewError::Log(LogError::RolledBack { .. })) => {
+            findings.push(bad("end", &error));
+            return Ok(findings);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    findings.push(copies(compare_copies(&store, &context.options(), report.end)?, end));
+    let folded = match deep {
+        true => compare(&store, &mut log, end).map(Some),
+        false => rebuild(&mut log, store.id(), end).map(|_| None),
+    };
+    match folded {
+        Ok(compared) => {
             let found = "every event follows, every recorded Q-table is learned again";
             findings.push(good("meaning", found.to_owned()));
-            findings.push(tables(compare(&store, &model)?, end));
+            findings.extend(compared.into_iter().flat_map(tables));
         }
-        Err(ViewError::Log(error)) => return Err(error.into()),
-        Err(error) => {
-            let (good, position) = (false, error.position());
-            findings.push(Finding { check: "meaning", good, position, found: error.to_string() });
-        }
+        Err(error) if error.position().is_some() => findings.push(bad("meaning", &error)),
+        Err(error) => return Err(error.into()),
     }
     Ok(findings)
 }
@@ -117,17 +142,39 @@ fn artifacts(count: usize, flaws: &[Flaw], end: Position) -> Vec<Finding> {
     vec![Finding { check: "artifacts", good: true, position: Some(end), found }]
 }
 
-fn tables(comparison: Comparison, end: Position) -> Finding {
-    let (good, position, found) = match comparison {
-        Comparison::Same => (true, Some(end), "the same rows as folded anew".to_owned()),
-        Comparison::Differs => (false, Some(end), "other rows than folded anew".to_owned()),
-        Comparison::At(position) => {
-            (true, Some(position), "they show another position; not compared".to_owned())
-        }
-        Comparison::Absent => (true, None, "there are none yet".to_owned()),
-        Comparison::Unusable(found) => (false, None, found),
+/// How sled compares with the journal.
+fn copies(copy: Copy, end: Position) -> Finding {
+    let (good, position, found) = match copy {
+        Copy::Same(at) if at == end => (true, Some(at), "the same events".to_owned()),
+        Copy::Same(at) => (
+            true,
+            Some(at),
+            "the same events up to here; it gets the others when it is opened".into(),
+        ),
+        Copy::Differs(problem) => (false, problem.position, problem.found),
+        Copy::Unknown(why) => (true, None, format!("not compared: {why}")),
     };
-    Finding { check: "tables", good, position, found }
+    Finding { check: "sled", good, position, found }
+}
+
+fn tables(comparison: Comparison) -> Vec<Finding> {
+    let finding =
+        |good, position, found: String| Finding { check: "tables", good, position, found };
+    match comparison {
+        Comparison::Same(at) => {
+            vec![finding(true, Some(at), "as folded anew: definitions, indices, rows".to_owned())]
+        }
+        Comparison::Differs(found) => {
+            found.into_iter().map(|found| finding(false, None, found)).collect()
+        }
+        Comparison::Absent => {
+            vec![finding(true, None, "there are none; the next query builds them".to_owned())]
+        }
+        Comparison::Busy => {
+            vec![finding(true, None, "in use by another process; not compared".to_owned())]
+        }
+        Comparison::Unusable(found) => vec![finding(false, None, found)],
+    }
 }
 
 impl Finding {

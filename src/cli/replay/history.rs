@@ -58,6 +58,5 @@ pub(crate) fn read(
         }
         Ok(ControlFlow::Continue(()))
     })?;
-    log.release()?;
     folder.finish().map_err(wrong)
 }

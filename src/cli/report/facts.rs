@@ -10,7 +10,7 @@ use crate::config::SearchConfig;
 use crate::events::Scope;
 use crate::events::digest::Digests;
 use crate::events::frame::Position;
-use crate::log::{SledLog, Store};
+use crate::log::{Reader, Store};
 use crate::views::Answer;
 
 /// Names and what they are.
@@ -228,7 +228,7 @@ fn log(row: &Row, label: &str, answer: &Answer, context: &Context) -> Result<Pai
 /// The logical digest of a search after an event, read from the log itself.
 fn digest(label: &str, end: Position, context: &Context) -> Result<String, CliError> {
     let store = Store::open(&context.store)?;
-    let mut log = SledLog::outside(store, context.options());
+    let mut log = Reader::open(&store)?;
     let mut digests = Digests::default();
     crate::cli::log::each(&mut log, Position::default(), |_, recorded| {
         if recorded.position > end {
@@ -237,7 +237,6 @@ fn digest(label: &str, end: Position, context: &Context) -> Result<String, CliEr
         digests.push(recorded).map_err(|error| CliError::new(Exit::Bug, error))?;
         Ok(ControlFlow::Continue(()))
     })?;
-    log.release()?;
     let scope: Option<Scope> = label.parse().ok();
     let found = digests.finish().into_iter().find(|(of, _)| Some(*of) == scope);
     Ok(found.map_or(String::new(), |(_, digest)| digest.to_string()))

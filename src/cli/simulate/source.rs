@@ -7,11 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::log::{each, log};
-use super::super::reading::{answer, collect, footer};
+use super::super::reading::{answer_from_log, collect, footer};
 use super::super::{CliError, Context, Exit};
 use super::tabular::Tabular;
 use crate::agent::space::Space;
 use crate::config::{Order, SearchConfig, presets};
+use crate::data::DataError;
 use crate::engine::session::read_limited;
 use crate::events::codec::decode;
 use crate::events::frame::Position;
@@ -96,9 +97,11 @@ pub(super) fn again(
 
 /// The accuracies of a file in the space of `base`; of a preset the file says how many classes.
 fn tabular(file: &Path, base: Trained, preset: Option<&str>) -> Result<(Trained, Hash), CliError> {
+    // A study records it.
+    DataError::check_text(file)?;
     let name = file.display().to_string();
     let text = read_limited(file, TABLE_MAX)
-        .map_err(|error| CliError::usage(format!("--table {name}: {error}")))?;
+        .map_err(|error| CliError::file("read --table", file, &error))?;
     let table = Tabular::read(&name, &text)?;
     let base = match preset {
         Some(preset) => empty(preset, table.classes())?,
@@ -124,7 +127,7 @@ fn recorded(wanted: &Wanted<'_>, context: &Context) -> Result<Source, CliError> 
     let space = SearchConfig::read(presets::text(preset)?, None, &[])?.space;
     // Without a store there is what comes with the program.
     if wanted.search.is_some() || Store::open(&context.store).is_ok() {
-        let answer = answer(context, wanted.at)?;
+        let answer = answer_from_log(context, wanted.at)?;
         for Listed { label, name, config, finished } in searches(&answer)? {
             let fits = match wanted.search {
                 Some(wanted) => label == wanted || name == wanted,
@@ -198,7 +201,6 @@ fn of_store(context: &Context, label: &str, end: Position) -> Result<Trained, Cl
         }
         Ok(ControlFlow::Continue(()))
     })?;
-    log.release()?;
     folder.finish().map_err(wrong)
 }
 

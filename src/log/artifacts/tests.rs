@@ -135,3 +135,20 @@ fn leftovers_go_with_their_owners() {
     drop(living);
     assert_eq!(artifacts.sweep(&locks).unwrap(), 1);
 }
+
+#[test]
+fn an_adopted_file_has_the_mode_of_any_other() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (folder, artifacts) = artifacts();
+    let staging = artifacts.staging("device-cpu").unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let usual = folder.path().join("usual");
+    fs::write(&usual, "").unwrap();
+    for wanted in [0o600, 0o777, 0o400] {
+        let path = staging.folder().join("out");
+        fs::write(&path, format!("{wanted}")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(wanted)).unwrap();
+        let (hash, _) = artifacts.adopt(&staging, "out").unwrap();
+        assert_eq!(mode(&artifacts.path(hash)), mode(&usual), "{wanted:o}");
+    }
+}

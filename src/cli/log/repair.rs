@@ -1,0 +1,67 @@
+//! `qtrail log repair`: what is wrong with the two copies of the events, and putting it right.
+
+use super::super::output::{FormatArgs, Hint, Printer};
+use super::super::{CliError, Context, Exit, note};
+use crate::log::repair::{Plan, repair};
+use crate::log::{LocalLog, Repair, Store};
+use crate::views::{Rows as _, Value};
+
+/// Show what is wrong with the two copies of the events, and with --apply repair it
+///
+/// Events that one copy lacks are restored from the other. Where both are damaged, the log ends
+/// before that event. Damaged files are kept in the folder `aside` of the store, and the repair is
+/// recorded as an event.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Repair instead of only showing what would be done
+    #[arg(long)]
+    apply: bool,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
+    let store = Store::open(&context.store)?;
+    let options = context.options();
+    let mut plan = repair(&store, &options, args.apply)?;
+    if args.apply {
+        let mut log = LocalLog::open(store, options)?;
+        // What was only found out by opening it; sled is named once.
+        let opened = log.take_repairs();
+        plan.repairs.retain(|repair| !opened.iter().any(|other| other.part == repair.part));
+        plan.repairs.extend(opened);
+        super::super::repairs::record(log, &plan.repairs)?;
+    }
+    print(&plan, args.format).map_err(|error| CliError::output(&error))?;
+    if plan.repairs.is_empty() {
+        note("nothing is wrong");
+    } else if !args.apply {
+        let lost = plan.lost();
+        let what = match lost {
+            0 => "nothing would be lost".to_owned(),
+            _ => format!("{lost} events would be lost: those after event {}", plan.end.position),
+        };
+        let error = format!("{} parts of the log are damaged; {what}", plan.repairs.len());
+        return Err(CliError::new(Exit::No, error)
+            .hint("keep a copy of the store, then `qtrail log repair --apply`"));
+    }
+    Ok(())
+}
+
+fn print(plan: &Plan, format: FormatArgs) -> std::io::Result<()> {
+    let mut printer = Printer::new(format, |_| Hint::default());
+    printer.columns(&["part", "found", "restored", "lost", "aside"].map(ToOwned::to_owned))?;
+    plan.repairs.iter().try_for_each(|repair| printer.row(&row(repair)))?;
+    printer.finish(&[format!("the log ends at event {}", plan.end.position)]).map(drop)
+}
+
+fn row(repair: &Repair) -> [Value; 5] {
+    let number = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+    [
+        Value::Text(repair.part.to_owned()),
+        Value::Text(repair.found.clone()),
+        number(repair.restored),
+        number(repair.lost),
+        repair.aside.clone().map_or(Value::Null, Value::Text),
+    ]
+}
