@@ -5,13 +5,13 @@
 //! [`Removal`] the log therefore names everything that somebody relies on. A removal is never
 //! waited for by a search: it is tried, and postponed if somebody holds a [`Pin`].
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::files::{failed, make_folder};
+use super::files::failed;
 use super::plain::{open_plain, open_with};
 use super::{Busy, LogError};
 
@@ -52,19 +52,22 @@ impl Pin {
 impl Removal {
     /// Waits until nobody holds a pin, at most `wait`.
     pub(super) fn take(locks: &Path, wait: Duration) -> Result<Self, LogError> {
-        make_folder(locks)?;
         let file = open(locks, false).map_err(failed("open", &locks.join(NAME)))?;
         within(&file, wait, File::try_lock).map_err(|error| busy(locks, error))?;
         Ok(Self { _file: file })
     }
 }
 
-/// Opens the lock file, made if missing. A link is not followed.
+/// Opens the lock file, made if missing, with its folder. A link is not followed.
 fn open(locks: &Path, reading: bool) -> io::Result<File> {
     let path = locks.join(NAME);
     match open_plain(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         opened if reading => return opened,
+        _ => {}
+    }
+    match fs::create_dir(locks) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
     open_with(&path, OpenOptions::new().read(true).write(true).create(true))
