@@ -120,6 +120,8 @@ fn what_is_recorded_and_handed_over_is_chosen_from_the_log() {
         &[
             "replay",
             "s1",
+            "--policy",
+            "sweep",
             "--reward",
             "accuracy + depth/100",
             "--save",
@@ -386,7 +388,7 @@ fn a_full_disk_answers() {
     for limit in [0, 8, 16] {
         let ran = run_on_a_full_disk(&world, "a", limit, &question);
         assert_eq!(ran.code(0).stdout(), expected, "{limit}");
-        ran.says("read as they lie");
+        ran.says("the tables are folded from the log for this answer");
         run_on_a_full_disk(&world, "a", limit, &["status"]).code(0);
     }
     // There is space for a part of it only, wherever that ends.

@@ -12,20 +12,33 @@ use tempfile::TempDir;
 use super::files::{self, Files, failed};
 use super::query::folded;
 use super::{Answer, ViewError, database, model, rollback, stamp};
+use crate::log::head::State;
 use crate::log::{Options, Store};
 
-/// Answers without writing to the store. `because` says to people why.
-pub(super) fn answer(store: &Store, options: &Options, because: &str) -> Result<Answer, ViewError> {
-    rollback::refuse_rollback(store, options)?;
-    let end = store.read_head()?.record.head;
-    if let Ok(Some((connection, temporary))) = as_it_lies(store)
-        && stamp::read(&connection, store.id()).is_ok_and(|stamp| stamp == end)
+/// Answers about a store that cannot be written to.
+pub(super) fn read_only(store: &Store, options: &Options) -> Result<Answer, ViewError> {
+    let because = "the store cannot be written to";
+    let reading = store.read_head()?.record;
+    // While somebody has the log open the file may be written to, and is not read without a lock.
+    if reading.state == State::Closed
+        && let Ok(Some((connection, temporary))) = as_it_lies(store)
+        && stamp::read(&connection, store.id()).is_ok_and(|stamp| stamp == reading.head)
     {
         let mut answer = Answer::of(connection, store.id())?;
         answer.temporary = temporary;
         answer.notes.push(format!("{because}; its tables are read as they lie"));
         return Ok(answer);
     }
+    from_log(store, options, because)
+}
+
+/// Answers without the file of the read model. `because` says to people why.
+pub(super) fn from_log(
+    store: &Store,
+    options: &Options,
+    because: &str,
+) -> Result<Answer, ViewError> {
+    rollback::refuse_rollback(store, options)?;
     let mut answer = Answer::new(folded(store, None)?, None)?;
     answer.notes.push(format!("{because}; the tables are folded from the log for this answer"));
     Ok(answer)
@@ -99,13 +112,13 @@ mod tests {
             names
         };
         let before = listing();
-        let built = answer(&store, &Options::default(), "read-only").unwrap();
+        let built = read_only(&store, &Options::default()).unwrap();
         assert_eq!(built.as_of.position, Position(3));
         assert!(built.notes[0].contains("folded from the log"), "{:?}", built.notes);
         assert_eq!(listing(), before, "nothing was written");
 
         drop(open(&store, &Options::default(), None).unwrap());
-        let lies = answer(&store, &Options::default(), "read-only").unwrap();
+        let lies = read_only(&store, &Options::default()).unwrap();
         assert_eq!(lies.as_of.position, Position(3));
         assert!(lies.notes[0].contains("as they lie"), "{:?}", lies.notes);
     }
@@ -119,7 +132,7 @@ mod tests {
         let files = Files::new(store.root());
         let wal = format!("{}-wal", files.path(1).display());
         assert!(fs::metadata(wal).unwrap().len() > 0);
-        let lies = answer(&store, &Options::default(), "read-only").unwrap();
+        let lies = read_only(&store, &Options::default()).unwrap();
         assert_eq!(lies.as_of, model.as_of);
     }
 }

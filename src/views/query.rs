@@ -104,11 +104,11 @@ pub fn open_from_log(
 
 fn newest(store: &Store, options: &Options) -> Result<Answer, ViewError> {
     if !is_writable(store.root()) {
-        return elsewhere::answer(store, options, "the store cannot be written to");
+        return elsewhere::read_only(store, options);
     }
     match in_place(store, options) {
         Err(error) if error.is_of_the_file() => {
-            elsewhere::answer(store, options, &format!("the read model is not used ({error})"))
+            elsewhere::from_log(store, options, &format!("the read model is not used ({error})"))
         }
         other => other,
     }
