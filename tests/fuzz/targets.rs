@@ -143,12 +143,12 @@ pub fn journal(bytes: &[u8]) {
 
 fn journal_record(bytes: &[u8]) {
     let Ok(found) = record::parse(bytes) else { return };
-    assert!(found.len() <= bytes.len());
+    assert!(found.size() <= bytes.len());
     let frames: Vec<Frame> = found.positioned().map(|(_, frame)| Frame(frame.to_vec())).collect();
     assert_eq!(frames.len(), found.count);
     assert_eq!(found.positioned().last().map(|(position, _)| position), Some(found.last()));
     // Encoded again it is the same record.
-    assert_eq!(record::encode(found.first, &frames), bytes[..found.len()]);
+    assert_eq!(record::encode(found.first, &frames), bytes[..found.size()]);
 }
 
 /// The lines of an exported log.

@@ -1,7 +1,6 @@
 //! Copying the artifacts that a log names, and checking them: into a backup, beside an exported
 //! log, back from there. What is missing or altered is reported; the others are copied.
 
-use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io;

@@ -147,7 +147,7 @@ impl Segment {
                 segment.frames.entry(position).or_insert_with(|| Frame(frame.to_vec()));
             }
             next = record.last().next();
-            rest = &rest[record.len()..];
+            rest = &rest[record.size()..];
         }
         Ok(segment)
     }

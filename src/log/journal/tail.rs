@@ -241,7 +241,7 @@ impl Scan {
                     }
                     // Checked by its checksum; the chain is followed by whoever reads.
                     end = record.end().unwrap_or(end);
-                    length += record.len();
+                    length += record.size();
                     continue;
                 }
                 Ok(record) => format!("event {} stands in its place", record.first),
