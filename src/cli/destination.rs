@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::OFlags;
 
-use super::CliError;
+use super::{CliError, Exit};
 use crate::log::artifacts::has_ended;
 
 /// What stands between the name of a file in the making and the id of its process.
@@ -95,7 +95,11 @@ impl Destination {
     pub(super) fn failed(&self, error: &io::Error) -> CliError {
         match self {
             Self::Path(path) if error.kind() != ErrorKind::BrokenPipe => {
-                CliError::file("write", path, error)
+                let told = CliError::file("write", path, error);
+                match told.exit {
+                    Exit::Usage => told.hint("name another file, or - for stdout"),
+                    _ => told,
+                }
             }
             _ => CliError::output(error),
         }
