@@ -4,14 +4,15 @@
 #   make build   both programs, release
 #   make demo    a real search on real images, an attack on its best model, and their tables
 #   make test    all tests
-#   make lint    formatting, clippy, docs
+#   make lint    formatting, clippy, docs; licences, sources and versions of dependencies
+#   make fuzz    one fuzz target in libFuzzer: make fuzz TARGET=frame SECONDS=60
 #   make bench   benchmarks
 #   make peers   adversarial images held against torchattacks, in Python (not part of the tests)
 
 CARGO ?= cargo
 QTRAIL = target/release/qtrail
 
-.PHONY: setup build demo test lint bench peers
+.PHONY: setup build demo test lint fuzz bench peers
 
 setup:
 	@scripts/setup-libtorch.sh
@@ -39,6 +40,16 @@ lint:
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --all-targets --features train,tch/doc-only -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
+	@scripts/cargo-deny.sh --offline check licenses bans sources
+
+# Needs the nightly toolchain and cargo-fuzz (fuzz/README.md). `make test` has the same targets
+# without either, in tests/fuzz_inputs.rs.
+TARGET ?= frame
+SECONDS ?= 60
+fuzz:
+	@mkdir -p target/fuzz-seeds
+	QTRAIL_FUZZ_SEEDS=$(CURDIR)/target/fuzz-seeds $(CARGO) test --test fuzz_inputs write_seeds
+	$(CARGO) +nightly fuzz run $(TARGET) fuzz/corpus/$(TARGET) target/fuzz-seeds/$(TARGET) -- -max_total_time=$(SECONDS) -rss_limit_mb=512
 
 bench:
 	$(CARGO) bench

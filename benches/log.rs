@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
 use qtrail::events::frame::{Frame, Head, Payload, Position, seal};
-use qtrail::log::{EventLog as _, Options, SledLog, Store, read_on};
+use qtrail::log::{EventLog, LocalLog, Options, Reader, Store, read_on};
 
 /// Bytes of one payload: about an epoch's result.
 const PAYLOAD: usize = 110;
@@ -43,12 +43,12 @@ fn batch(head: Head, count: usize) -> Vec<Frame> {
     sealed.collect()
 }
 
-fn open(folder: &Path, name: &str) -> SledLog {
+fn open(folder: &Path, name: &str) -> LocalLog {
     let store = Store::open_or_create(&folder.join(name)).expect("a store");
-    SledLog::open(store, Options::default()).expect("a log")
+    LocalLog::open(store, Options::default()).expect("a log")
 }
 
-fn append(log: &mut SledLog, count: usize) {
+fn append(log: &mut LocalLog, count: usize) {
     let head = log.head().expect("a head");
     log.append(head, &batch(head, count)).expect("an append");
 }
@@ -82,15 +82,15 @@ fn durable_append(criterion: &mut Criterion, folder: &Path) {
     }
 }
 
-fn fill(log: &mut SledLog, count: usize) {
+fn fill(log: &mut LocalLog, count: usize) {
     let mut head = log.head().expect("a head");
     for _ in 0..count.div_ceil(100) {
-        head = log.append_unsynced(head, &batch(head, 100)).expect("an append");
+        head = log.append_relaxed(head, &batch(head, 100)).expect("an append");
     }
     log.sync().expect("a sync");
 }
 
-fn scan_plain(log: &mut SledLog) {
+fn scan_plain(log: &mut dyn EventLog) {
     let mut after = Position(0);
     loop {
         let frames = log.read(after, 1000).expect("frames");
@@ -101,7 +101,7 @@ fn scan_plain(log: &mut SledLog) {
     }
 }
 
-fn scan_checked(log: &mut SledLog) {
+fn scan_checked(log: &mut dyn EventLog) {
     let mut head = Head::default();
     loop {
         let (frames, next) = read_on(log, head, 1000).expect("frames");
@@ -123,7 +123,7 @@ fn scan(criterion: &mut Criterion, folder: &Path) {
 
 /// Median times of both, taken in turn, so that a busy disk hurts both.
 fn ratios(folder: &Path) {
-    for count in [1, 10] {
+    for count in [1, 10, 100] {
         let (bytes, mut file) = (bytes(count), bare(folder));
         let mut log = open(folder, &format!("ratio-{count}"));
         let mut times: [Vec<Duration>; 2] = [Vec::new(), Vec::new()];
@@ -135,12 +135,20 @@ fn ratios(folder: &Path) {
             times.sort_unstable();
             times[REPEATS / 2].as_secs_f64() * 1e6
         });
-        let ratio = log / floor;
+        let ratio = floor / log;
         println!(
-            "durable append of {count}: {log:.0} µs = {ratio:.2} × write + fdatasync ({floor:.0} µs)"
+            "durable append of {count}: {log:.0} µs, {ratio:.2} of write + fdatasync ({floor:.0} µs)"
         );
     }
-    let mut log = open(folder, "scan");
+    let mut writer = open(folder, "scan");
+    fill(&mut writer, SCANNED);
+    let checked = timed(|| scan_checked(&mut writer)).as_secs_f64();
+    println!(
+        "scan of sled with checksum and chain: {:.0} k events/s",
+        SCANNED as f64 / checked / 1e3
+    );
+    let mut log = Reader::open(writer.store()).expect("a reader");
+    drop(writer);
     scan_plain(&mut log);
     let plain = timed(|| scan_plain(&mut log)).as_secs_f64();
     let checked = timed(|| scan_checked(&mut log)).as_secs_f64();
@@ -149,22 +157,69 @@ fn ratios(folder: &Path) {
         "scan with checksum and chain: {rate:.0} k events/s = {:.2} × the time with checksum only",
         checked / plain
     );
-    let milliseconds = hand_over(&mut log).as_secs_f64() * 1e3;
-    println!("leave and enter at {} k events: {milliseconds:.1} ms", SCANNED / 1000);
+    drop(log);
+    hand_over(folder);
+    import(folder);
 }
 
-/// What a waiting process waits for: the holder leaves, and the next one opens.
-fn hand_over(log: &mut SledLog) -> Duration {
-    let mut times: Vec<_> = (0..20)
+/// Two processes' logs, appending in turn: what one waits for the other.
+fn hand_over(folder: &Path) {
+    let (mut first, mut second) = (open(folder, "scan"), open(folder, "scan"));
+    let mut head = first.head().expect("a head");
+    let mut times: Vec<Duration> = Vec::new();
+    for turn in 0..200 {
+        let frames = batch(head, 1);
+        let log = if turn % 2 == 0 { &mut first } else { &mut second };
+        times.push(timed(|| {
+            head = match log.append(head, &frames) {
+                Ok(head) => head,
+                Err(error) => panic!("{error}"),
+            };
+        }));
+    }
+    times.sort_unstable();
+    let milliseconds = times[times.len() / 2].as_secs_f64() * 1e3;
+    let most = times[times.len() - 1].as_secs_f64() * 1e3;
+    println!("an append after another process's: {milliseconds:.2} ms, at most {most:.2} ms");
+}
+
+/// Batches of 100 that are made durable ten at a time, and closing.
+fn import(folder: &Path) {
+    let mut head = Head::default();
+    let batches: Vec<Vec<Frame>> = (0..2_000)
         .map(|_| {
-            timed(|| {
-                log.release().expect("a release");
-                log.head().expect("a head");
-            })
+            let frames = batch(head, 100);
+            for frame in &frames {
+                let view = frame.view(head.position.next()).expect("a frame");
+                head = view.follows(head).expect("a chain");
+            }
+            frames
         })
         .collect();
-    times.sort_unstable();
-    times[times.len() / 2]
+    let mut log = open(folder, "import");
+    let took = timed(|| {
+        let mut head = Head::default();
+        for frames in &batches {
+            head = log.append_relaxed(head, frames).expect("an append");
+        }
+        log.sync().expect("a sync");
+    });
+    let closing = timed(|| log.close().expect("closing"));
+    let rate = 200.0 / took.as_secs_f64();
+    let payload = (200_000 * PAYLOAD) as f64;
+    let size = |name: &str| bytes_in(&folder.join("import").join(name)) as f64 / payload;
+    println!("import of 200 k events: {rate:.0} k events/s; closing {closing:.0?}");
+    println!("size / payload: journal {:.2}, sled {:.2}", size("journal"), size("sled"));
+}
+
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten();
+    entries
+        .map(|entry| match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            true => bytes_in(&entry.path()),
+            false => entry.metadata().map_or(0, |facts| facts.len()),
+        })
+        .sum()
 }
 
 fn timed(work: impl FnOnce()) -> Duration {

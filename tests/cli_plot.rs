@@ -101,7 +101,7 @@ fn mistakes_are_named() {
     world.refuses(&["plot", "learning", "-o", "a.jpg"], &["a.jpg", ".svg nor .png", "--format"]);
     world.refuses(
         &["plot", "learning", "-o", "no/such/a.svg"],
-        &["no/such/a.svg cannot be written"],
+        &["cannot write no/such/a.svg: No such file"],
     );
     world.refuses(&["plot", "learning", "--search", "all"], &["one search, not all"]);
     world.refuses(&["plot", "learning", "--search", "s9"], &["no search or run is called s9"]);

@@ -381,7 +381,8 @@ fn damaged_and_hostile_pictures_are_named() {
 #[test]
 fn sizes_must_be_equal() {
     let folder = copy("pictures");
-    pictures::write_png(&folder.path().join("train/dog/9.png"), 3, 2, &[7; 12]).unwrap();
+    let picture = pictures::png(3, 2, &[7; 12]).unwrap();
+    fs::write(folder.path().join("train/dog/9.png"), picture).unwrap();
     let error = error(folder.path(), Part::Train);
     let expected = "9.png is an image of 2 x 2 pixels, 3 channels, the ones before it are of 8 x 8";
     assert!(error.contains(expected), "{error}");

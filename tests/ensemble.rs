@@ -356,7 +356,7 @@ fn what_is_saved_is_listed_published_and_the_same_from_the_log() {
     assert!(table("ensembles").contains(row), "{}", table("ensembles"));
     assert!(table("published").contains("here: three (ensemble)"));
     world.refuses(&["ensemble", "save", "three"], &["an ensemble called three is in the store"]);
-    world.refuses(&["ensemble", "save", "t3"], &["this is no name"]);
+    world.refuses(&["ensemble", "save", "t3"], &["cannot be a name"]);
     world.refuses(&["ensemble", "save", "a+b"], &["a name has"]);
     for file in std::fs::read_dir(world.path("store")).unwrap().flatten() {
         if file.file_name().to_string_lossy().starts_with("views") {

@@ -191,10 +191,11 @@ fn an_unfinished_fork_is_not_there() {
     assert_eq!(searches.code(0).stdout().lines().count(), 1);
     world.run("cut", &["resume", "cut"]).code(2).says("no search, run or attack is called cut");
     world.run("cut", &["resume"]).code(0).says("nothing is left to do");
-    world.run("cut", &["log", "verify"]).code(0);
+    let verify = ["log", "verify", "--no-artifacts"]; // they are in the other store
+    world.run("cut", &verify).code(0);
     world.run("cut", &["replay", "s2", "--policy", "uniform"]).code(2);
     world.run("cut", &["fork", "s1", "--at", &at, "--name", "cut"]).code(0).says("s3: s1 at event");
-    world.run("cut", &["log", "verify"]).code(0);
+    world.run("cut", &verify).code(0);
 }
 
 #[test]

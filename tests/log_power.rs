@@ -200,7 +200,8 @@ fn steps(calls: &[Call<'_>], root: &Path) -> Vec<Step> {
 
 /// Locks are not in the model, nor are copies: neither has to survive.
 fn concerns(path: &Path, root: &Path) -> bool {
-    path == root.join("HEAD") || path.starts_with(root.join("sled"))
+    let folders = ["sled", "journal"];
+    path == root.join("HEAD") || folders.iter().any(|name| path.starts_with(root.join(name)))
 }
 
 /// A pending change: of bytes, or of names.

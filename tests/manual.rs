@@ -30,5 +30,5 @@ fn every_verb_has_its_man_page() {
         let text = std::fs::read_to_string(world.path(&format!("pages/{page}.1"))).unwrap();
         assert!(text.contains(".SH SYNOPSIS"), "{page}");
     }
-    world.run("none", &["man", "data/train-images-idx3-ubyte"]).code(2).says("cannot write");
+    world.run("none", &["man", "data/train-images-idx3-ubyte"]).code(2).says("cannot create");
 }

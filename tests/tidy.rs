@@ -76,7 +76,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("SystemTime::now", &[]),
     ("Utc::now", &["src/cli/clock.rs"]),
     ("println!", &["src/bin/qtrail-torch.rs"]),
-    ("eprintln!", &["src/cli/mod.rs", "src/bin/qtrail-torch.rs"]),
+    ("eprintln!", &["src/bin/qtrail-torch.rs"]),
     ("unsafe {", &["src/torch/"]),
 ];
 

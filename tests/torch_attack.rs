@@ -377,7 +377,7 @@ fn what_cannot_be_attacked_is_an_answer() {
         let mut request = good.clone();
         change(&mut request);
         let answer = bench.ask(&Request::Craft(Box::new(request)));
-        let Answer::Error { id: 9, message } = answer else { panic!("{expected}: {answer:?}") };
+        let Answer::Error { id: 9, message, .. } = answer else { panic!("{expected}: {answer:?}") };
         assert!(message.contains(expected), "{message} has no {expected}");
     }
     assert!(matches!(bench.ask(&Request::Craft(Box::new(good))), Answer::Crafted(_)));

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use qtrail::trainer::protocol::{
-    Answer, DataRequest, FailedReason, PROTOCOL, Request, TrainRequest,
+    Answer, DataRequest, ErrorCause, FailedReason, PROTOCOL, Request, TrainRequest,
 };
 use torch_support::{PROGRAM, Process, Show, Workplace, needs};
 
@@ -81,11 +81,13 @@ fn it_leaves_in_mid_epoch_when_stdin_closes() {
 fn signs_of_life_come_while_it_works() {
     let workplace = Workplace::new(Show::Class);
     let mut request = workplace.request("[C(256,5,1), C(256,5,1), C(256,5,1), SM(4)]");
-    request.recipe.batch = 320; // an epoch of one long batch
+    request.recipe.batch = 320; // an epoch of one long batch, and one to validate
     let mut process = Process::start();
     process.train(&request);
-    let answer = process.hear();
-    assert_eq!(answer, Answer::Progress { id: 1, epoch: 1, batch: 0, batches: 1 });
+    // Before the first batch it does not know how many there are.
+    let unknown = Answer::Progress { id: 1, epoch: 1, batch: 0, batches: 1 };
+    let answer = std::iter::repeat_with(|| process.hear()).find(|answer| *answer != unknown);
+    assert_eq!(answer, Some(Answer::Progress { id: 1, epoch: 1, batch: 0, batches: 2 }));
 }
 
 #[test]
@@ -121,6 +123,43 @@ fn what_it_cannot_do_is_an_answer_and_not_its_end() {
     }
     process.train(&good);
     assert!(matches!(process.result().1, Answer::Finished(_)));
+}
+
+/// What the system refuses is a fault of the machine; what a request says wrong is not.
+#[test]
+fn errors_of_files_name_their_cause() {
+    let workplace = Workplace::new(Show::Class);
+    let mut process = Process::start();
+    let good = workplace.request("[SM(4)]");
+    let full = workplace.path("full");
+    std::fs::create_dir(&full).unwrap();
+    for name in ["weights-1.safetensors", "checkpoint-1-0-1.safetensors"] {
+        std::os::unix::fs::symlink("/dev/full", full.join(name)).unwrap();
+    }
+    type Change = fn(&mut TrainRequest);
+    let changes: [(Change, Option<i32>); 6] = [
+        (|r| r.data.folder = "/nonexistent".into(), Some(2)),
+        (|r| r.data.split = "/nonexistent".into(), Some(2)),
+        (|r| r.staging = "/nonexistent".into(), Some(2)),
+        (|r| r.checkpoints = true, Some(28)),
+        (|_| (), Some(28)),
+        (|r| r.data.classes = 3, None),
+    ];
+    for (change, expected) in changes {
+        let mut request = good.clone();
+        request.staging.clone_from(&full);
+        change(&mut request);
+        process.train(&request);
+        let answer = loop {
+            match process.hear() {
+                Answer::Progress { .. } | Answer::Epoch(_) => {}
+                answer => break answer,
+            }
+        };
+        let Answer::Error { cause, errno, message, .. } = answer else { panic!("{answer:?}") };
+        assert_eq!(errno, expected, "{message}");
+        assert_eq!(cause, expected.map(|_| ErrorCause::Machine), "{message}");
+    }
 }
 
 /// Whatever the format, and cut, resampled and with extra images as the request says.

@@ -4,6 +4,7 @@
 It trains nothing: accuracies follow from the architecture and the seed by hashing, so that tests
 can compare whole searches. QTRAIL_EXAMPLE_DELAY is the length of an epoch in seconds.
 A checkpoint holds nothing but its epoch: no more is needed to go on.
+What the operating system refuses is a fault of the machine, and reported as one.
 """
 
 import gzip
@@ -86,10 +87,20 @@ def train(request):
         predictions=predictions)
 
 
-threading.Thread(target=read_requests, daemon=True).start()
-while True:
-    request = requests.get()
-    if request["type"] == "hello":
-        say(type="hello", protocol=1, program="example 1", devices=["cpu"], threads=1)
-    elif request["type"] == "train":
-        train(request)
+def main(train=train, **hello):
+    threading.Thread(target=read_requests, daemon=True).start()
+    while True:
+        request = requests.get()
+        if request["type"] == "hello":
+            who = {"program": "example 1", "devices": ["cpu"], "threads": 1} | hello
+            say(**({"type": "hello", "protocol": 1} | who))
+        elif request["type"] == "train":
+            try:
+                train(request)
+            except OSError as error:
+                say(type="error", id=request["id"], message=str(error), cause="machine",
+                    errno=error.errno)
+
+
+if __name__ == "__main__":
+    main()

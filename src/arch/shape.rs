@@ -132,13 +132,13 @@ impl Shapes {
     /// Weights and biases of the whole network.
     #[must_use]
     pub fn parameters(&self) -> u64 {
-        self.layers.iter().map(|layer| layer.parameters).sum()
+        self.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.parameters))
     }
 
     /// Multiplications with a weight for one image.
     #[must_use]
     pub fn multiply_adds(&self) -> u64 {
-        self.layers.iter().map(|layer| layer.multiply_adds).sum()
+        self.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.multiply_adds))
     }
 }
 
@@ -221,12 +221,17 @@ fn weights(layer: Layer, input: Map, averages_are_logits: bool) -> Weights {
     }
 }
 
+/// Numbers beyond 2^64 stay at the highest: no limit admits them, and nothing can be trained.
 impl Weights {
     fn parameters(&self) -> u64 {
         match *self {
             Self::None => 0,
-            Self::Kernel { filters, size, .. } => filters * size + filters,
-            Self::Matrix { inputs, outputs } => inputs * outputs + outputs,
+            Self::Kernel { filters, size, .. } => {
+                filters.saturating_mul(size).saturating_add(filters)
+            }
+            Self::Matrix { inputs, outputs } => {
+                inputs.saturating_mul(outputs).saturating_add(outputs)
+            }
         }
     }
 
@@ -236,9 +241,9 @@ impl Weights {
             // The 1x1 convolution of GAP covers its input; its output is the average.
             Self::Kernel { filters, size, everywhere } => {
                 let side = u64::from(if everywhere { input.side } else { output.side });
-                filters * size * side * side
+                filters.saturating_mul(size).saturating_mul(side * side)
             }
-            Self::Matrix { inputs, outputs } => inputs * outputs,
+            Self::Matrix { inputs, outputs } => inputs.saturating_mul(outputs),
         }
     }
 }

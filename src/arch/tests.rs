@@ -99,6 +99,17 @@ fn multiply_adds_count_each_use_of_a_weight() {
     assert_eq!(of("[C(8,3,1), GAP(10), SM(10)]", GapHead::ReluAndFull), conv + 28 * 28 * 80 + 100);
 }
 
+/// Sizes beyond 2^64 stay at the highest number, so that no limit takes them for small ones.
+#[test]
+fn sizes_that_no_number_holds_are_the_highest() {
+    let widest = "C(65535,65535,1)";
+    let net = format!("[{widest}, {widest}, {widest}, SM(10)]").parse().unwrap();
+    let input = Map { channels: 3, side: 1024 };
+    let shapes = Shapes::of(&net, input, GapHead::Direct, PoolRule::True).unwrap();
+    assert_eq!((shapes.parameters(), shapes.multiply_adds()), (u64::MAX, u64::MAX));
+    assert!(shapes.layers[1].parameters < u64::MAX);
+}
+
 #[test]
 fn a_window_larger_than_its_map_is_an_error() {
     let input = Map { channels: 1, side: 4 };

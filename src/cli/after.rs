@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::reading::collect;
 use super::settings::RECIPE_MAX;
-use super::{CliError, Context, note, work};
+use super::{CliError, Context, names, note, work};
 use crate::config::recipe::WeightsOf;
 use crate::config::{KeepWeights, SearchConfig, recipes};
 use crate::data::{KnownSet, Located};
@@ -98,9 +98,11 @@ fn named(told: &str) -> Result<(String, String), CliError> {
         return Err(CliError::usage(message).hint(format!("the recipes are {}", recipes::names())));
     }
     let text = read_limited(path, RECIPE_MAX)
-        .map_err(|error| CliError::usage(format!("cannot read the recipe {told}: {error}")))?;
+        .map_err(|error| CliError::file("read the recipe", path, &error))?;
+    // The name of the file is on record as that of the recipe.
     let name = path.file_stem().map_or(told.into(), |stem| stem.to_string_lossy().into_owned());
-    Ok((name.chars().take(100).collect(), text))
+    names::check("--recipe", &name)?;
+    Ok((name, text))
 }
 
 fn list() -> String {

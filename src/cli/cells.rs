@@ -1,5 +1,6 @@
 //! Values as text: rounded column by column for people, exact for programs.
 
+use super::terminal::escaped;
 use crate::views::Value;
 
 /// A table of texts.
@@ -156,16 +157,10 @@ impl Decimals {
             }
             (Value::Real(number), Self::Scientific) => format!("{number:.3e}"),
             (Value::Real(number), Self::Fixed(decimals)) => format!("{number:.decimals$}"),
-            (Value::Text(text), _) => printable(text),
+            (Value::Text(text), _) => escaped(text).into_owned(),
             (other, _) => exact(other),
         }
     }
-}
-
-/// A text without what a terminal would take for a command: a name out of a foreign log, say.
-pub(super) fn printable(text: &str) -> String {
-    let command = |c: char| c.is_control() && c != '\n' && c != '\t';
-    text.replace(command, "\u{fffd}")
 }
 
 /// A value without rounding; unknown is empty.
@@ -195,7 +190,7 @@ mod tests {
     fn texts_do_not_command_the_terminal() {
         let rows = vec![vec![Value::Text("a\u{1b}[31m\u{7}b\u{9b}c\nd".into())]];
         let cells = Cells::of(&rows, vec!["x".into()]);
-        assert_eq!(cells.rows, [["a\u{fffd}[31m\u{fffd}b\u{fffd}c\nd"]]);
+        assert_eq!(cells.rows, [["a\\x1b[31m\\x07b\\x9bc\nd"]]);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What a person is told when something goes wrong, and the exit code.
 
 use std::fmt;
+use std::io;
+use std::path::Path;
 
 use crate::config::ConfigError;
 use crate::data::DataError;
@@ -8,12 +10,13 @@ use crate::engine::EngineError;
 use crate::engine::journal::JournalError;
 use crate::engine::session::SessionError;
 use crate::log::{Kind, LogError};
+use crate::trainer::process::StartError;
 
 /// Exit codes; a promise (README).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Nobody reads on: success.
-    ClosedPipe = 0,
+    /// Nothing is left to say, as after `--help`, or nobody reads on: success.
+    Done = 0,
     /// The answer is no.
     No = 1,
     /// Usage or bad input.
@@ -22,12 +25,33 @@ pub enum Exit {
     Busy = 3,
     /// The store is damaged, or too new.
     Damaged = 4,
-    /// Out of space.
-    Space = 5,
+    /// The system refused: no space is left, or reading or writing failed.
+    System = 5,
     /// Interrupted; can be resumed.
     Interrupted = 6,
     /// A mistake in this program.
     Bug = 70,
+}
+
+impl Exit {
+    /// The exit code for an answer of the system: bad input if another path is the remedy.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Self {
+        use io::ErrorKind as E;
+        match error.kind() {
+            E::NotFound
+            | E::PermissionDenied
+            | E::AlreadyExists
+            | E::NotADirectory
+            | E::IsADirectory
+            | E::DirectoryNotEmpty
+            | E::InvalidFilename
+            | E::InvalidInput
+            | E::InvalidData
+            | E::UnexpectedEof => Self::Usage,
+            _ => Self::System,
+        }
+    }
 }
 
 /// An error as a person sees it: the thing, what is wrong with it, what to do next.
@@ -52,13 +76,29 @@ impl CliError {
         Self::new(Exit::Usage, message)
     }
 
+    /// An end of which all was told already.
+    #[must_use]
+    pub fn told(exit: Exit) -> Self {
+        Self::new(exit, "")
+    }
+
     /// stdout cannot be written to. A closed pipe is success, and has nothing to say.
     #[must_use]
-    pub fn output(error: &std::io::Error) -> Self {
+    pub fn output(error: &io::Error) -> Self {
         match error.kind() {
-            std::io::ErrorKind::BrokenPipe => Self::new(Exit::ClosedPipe, ""),
-            std::io::ErrorKind::StorageFull => Self::new(Exit::Space, "no space left on stdout"),
-            _ => Self::usage(format!("cannot write to stdout: {error}")),
+            io::ErrorKind::BrokenPipe => Self::told(Exit::Done),
+            _ => Self::new(Exit::System, format!("cannot write to stdout: {error}")),
+        }
+    }
+
+    /// The system refused to do something (a verb) with a file or folder.
+    #[must_use]
+    pub fn file(action: &str, path: &Path, error: &io::Error) -> Self {
+        let message = format!("cannot {action} {}: {error}", path.display());
+        let told = Self::new(Exit::of(error), message);
+        match error.kind() {
+            io::ErrorKind::StorageFull => told.hint("make room"),
+            _ => told,
         }
     }
 
@@ -92,9 +132,11 @@ impl From<LogError> for CliError {
             ),
             Kind::TooNew => (Exit::Damaged, "use a newer qtrail"),
             Kind::NoSpace => {
-                (Exit::Space, "make room, then `qtrail resume`; nothing recorded is lost")
+                (Exit::System, "make room, then `qtrail resume`; nothing recorded is lost")
             }
-            Kind::Io => (Exit::Usage, "see that the store can be read and written"),
+            Kind::Io => {
+                (Exit::System, "see that the store can be read and written, then `qtrail resume`")
+            }
             Kind::Conflict | Kind::Bug => (Exit::Bug, "please report this"),
         };
         Self::new(exit, error).hint(hint)
@@ -118,8 +160,19 @@ impl From<EngineError> for CliError {
         match error {
             EngineError::Journal(error) => error.into(),
             EngineError::Log(error) => error.into(),
-            EngineError::Trainer(error) => Self::usage(error)
-                .hint("`make setup` and `make build` bring qtrail-torch; --trainer names another"),
+            EngineError::Machine(error) => Self::new(Exit::System, error)
+                .hint("deal with that, then `qtrail resume`; nothing recorded is lost, and no trial counts as lost"),
+            EngineError::Trainer(error) if error.is_of_machine() => Self::new(Exit::System, error)
+                .hint("see what the machine lacks, then `qtrail resume`; nothing recorded is lost"),
+            EngineError::Trainer(error) => {
+                let exit = match &error {
+                    StartError::Spawn { source, .. } => Exit::of(source),
+                    _ => Exit::Usage,
+                };
+                let hint =
+                    "`make setup` and `make build` bring qtrail-torch; --trainer names another";
+                Self::new(exit, error).hint(hint)
+            }
             EngineError::Impossible(_) | EngineError::Attack(_) => {
                 Self::new(Exit::Bug, error).hint("please report this")
             }
@@ -153,7 +206,10 @@ impl From<DataError> for CliError {
             }
             _ => None,
         };
-        let exit = if error.is_out_of_space() { Exit::Space } else { Exit::Usage };
+        let exit = match &error {
+            DataError::Io { source, .. } => Exit::of(source),
+            _ => Exit::Usage,
+        };
         Self { hint, ..Self::new(exit, error) }
     }
 }
@@ -161,5 +217,22 @@ impl From<DataError> for CliError {
 impl From<ConfigError> for CliError {
     fn from(error: ConfigError) -> Self {
         Self::usage(error).hint("`qtrail search --preset NAME --print-config` prints one to edit")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_of_the_system_are_told_from_wrong_paths() {
+        // ENOENT, EACCES, EEXIST, ENOTDIR, EISDIR, EINVAL, ENAMETOOLONG.
+        for code in [2, 13, 17, 20, 21, 22, 36] {
+            assert_eq!(Exit::of(&io::Error::from_raw_os_error(code)), Exit::Usage, "errno {code}");
+        }
+        // EIO, EAGAIN, ENOMEM, ENFILE, EMFILE, EFBIG, ENOSPC, EROFS, ESTALE, EDQUOT.
+        for code in [5, 11, 12, 23, 24, 27, 28, 30, 116, 122] {
+            assert_eq!(Exit::of(&io::Error::from_raw_os_error(code)), Exit::System, "errno {code}");
+        }
     }
 }

@@ -1,11 +1,10 @@
 //! `qtrail export`: hands over to the tools of others.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
 
+use super::destination::Destination;
 use super::exports::{self, AdversarialArgs, WeightsArgs};
-use super::plot::{one_search, write};
+use super::plot::one_search;
 use super::reading::{AtArgs, answer_from_log, collect, footer};
 use super::values::ValueArgs;
 use super::{CliError, Context, note};
@@ -37,9 +36,9 @@ struct QtableArgs {
     /// two fields of a feature that was given up, always 0
     #[arg(long, default_value_t = 17, value_parser = columns)]
     columns: u8,
-    /// File to write [default: stdout]
+    /// File to write; - for stdout [default: -]
     #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    output: Option<Destination>,
     /// Of this search: s1, or its name [default: the newest]
     #[arg(long, value_name = "SEARCH")]
     search: Option<String>,
@@ -105,12 +104,7 @@ fn qtable(args: &QtableArgs, context: &Context) -> Result<(), CliError> {
     let text = csv(&header(args.columns), &rows);
     let count = rows.len();
     let told = format!("{count} pairs of state and action of {search}; {}", footer(&answer));
-    match args.output.as_deref().filter(|file| *file != Path::new("-")) {
-        Some(file) => write(file, text.as_bytes())?,
-        None => std::io::stdout()
-            .write_all(text.as_bytes())
-            .map_err(|error| CliError::output(&error))?,
-    }
+    args.output.as_ref().unwrap_or(&Destination::Stdout).write(text.as_bytes())?;
     note(&told);
     Ok(())
 }

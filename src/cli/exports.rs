@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::cells::exact;
+use super::destination::Destination;
 use super::gallery::{self, Gallery, Model, Spec};
-use super::plot::write;
 use super::reading::{AtArgs, answer_from_log, collect, footer};
 use super::{CliError, Context, Exit, note};
 use crate::events::Hash;
@@ -21,9 +21,9 @@ pub(super) struct AdversarialArgs {
     /// An attack (a1), or a model that was attacked (t17)
     #[arg(value_name = "ATTACK|MODEL")]
     of: String,
-    /// File to write: .safetensors or .npz; or a folder, with --format png
+    /// File to write: .safetensors or .npz, - for stdout; or a folder, with --format png
     #[arg(short, long, value_name = "FILE|DIR")]
-    output: PathBuf,
+    output: Destination,
     /// How [default: what the name of the file ends in]
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -49,9 +49,9 @@ pub(super) struct WeightsArgs {
     /// A trial: t17
     #[arg(value_name = "TRIAL")]
     trial: String,
-    /// File to write: .safetensors or .npz
+    /// File to write: .safetensors or .npz; - for stdout
     #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    output: Destination,
     /// How [default: what the name of the file ends in]
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -70,15 +70,13 @@ enum Format {
     Png,
 }
 
-fn format(asked: Option<Format>, file: &Path) -> Result<Format, CliError> {
-    let ending = file.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    match (asked, ending.as_str()) {
+fn format(asked: Option<Format>, file: &Destination) -> Result<Format, CliError> {
+    match (asked, file.ending().as_str()) {
         (Some(format), _) => Ok(format),
         (None, "safetensors") => Ok(Format::Safetensors),
         (None, "npz") => Ok(Format::Npz),
         (None, _) => {
-            let message =
-                format!("{}: the name ends in neither .safetensors nor .npz", file.display());
+            let message = format!("{file}: the name ends in neither .safetensors nor .npz");
             Err(CliError::usage(message).hint("name it so, or say --format safetensors|npz|png"))
         }
     }
@@ -86,7 +84,7 @@ fn format(asked: Option<Format>, file: &Path) -> Result<Format, CliError> {
 
 fn put(
     format: Format,
-    file: &Path,
+    file: &Destination,
     tensors: &[Tensor],
     about: &[(&str, String)],
 ) -> Result<(), CliError> {
@@ -96,9 +94,9 @@ fn put(
                 CliError::usage("an NPZ file holds at most 4 GiB")
                     .hint("ask for fewer with --method and --eps, or for safetensors")
             };
-            write(file, &tensors::npz(tensors).ok_or_else(too_large)?)
+            file.write(&tensors::npz(tensors).ok_or_else(too_large)?)
         }
-        _ => write(file, &tensors::safetensors(tensors, about)),
+        _ => file.write(&tensors::safetensors(tensors, about)),
     }
 }
 
@@ -127,7 +125,7 @@ pub(super) fn adversarial(args: &AdversarialArgs, context: &Context) -> Result<(
     let labels: Vec<&str> = models.iter().map(|model| model.label.as_str()).collect();
     note(&format!(
         "{}: {count} clean images and {} adversarial ones of {attack}, against {}; {}",
-        args.output.display(),
+        args.output,
         count * models.len() * specs.len(),
         labels.join(", "),
         footer(&answer)
@@ -180,8 +178,12 @@ fn pictures(
     models: &[Model],
     specs: &[Spec],
 ) -> Result<(), CliError> {
-    if args.output.exists() {
-        let message = format!("{} exists already", args.output.display());
+    let Some(root) = args.output.path() else {
+        return Err(CliError::usage("-o -: pictures go into a folder")
+            .hint("name a folder that does not exist yet"));
+    };
+    if root.symlink_metadata().is_ok() {
+        let message = format!("{} exists already", root.display());
         return Err(CliError::usage(message).hint("name a folder that does not exist yet"));
     }
     let count = gallery.indices.len();
@@ -189,11 +191,14 @@ fn pictures(
     let folder = |name: &str| -> Result<PathBuf, CliError> {
         // A label may be a file name of somebody else.
         let name = name.replace(['/', '\\'], "_");
-        let folder = args.output.join(name);
-        std::fs::create_dir_all(&folder).map_err(|error| {
-            CliError::usage(format!("{} cannot be made: {error}", folder.display()))
-        })?;
+        let folder = root.join(name);
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| CliError::file("create", &folder, &error))?;
         Ok(folder)
+    };
+    // The folder is new, and nobody else's.
+    let write = |file: &Path, bytes: &[u8]| {
+        std::fs::write(file, bytes).map_err(|error| CliError::file("write", file, &error))
     };
     let put = |folder: &Path, place: usize, pixels: &[u8]| -> Result<(), CliError> {
         let picture = plot::picture(pixels, gallery.channels, side)?;
@@ -216,7 +221,7 @@ fn pictures(
             }
         }
     }
-    write(&args.output.join("index.csv"), index.as_bytes())
+    write(&root.join("index.csv"), index.as_bytes())
 }
 
 /// Runs `export weights`.
@@ -256,13 +261,13 @@ pub(super) fn weights(args: &WeightsArgs, context: &Context) -> Result<(), CliEr
     let bytes = Store::open(&context.store)?.artifacts().read(hash)?;
     match format {
         // As the trainer left them.
-        Format::Safetensors => write(&args.output, &bytes)?,
+        Format::Safetensors => args.output.write(&bytes)?,
         format => {
             let damaged = |error| CliError::new(Exit::Damaged, format!("artifact {hash}: {error}"));
             put(format, &args.output, &tensors::read(&bytes).map_err(damaged)?, &[])?;
         }
     }
-    let file = args.output.display();
+    let file = &args.output;
     note(&format!("{file}: weights of {}, {architecture}; {}", args.trial, footer(&answer)));
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! `qtrail fork`: a new search that begins with what another one experienced.
 
 use super::reading::AtArgs;
-use super::search::{check_name, find_search, phase};
-use super::{CliError, Context, say, work};
+use super::search::{find_search, phase};
+use super::{CliError, Context, names, say, work};
 use crate::config::Phase;
 use crate::config::replay::Policy;
 use crate::engine::forking::{ForkAs, Forked};
@@ -57,7 +57,7 @@ pub struct Args {
 /// # Errors
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    check_name("a search", &args.name)?;
+    names::check_optional("--name", &args.name)?;
     let store = Store::open(&context.store)?;
     let mut session = work::session_without_trainer(context, store)?;
     let source = find_search(&session, &args.search)?;

@@ -16,7 +16,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     ("Ask what if", &["replay", "simulate", "fork", "policies"]),
-    ("Look after", &["log", "import", "export", "data", "completions", "man"]),
+    ("Look after", &["log", "artifacts", "import", "export", "data", "completions", "man"]),
 ];
 
 const TEMPLATE: &str = "\
@@ -28,6 +28,9 @@ Options:
 {options}
 
 `qtrail VERB --help` says more about a verb.
+
+Exit codes: 0 success, 1 the answer is no, 2 usage or bad input, 3 busy, 4 store damaged or too new,
+5 no space left or an I/O error, 6 interrupted and resumable, 70 a bug of qtrail.
 ";
 
 /// The command with its verbs in groups.

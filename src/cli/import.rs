@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{CliError, Context, note, say, work};
+use super::{CliError, Context, names, note, say, work};
 use crate::config::{Flavour, Phase, SearchConfig, presets};
 use crate::engine::importing::Import;
 use crate::engine::session::read_limited;
@@ -56,6 +56,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
 }
 
 fn metaqnn(args: &MetaqnnArgs, context: &Context) -> Result<(), CliError> {
+    names::check_optional("--name", &args.name)?;
+    names::check("--data", &args.data)?;
     let (import, log) = read(args)?;
     let phantoms = import.count_foreign_states()?;
     let store = Store::open_or_create(&context.store)?;
@@ -118,8 +120,7 @@ fn read(args: &MetaqnnArgs) -> Result<(Import, metaqnn::Log), CliError> {
 }
 
 fn contents(file: &Path) -> Result<String, CliError> {
-    read_limited(file, FILE_MAX)
-        .map_err(|error| CliError::usage(format!("cannot read {}: {error}", file.display())))
+    read_limited(file, FILE_MAX).map_err(|error| CliError::file("read", file, &error))
 }
 
 /// The name of a file without its folders, which are nobody else's business.

@@ -2,12 +2,15 @@
 //! (in [`clock`]) the clock.
 
 pub mod after;
+pub mod artifacts;
 pub mod attack;
+pub mod bug;
 mod cells;
 pub mod clock;
 pub mod compare;
 pub mod completions;
 pub mod data;
+mod destination;
 pub mod diff;
 pub mod ensemble;
 pub mod error;
@@ -21,6 +24,7 @@ mod help;
 pub mod import;
 pub mod log;
 pub mod man;
+mod names;
 pub mod output;
 mod parameters;
 pub mod plot;
@@ -42,6 +46,7 @@ pub mod sql;
 pub mod status;
 pub mod table;
 pub mod tables;
+mod terminal;
 pub mod train;
 pub mod transfer;
 mod values;
@@ -57,6 +62,7 @@ use crate::data::DataHome;
 use crate::log::Options;
 use crate::views::newest_stamp;
 pub use error::{CliError, Exit};
+pub use terminal::{note, say};
 
 /// An event-sourced experiment database for reinforcement-learning architecture search.
 #[derive(Debug, Parser)]
@@ -66,7 +72,7 @@ pub struct Cli {
     #[arg(long, global = true, env = "QTRAIL_STORE", default_value = "qtrail-store")]
     pub store: PathBuf,
     /// How long to wait for another process, in seconds
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10.0)]
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
     pub wait: f64,
     /// What to do
     #[command(subcommand)]
@@ -122,6 +128,8 @@ pub enum Verb {
     Sql(sql::Args),
     /// Look at the events that everything follows from
     Log(log::Args),
+    /// List artifacts, and remove those that no event names
+    Artifacts(artifacts::Args),
     /// Take over the history of another program
     Import(import::Args),
     /// Hand over to the tools of others
@@ -134,13 +142,72 @@ pub enum Verb {
     Man(man::Args),
 }
 
+/// Reads a time in seconds.
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=1e9).contains(seconds));
+    seconds.ok_or_else(|| "expected a number of seconds from 0 to 1000000000".to_owned())
+}
+
 impl Cli {
-    /// Reads the command line. Mistakes in it, and requests for help, end the process.
-    #[must_use]
-    pub fn read() -> Self {
-        let matches = help::grouped(Self::command()).get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// Exit code 2 for mistakes in it, 0 after a request for help; both are printed already.
+    fn read() -> Result<Self, CliError> {
+        let read = help::grouped(Self::command())
+            .try_get_matches()
+            .and_then(|matches| Self::from_arg_matches(&matches));
+        read.map_err(|error| {
+            if !error.use_stderr() {
+                return match error.print() {
+                    Ok(()) => CliError::told(Exit::Done),
+                    Err(error) => CliError::output(&error),
+                };
+            }
+            // It repeats arguments, which may come from anywhere: in colour only if they are tame.
+            let is_wild =
+                |a: std::ffi::OsString| a.to_string_lossy().contains(terminal::is_command);
+            if std::env::args_os().any(is_wild) {
+                note(error.to_string().trim_end());
+            } else {
+                let _ = error.print();
+            }
+            CliError::told(Exit::Usage)
+        })
     }
+}
+
+/// Reads the command line, runs the verb, and tells what went wrong.
+#[must_use]
+pub fn main() -> Exit {
+    let ran = Cli::read().and_then(|cli| run(&cli));
+    let error = match ran.and_then(|()| terminal::printed()) {
+        Ok(()) => return Exit::Done,
+        // Help and the rows before a closed pipe are in a buffer.
+        Err(error) if error.exit == Exit::Done => match terminal::printed() {
+            Ok(()) => return Exit::Done,
+            Err(error) => error,
+        },
+        Err(error) => error,
+    };
+    report(&error);
+    error.exit
+}
+
+/// Tells what went wrong.
+fn report(error: &CliError) {
+    if !error.message.is_empty() {
+        note(&format!("error: {}", error.message));
+    }
+    if let Some(hint) = &error.hint {
+        note(&format!("  hint: {hint}"));
+    }
+}
+
+/// Ends the process where nothing can be returned to: another thread is stuck.
+fn end(error: &CliError) -> ! {
+    report(error);
+    std::process::exit(error.exit as i32)
 }
 
 /// The surroundings of a verb.
@@ -154,6 +221,8 @@ pub struct Context {
     pub data: DataHome,
     /// `$QTRAIL_TRAINER`.
     pub trainer: Option<PathBuf>,
+    /// `$QTRAIL_TRAINER_SILENCE`: seconds of silence after which a trainer counts as hung.
+    pub silence: Duration,
     /// Folders of `$PATH`.
     pub path: Vec<PathBuf>,
     /// The running program.
@@ -173,12 +242,20 @@ impl Context {
             home.map(|home| home.join(".cache"))
         });
         let cache = cache.unwrap_or_else(std::env::temp_dir).join("qtrail/data");
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let arguments = std::env::args_os().skip(1);
+        // For people: what is no text is shown as well as it can be.
+        let arguments: Vec<String> =
+            arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
         Self {
             store: cli.store.clone(),
-            wait: Duration::try_from_secs_f64(cli.wait).unwrap_or(crate::log::lease::WAIT),
+            wait: Duration::from_secs_f64(cli.wait),
             data: DataHome { told: var("QTRAIL_DATA").map(PathBuf::from), cache },
             trainer: var("QTRAIL_TRAINER").map(PathBuf::from),
+            silence: var("QTRAIL_TRAINER_SILENCE")
+                .and_then(|value| value.to_str()?.parse().ok())
+                .filter(|&seconds: &f64| seconds > 0.0)
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+                .unwrap_or(crate::trainer::silence::LIMIT),
             path: var("PATH")
                 .map(|path| std::env::split_paths(&path).collect())
                 .unwrap_or_default(),
@@ -224,6 +301,7 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Ensemble(args) => ensemble::run(args, &context),
         Verb::Sql(args) => sql::run(args, &context),
         Verb::Log(args) => log::run(args, &context),
+        Verb::Artifacts(args) => artifacts::run(args, &context),
         Verb::Import(args) => import::run(args, &context),
         Verb::Export(args) => export::run(args, &context),
         Verb::Data(args) => data::run(args, &context),
@@ -231,16 +309,4 @@ pub fn run(cli: &Cli) -> Result<(), CliError> {
         Verb::Completions(args) => completions::run(args),
         Verb::Man(args) => man::run(args),
     }
-}
-
-/// Prints a line to stderr.
-#[expect(clippy::print_stderr, reason = "this is the place")]
-pub fn note(line: &str) {
-    eprintln!("{line}");
-}
-
-/// Prints a line to stdout. A closed pipe is no error.
-pub fn say(line: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

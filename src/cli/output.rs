@@ -8,7 +8,13 @@ use std::io::{self, IsTerminal as _, Write};
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
 
 use super::cells::{Cells, exact, is_shown, rates};
+use super::terminal::escaped;
 use crate::views::{Rows, Value};
+
+/// Most bytes of a text in a table for people.
+const CELL_MAX: usize = 10_000;
+/// About how many bytes of rows are kept for a table for people.
+const KEPT_MAX: usize = 32 << 20;
 
 /// How rows are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -67,6 +73,11 @@ pub struct Printer {
     hint: Box<dyn Fn(&str) -> Hint>,
     names: Vec<String>,
     kept: Vec<Vec<Value>>,
+    /// About how many bytes `kept` takes.
+    bytes: usize,
+    /// Texts that were cut, and rows that there was no memory for.
+    cut: u64,
+    left_out: u64,
     count: u64,
     dropped: Vec<String>,
     out: io::BufWriter<io::Stdout>,
@@ -83,6 +94,9 @@ impl Printer {
             hint: Box::new(hint),
             names: Vec::new(),
             kept: Vec::new(),
+            bytes: 0,
+            cut: 0,
+            left_out: 0,
             count: 0,
             dropped: Vec::new(),
             out: io::BufWriter::new(io::stdout()),
@@ -126,6 +140,17 @@ impl Printer {
         if self.count == 0 {
             lines.push("no rows".to_owned());
         }
+        if self.cut > 0 {
+            let all = "--format csv prints them whole";
+            lines.push(format!("{} texts are cut after {CELL_MAX} bytes; {all}", self.cut));
+        }
+        if self.left_out > 0 {
+            let (kept, mebibytes) = (self.count - self.left_out, KEPT_MAX >> 20);
+            lines.push(format!(
+                "the first {kept} of {} rows: a table holds {mebibytes} MiB; --format csv prints all",
+                self.count
+            ));
+        }
         if !self.dropped.is_empty() {
             let (few, all) = (self.dropped.iter().take(4), self.dropped.len());
             let names = few.cloned().collect::<Vec<_>>().join(", ");
@@ -149,6 +174,27 @@ impl Printer {
         Ok(self.count)
     }
 
+    /// Keeps a row until the widths of columns are known, as far as memory allows.
+    fn keep(&mut self, values: &[Value]) {
+        if self.bytes > KEPT_MAX {
+            self.left_out += 1;
+            return;
+        }
+        let mut row = Vec::with_capacity(values.len());
+        for value in values {
+            let (value, was_cut) = shortened(value);
+            self.cut += u64::from(was_cut);
+            self.bytes += size_of::<Value>()
+                + match &value {
+                    Value::Text(text) => text.len(),
+                    Value::Blob(bytes) => bytes.len(),
+                    _ => 0,
+                };
+            row.push(value);
+        }
+        self.kept.push(row);
+    }
+
     fn print_table(&mut self) -> io::Result<()> {
         if self.count == 0 {
             return Ok(());
@@ -166,13 +212,16 @@ impl Printer {
             _ => self.names.len(),
         };
         self.dropped = self.names.split_off(shown);
+        let markdown = |text: &String| text.replace('|', "\\|").replace('\n', "<br>");
+        let cell: &dyn Fn(&String) -> String =
+            if self.args.format == Format::Md { &markdown } else { &String::clone };
         let mut table = Table::new();
         self.style(&mut table);
         if !self.args.no_header {
-            table.set_header(&cells.headers[..shown]);
+            table.set_header(cells.headers[..shown].iter().map(cell));
         }
         for row in &cells.rows {
-            table.add_row(&row[..shown]);
+            table.add_row(row[..shown].iter().map(cell));
         }
         for (column, right) in table.column_iter_mut().zip(&cells.numeric) {
             if *right {
@@ -221,9 +270,45 @@ impl Printer {
     }
 }
 
+/// Cuts a text that people are to read; whether it was too long.
+fn cut(text: &mut String) -> bool {
+    let long = text.len() > CELL_MAX;
+    if long {
+        text.truncate(boundary(text));
+        text.push('…');
+    }
+    long
+}
+
+/// Where a long text is cut: not within a character.
+fn boundary(text: &str) -> usize {
+    (0..=CELL_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+/// A value as it is kept for people, and whether it is cut.
+fn shortened(value: &Value) -> (Value, bool) {
+    match value {
+        Value::Text(text) if text.len() > CELL_MAX => {
+            (Value::Text(text[..boundary(text)].to_owned() + "…"), true)
+        }
+        Value::Blob(bytes) if bytes.len() > CELL_MAX / 2 => {
+            let begins = exact(&Value::Blob(bytes[..CELL_MAX / 2].to_vec()));
+            (Value::Text(begins + "…"), true)
+        }
+        other => (other.clone(), false),
+    }
+}
+
 impl Rows for Printer {
     fn columns(&mut self, names: &[String]) -> io::Result<()> {
         self.names = names.to_vec();
+        if self.args.format.is_for_people() {
+            // SQLite calls a column what it is computed by.
+            self.names.iter_mut().for_each(|name| {
+                *name = escaped(name).into_owned();
+                cut(name);
+            });
+        }
         match self.args.format {
             Format::Csv | Format::Tsv if !self.args.no_header => self.separated(names),
             _ => Ok(()),
@@ -234,7 +319,7 @@ impl Rows for Printer {
         self.count += 1;
         match self.args.format {
             Format::Table | Format::Md => {
-                self.kept.push(values.to_vec());
+                self.keep(values);
                 Ok(())
             }
             Format::Csv | Format::Tsv => {

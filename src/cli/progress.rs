@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::terminal::escaped;
 use crate::agent::Job;
 use crate::agent::search::Search;
 use crate::agent::trials::{Computer, Status, Trial};
+use crate::engine::faults::Room;
 use crate::engine::{News, Report};
 use crate::events::{EpochFinished, Event, Outcome, PhaseEnded, PredictedPart, Scope};
 
@@ -55,7 +57,7 @@ impl Progress {
     /// Prints a line that stays.
     pub fn say(&self, line: &str) {
         match &self.bars {
-            Some((bars, ..)) => drop(bars.println(line)),
+            Some((bars, ..)) => drop(bars.println(escaped(line))),
             None => crate::cli::note(line),
         }
     }
@@ -85,7 +87,7 @@ impl Progress {
             whole.set_length(total);
             whole.set_position(done.min(total));
             whole.set_message(text.join("  "));
-            trial.set_message(self.trial.clone());
+            trial.set_message(escaped(&self.trial).into_owned());
         }
     }
 
@@ -96,7 +98,7 @@ impl Progress {
             return None;
         }
         let mean = recent.iter().sum::<f64>() / recent.len() as f64;
-        Some(Duration::from_secs_f64(mean * models as f64))
+        Duration::try_from_secs_f64(mean * models as f64).ok()
     }
 
     fn recorded(&mut self, job: &dyn Job, event: &Event) {
@@ -210,6 +212,7 @@ impl Report for Progress {
             News::Anew(trial) => self.say(&format!(
                 "the checkpoint of trial {trial} is gone or damaged: it starts anew"
             )),
+            News::LowSpace(room) => self.say(&low_space(room)),
             News::Stopping => {
                 let step = if job.terms(1).by_epoch { "epoch" } else { "trial" };
                 self.say(&format!("stopping after the running {step}; once more to stop at once"));
@@ -217,6 +220,15 @@ impl Report for Progress {
         }
         self.show(job);
     }
+}
+
+/// A warning that there is little free space.
+#[must_use]
+pub fn low_space(room: &Room) -> String {
+    let (folder, free) = (room.folder.display(), room.free >> 20);
+    format!(
+        "warning: only {free} MiB of free space in {folder}; without room the work stops, and can be resumed"
+    )
 }
 
 fn ended(job: &dyn Job) -> impl Iterator<Item = &Trial> {

@@ -44,6 +44,10 @@ pub fn answer(context: &Context, at: Option<At>) -> Result<Answer, CliError> {
         other => other?,
     };
     answer.notes.iter().for_each(|line| note(line));
+    answer.when_stuck(|limit| {
+        let error = CliError::from(ViewError::TooLong { seconds: limit.as_secs_f64() });
+        super::end(&error);
+    });
     Ok(answer)
 }
 
@@ -207,13 +211,17 @@ impl From<ViewError> for CliError {
 
 fn of_the_file(error: ViewError) -> CliError {
     if error.is_full() {
-        return CliError::new(Exit::Space, error).hint("make room; the log is not affected");
+        return CliError::new(Exit::System, error).hint("make room; the log is not affected");
+    }
+    if error.is_refused() {
+        return CliError::new(Exit::System, error)
+            .hint("see that the store can be read and written; the log is not affected");
     }
     if error.is_busy() {
         return CliError::new(Exit::Busy, error).hint("wait for it, or give --wait a longer time");
     }
     if error.is_of_storage() {
-        return CliError::new(Exit::Space, error)
+        return CliError::new(Exit::System, error)
             .hint("see that the store and the temporary folder can be read and written");
     }
     CliError::usage(error)

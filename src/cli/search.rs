@@ -2,7 +2,7 @@
 
 use super::progress::duration;
 use super::settings::{self, SettingsArgs};
-use super::{CliError, Context, note, say, series, work};
+use super::{CliError, Context, names, note, say, series, terminal, work};
 use crate::agent::Job;
 use crate::agent::search::check;
 use crate::config::Phase;
@@ -84,10 +84,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     }
     let mut config = args.settings.read(None, &args.over())?;
     if args.print_config {
-        say(config.to_toml().trim_end());
+        terminal::say_exactly(config.to_toml().trim_end());
         return Ok(());
     }
-    check_name("--name", &args.name)?;
+    names::check_optional("--name", &args.name)?;
     let trainer = work::trainer(&args.work, context)?;
     if args.or_resume && Store::open(&context.store).is_ok() {
         let store = Store::open(&context.store)?;
@@ -189,15 +189,4 @@ impl Args {
         ];
         over.into_iter().flatten().collect()
     }
-}
-
-/// Names must not look like ids, and fit into a table.
-pub(super) fn check_name(what: &str, name: &str) -> Result<(), CliError> {
-    let id = name.parse::<crate::events::Scope>().is_ok();
-    let legal = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    if id || name.len() > 60 || !name.chars().all(legal) {
-        let rule = "up to 60 letters, digits, `-`, `_`, `.`, and unlike an id such as s1";
-        return Err(CliError::usage(format!("{what} {name}: a name has {rule}")));
-    }
-    Ok(())
 }

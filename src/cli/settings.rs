@@ -47,10 +47,8 @@ impl SettingsArgs {
     /// What a person is to be told.
     pub fn read(&self, default: Option<&str>, over: &[String]) -> Result<SearchConfig, CliError> {
         let text = match (&self.config, self.preset.as_deref().or(default)) {
-            (Some(file), _) => read_limited(file, CONFIG_MAX).map_err(|error| {
-                let file = file.display();
-                CliError::usage(format!("cannot read the configuration {file}: {error}"))
-            })?,
+            (Some(file), _) => read_limited(file, CONFIG_MAX)
+                .map_err(|error| CliError::file("read the configuration", file, &error))?,
             (None, Some("help")) => return Err(CliError::usage(list())),
             (None, Some(name)) => presets::text(name)?.to_owned(),
             (None, None) => {

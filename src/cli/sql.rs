@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
     /// Stops the statement after so many seconds of its own; 0 for never
-    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = super::seconds)]
     time_limit: f64,
     #[command(flatten)]
     at: AtArgs,
@@ -32,11 +32,6 @@ pub struct Args {
 
 /// Rows for people are kept until the widths of columns are known.
 const LIMIT: u64 = 10_000;
-
-fn parse_seconds(text: &str) -> Result<f64, String> {
-    let seconds = text.parse().ok().filter(|seconds| (0.0..=1e9).contains(seconds));
-    seconds.ok_or_else(|| "a number of seconds".to_owned())
-}
 
 /// Runs the verb.
 ///

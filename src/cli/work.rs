@@ -12,6 +12,7 @@ use super::progress::{Progress, duration};
 use super::{CliError, Context, Exit, clock, note, say};
 use crate::agent::Job;
 use crate::agent::trials::Status;
+use crate::data::DataError;
 use crate::engine::Ending;
 use crate::engine::session::{Session, Surroundings};
 use crate::events::{Outcome, Scope};
@@ -38,6 +39,8 @@ pub struct WorkArgs {
 /// # Errors
 /// What a person is to be told.
 pub fn trainer(args: &WorkArgs, context: &Context) -> Result<PathBuf, CliError> {
+    let store = std::path::absolute(&context.store);
+    DataError::check_text(&store.unwrap_or_else(|_| context.store.clone()))?;
     let places = Places {
         told: args.trainer.clone().or_else(|| context.trainer.clone()),
         beside: context.program.as_deref().and_then(Path::parent).map(Path::to_owned),
@@ -74,6 +77,7 @@ pub fn session_without_trainer(context: &Context, store: Store) -> Result<Sessio
         options: context.options(),
         trainer: PathBuf::new(),
         device: String::new(),
+        silence: context.silence,
         clock: clock::now,
         program: program(),
     };

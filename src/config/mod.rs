@@ -201,7 +201,7 @@ impl Schedule {
     /// New architectures over all phases; 0 where every one of a space is taken.
     #[must_use]
     pub fn models(&self) -> u32 {
-        self.phases.iter().map(|phase| phase.models).sum()
+        self.phases.iter().fold(0, |models, phase| models.saturating_add(phase.models))
     }
 }
 

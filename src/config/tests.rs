@@ -82,3 +82,12 @@ fn mistakes_are_named() {
     assert!(error("schedule = 3", &[]).contains("schedule"));
     assert!(presets::text("nope").unwrap_err().to_string().contains("there are demo, "));
 }
+
+/// Models are added up before they are checked.
+#[test]
+fn too_many_models_are_refused_and_not_added_up_to_few() {
+    let phase = "{ epsilon = 1.0, models = 4294967295 }";
+    let text = format!("[schedule]\nphases = [{phase}, {phase}]");
+    let error = SearchConfig::read(&text, None, &[]).unwrap_err().to_string();
+    assert!(error.contains("schedule.phases.models = 4294967295: 1 to 1000000"), "{error}");
+}

@@ -264,6 +264,15 @@ pub enum DataError {
         /// Folders that were looked at, in order.
         looked: Vec<PathBuf>,
     },
+    /// The folder's path cannot be told to a trainer, nor recorded.
+    #[error(
+        "the path {} is not UTF-8 text, as which a trainer is told of it and the log records it; \
+         rename the folder that is not, or use a copy elsewhere", path.display()
+    )]
+    NotText {
+        /// The path.
+        path: PathBuf,
+    },
     /// Neither a known set nor a folder.
     #[error(
         "there is no data set and no folder `{name}`; known sets: {}; or name a folder with images \
@@ -317,6 +326,17 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// Makes sure that a trainer can be told of a path, and that it can be recorded.
+    ///
+    /// # Errors
+    /// [`DataError::NotText`] if it is not UTF-8.
+    pub fn check_text(path: &Path) -> Result<(), Self> {
+        match path.to_str() {
+            Some(_) => Ok(()),
+            None => Err(Self::NotText { path: path.to_path_buf() }),
+        }
+    }
+
     /// Whether there is no room left.
     #[must_use]
     pub fn is_out_of_space(&self) -> bool {

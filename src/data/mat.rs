@@ -217,7 +217,7 @@ impl Array<'_> {
 
     fn labels(self) -> Result<Vec<u8>, DataError> {
         let (kind, bytes, inline) = tag(self.path, self.input)?;
-        let count: u64 = self.dimensions.iter().map(|&n| u64::from(n)).product();
+        let count = self.dimensions.iter().fold(1_u64, |all, &n| all.saturating_mul(n.into()));
         DataError::limit(self.path, "labels", count, COUNT_MAX.into())?;
         let (size, number) = numbers(kind)
             .ok_or_else(|| wrong(self.path, format!("y has values of type {kind}, no numbers")))?;

@@ -17,6 +17,7 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
 use super::assemble::{Collector, Raw};
+use super::idx::DEFLATE_RATIO_MAX;
 use super::{COUNT_MAX, DataError, Images, Part};
 
 const PNG: &str = "PNG picture";
@@ -126,27 +127,26 @@ pub fn peek(folder: &Path, part: Part) -> Result<[u32; 4], DataError> {
     Ok([u32::try_from(files.len()).unwrap_or(u32::MAX), channels, width, height])
 }
 
-/// Writes a square picture as PNG; `pixels` are channel after channel.
+/// A square picture as PNG; `pixels` are channel after channel.
 ///
 /// # Errors
-/// [`DataError::Io`] if it cannot be written.
-pub fn write_png(path: &Path, channels: u32, side: u32, pixels: &[u8]) -> Result<(), DataError> {
-    let failed = |error: png::EncodingError| {
-        DataError::io("write", path)(std::io::Error::other(error.to_string()))
-    };
+/// [`DataError::Malformed`] if the picture has no size.
+pub fn png(channels: u32, side: u32, pixels: &[u8]) -> Result<Vec<u8>, DataError> {
+    let failed = |error: png::EncodingError| DataError::malformed(Path::new("it"), PNG, error);
     let size = side as usize * side as usize;
     // Three channels are colours; of any other number, the first is shown in grey.
     let (color, shown) =
         if channels == 3 { (png::ColorType::Rgb, 3) } else { (png::ColorType::Grayscale, 1) };
     let pixel = |place: usize| (0..shown).map(move |channel| pixels[channel * size + place]);
     let data: Vec<u8> = (0..size).flat_map(pixel).collect();
-    let file = File::create(path).map_err(DataError::io("create", path))?;
-    let mut encoder = png::Encoder::new(std::io::BufWriter::new(file), side, side);
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, side, side);
     encoder.set_color(color);
     encoder.set_depth(png::BitDepth::Eight);
     let mut writer = encoder.write_header().map_err(failed)?;
     writer.write_image_data(&data).map_err(failed)?;
-    writer.finish().map_err(failed)
+    writer.finish().map_err(failed)?;
+    Ok(file)
 }
 
 /// Three if any picture to train on is in colour, else one.
@@ -213,6 +213,13 @@ fn png_reader(path: &Path) -> Result<PngReader, DataError> {
     let reader = decoder.read_info().map_err(wrong)?;
     let (width, height) = reader.info().size();
     check_sides(path, width, height)?;
+    // Memory for the pixels is had before they are unpacked: not on the word of the header alone.
+    let stored = std::fs::metadata(path).map_err(DataError::io("open", path))?.len();
+    if reader.info().raw_bytes() as u64 > stored.saturating_mul(DEFLATE_RATIO_MAX) {
+        let reason =
+            format!("{stored} bytes cannot hold {width} x {height} pixels; it is cut short");
+        return Err(DataError::malformed(path, PNG, reason));
+    }
     Ok(reader)
 }
 

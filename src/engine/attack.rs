@@ -7,6 +7,7 @@
 
 use rayon::prelude::*;
 
+use super::faults::{self, Room};
 use super::jobs::Index;
 use super::journal::Journal;
 use super::workplace::{Lost, Rows, Workplace};
@@ -19,8 +20,8 @@ use crate::adversary::transform::{self, Image};
 use crate::agent::trials::ATTEMPTS_MAX;
 use crate::data::Images;
 use crate::events::{
-    AttackTrainer, CraftedImage, Crafting, Event, Hash, ImagesCrafted, ImagesScored, Scope,
-    ScoredImage,
+    AttackTrainer, CraftedImage, Crafting, Event, Hash, ImagesCrafted, ImagesScored, Recorded,
+    Scope, ScoredImage,
 };
 use crate::log::EventLog;
 use crate::log::artifacts::Artifacts;
@@ -39,6 +40,8 @@ pub enum AttackNews<'a> {
     Done(Step),
     /// A step was lost; it is tried again.
     Lost(&'a str),
+    /// There is little free space.
+    LowSpace(&'a Room),
     /// It goes on with something else than before: its results may differ in some bits.
     OtherComputer(&'a AttackTrainer, &'a AttackTrainer),
     /// Asked to stop: the running step is the last.
@@ -104,10 +107,15 @@ impl<L: EventLog> AttackEngine<'_, L> {
     /// # Errors
     /// [`EngineError`]. What is recorded by then is whole, and can be resumed.
     pub fn run(&mut self) -> Result<Ending, EngineError> {
-        let mut lost = 0;
+        let (mut lost, mut warned) = (0, false);
         while let Some(step) = self.attack.next() {
             if (self.stop)() {
                 return Ok(Ending::Interrupted);
+            }
+            let room = self.workplace.inbox.check(self.needed())?;
+            if room.free < faults::LOW && !warned {
+                warned = true;
+                self.report.news(self.attack, &AttackNews::LowSpace(&room));
             }
             self.muster()?;
             self.report.news(self.attack, &AttackNews::Working(step, 0.0));
@@ -119,6 +127,7 @@ impl<L: EventLog> AttackEngine<'_, L> {
                 }
                 Err(reason) => {
                     let reason = self.workplace.dismiss(&reason);
+                    self.workplace.look_for_faults(self.needed())?;
                     lost += 1;
                     if lost >= ATTEMPTS_MAX {
                         return Ok(Ending::Lost(reason));
@@ -134,11 +143,23 @@ impl<L: EventLog> AttackEngine<'_, L> {
         Ok(Ending::Finished)
     }
 
+    /// Bytes of free space that a step may need: its images, as they come and packed, for each way
+    /// to craft or transform them.
+    fn needed(&self) -> u64 {
+        let Some(plan) = self.plan() else { return faults::MARGIN };
+        let values = u64::from(self.images.channels) * u64::from(self.images.side).pow(2);
+        let blocks = plan.specs.len().max(plan.transforms.len()) as u64 + 1;
+        let batch = u64::from(plan.settings.batch).min(u64::from(self.attack.images()));
+        faults::MARGIN.saturating_add(values.saturating_mul(batch).saturating_mul(2 * blocks))
+    }
+
     fn record(&mut self, events: &[Event]) -> Result<(), EngineError> {
         let index = &mut *self.index;
         self.journal.record(self.scope, events, |foreign| index.push(foreign))?;
+        self.artifacts.settled();
+        let (position, at, scope) = (self.journal.position(), 0, self.scope);
         for event in events {
-            self.index.note(event);
+            self.index.note(&Recorded { position, at, scope, event: event.clone() });
             self.attack.apply(event)?;
         }
         Ok(())
@@ -229,7 +250,7 @@ impl<L: EventLog> AttackEngine<'_, L> {
             }
         }
         let targets = self.random_targets(plan, &batch);
-        let images = self.workplace.give("clean", &pixels)?;
+        let images = self.workplace.inbox.give("clean", &pixels)?;
         let id = self.workplace.next_id();
         let request = CraftRequest {
             id,
@@ -242,14 +263,14 @@ impl<L: EventLog> AttackEngine<'_, L> {
             dtype,
             device: self.workplace.device.clone(),
             threads: self.workplace.threads,
-            staging: self.workplace.staging.folder().to_owned(),
+            staging: self.workplace.inbox.path().to_owned(),
         };
         let answer = match self.ask(step, &Request::Craft(Box::new(request)), id)? {
             Ok(Answer::Crafted(answer)) => answer,
             Ok(other) => return Ok(Err(format!("it said {other:?} to what was to be crafted"))),
             Err(lost) => return Ok(Err(lost)),
         };
-        let made = match self.check(&batch, &answer, &targets) {
+        let made = match self.check(&batch, &answer, &targets)? {
             Ok(made) => made,
             Err(lost) => return Ok(Err(lost)),
         };
@@ -257,7 +278,7 @@ impl<L: EventLog> AttackEngine<'_, L> {
             Ok(packed) => packed,
             Err(error) => return Ok(Err(format!("what the trainer crafted cannot be: {error}"))),
         };
-        let hash = self.artifacts.put(&packed)?;
+        let hash = self.workplace.inbox.publish(|| self.artifacts.put(&packed))?;
         let events = self.crafted(victim, &batch, &made, Hash(hash.0));
         self.last = Some((victim, first, made.parts));
         Ok(Ok(events))
@@ -274,43 +295,23 @@ impl<L: EventLog> AttackEngine<'_, L> {
     }
 
     /// Takes what the trainer left, and checks it.
-    fn check(&self, batch: &Batch, answer: &CraftedAnswer, targets: &[u16]) -> Result<Made, Lost> {
-        let plan = self.plan().ok_or("the attack is not open")?;
-        let (specs, block) = (plan.specs.len(), batch.pixels.len());
-        let images = self.workplace.take(&answer.images, specs * block)?;
-        let count = (specs + 1) * batch.length;
-        let logits = self.workplace.take_logits(&answer.logits, count, answer.classes)?;
-        let length = plan.chains.len() * batch.length * 4;
-        let zeros = self.workplace.take(&answer.zeros, length)?;
-        let zero = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-        let zeros: Vec<u32> = zeros.chunks_exact(4).map(zero).collect();
-        if zeros.iter().any(|&zero| zero as usize > batch.values) {
-            return Err("the trainer counts more values than an image has".to_owned());
-        }
-        let least: Vec<u16> = (0..batch.length)
-            .map(|at| u16::try_from(least_likely(&logits.wide_row(at))).unwrap_or(u16::MAX))
-            .collect();
-        let mut parts = Vec::new();
-        for ((spec, number), pixels) in plan.specs.iter().zip(0..).zip(images.chunks(block)) {
-            // After N whole steps from the clean image no value is further away.
-            let reach = u32::from(spec.alpha) * u32::from(spec.iterations);
-            let far = batch.pixels.iter().zip(pixels).map(|(x, y)| x.abs_diff(*y)).max();
-            if !spec.random_start && u32::from(far.unwrap_or(0)) > reach {
-                let far = far.unwrap_or(0);
-                return Err(format!(
-                    "the trainer moved a value by {far} in {} steps of {}",
-                    spec.iterations, spec.alpha
-                ));
-            }
-            parts.push(Part { spec: number, eps: spec.eps, pixels: pixels.to_vec() });
-        }
-        let of = |label| match label {
-            Label::True => batch.labels.clone(),
-            Label::LeastLikely => least.clone(),
-            Label::Random => targets.to_vec(),
+    fn check(
+        &self,
+        batch: &Batch,
+        answer: &CraftedAnswer,
+        targets: &[u16],
+    ) -> Result<Result<Made, Lost>, EngineError> {
+        let Some(plan) = self.plan() else { return Ok(Err("the attack is not open".into())) };
+        let workplace = &*self.workplace;
+        let images = workplace.take(&answer.images, plan.specs.len() * batch.pixels.len())?;
+        let count = (plan.specs.len() + 1) * batch.length;
+        let logits = workplace.take_logits(&answer.logits, count, answer.classes)?;
+        let zeros = workplace.take(&answer.zeros, plan.chains.len() * batch.length * 4)?;
+        let (images, logits, zeros) = match (images, logits, zeros) {
+            (Ok(images), Ok(logits), Ok(zeros)) => (images, logits, zeros),
+            (Err(lost), ..) | (_, Err(lost), _) | (.., Err(lost)) => return Ok(Err(lost)),
         };
-        let targets = plan.specs.iter().map(|spec| of(spec.method.label())).collect();
-        Ok(Made { parts, logits, zeros, targets })
+        Ok(made(plan, batch, &images, logits, &zeros, targets))
     }
 
     /// The events of a micro-batch that was crafted.
@@ -471,7 +472,7 @@ impl<L: EventLog> AttackEngine<'_, L> {
     ) -> Result<Result<Rows, Lost>, EngineError> {
         let side = self.images.side as usize;
         let count = pixels.len() / (self.images.channels as usize * side * side).max(1);
-        let images = self.workplace.give("judged", pixels)?;
+        let images = self.workplace.inbox.give("judged", pixels)?;
         let id = self.workplace.next_id();
         let request = ScoreRequest {
             id,
@@ -482,11 +483,11 @@ impl<L: EventLog> AttackEngine<'_, L> {
             dtype: self.plan().map(|plan| plan.settings.dtype).unwrap_or_default(),
             device: self.workplace.device.clone(),
             threads: self.workplace.threads,
-            staging: self.workplace.staging.folder().to_owned(),
+            staging: self.workplace.inbox.path().to_owned(),
         };
         Ok(match self.ask(step, &Request::Score(Box::new(request)), id)? {
             Ok(Answer::Scored(ScoredAnswer { logits, classes, .. })) => {
-                self.workplace.take_logits(&logits, count, classes)
+                self.workplace.take_logits(&logits, count, classes)?
             }
             Ok(other) => Err(format!("it said {other:?} to what was to be judged")),
             Err(lost) => Err(lost),
@@ -503,6 +504,48 @@ struct Made {
     zeros: Vec<u32>,
     /// For each specification, for each image.
     targets: Vec<Vec<u16>>,
+}
+
+/// Checks what a trainer left.
+fn made(
+    plan: &Plan,
+    batch: &Batch,
+    images: &[u8],
+    logits: Rows,
+    zeros: &[u8],
+    targets: &[u16],
+) -> Result<Made, Lost> {
+    let zero = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+    let zeros: Vec<u32> = zeros.chunks_exact(4).map(zero).collect();
+    if zeros.iter().any(|&zero| zero as usize > batch.values) {
+        return Err("the trainer counts more values than an image has".to_owned());
+    }
+    let least: Vec<u16> = (0..batch.length)
+        .map(|at| u16::try_from(least_likely(&logits.wide_row(at))).unwrap_or(u16::MAX))
+        .collect();
+    let mut parts = Vec::new();
+    for ((spec, number), pixels) in
+        plan.specs.iter().zip(0..).zip(images.chunks(batch.pixels.len()))
+    {
+        // After N whole steps from the clean image no value is further away.
+        let reach = u32::from(spec.alpha) * u32::from(spec.iterations);
+        let far = batch.pixels.iter().zip(pixels).map(|(x, y)| x.abs_diff(*y)).max();
+        if !spec.random_start && u32::from(far.unwrap_or(0)) > reach {
+            let far = far.unwrap_or(0);
+            return Err(format!(
+                "the trainer moved a value by {far} in {} steps of {}",
+                spec.iterations, spec.alpha
+            ));
+        }
+        parts.push(Part { spec: number, eps: spec.eps, pixels: pixels.to_vec() });
+    }
+    let of = |label| match label {
+        Label::True => batch.labels.clone(),
+        Label::LeastLikely => least.clone(),
+        Label::Random => targets.to_vec(),
+    };
+    let targets = plan.specs.iter().map(|spec| of(spec.method.label())).collect();
+    Ok(Made { parts, logits, zeros, targets })
 }
 
 /// What a model made of the images from row `start` on.

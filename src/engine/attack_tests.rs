@@ -11,12 +11,13 @@ use crate::adversary::craft::along;
 use crate::adversary::job::opening;
 use crate::adversary::linear::Linear;
 use crate::adversary::protocol::{Grid, Settings};
+use crate::engine::inbox::Inbox;
 use crate::engine::jobs::config_parts;
 use crate::events::digest::Digests;
 use crate::events::{AttackData, AttackStarted, AttackVictim, Recorded, Victim};
 use crate::log::{MemoryLog, Store};
 use crate::trainer::process::{Said, StartError};
-use crate::trainer::protocol::{Member, PROTOCOL};
+use crate::trainer::protocol::{ErrorCause, Member, PROTOCOL};
 use crate::trainer::{Start, Talk};
 
 const SCOPE: Scope = Scope::Attack(1);
@@ -99,10 +100,6 @@ impl Talk for Honest {
 
     fn listen(&mut self, _: Duration) -> Option<Said> {
         self.said.pop_front()
-    }
-
-    fn hangs(&self) -> Option<Duration> {
-        None
     }
 
     fn end(self: Box<Self>) -> String {
@@ -205,6 +202,14 @@ impl World {
 
     /// One process: takes up whatever the log holds, and works until the end or a fault.
     fn work(&self, log: MemoryLog, lie: Lie) -> (MemoryLog, Result<Ending, EngineError>) {
+        self.work_with(log, Box::new(Starts(lie)))
+    }
+
+    fn work_with(
+        &self,
+        log: MemoryLog,
+        start: Box<dyn Start>,
+    ) -> (MemoryLog, Result<Ending, EngineError>) {
         let artifacts = Store::open(&self.0.path().join("store")).unwrap().artifacts();
         let (mut attack, mut index) = (Attack::default(), Index::default());
         let mut journal = Journal::new(log, || 0, Box::new(()));
@@ -230,10 +235,11 @@ impl World {
             device: "cpu".into(),
             host: String::new(),
             threads: 1,
-            start: Box::new(Starts(lie)),
+            start,
             trainer: None,
-            staging: artifacts.staging("device-cpu").unwrap(),
+            inbox: Inbox::new(&artifacts, artifacts.staging("device-cpu").unwrap()).unwrap(),
             last_id: 0,
+            reported: None,
         };
         let mut engine = AttackEngine {
             scope: SCOPE,
@@ -298,9 +304,9 @@ fn what_a_trainer_crafts_is_checked() {
     let lies: [(Lie, &str); 6] = [
         (|images, _| images[0] = images[0].wrapping_add(100), "moved a value by"),
         (|images, _| images.truncate(9), "with 9 bytes"),
-        (|images, _| images.extend([0; 8]), "bytes, not"),
+        (|images, _| images.extend([0; 8]), "are taken"),
         (|_, logits| logits.truncate(3), "with 12 bytes"),
-        (|_, logits| logits.extend([0.0; 3]), "bytes, not"),
+        (|_, logits| logits.extend([0.0; 3]), "are taken"),
         (|images, _| images.clear(), "with 0 bytes"),
     ];
     for (lie, expected) in lies {
@@ -309,6 +315,46 @@ fn what_a_trainer_crafts_is_checked() {
         assert!(reason.contains(expected), "{reason} has no {expected}");
         assert!(!all(&log).iter().any(|r| matches!(r.event, Event::ImagesCrafted(_))));
     }
+}
+
+/// Reports a fault of the machine whatever it is asked.
+struct Fails(Hello);
+
+impl Talk for Fails {
+    fn hello(&self) -> &Hello {
+        &self.0
+    }
+
+    fn send(&mut self, _: &Request) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn listen(&mut self, _: Duration) -> Option<Said> {
+        let (message, cause) = ("no space".to_owned(), Some(ErrorCause::Machine));
+        Some(Said::Answer(Answer::Error { id: 1, message, cause, errno: Some(28) }))
+    }
+
+    fn end(self: Box<Self>) -> String {
+        String::new()
+    }
+}
+
+struct StartsFailing;
+
+impl Start for StartsFailing {
+    fn start(&mut self) -> Result<Box<dyn Talk>, StartError> {
+        let hello = Starts(honest).start()?.hello().clone();
+        Ok(Box::new(Fails(hello)))
+    }
+}
+
+#[test]
+fn a_fault_of_the_machine_stops_an_attack_at_once() {
+    let world = World::new();
+    let (log, result) = world.work_with(MemoryLog::default(), Box::new(StartsFailing));
+    assert!(matches!(result, Err(EngineError::Machine(_))), "{result:?}");
+    let (_, result) = world.work(log.reopened(), honest);
+    assert_eq!(result.unwrap(), Ending::Finished);
 }
 
 #[test]

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use super::attack::{AttackEngine, AttackReport};
+use super::faults::MARGIN;
+use super::inbox::Inbox;
 use super::jobs::{FoldError, Index, config_parts};
+use super::references::check_named;
 use super::session::{Session, SessionError};
 use super::workplace::Workplace;
 use super::{Ending, EngineError};
@@ -241,10 +244,12 @@ impl Session {
     pub fn workplace(&mut self, threads: u32) -> Result<Workplace, SessionError> {
         let (device, start) = self.trainer()?;
         let owner = format!("device-{}", device.replace(':', ""));
-        let staging = self.store.artifacts().staging(&owner)?;
+        let artifacts = self.store.artifacts();
+        let inbox = Inbox::new(&artifacts, artifacts.staging(&owner)?)?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let start = Box::new(start);
-        Ok(Workplace { device, host, threads, start, trainer: None, staging, last_id: 0 })
+        let (trainer, last_id, reported) = Default::default();
+        Ok(Workplace { device, host, threads, start, trainer, inbox, last_id, reported })
     }
 
     /// Tries every model on one image: whether it can be had, takes such images and knows the
@@ -271,7 +276,7 @@ impl Session {
             workplace.muster()?;
             let side = images.side as usize;
             let values = images.channels as usize * side * side;
-            let file = workplace.give("tried", &images.pixels[..values])?;
+            let file = workplace.inbox.give("tried", &images.pixels[..values])?;
             let id = workplace.next_id();
             let request = ScoreRequest {
                 id,
@@ -282,20 +287,23 @@ impl Session {
                 dtype,
                 device: workplace.device.clone(),
                 threads: workplace.threads,
-                staging: workplace.staging.folder().to_owned(),
+                staging: workplace.inbox.path().to_owned(),
             };
             let request = Request::Score(Box::new(request));
             let asked = workplace.ask(&request, id, |_| Ok::<(), SessionError>(()));
             let classes = match asked? {
                 Ok(Answer::Scored(answer)) => {
-                    let logits = workplace.take_logits(&answer.logits, 1, answer.classes);
+                    let logits = workplace.take_logits(&answer.logits, 1, answer.classes)?;
                     match logits {
                         Ok(_) => answer.classes,
                         Err(why) => return wrong(format!("{label}: {why}")),
                     }
                 }
                 Ok(other) => return wrong(format!("{label}: the trainer said {other:?}")),
-                Err(why) => return wrong(format!("{label} cannot be attacked: {why}")),
+                Err(why) => {
+                    workplace.look_for_faults(MARGIN).map_err(EngineError::from)?;
+                    return wrong(format!("{label} cannot be attacked: {why}"));
+                }
             };
             if classes < images.classes {
                 return wrong(format!(
@@ -390,6 +398,9 @@ impl Session {
                  (500 are one), models, sizes or transformations are needed"
             ));
         }
+        let artifacts = self.store.artifacts();
+        // Until the events that name them are recorded.
+        let _pin = artifacts.pin(self.surroundings.options.wait)?;
         for target in targets {
             for member in &target.model.members {
                 if let Member::Torchscript { file } = member {
@@ -398,10 +409,11 @@ impl Session {
                         let file = file.display();
                         SessionError::Settings(format!("cannot read {file}: {error}"))
                     })?;
-                    self.store.artifacts().put(&read)?;
+                    artifacts.put(&read)?;
                 }
             }
         }
+        check_named(&batch, &artifacts)?;
         let (scope, lock) = self.claim(Index::next_attack)?;
         let index = &mut self.index;
         self.journal.record(scope, &batch, |foreign| index.push(foreign))?;

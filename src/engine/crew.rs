@@ -5,12 +5,22 @@
 
 use std::time::{Duration, Instant};
 
+use super::faults::Reported;
 use crate::events::{CheckpointKept, EpochFinished, FailedReason, Hash};
 use crate::trainer::process::{Said, StartError};
 use crate::trainer::protocol::{
-    Answer, EpochAnswer, Hello, PredictionAnswer, Request, TrainRequest,
+    Answer, EpochAnswer, ErrorCause, Hello, PredictionAnswer, Request, TrainRequest,
 };
-use crate::trainer::{Start, Talk};
+use crate::trainer::{Start, Talk, cut};
+
+/// A trainer may measure an epoch by another clock: so much more than the time since the request
+/// is taken as it is, and beyond that the time since the request.
+const CLOCKS_DIFFER: f64 = 60.0;
+/// Seconds beyond which a duration is a lie (a year), and bytes beyond which a size of memory is.
+const SECONDS_MAX: f64 = 3.2e7;
+const MEMORY_MAX: u64 = 1 << 50;
+/// Bytes kept of what a trainer says is wrong.
+const COMPLAINT_MAX: usize = 1_000;
 
 /// All workers.
 pub struct Crew {
@@ -34,11 +44,22 @@ pub struct Task {
     pub attempt: u32,
     /// The request.
     pub request: TrainRequest,
+    /// Images of the split.
+    totals: Totals,
     started: Instant,
     /// Epochs of the current restart, those of an earlier attempt too if it goes on from one.
     epochs: Vec<EpochAnswer>,
     /// Seconds that the earlier attempts took for theirs.
     before: f64,
+}
+
+/// How many images the two parts of a split have: what the counts of a trainer must add up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Totals {
+    /// Images that are trained on.
+    pub train: u32,
+    /// Images that are validated on.
+    pub validation: u32,
 }
 
 /// What came of listening.
@@ -74,6 +95,8 @@ pub enum Heard {
         attempt: u32,
         /// What happened.
         reason: String,
+        /// The fault of the machine that the trainer says it was.
+        fault: Option<Reported>,
     },
 }
 
@@ -128,15 +151,8 @@ impl Task {
             let (restart, epoch) = (epoch.restart, epoch.epoch);
             return Err(format!("reported epoch {epoch} of restart {restart} out of order"));
         }
-        let counts = [
-            (epoch.train_correct, epoch.train_total),
-            (epoch.validation_correct, epoch.validation_total),
-        ];
-        let numbers = [epoch.train_loss, epoch.validation_loss, epoch.learning_rate, epoch.seconds];
-        let counted = counts.iter().all(|&(correct, total)| correct <= total && total > 0);
-        if !counted || !numbers.iter().all(|number| number.is_finite()) {
-            return Err("reported counts or losses that cannot be".to_owned());
-        }
+        let since = self.started.elapsed().as_secs_f64();
+        let epoch = checked(epoch, self.totals, since)?;
         if restarts {
             self.epochs.clear();
         }
@@ -165,9 +181,46 @@ impl Task {
         (self.request.checkpoints && last == Some((restart, epoch))).then_some(kept)
     }
 
+    /// How much of an epoch is done.
+    fn share(&self, epoch: u32, batch: u32, batches: u32) -> Option<f64> {
+        let share = f64::from(batch) / f64::from(batches.max(1));
+        (1..=self.request.recipe.epochs).contains(&epoch).then_some(share.min(1.0))
+    }
+
     fn is_complete(&self) -> bool {
         self.epochs.last().is_some_and(|last| last.epoch == self.request.recipe.epochs)
     }
+}
+
+/// An epoch as a trainer said it, if its numbers can be, `since` seconds after the request.
+fn checked(mut epoch: EpochAnswer, totals: Totals, since: f64) -> Result<EpochAnswer, String> {
+    let found = Totals { train: epoch.train_total, validation: epoch.validation_total };
+    if found != totals {
+        return Err(format!(
+            "it reported {} training and {} validation images; the split has {} and {}",
+            found.train, found.validation, totals.train, totals.validation
+        ));
+    }
+    if epoch.train_correct > totals.train || epoch.validation_correct > totals.validation {
+        return Err(format!(
+            "it reported {} of {} training and {} of {} validation images as correct",
+            epoch.train_correct, totals.train, epoch.validation_correct, totals.validation
+        ));
+    }
+    for (what, number, least, most) in [
+        ("training loss", epoch.train_loss, f64::MIN, f64::MAX),
+        ("validation loss", epoch.validation_loss, f64::MIN, f64::MAX),
+        ("learning rate", epoch.learning_rate, 0.0, f64::MAX),
+        ("duration", epoch.seconds, 0.0, SECONDS_MAX),
+    ] {
+        if !(least..=most).contains(&number) {
+            return Err(format!("it reported a {what} of {number}, which cannot be"));
+        }
+    }
+    if epoch.seconds > since + CLOCKS_DIFFER {
+        epoch.seconds = since;
+    }
+    Ok(epoch)
 }
 
 impl Crew {
@@ -214,6 +267,7 @@ impl Crew {
         trial: u32,
         attempt: u32,
         mut request: TrainRequest,
+        totals: Totals,
         done: &[EpochFinished],
     ) {
         request.id = self.next_id;
@@ -228,14 +282,14 @@ impl Crew {
         let current = done.iter().filter(|epoch| epoch.restart == restart);
         let epochs = current.map(|epoch| answered(request.id, epoch)).collect();
         let started = Instant::now();
-        worker.task = Some(Task { trial, attempt, request, started, epochs, before });
+        worker.task = Some(Task { trial, attempt, request, totals, started, epochs, before });
     }
 
     /// Ends the task of a trial, and its trainer with it.
     pub fn abandon(&mut self, trial: u32) {
         let at_it = |worker: &&mut Worker| worker.task.as_ref().is_some_and(|t| t.trial == trial);
         if let Some(worker) = self.workers.iter_mut().find(at_it) {
-            worker.lose("");
+            worker.lose("", None);
         }
     }
 
@@ -277,16 +331,16 @@ impl Worker {
         };
         let id = task.request.id;
         let complaint = match trainer.listen(patience) {
-            None => match trainer.hangs() {
-                None => return Heard::Nothing,
-                Some(silent) => format!("it said nothing for {} s", silent.as_secs()),
-            },
+            None => return Heard::Nothing,
+            Some(Said::Hangs(why)) => why,
             Some(Said::Ended) => String::new(),
             Some(Said::Nonsense(line)) => format!("it said {line:?}"),
             Some(Said::Answer(answer)) => match answer {
                 Answer::Progress { id: of, epoch, batch, batches } if of == id => {
-                    let share = f64::from(batch) / f64::from(batches.max(1));
-                    return Heard::Progress { trial: task.trial, epoch, share };
+                    match task.share(epoch, batch, batches) {
+                        Some(share) => return Heard::Progress { trial: task.trial, epoch, share },
+                        None => format!("it reported progress of epoch {epoch}"),
+                    }
                 }
                 Answer::Epoch(epoch) if epoch.id == id => match task.push(epoch) {
                     Ok(finished) => return Heard::Epoch(finished),
@@ -299,18 +353,26 @@ impl Worker {
                     }
                 }
                 Answer::Finished(finished) if finished.id == id && task.is_complete() => {
-                    let (weights, predictions) = (finished.weights, finished.predictions);
-                    let result = TaskResult::Trained { weights, predictions };
-                    return self.ended(result, finished.peak_memory);
+                    if finished.peak_memory <= MEMORY_MAX {
+                        let (weights, predictions) = (finished.weights, finished.predictions);
+                        let result = TaskResult::Trained { weights, predictions };
+                        return self.ended(result, finished.peak_memory);
+                    }
+                    format!("it reported {} bytes of memory, which cannot be", finished.peak_memory)
                 }
                 Answer::Failed { id: of, reason, message } if of == id => {
                     return self.ended(TaskResult::Failed(reason, message), 0);
                 }
-                Answer::Error { id: of, message } if of == id => message,
+                Answer::Error { id: of, message, cause, errno } if of == id => {
+                    let message = cut(message, COMPLAINT_MAX);
+                    let fault = (cause == Some(ErrorCause::Machine))
+                        .then(|| Reported { message: message.clone(), errno });
+                    return self.lose(&message, fault);
+                }
                 other => format!("it said {other:?}, which is no answer to the request"),
             },
         };
-        self.lose(&complaint)
+        self.lose(&cut(complaint, COMPLAINT_MAX), None)
     }
 
     fn ended(&mut self, result: TaskResult, peak_memory: u64) -> Heard {
@@ -320,12 +382,12 @@ impl Worker {
     }
 
     /// The trainer goes with the task: what state it is in is not known.
-    fn lose(&mut self, complaint: &str) -> Heard {
+    fn lose(&mut self, complaint: &str, fault: Option<Reported>) -> Heard {
         let end = self.trainer.take().map(Talk::end).unwrap_or_default();
         let separator = if complaint.is_empty() { "" } else { "; " };
         let reason = format!("{complaint}{separator}{end}");
         match self.task.take() {
-            Some(task) => Heard::Lost { trial: task.trial, attempt: task.attempt, reason },
+            Some(Task { trial, attempt, .. }) => Heard::Lost { trial, attempt, reason, fault },
             None => Heard::Nothing,
         }
     }

@@ -143,10 +143,10 @@ impl Session {
     ) -> Result<u32, SessionError> {
         let phases = fork.config().schedule.phases.iter().enumerate();
         let now = fork.phase().unwrap_or(usize::MAX);
-        let left: u32 = phases
+        let left = phases
             .filter(|(index, _)| *index >= now)
             .map(|(index, phase)| phase.models.saturating_sub(fork.models_in(index)))
-            .sum();
+            .fold(0, u32::saturating_add);
         match left {
             0 => Err(SessionError::Settings(format!(
                 "nothing would be left to train: at event {position} the schedule of {source} is \
@@ -223,6 +223,6 @@ impl Session {
         job.apply(&event).map_err(EngineError::from)?;
         self.record_all(scope, &[event])?;
         drop(lock);
-        Ok(phases.iter().map(|phase| phase.models).sum())
+        Ok(phases.iter().fold(0, |models, phase| models.saturating_add(phase.models)))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::references::References;
 use super::series::AllSeries;
 use super::studies::Studies;
 use crate::agent::run::Run;
@@ -9,7 +10,7 @@ use crate::agent::search::Search;
 use crate::agent::{Impossible, Job};
 use crate::config::{ConfigError, Order, SearchConfig};
 use crate::events::frame::Position;
-use crate::events::{ConfigPart, Event, Hash, Outcome, Recorded, RunModel, Scope};
+use crate::events::{ConfigPart, Event, Hash, Recorded, RunModel, Scope};
 
 /// One search or run, as far as choosing it needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,13 +25,13 @@ pub struct Entry {
     pub imported: Option<Hash>,
 }
 
-/// All searches, runs and attacks of a log, and how often each artifact is referred to.
+/// All searches, runs and attacks of a log, and the artifacts that it names.
 #[derive(Debug, Clone, Default)]
 pub struct Index {
     entries: BTreeMap<Scope, Entry>,
     /// Imports and forks whose end was not seen. Only their numbers count: they are not used again.
     incomplete: BTreeMap<Scope, Entry>,
-    references: BTreeMap<Hash, u32>,
+    references: References,
     pub(super) studies: Studies,
     pub(super) series: AllSeries,
     /// Names of ensembles, in the order of their numbers.
@@ -74,34 +75,13 @@ impl Index {
         if let Event::EnsembleSaved(saved) = &recorded.event {
             self.ensembles.push(saved.name.clone());
         }
-        self.note(&recorded.event);
+        self.note(recorded);
     }
 
-    /// Takes in what an event says of artifacts.
-    pub(super) fn note(&mut self, event: &Event) {
-        match event {
-            Event::TrialFinished(finished) => {
-                if let Outcome::Trained { weights: Some(hash), kept: true, .. } = finished.outcome {
-                    *self.references.entry(hash).or_default() += 1;
-                }
-            }
-            Event::CheckpointKept(kept) => {
-                *self.references.entry(kept.artifact).or_default() += 1;
-            }
-            Event::PredictionsRecorded(made) => {
-                for artifact in [made.probabilities, made.labels] {
-                    *self.references.entry(artifact).or_default() += 1;
-                }
-            }
-            Event::ImagesCrafted(crafted) => {
-                *self.references.entry(crafted.artifact).or_default() += 1;
-            }
-            Event::ArtifactReleased(released) => {
-                let count = self.references.entry(released.artifact).or_default();
-                *count = count.saturating_sub(1);
-            }
-            _ => self.studies.note(event),
-        }
+    /// Takes in what an event says of artifacts and studies.
+    pub(super) fn note(&mut self, recorded: &Recorded) {
+        self.references.push(recorded);
+        self.studies.note(&recorded.event);
     }
 
     /// The searches, runs and attacks, by scope.
@@ -110,10 +90,10 @@ impl Index {
         &self.entries
     }
 
-    /// How many events refer to an artifact.
+    /// The artifacts that are named.
     #[must_use]
-    pub fn references(&self, artifact: Hash) -> u32 {
-        self.references.get(&artifact).copied().unwrap_or(0)
+    pub fn references(&self) -> &References {
+        &self.references
     }
 
     /// The scope of the next search.

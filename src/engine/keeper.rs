@@ -1,24 +1,25 @@
 //! The keeper of what trainers leave: what becomes an artifact, and what is released again.
 
-use std::fs::{self, File};
-use std::io::Read as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::EngineError;
+use super::faults::{MachineFault, Room};
+use super::inbox::{Inbox, Refusal};
 use crate::agent::Job;
 use crate::agent::trials::{Status, Trial};
 use crate::config::KeepWeights;
 use crate::events::{Hash, Outcome};
-use crate::log::LogError;
 use crate::log::artifacts::{Artifacts, Staging};
+use crate::log::{Kind, LogError, Removal};
 
 /// Keeps weights in a store, or nowhere.
 #[derive(Debug)]
 pub struct Keeper {
-    place: Option<(Artifacts, Staging)>,
+    place: Option<(Artifacts, Inbox)>,
+    /// Released, and still to be removed.
+    released: Vec<Hash>,
 }
-
-/// The hash of a file and what was found in it, or what is wrong with it.
-pub type Checked<T> = Result<(Hash, T), String>;
 
 /// Weights or a checkpoint to be released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,35 +32,58 @@ pub struct Surplus {
 
 impl Keeper {
     /// Keeps weights among `artifacts`; trainers leave them in `staging`.
-    #[must_use]
-    pub fn new(artifacts: Artifacts, staging: Staging) -> Self {
-        Self { place: Some((artifacts, staging)) }
+    ///
+    /// # Errors
+    /// [`EngineError`] if the staging folder cannot be opened.
+    pub fn new(artifacts: Artifacts, staging: Staging) -> Result<Self, EngineError> {
+        let inbox = Inbox::new(&artifacts, staging)?;
+        Ok(Self { place: Some((artifacts, inbox)), released: Vec::new() })
     }
 
     /// Keeps nothing: for logs in memory.
     #[must_use]
     pub fn nowhere() -> Self {
-        Self { place: None }
+        Self { place: None, released: Vec::new() }
     }
 
     /// The folder in which trainers leave files.
     #[must_use]
-    pub fn staging(&self) -> std::path::PathBuf {
-        self.place.as_ref().map(|(_, staging)| staging.folder().to_owned()).unwrap_or_default()
+    pub fn staging(&self) -> PathBuf {
+        self.place.as_ref().map(|(_, inbox)| inbox.path().to_owned()).unwrap_or_default()
     }
 
-    /// Takes in the weights file `name` of a trial that scored `correct`: its hash, and whether it
-    /// was kept.
+    /// Whether the folders are in place and a trial that leaves files of up to `expected` bytes
+    /// finds room: twice that, because what is kept is copied. The least room; `None` if nothing
+    /// is kept.
     ///
     /// # Errors
-    /// [`LogError`] if the file is none, or cannot be moved.
+    /// [`MachineFault`] if not.
+    pub fn check(&self, expected: u64) -> Result<Option<Room>, MachineFault> {
+        let Some((_, inbox)) = &self.place else { return Ok(None) };
+        let needed = expected.max(inbox.largest()).saturating_mul(2);
+        inbox.check(needed.saturating_add(super::faults::MARGIN)).map(Some)
+    }
+
+    /// Removes what trainers that are gone left in the staging folder.
+    pub fn sweep(&self) {
+        if let Some((_, inbox)) = &self.place {
+            inbox.sweep();
+        }
+    }
+
+    /// Takes in the weights file `name`, of at most `most` bytes, of a trial that scored `correct`:
+    /// its hash, and whether it was kept.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the file is none, or cannot be copied.
     pub fn take(
         &self,
         job: &dyn Job,
         name: &str,
+        most: u64,
         correct: u32,
-    ) -> Result<Option<(Hash, bool)>, LogError> {
-        let Some((artifacts, staging)) = &self.place else { return Ok(None) };
+    ) -> Result<Option<(Hash, bool)>, Refusal> {
+        let Some((artifacts, inbox)) = &self.place else { return Ok(None) };
         let keep = match job.config().keep_weights {
             KeepWeights::All => true,
             KeepWeights::None => false,
@@ -68,58 +92,39 @@ impl Keeper {
                 kept.len() < n as usize || kept.iter().any(|(_, _, worst)| correct > *worst)
             }
         };
-        if keep {
-            let (hash, _) = artifacts.adopt(staging, name)?;
-            return Ok(Some((Hash(hash.0), true)));
-        }
-        let path = staging.folder().join(name);
-        let plain = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
-        if !plain || name.contains('/') {
-            return Err(LogError::NotStaged { name: name.to_owned() });
-        }
-        let mut hasher = blake3::Hasher::new();
-        let read = File::open(&path).and_then(|file| hasher.update_reader(file).map(drop));
-        let refused = |source| LogError::Io { action: "read", path: path.clone(), source };
-        read.map_err(refused)?;
-        let _ = fs::remove_file(&path); // the next task empties the folder anyway
-        Ok(Some((Hash(*hasher.finalize().as_bytes()), false)))
+        let hash = match keep {
+            true => inbox.adopt(artifacts, name, most)?,
+            false => inbox.hash(name, most)?,
+        };
+        Ok(Some((hash, keep)))
     }
 
-    /// Makes the staged file `name` an artifact, whatever it holds; `None` if nothing is kept.
+    /// Makes the staged file `name`, of at most `most` bytes, an artifact, whatever it holds; `None`
+    /// if nothing is kept.
     ///
     /// # Errors
-    /// [`LogError`] if the file is none, or cannot be moved.
-    pub fn adopt(&self, name: &str) -> Result<Option<Hash>, LogError> {
-        let Some((artifacts, staging)) = &self.place else { return Ok(None) };
-        Ok(Some(Hash(artifacts.adopt(staging, name)?.0.0)))
+    /// [`Refusal`] if the file is none, or cannot be copied.
+    pub fn adopt(&self, name: &str, most: u64) -> Result<Option<Hash>, Refusal> {
+        let Some((artifacts, inbox)) = &self.place else { return Ok(None) };
+        inbox.adopt(artifacts, name, most).map(Some)
     }
 
     /// Makes the staged file `name` an artifact if `check` finds its bytes right: its hash and what
     /// was found; `None` if nothing is kept. A file of more than `most` bytes is not looked at.
     ///
     /// # Errors
-    /// [`LogError`] if the file is none, or cannot be read or moved; inside, what is wrong with it.
+    /// [`Refusal`] if the file is none, or `check` finds it wrong, or it cannot be written.
     pub fn adopt_checked<T>(
         &self,
         name: &str,
         most: u64,
         check: impl FnOnce(&[u8]) -> Result<T, String>,
-    ) -> Result<Option<Checked<T>>, LogError> {
-        let Some((artifacts, staging)) = &self.place else { return Ok(None) };
-        let path = staging.folder().join(name);
-        let plain = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
-        if !plain || name.contains('/') {
-            return Err(LogError::NotStaged { name: name.to_owned() });
-        }
-        let mut bytes = Vec::new();
-        let read = File::open(&path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
-        let refused = |source| LogError::Io { action: "read", path: path.clone(), source };
-        read.map_err(refused)?;
-        let _ = fs::remove_file(&path); // the next task empties the folder anyway
-        Ok(Some(match check(&bytes) {
-            Ok(found) => Ok((Hash(artifacts.put(&bytes)?.0), found)),
-            Err(wrong) => Err(wrong),
-        }))
+    ) -> Result<Option<(Hash, T)>, Refusal> {
+        let Some((artifacts, inbox)) = &self.place else { return Ok(None) };
+        let bytes = inbox.take(name, most)?;
+        let found = check(&bytes).map_err(|wrong| Refusal::Trainer(format!("{name}: {wrong}")))?;
+        let hash = inbox.publish(|| artifacts.put(&bytes))?;
+        Ok(Some((Hash(hash.0), found)))
     }
 
     /// All bytes of an artifact; none if nothing is kept.
@@ -128,17 +133,23 @@ impl Keeper {
     /// [`LogError`] if it is not there, or not what it was.
     pub fn read(&self, artifact: Hash) -> Result<Vec<u8>, LogError> {
         match &self.place {
-            Some((artifacts, _)) => artifacts.read(crate::log::artifacts::ArtifactHash(artifact.0)),
+            Some((artifacts, _)) => artifacts.read(artifact),
             None => Ok(Vec::new()),
         }
     }
 
     /// Where an artifact lies, if it is there and what it was.
-    #[must_use]
-    pub fn sound(&self, artifact: Hash) -> Option<PathBuf> {
-        let (artifacts, _) = self.place.as_ref()?;
-        let hash = crate::log::artifacts::ArtifactHash(artifact.0);
-        artifacts.open(hash).is_ok().then(|| artifacts.path(hash))
+    ///
+    /// # Errors
+    /// [`LogError`] if that cannot be found out.
+    pub fn sound(&self, artifact: Hash) -> Result<Option<PathBuf>, LogError> {
+        let Some((artifacts, _)) = &self.place else { return Ok(None) };
+        let hash = artifact;
+        match artifacts.open(hash) {
+            Ok(_) => Ok(Some(artifacts.path(hash))),
+            Err(error) if error.kind() == Kind::Damaged => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Checkpoints that nothing goes on from, and weights kept beyond the configured number: the
@@ -153,26 +164,65 @@ impl Keeper {
             return Some(surplus);
         }
         let KeepWeights::Top(n) = job.config().keep_weights else { return None };
-        let mut kept = kept(job);
-        if kept.len() <= n as usize {
-            return None;
-        }
-        kept.sort_by_key(|&(trial, _, correct)| (correct, std::cmp::Reverse(trial)));
-        kept.first().map(|&(trial, artifact, _)| Surplus { trial, artifact })
+        beyond(job, n as usize).first().copied()
     }
 
-    /// Removes an artifact. Only after its release was recorded, and only if nothing refers to it.
+    /// Says that events name all that was kept so far.
+    pub fn settled(&self) {
+        if let Some((artifacts, _)) = &self.place {
+            artifacts.settled();
+        }
+    }
+
+    /// Takes note of an artifact whose release is recorded: its file is to be removed.
+    pub fn released(&mut self, artifact: Hash) {
+        self.released.push(artifact);
+    }
+
+    /// The right to remove what was released, if there is anything and nobody relies on artifacts
+    /// just now. Nobody is waited for.
+    ///
+    /// # Errors
+    /// [`LogError`] if the lock cannot be opened.
+    pub fn removal(&self) -> Result<Option<Removal>, LogError> {
+        match &self.place {
+            Some((artifacts, _)) if !self.released.is_empty() => {
+                match artifacts.removal(Duration::ZERO) {
+                    Err(LogError::Busy(_)) => Ok(None),
+                    other => other.map(Some),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Removes what was released, but not what is `named` as of now.
     ///
     /// # Errors
     /// [`LogError`] if the file system refuses.
-    pub fn remove(&self, artifact: Hash) -> Result<(), LogError> {
-        match &self.place {
-            Some((artifacts, _)) => {
-                artifacts.remove(crate::log::artifacts::ArtifactHash(artifact.0)).map(drop)
+    pub fn remove_released(
+        &mut self,
+        removal: &Removal,
+        named: impl Fn(Hash) -> bool,
+    ) -> Result<(), LogError> {
+        let Some((artifacts, _)) = &self.place else { return Ok(()) };
+        while let Some(&artifact) = self.released.last() {
+            if !named(artifact) {
+                artifacts.remove(removal, artifact)?;
             }
-            None => Ok(()),
+            self.released.pop();
         }
+        Ok(())
     }
+}
+
+/// Weights kept beyond the best `n`, the worst first, of equals the newest.
+#[must_use]
+pub fn beyond(job: &dyn Job, n: usize) -> Vec<Surplus> {
+    let mut kept = kept(job);
+    kept.sort_by_key(|&(trial, _, correct)| (correct, std::cmp::Reverse(trial)));
+    kept.truncate(kept.len().saturating_sub(n));
+    kept.into_iter().map(|(trial, artifact, _)| Surplus { trial, artifact }).collect()
 }
 
 /// Trials whose weights are kept: ordinal, artifact, right validation images.

@@ -6,17 +6,22 @@
 
 pub mod attack;
 pub mod attacks;
+pub mod collecting;
 pub mod crew;
 pub mod ensembles;
 pub mod estimate;
+pub mod faults;
 pub mod forking;
 pub mod importing;
+pub mod inbox;
 pub mod jobs;
 pub mod journal;
 pub mod keeper;
 pub mod predictions;
 pub mod prepare;
+pub mod references;
 pub mod repairs;
+mod results;
 pub mod series;
 pub mod session;
 pub mod studies;
@@ -28,15 +33,14 @@ use std::time::Duration;
 use crate::agent::trials::{Computer, Trial};
 use crate::agent::{Decision, Impossible, Job, Terms};
 use crate::events::{
-    ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Outcome,
-    Predicted, PredictedPart, PredictionsRecorded, Scope, TrialFinished,
+    ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Recorded,
+    Scope,
 };
 use crate::log::{EventLog, LogError};
 use crate::trainer::process::StartError;
-use crate::trainer::protocol::{
-    DataRequest, Hello, InitialRequest, PredictionAnswer, ResumeRequest, TrainRequest,
-};
-use crew::{Crew, Ended, Heard, Task, TaskResult};
+use crate::trainer::protocol::{DataRequest, Hello, InitialRequest, ResumeRequest, TrainRequest};
+use crew::{Crew, Heard};
+use faults::{MachineFault, Room};
 use jobs::Index;
 use journal::{Journal, JournalError};
 use keeper::Keeper;
@@ -45,7 +49,6 @@ use keeper::Keeper;
 const TICK: Duration = Duration::from_millis(10);
 /// Lost trials in a row that end a search: something is wrong with the machine.
 pub const LOST_IN_A_ROW_MAX: u32 = 3;
-
 /// How a search or run came to an end, for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
@@ -69,6 +72,9 @@ pub enum EngineError {
     /// No trainer could be started.
     #[error(transparent)]
     Trainer(#[from] StartError),
+    /// The machine cannot go on: no space, a folder that is gone, a device that fails.
+    #[error(transparent)]
+    Machine(#[from] MachineFault),
     /// The engine recorded what cannot be: a mistake in this program.
     #[error("{0}")]
     Impossible(#[from] Impossible),
@@ -115,6 +121,8 @@ pub enum News<'a> {
     },
     /// The checkpoint of this trial is gone or damaged: it starts anew.
     Anew(u32),
+    /// There is little free space.
+    LowSpace(&'a Room),
     /// Asked to stop: the running trial, or its running epoch, is the last.
     Stopping,
 }
@@ -151,6 +159,8 @@ pub struct Engine<'a, L> {
     pub stop: &'a dyn Fn() -> bool,
     /// Who watches.
     pub report: &'a mut dyn Report,
+    /// Whether a person was warned of little free space.
+    pub warned: bool,
 }
 
 impl<L: EventLog> Engine<'_, L> {
@@ -189,10 +199,13 @@ impl<L: EventLog> Engine<'_, L> {
     fn record(&mut self, batch: Vec<Event>) -> Result<(), EngineError> {
         let index = &mut *self.index;
         self.journal.record(self.scope, &batch, |foreign| index.push(foreign))?;
+        self.keeper.settled();
+        let (position, at, scope) = (self.journal.position(), 0, self.scope);
         for event in batch {
-            self.index.note(&event);
-            self.job.apply(&event)?;
-            self.report.news(self.job, &News::Recorded(&event));
+            let recorded = Recorded { position, at, scope, event };
+            self.index.note(&recorded);
+            self.job.apply(&recorded.event)?;
+            self.report.news(self.job, &News::Recorded(&recorded.event));
         }
         Ok(())
     }
@@ -217,18 +230,28 @@ impl<L: EventLog> Engine<'_, L> {
         if let Some(reused) = trial.and_then(|trial| self.reusable.get(trial)) {
             return self.record(vec![reused.into()]);
         }
+        if !self.crew.is_busy() {
+            self.keeper.sweep();
+        }
+        let room = self.keeper.check(self.expected_bytes(ordinal))?;
+        if let Some(room) = room.filter(|room| room.free < faults::LOW && !self.warned) {
+            self.warned = true;
+            self.report.news(self.job, &News::LowSpace(&room));
+        }
         let Some(hello) = self.crew.muster()? else { return Ok(()) };
         self.report.news(self.job, &News::Trainer(&hello));
         self.warn_of_another_computer(&hello);
         let Some(trial) = self.job.trials().get(ordinal).cloned() else { return Ok(()) };
         let attempt = trial.attempts + 1;
         let mut request = self.request(&trial)?;
-        let from = trial.checkpoint.as_ref().and_then(|kept| {
-            let CheckpointKept { attempt, restart, epoch, artifact, .. } = *kept;
-            let file = self.keeper.sound(artifact)?;
+        let mut from = None;
+        if let Some(&CheckpointKept { attempt, restart, epoch, artifact, .. }) =
+            trial.checkpoint.as_ref()
+            && let Some(file) = self.keeper.sound(artifact)?
+        {
             request.resume = Some(ResumeRequest { file, restart, epoch });
-            Some(Continues { attempt, restart, epoch })
-        });
+            from = Some(Continues { attempt, restart, epoch });
+        }
         if trial.checkpoint.is_some() && from.is_none() {
             self.report.news(self.job, &News::Anew(ordinal));
         }
@@ -245,7 +268,8 @@ impl<L: EventLog> Engine<'_, L> {
         };
         self.record(vec![started.into()])?;
         let done = self.job.trials().get(ordinal).map_or(&[][..], |trial| &trial.epochs);
-        self.crew.assign(ordinal, attempt, request, done);
+        let totals = self.totals(ordinal);
+        self.crew.assign(ordinal, attempt, request, totals, done);
         Ok(())
     }
 
@@ -269,7 +293,7 @@ impl<L: EventLog> Engine<'_, L> {
             None => None,
             Some(initial) => {
                 let gone = LogError::NoArtifact { hash: initial.weights };
-                let file = self.keeper.sound(initial.weights).ok_or(gone)?;
+                let file = self.keeper.sound(initial.weights)?.ok_or(gone)?;
                 Some(InitialRequest { file, layers: initial.layers, freeze: initial.freeze })
             }
         };
@@ -310,24 +334,11 @@ impl<L: EventLog> Engine<'_, L> {
             Heard::Epoch(epoch) => self.record(vec![epoch.into()])?,
             Heard::Checkpoint { kept, file } => self.keep_checkpoint(kept, &file)?,
             Heard::Ended(ended) => self.finish(*ended)?,
-            Heard::Lost { trial, attempt, reason } => self.lose(trial, attempt, &reason)?,
+            Heard::Lost { trial, attempt, reason, fault } => {
+                self.lose(trial, attempt, reason, fault)?;
+            }
         }
         Ok(heard)
-    }
-
-    fn keep_checkpoint(&mut self, mut kept: CheckpointKept, file: &str) -> Result<(), EngineError> {
-        match self.keeper.adopt(file) {
-            Err(LogError::NotStaged { name }) => {
-                self.crew.abandon(kept.trial);
-                self.lose(kept.trial, kept.attempt, &format!("the trainer left no file {name:?}"))
-            }
-            Err(error) => Err(error.into()),
-            Ok(None) => Ok(()),
-            Ok(Some(artifact)) => {
-                kept.artifact = artifact;
-                self.record(vec![kept.into()])
-            }
-        }
     }
 
     /// Ends a training that can go on from a checkpoint.
@@ -342,119 +353,24 @@ impl<L: EventLog> Engine<'_, L> {
         self.record(vec![AttemptLost { trial, attempt, counts: false, reason }.into()])
     }
 
-    fn lose(&mut self, trial: u32, attempt: u32, reason: &str) -> Result<(), EngineError> {
-        let mut end = reason.len().min(AttemptLost::BYTES);
-        while !reason.is_char_boundary(end) {
-            end -= 1;
-        }
-        let reason = reason[..end].to_owned();
-        self.record(vec![AttemptLost { trial, attempt, counts: true, reason }.into()])
-    }
-
-    fn finish(&mut self, ended: Ended) -> Result<(), EngineError> {
-        let Ended { task, result, seconds, peak_memory } = ended;
-        let mut batch = Vec::new();
-        let outcome = match (result, task.best(), task.last()) {
-            (TaskResult::Failed(reason, message), ..) => {
-                Outcome::Failed { reason, message: message.chars().take(500).collect() }
-            }
-            (TaskResult::Trained { weights, predictions }, Some(best), Some(last)) => {
-                if let Some(predicted) = self.job.terms(task.trial).predicted {
-                    match self.predictions(&task, &predicted, &predictions)? {
-                        Ok(made) => batch.extend(made.into_iter().map(Event::from)),
-                        Err(wrong) => return self.lose(task.trial, task.attempt, &wrong),
-                    }
-                }
-                let correct = match self.job.config().reward.accuracy {
-                    crate::config::recipe::WeightsOf::Best => best.validation_correct,
-                    crate::config::recipe::WeightsOf::Last => last.validation_correct,
-                };
-                let taken = match weights.map(|name| self.keeper.take(self.job, &name, correct)) {
-                    Some(Err(LogError::NotStaged { name })) => {
-                        let reason = format!("the trainer left no file {name:?}");
-                        return self.lose(task.trial, task.attempt, &reason);
-                    }
-                    Some(taken) => taken?,
-                    None => None,
-                };
-                Outcome::Trained {
-                    best_epoch: best.epoch,
-                    best_correct: best.validation_correct,
-                    last_correct: last.validation_correct,
-                    total: last.validation_total,
-                    weights: taken.map(|(hash, _)| hash),
-                    kept: taken.is_some_and(|(_, kept)| kept),
-                }
-            }
-            // The crew reports no training as ended before its last epoch.
-            (TaskResult::Trained { .. }, ..) => return Ok(()),
-        };
-        let last = task.last();
-        let finished = TrialFinished {
-            trial: task.trial,
-            attempt: task.attempt,
-            outcome,
-            epochs: last.map_or(0, |last| last.epoch),
-            restarts: last.map_or(0, |last| last.restart),
-            seconds,
-            peak_memory,
-        };
-        batch.push(finished.into());
-        self.record(batch)
-    }
-
-    /// Takes in what a trainer left of class probabilities; inside, what is wrong with them.
-    fn predictions(
-        &self,
-        task: &Task,
-        predicted: &Predicted,
-        answers: &[PredictionAnswer],
-    ) -> Result<Result<Vec<PredictionsRecorded>, String>, EngineError> {
-        let classes = self.job.data().classes;
-        let mut made = Vec::new();
-        for part in PredictedPart::ALL {
-            let labels = match part {
-                PredictedPart::Validation => predicted.validation_labels,
-                PredictedPart::Test => predicted.test_labels,
-            };
-            let Some(answer) = answers.iter().find(|answer| answer.part == part) else {
-                let part = part.name();
-                return Ok(Err(format!("the trainer left no probabilities of {part} images")));
-            };
-            let truth = self.keeper.read(labels)?;
-            let most = 4 * truth.len() as u64 * u64::from(classes);
-            let check = |bytes: &[u8]| predictions::check(bytes, &truth, classes);
-            match self.keeper.adopt_checked(&answer.file, most, check) {
-                Ok(None) => {}
-                Ok(Some(Ok((probabilities, correct)))) => made.push(PredictionsRecorded {
-                    trial: task.trial,
-                    attempt: task.attempt,
-                    part,
-                    images: u32::try_from(truth.len()).unwrap_or(u32::MAX),
-                    classes,
-                    correct,
-                    probabilities,
-                    labels,
-                }),
-                Ok(Some(Err(wrong))) => return Ok(Err(format!("{}: {wrong}", answer.file))),
-                Err(LogError::NotStaged { name }) => {
-                    return Ok(Err(format!("the trainer left no file {name:?}")));
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(Ok(made))
-    }
-
     fn release_surplus(&mut self) -> Result<(), EngineError> {
         while let Some(surplus) = self.keeper.surplus(self.job) {
             let (trial, artifact) = (surplus.trial, surplus.artifact);
             self.record(vec![ArtifactReleased { trial, artifact }.into()])?;
-            if self.index.references(artifact) == 0 {
-                self.keeper.remove(artifact)?;
-            }
+            self.keeper.released(artifact);
         }
-        Ok(())
+        self.remove_released()
+    }
+
+    /// Removes the files of what was released, unless somebody relies on artifacts just now: then
+    /// it is tried again later. What is left in the end, `qtrail artifacts gc` removes.
+    fn remove_released(&mut self) -> Result<(), EngineError> {
+        let Some(removal) = self.keeper.removal()? else { return Ok(()) };
+        // Somebody else may have named the same bytes meanwhile.
+        let index = &mut *self.index;
+        self.journal.catch_up(|foreign| index.push(foreign))?;
+        let references = self.index.references();
+        Ok(self.keeper.remove_released(&removal, |hash| !references.names(hash).is_empty())?)
     }
 }
 

@@ -60,6 +60,7 @@ pub fn reading(config: &DataConfig) -> Reading {
 /// # Errors
 /// [`DataError`] if the images are not right or too few.
 pub fn prepare(config: &SearchConfig, data: &Located) -> Result<Prepared, DataError> {
+    DataError::check_text(&data.folder)?;
     let wanted = &config.data;
     let data = data.read_as(reading(wanted));
     let images = data.read(Part::Train)?;

@@ -10,7 +10,9 @@ use super::*;
 use crate::chance::{self, Stream};
 use crate::config::{SearchConfig, presets};
 use crate::events::digest::Digests;
-use crate::events::{DataFacts, Fit, Hash, Predicted, Purpose, Recorded, RunModel, RunStarted};
+use crate::events::{
+    DataFacts, Fit, Hash, Predicted, PredictedPart, Purpose, Recorded, RunModel, RunStarted,
+};
 use crate::log::{EventLog, MemoryLog, Store};
 use crate::trainer::fake::{Fakes, Script, by_seed};
 use crate::trainer::process::Said;
@@ -30,7 +32,7 @@ fn beginning() -> Vec<Event> {
         channels: 1,
         side: 28,
         classes: 10,
-        train: 200,
+        train: 100,
         validation: 100,
         split: Hash::default(),
     };
@@ -171,7 +173,7 @@ fn work(
         journal: &mut journal,
         index: &mut index,
         crew: Crew::new(vec![Box::new(Fakes(script))]),
-        keeper: Keeper::new(artifacts, staging),
+        keeper: Keeper::new(artifacts, staging).unwrap(),
         reusable: series::Reusable::default(),
         machine: Machine {
             data: PathBuf::new(),
@@ -181,6 +183,7 @@ fn work(
         },
         stop,
         report: &mut (),
+        warned: false,
     };
     let result = engine.run();
     (journal.into_log(), result)

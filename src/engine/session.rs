@@ -14,6 +14,7 @@ use super::jobs::{FoldError, Index, State, config_parts};
 use super::journal::{Journal, JournalError, Observer};
 use super::keeper::Keeper;
 pub use super::prepare::{Prepared, TestPart, prepare, prepare_with_test, reading};
+use super::references::check_named;
 use super::{Ending, Engine, EngineError, Machine, Report};
 use crate::agent::Job;
 use crate::agent::run::Run;
@@ -86,6 +87,8 @@ pub struct Surroundings {
     pub trainer: PathBuf,
     /// `auto`, `cpu` or `cuda:N`.
     pub device: String,
+    /// Silence after which a trainer counts as hung.
+    pub silence: Duration,
     /// Milliseconds since 1970.
     pub clock: fn() -> i64,
     /// Program name and version, for the record.
@@ -280,6 +283,7 @@ impl Session {
         let artifacts = self.store.artifacts();
         data.artifacts().try_for_each(|bytes| artifacts.put(bytes).map(drop))?;
         let batch: Vec<Event> = std::iter::once(first).chain(rest).collect();
+        check_named(&batch, &artifacts)?;
         let index = &mut self.index;
         self.journal.record(scope, &batch, |foreign| index.push(foreign))?;
         let position = self.journal.position();
@@ -341,6 +345,13 @@ impl Session {
         Ok(self.locks.named(&lock_name(scope))?)
     }
 
+    /// The same lock, without waiting for it.
+    pub(super) fn lock_now(&self, scope: Scope) -> Result<NamedLock, SessionError> {
+        let command = self.surroundings.options.command.clone();
+        let once = Locks::new(self.store.lock_folder(), command, Duration::ZERO);
+        Ok(once.named(&lock_name(scope))?)
+    }
+
     /// The state of a search or run, folded from the log.
     ///
     /// # Errors
@@ -398,11 +409,12 @@ impl Session {
             journal: &mut self.journal,
             index: &mut self.index,
             crew: Crew::new(vec![Box::new(start)]),
-            keeper: Keeper::new(artifacts, staging),
+            keeper: Keeper::new(artifacts, staging)?,
             reusable,
             machine,
             stop,
             report,
+            warned: false,
         };
         Ok(engine.run()?)
     }
@@ -412,7 +424,8 @@ impl Session {
         let program = self.surroundings.trainer.clone();
         let wanted = self.surroundings.device.as_str();
         // Only the trainer knows which devices it can use; it is asked before one is locked.
-        let asked = patiently(|| Trainer::start(&program, None))?;
+        let silence = self.surroundings.silence;
+        let asked = patiently(|| Trainer::start(&program, None, silence))?;
         let hello: &Hello = asked.hello();
         let offered = &hello.devices;
         let device = match (wanted, offered.first()) {
@@ -424,7 +437,7 @@ impl Session {
         }
         let lock = self.locks.named(&format!("device-{}", device.replace(':', "")))?;
         let first = Some(asked);
-        Ok((device, TrainerStart { program, lock: Arc::new(lock), first }))
+        Ok((device, TrainerStart { program, lock: Arc::new(lock), silence, first }))
     }
 
     /// Closes the log.
@@ -476,6 +489,7 @@ pub fn lock_name(scope: Scope) -> String {
 pub(super) struct TrainerStart {
     program: PathBuf,
     lock: Arc<NamedLock>,
+    silence: Duration,
     first: Option<Trainer>,
 }
 
@@ -483,7 +497,8 @@ impl Start for TrainerStart {
     fn start(&mut self) -> Result<Box<dyn Talk>, StartError> {
         // The one that was asked for its devices does not hold the lock; it leaves first.
         drop(self.first.take());
-        let trainer = patiently(|| Trainer::start(&self.program, self.lock.inheritable().ok()))?;
+        let start = || Trainer::start(&self.program, self.lock.inheritable().ok(), self.silence);
+        let trainer = patiently(start)?;
         Ok(Box::new(trainer))
     }
 }

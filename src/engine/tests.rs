@@ -1,6 +1,7 @@
 //! The engine against a log in memory and fake trainers: killed after every event, resumed, and
 //! always the same search.
 
+use super::crew::Totals;
 use super::jobs::{State, config_parts};
 use super::*;
 use crate::chance;
@@ -10,9 +11,11 @@ use crate::events::{DataFacts, Hash, Recorded, SearchStarted};
 use crate::log::{EventLog, Fault, MemoryLog};
 use crate::trainer::fake::{Fakes, Script, by_seed};
 use crate::trainer::process::Said;
-use crate::trainer::protocol::Answer;
+use crate::trainer::protocol::{Answer, ErrorCause};
 
 const SCOPE: Scope = Scope::Search(1);
+/// Images that [`by_seed`] counts.
+const TOTALS: Totals = Totals { train: 100, validation: 100 };
 
 fn config() -> SearchConfig {
     SearchConfig::read(presets::text("tiny").unwrap(), None, &[]).unwrap()
@@ -28,7 +31,7 @@ fn beginning() -> Vec<Event> {
         channels: 1,
         side: 28,
         classes: 10,
-        train: 200,
+        train: 100,
         validation: 100,
         split: Hash::default(),
     };
@@ -109,6 +112,7 @@ fn work_with(
         },
         stop: &|| false,
         report: &mut (),
+        warned: false,
     };
     let result = engine.run();
     (journal.into_log(), result)
@@ -213,6 +217,61 @@ fn lost_attempts_are_repeated_and_leave_no_trace_in_the_digest() {
     assert_eq!(digest(&mut log), digest(&mut unbroken()));
 }
 
+/// The machine fails every request from the fourth on.
+fn fails_later(request: &TrainRequest) -> Vec<Said> {
+    let mut said = by_seed(request);
+    if request.id > 3 {
+        let (message, cause) = ("no space".to_owned(), Some(ErrorCause::Machine));
+        said.truncate(1);
+        said.push(Said::Answer(Answer::Error { id: request.id, message, cause, errno: Some(28) }));
+    }
+    said
+}
+
+#[test]
+fn a_fault_of_the_machine_stops_the_search_and_leaves_no_trace_in_the_digest() {
+    let (mut log, mut stops) = (MemoryLog::default(), 0);
+    let mut log = loop {
+        let (left, result) = work(log, fails_later);
+        log = left.reopened();
+        match result {
+            Ok(ending) => {
+                assert_eq!(ending, Ending::Finished);
+                break log;
+            }
+            Err(EngineError::Machine(fault)) => {
+                let text = "the trainer reports a fault of this machine: no space";
+                assert_eq!(fault.to_string(), text);
+            }
+            Err(other) => panic!("{other}"),
+        }
+        stops += 1;
+        assert!(stops < 99, "it does not get on");
+    };
+    assert!(stops >= 3, "{stops}");
+    let lost = all(&mut log).into_iter().filter_map(|recorded| match recorded.event {
+        Event::AttemptLost(lost) => Some(lost.counts),
+        _ => None,
+    });
+    assert_eq!(lost.collect::<Vec<_>>(), vec![false; stops]);
+    assert_eq!(digest(&mut log), digest(&mut unbroken()));
+}
+
+/// A disk so full that not even the end of the attempt can be recorded.
+#[test]
+fn a_fault_that_cannot_be_recorded_stops_the_search_all_the_same() {
+    let expected = digest(&mut unbroken());
+    for append in 1..40 {
+        let log = MemoryLog::default().with_fault(append, Fault::Refused);
+        let (log, result) = work(log, fails_later);
+        let Err(error) = result else { panic!("finished") };
+        assert!(error.is_of_machine(), "append {append}: {error}");
+        let (mut log, result) = work(log.reopened(), by_seed);
+        assert_eq!(result.unwrap(), Ending::Finished);
+        assert_eq!(digest(&mut log), expected);
+    }
+}
+
 #[test]
 fn three_lost_trials_in_a_row_end_the_run_and_it_can_be_resumed() {
     let (mut log, result) = work(MemoryLog::default(), |_| vec![Said::Nonsense("?".into())]);
@@ -240,12 +299,17 @@ fn nothing_a_trainer_says_is_trusted() {
             other => panic!("{other:?}"),
         }
     }
-    let lies: [fn(&mut Vec<Said>); 7] = [
+    let lies: [fn(&mut Vec<Said>); 12] = [
         |said| epoch(said).epoch = 2,
         |said| epoch(said).restart = 9,
         |said| epoch(said).validation_correct = 101,
         |said| epoch(said).validation_loss = f64::INFINITY,
         |said| epoch(said).id += 1,
+        |said| epoch(said).train_total = 99,
+        |said| epoch(said).validation_total = 1_000,
+        |said| epoch(said).seconds = -1.0,
+        |said| epoch(said).learning_rate = -0.1,
+        |said| epoch(said).learning_rate = f64::NAN,
         |said| drop(said.remove(0)),
         |said| said.insert(0, Said::Nonsense("Epoch 1 done".into())),
     ];
@@ -254,7 +318,7 @@ fn nothing_a_trainer_says_is_trusted() {
         // A failed training has one epoch line too few to lie about; this seed has two.
         let mut crew = Crew::new(vec![Box::new(Fakes(by_seed))]);
         crew.muster().unwrap();
-        crew.assign(1, 1, request.clone(), &[]);
+        crew.assign(1, 1, request.clone(), TOTALS, &[]);
         assert!(matches!(crew.listen(TICK), Heard::Epoch(_)));
         struct Liar(fn(&mut Vec<Said>));
         impl crate::trainer::Start for Liar {
@@ -281,16 +345,13 @@ fn nothing_a_trainer_says_is_trusted() {
             fn listen(&mut self, _: Duration) -> Option<Said> {
                 self.said.pop()
             }
-            fn hangs(&self) -> Option<Duration> {
-                None
-            }
             fn end(self: Box<Self>) -> String {
                 "the trainer was ended".into()
             }
         }
         let mut crew = Crew::new(vec![Box::new(Liar(lie))]);
         crew.muster().unwrap();
-        crew.assign(1, 1, request, &[]);
+        crew.assign(1, 1, request, TOTALS, &[]);
         let lost =
             (0..9).map(|_| crew.listen(TICK)).find(|heard| matches!(heard, Heard::Lost { .. }));
         assert!(lost.is_some());

@@ -1,14 +1,16 @@
 //! A device with its trainer: requests that are answered by files.
 
-use std::fs;
-use std::path::PathBuf;
-
-use super::TICK;
-use crate::log::LogError;
-use crate::log::artifacts::Staging;
+use super::faults::{MachineFault, Reported};
+use super::inbox::{Inbox, Refusal};
+use super::{EngineError, TICK};
 use crate::trainer::process::{Said, StartError};
-use crate::trainer::protocol::{Answer, Hello, Request};
-use crate::trainer::{Start, Talk};
+use crate::trainer::protocol::{Answer, ErrorCause, Hello, Request};
+use crate::trainer::{Start, Talk, cut};
+
+/// Bytes kept of why a step has no result.
+const LOST_MAX: usize = 2_000;
+/// The most bytes of logits: what is held in memory at once.
+const LOGITS_MAX: usize = 1 << 30;
 
 /// A device with its trainer.
 pub struct Workplace {
@@ -23,9 +25,11 @@ pub struct Workplace {
     /// The trainer at work.
     pub trainer: Option<Box<dyn Talk>>,
     /// Where it leaves files.
-    pub staging: Staging,
+    pub inbox: Inbox,
     /// Number of the last request.
     pub last_id: u64,
+    /// The fault of the machine that the trainer reported with its last answer.
+    pub reported: Option<Reported>,
 }
 
 /// Why a step has no result: a fact of the machine.
@@ -62,16 +66,19 @@ impl Workplace {
         let complaint = loop {
             meanwhile(None)?;
             match trainer.listen(TICK) {
-                None => match trainer.hangs() {
-                    None => {}
-                    Some(silent) => break format!("it said nothing for {} s", silent.as_secs()),
-                },
+                None => {}
+                Some(Said::Hangs(why)) => break why,
                 Some(Said::Ended) => break String::new(),
                 Some(Said::Nonsense(line)) => break format!("it said {line:?}"),
                 Some(Said::Answer(Answer::Progress { id: of, batch, batches, .. })) if of == id => {
-                    meanwhile(Some(f64::from(batch) / f64::from(batches.max(1))))?;
+                    let share = f64::from(batch) / f64::from(batches.max(1));
+                    meanwhile(Some(share.min(1.0)))?;
                 }
-                Some(Said::Answer(Answer::Error { id: of, message })) if of == id => {
+                Some(Said::Answer(Answer::Error { id: of, message, cause, errno })) if of == id => {
+                    let message = cut(message, LOST_MAX);
+                    if cause == Some(ErrorCause::Machine) {
+                        self.reported = Some(Reported { message: message.clone(), errno });
+                    }
                     return Ok(Err(message));
                 }
                 Some(Said::Answer(answer)) => match &answer {
@@ -88,7 +95,19 @@ impl Workplace {
     pub fn dismiss(&mut self, complaint: &str) -> Lost {
         let end = self.trainer.take().map(Talk::end).unwrap_or_default();
         let separator = if complaint.is_empty() || end.is_empty() { "" } else { "; " };
-        format!("{complaint}{separator}{end}")
+        cut(format!("{complaint}{separator}{end}"), LOST_MAX)
+    }
+
+    /// The fault of the machine that the last step was lost to, if it was; a step needs so many
+    /// bytes of free space.
+    ///
+    /// # Errors
+    /// [`MachineFault`].
+    pub fn look_for_faults(&mut self, needed: u64) -> Result<(), MachineFault> {
+        match self.reported.take() {
+            Some(reported) => Err(reported.into()),
+            None => self.inbox.check(needed).map(drop),
+        }
     }
 
     /// A number for the next request.
@@ -97,48 +116,42 @@ impl Workplace {
         self.last_id
     }
 
-    /// Writes a file for the trainer to read.
-    ///
-    /// # Errors
-    /// [`LogError`] if that fails.
-    pub fn give(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, LogError> {
-        let path = self.staging.folder().join(name);
-        let failed = |source| LogError::Io { action: "write", path: path.clone(), source };
-        fs::write(&path, bytes).map_err(failed)?;
-        Ok(path)
-    }
-
     /// Takes a file of `length` bytes that the trainer left.
     ///
     /// # Errors
-    /// Why it cannot be that.
-    pub fn take(&self, name: &str, length: usize) -> Result<Vec<u8>, Lost> {
-        let path = self.staging.folder().join(name);
-        let plain = fs::symlink_metadata(&path).ok().filter(std::fs::Metadata::is_file);
-        let found = match plain {
-            Some(found) if !name.contains('/') => found.len(),
-            _ => return Err(format!("the trainer left no file {name:?}")),
-        };
-        if found != length as u64 {
-            return Err(format!("the trainer left {name:?} with {found} bytes, not {length}"));
-        }
-        let bytes = fs::read(&path).map_err(|error| format!("{name:?} is not read: {error}"))?;
-        let _ = fs::remove_file(&path);
-        Ok(bytes)
+    /// [`EngineError`] if the machine fails; inside, why it cannot be that.
+    pub fn take(&self, name: &str, length: usize) -> Result<Result<Vec<u8>, Lost>, EngineError> {
+        Ok(match self.inbox.take(name, length as u64) {
+            Ok(bytes) if bytes.len() == length => Ok(bytes),
+            Ok(bytes) => {
+                let found = bytes.len();
+                Err(format!("the trainer left {name:?} with {found} bytes, not {length}"))
+            }
+            Err(Refusal::Trainer(reason)) => Err(reason),
+            Err(Refusal::Engine(error)) => return Err(error),
+        })
     }
 
     /// Takes logits of `count` images: a row each.
     ///
     /// # Errors
-    /// Why they cannot be those.
-    pub fn take_logits(&self, name: &str, count: usize, classes: u32) -> Result<Rows, Lost> {
-        let wide = classes as usize;
-        if !(2..=usize::from(u16::MAX)).contains(&wide) {
-            return Err(format!("the model has {classes} classes"));
-        }
-        let bytes = self.take(name, count * wide * 4)?;
+    /// [`EngineError`] if the machine fails; inside, why they cannot be those.
+    pub fn take_logits(
+        &self,
+        name: &str,
+        count: usize,
+        classes: u32,
+    ) -> Result<Result<Rows, Lost>, EngineError> {
+        let (wide, least) = (classes as usize, 2);
+        let length = count.checked_mul(wide * 4).filter(|&length| length <= LOGITS_MAX);
+        let Some(length) = length.filter(|_| (least..=usize::from(u16::MAX)).contains(&wide))
+        else {
+            return Ok(Err(format!("the trainer says that the model has {classes} classes")));
+        };
         let number = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-        Ok(Rows { values: bytes.chunks_exact(4).map(number).collect(), wide })
+        let rows =
+            |bytes: Vec<u8>| Rows { values: bytes.chunks_exact(4).map(number).collect(), wide };
+        Ok(self.take(name, length)?.map(rows))
     }
 }
 

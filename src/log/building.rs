@@ -1,23 +1,27 @@
 //! [`Building`]: a store made aside, with a history, and given its name only when all of it is
 //! there: restoring and backing up are all or nothing.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 
-use super::artifacts::has_ended;
-use super::files::{failed, make_folder, names, sync_tree};
-use super::store::{furnish, publish, random_id, settled};
+use super::artifacts::{Artifacts, Copied, copy};
+use super::files::{failed, make_folder, sync_tree};
+use super::leftovers::{Purpose, Sibling};
+use super::store::{furnish, publish, settled};
 use super::{BATCH_MAX, EventLog as _, LocalLog, LogError, Options, Store};
+use crate::events::Hash;
 use crate::events::frame::{Frame, Head};
 
 /// A store in the making. Dropped before [`Building::finish`], nothing of it is left; a killed
-/// process leaves a folder `.NAME.building-PID` that counts for nothing, and that the next one
-/// building there removes.
+/// process leaves a folder `.NAME.building-PID-ID` that counts for nothing, and that the next one
+/// making a store in the same folder removes.
 #[derive(Debug)]
 pub struct Building {
     root: PathBuf,
-    aside: PathBuf,
     log: Option<LocalLog>,
+    artifacts: Artifacts,
+    // After the log, which would write on into a folder that goes.
+    aside: Sibling,
     head: Head,
     pending: Vec<Frame>,
 }
@@ -36,16 +40,13 @@ impl Building {
             return Err(LogError::Exists { path: root });
         }
         make_folder(parent)?;
-        let prefix = format!(".{}.building-", name.to_string_lossy());
-        remove_leftovers(parent, &prefix)?;
-        let id = random_id()?;
-        let aside = parent.join(format!("{prefix}{}-{id}", std::process::id()));
         // From here on dropping it cleans up.
-        let (log, head, pending) = (None, Head::default(), Vec::new());
-        let mut building = Self { root, aside, log, head, pending };
-        furnish(&building.aside, id)?;
-        building.log = Some(LocalLog::open(Store::open(&building.aside)?, options)?);
-        Ok(building)
+        let aside = Sibling::make(parent, name, Purpose::Building)?;
+        furnish(aside.path(), aside.id())?;
+        let store = Store::open(aside.path())?;
+        let (artifacts, head, pending) = (store.artifacts(), Head::default(), Vec::new());
+        let log = Some(LocalLog::open(store, options)?);
+        Ok(Self { root, log, artifacts, aside, head, pending })
     }
 
     /// Takes in the next frame.
@@ -67,12 +68,18 @@ impl Building {
         Ok(())
     }
 
-    /// The store as it is now, aside: for its artifacts.
+    /// Takes in the bytes of `from` as the artifact `hash`, unless they have another hash.
     ///
     /// # Errors
-    /// As [`Store::open`].
-    pub fn store(&self) -> Result<Store, LogError> {
-        Store::open(&self.aside)
+    /// What keeps it from being written.
+    pub fn take(&mut self, hash: Hash, from: &mut File) -> Result<Copied, LogError> {
+        let path = self.artifacts.path(hash);
+        let mut to = File::create_new(&path).map_err(failed("create", &path))?;
+        let copied = copy(hash, from, &mut to).map_err(failed("write", &path))?;
+        if !matches!(copied, Copied::Whole(_)) {
+            fs::remove_file(&path).map_err(failed("remove", &path))?;
+        }
+        Ok(copied)
     }
 
     /// Makes all of it durable and gives it its name. Returns the store and the end of its log.
@@ -85,20 +92,11 @@ impl Building {
             self.head = log.head()?;
             log.close()?;
         }
-        sync_tree(&self.aside)?;
-        if !publish(&self.aside, &self.root)? {
+        sync_tree(self.aside.path())?;
+        if !publish(self.aside.path(), &self.root)? {
             return Err(LogError::Exists { path: self.root.clone() });
         }
         Ok((Store::open(&self.root)?, self.head))
-    }
-}
-
-impl Drop for Building {
-    fn drop(&mut self) {
-        // The database first: it would write on into a folder that goes. After `finish` there is
-        // nothing to remove.
-        drop(self.log.take());
-        let _ = fs::remove_dir_all(&self.aside);
     }
 }
 
@@ -106,21 +104,10 @@ fn is_empty_folder(path: &std::path::Path) -> bool {
     fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-/// Removes what processes that were killed while building here have left.
-fn remove_leftovers(parent: &std::path::Path, prefix: &str) -> Result<(), LogError> {
-    for name in names(parent)? {
-        let pid = name.strip_prefix(prefix).and_then(|rest| rest.split('-').next());
-        if pid.and_then(|pid| pid.parse().ok()).is_some_and(has_ended) {
-            let path = parent.join(name);
-            fs::remove_dir_all(&path).map_err(failed("remove", &path))?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::files::names;
     use crate::log::memory::tests::batch;
 
     fn begin(root: &std::path::Path) -> Result<Building, LogError> {
@@ -146,8 +133,9 @@ mod tests {
     fn nothing_is_left_of_one_given_up_and_nothing_is_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("store");
-        // Above the largest process id of Linux: killed in the middle.
-        fs::create_dir(folder.path().join(".store.building-2000000000-x")).unwrap();
+        // Killed in the middle of making a store of another name.
+        let left = ".other.building-17-0123456789abcdef0123456789abcdef";
+        fs::create_dir(folder.path().join(left)).unwrap();
         let mut building = begin(&root).unwrap();
         let (frames, _) = batch(Head::default(), 3);
         building.push(frames[1].clone()).unwrap();

@@ -2,7 +2,7 @@
 //! journal, and made anew from it when it is damaged.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::Damage;
@@ -10,7 +10,7 @@ use super::files::{failed, make_folder, names, sync_folder};
 use super::journal::Reader;
 use super::journal::tail::chain_of;
 use super::lease::NamedLock;
-use super::sled::{Database, Trouble, delete_unfinished_snapshots};
+use super::sled::{Database, Trouble, delete_unfinished_snapshots, is_unfinished_snapshot};
 use super::verify::checked;
 use super::{LogError, Options, Repair, Store};
 use crate::events::frame::{Frame, Head, Position};
@@ -180,6 +180,7 @@ impl Held {
         let folder = self.store.sled_folder();
         let aside = next_aside(&self.store, "sled")?;
         if fs::symlink_metadata(&folder).is_ok() {
+            make_folder(&self.store.aside_folder())?;
             fs::rename(&folder, &aside).map_err(failed("move", &folder))?;
         }
         make_folder(&folder)?;
@@ -210,12 +211,60 @@ impl Engine {
     }
 }
 
+/// A copy of sled's files, opened: sled writes when it is opened, and its recovery destroys what it
+/// does not understand.
+#[derive(Debug)]
+pub(super) struct Copied {
+    pub(super) database: Database,
+    // After the database, which has it open.
+    _folder: tempfile::TempDir,
+}
+
+/// Copies sled's files into `folder` and opens the copy. The caller holds the files.
+pub(super) fn copied(store: &Store, folder: tempfile::TempDir) -> Result<Copied, Trouble> {
+    let copy = folder.path().join("sled");
+    copy_folder(&store.sled_folder(), &copy).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Trouble::Broken("sled is missing".to_owned()),
+        _ => Trouble::Io(error),
+    })?;
+    Ok(Copied { database: Database::open(&copy)?, _folder: folder })
+}
+
+/// Copies plain files and folders.
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (name, kind) = (entry.file_name(), entry.file_type()?);
+        if kind.is_dir() {
+            copy_folder(&entry.path(), &to.join(name))?;
+        } else if kind.is_file() && !name.to_str().is_some_and(is_unfinished_snapshot) {
+            fs::copy(entry.path(), to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+impl Held {
+    /// A copy of the database, to restore the journal from.
+    pub(super) fn copied(&self) -> Result<Result<Copied, String>, LogError> {
+        let aside = self.store.aside_folder();
+        make_folder(&aside)?;
+        let folder = tempfile::Builder::new().prefix("reading-").tempdir_in(&aside);
+        match copied(&self.store, folder.map_err(failed("create", &aside))?) {
+            Ok(copied) => Ok(Ok(copied)),
+            Err(Trouble::Broken(found)) => Ok(Err(found)),
+            Err(error) => Err(trouble(&self.store, error)),
+        }
+    }
+}
+
 /// A folder in `aside/` that is not there yet.
 pub(super) fn next_aside(store: &Store, what: &str) -> Result<PathBuf, LogError> {
     let aside = store.aside_folder();
-    make_folder(&aside)?;
     let prefix = format!("{what}-");
-    let numbers = names(&aside)?.into_iter().filter_map(|name| {
+    let there = if aside.is_dir() { names(&aside)? } else { Vec::new() };
+    let numbers = there.into_iter().filter_map(|name| {
         name.strip_prefix(&prefix).and_then(|number| number.parse::<u32>().ok())
     });
     let next = numbers.max().unwrap_or(0) + 1;

@@ -1,8 +1,7 @@
 //! Small durable file operations, with errors that name the file.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
 use super::LogError;
@@ -25,29 +24,7 @@ pub(super) fn failed<'a>(
 }
 
 /// What opening a symbolic link says where none may be followed.
-const NOT_PLAIN: rustix::io::Errno = rustix::io::Errno::LOOP;
-
-/// Opens a plain file of a store. A store may come from somebody else: a symbolic link in it could
-/// lead anywhere and is not followed, and opening a pipe is not waited for.
-///
-/// # Errors
-/// What the system says; for anything but a plain file, what it says of a link.
-pub(crate) fn open_plain(path: &Path, options: &OpenOptions) -> io::Result<File> {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    let file = options.clone().custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(NOT_PLAIN.into());
-    }
-    Ok(file)
-}
-
-/// All bytes of a plain file, as [`open_plain`] opens it.
-pub(super) fn read_plain(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open_plain(path, OpenOptions::new().read(true))?.read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
+pub(super) const NOT_PLAIN: rustix::io::Errno = rustix::io::Errno::LOOP;
 
 /// Whether an error means that the device (ENOSPC), the quota (EDQUOT) or the limit on file sizes
 /// (EFBIG) is exhausted. By kind, because sled keeps only the kind of an error it repeats.

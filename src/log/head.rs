@@ -14,7 +14,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::Damage;
-use super::files::{failed, open_plain};
+use super::files::failed;
+use super::plain::{open_plain, open_with};
 use super::{Kind, LogError};
 use crate::events::frame::{Chain, Head, Position};
 
@@ -65,7 +66,7 @@ pub struct Reading {
 /// # Errors
 /// [`LogError::Damaged`] if the file is missing or no slot is valid; [`LogError::Io`].
 pub fn read(path: &Path) -> Result<Reading, LogError> {
-    let file = open_plain(path, OpenOptions::new().read(true));
+    let file = open_plain(path);
     let file = file.map_err(|error| unopened(path, error))?;
     match slots(&file, path).and_then(|slots| newest(slots, path)) {
         Ok((reading, _)) if reading.both_valid => Ok(reading),
@@ -106,7 +107,7 @@ impl HeadFile {
     /// `None`: the journal has the end too.
     pub(super) fn open(path: &Path) -> Result<(Self, Option<Reading>), LogError> {
         let options = OpenOptions::new().read(true).write(true).create(true).clone();
-        let file = open_plain(path, &options).map_err(failed("open", path))?;
+        let file = open_with(path, &options).map_err(failed("open", path))?;
         let (reading, slot) = match newest(slots(&file, path)?, path) {
             Ok((reading, slot)) => (Some(reading), slot),
             Err(LogError::Damaged(_)) => {

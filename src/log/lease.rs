@@ -17,7 +17,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::LogError;
-use super::files::{failed, open_plain, read_plain};
+use super::files::failed;
+use super::plain::{open_plain, open_with, read_plain};
 
 /// How long to wait for a lock unless told otherwise.
 pub const WAIT: Duration = Duration::from_secs(10);
@@ -92,7 +93,7 @@ impl Locks {
         let look = Self { wait: Duration::ZERO, ..self.clone() };
         let path = self.folder.join(name);
         // For reading is enough to ask, also where nothing can be written.
-        let file = match open_plain(&path, OpenOptions::new().read(true)) {
+        let file = match open_plain(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(failed("open", &path))?,
         };
@@ -103,10 +104,22 @@ impl Locks {
         }
     }
 
+    /// Takes the lock `name` if nobody holds it; does not wait. `None`: somebody does.
+    ///
+    /// # Errors
+    /// [`LogError::Io`] if the file cannot be opened.
+    pub fn free(&self, name: &str) -> Result<Option<NamedLock>, LogError> {
+        match (Self { wait: Duration::ZERO, ..self.clone() }).named(name) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(LogError::Busy(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn file(&self, name: &str) -> Result<File, LogError> {
         let path = self.folder.join(name);
         let options = OpenOptions::new().read(true).write(true).create(true).clone();
-        open_plain(&path, &options).map_err(failed("open", &path))
+        open_with(&path, &options).map_err(failed("open", &path))
     }
 
     /// Locks `file` before `started` + wait, or says who holds it.

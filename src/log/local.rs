@@ -481,12 +481,13 @@ impl Found {
 
     /// Cuts off a write that was cut short, or takes what the journal lacks from sled.
     fn heal(mut self, store: &Store, options: &Options) -> Result<Self, LogError> {
-        let engine = match Engine::take(store, options)? {
+        let Some(held) = Engine::take(store, options)? else {
             // Another process has it open and would not see what is changed here.
-            None => return Err(busy(store, options).into()),
-            Some(held) => held.open().ok(),
+            return Err(busy(store, options).into());
         };
-        let in_sled = engine.as_ref().map_or(Position(0), Engine::end);
+        let copied = held.copied()?.ok();
+        let sled = copied.as_ref().map(|copied| &copied.database);
+        let in_sled = sled.and_then(|sled| sled.last().ok()).unwrap_or_default();
         let end = self.tail.end().position;
         let torn = self.rest.as_ref().is_some_and(|rest| !rest.goes_on);
         if torn && self.is_whole() && in_sled <= end {
@@ -494,7 +495,6 @@ impl Found {
             self.rest = None;
             return Ok(self);
         }
-        let sled = engine.as_ref().map(Engine::database);
         let look = How { aside: None, unreadable: false };
         let known = |last: Position| {
             let seen = [self.acknowledged, self.witness].into_iter().flatten();
@@ -515,7 +515,7 @@ impl Found {
             let mended = mend(store, sled, How { aside: Some(&aside), ..look })?;
             self.repairs.extend(super::repair::of_journal(&mended, store, &aside));
         }
-        drop(engine);
+        drop((copied, held));
         let repairs = std::mem::take(&mut self.repairs);
         let found = Self::look(store, options)?;
         Ok(Self { repairs, rest: None, ..found })

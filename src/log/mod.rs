@@ -16,7 +16,10 @@
 //! | `verify` | checking every event, and one copy against the other |
 //! | `repair` | what can be restored from damaged copies, and what is lost |
 //! | `building` | a store made aside and given its name only when all of it is there |
+//! | `leftovers` | folders in the making, and sweeping what killed processes left of them |
 //! | `artifacts` | large immutable blobs, named by their hash |
+//! | `pins` | who relies on artifact files, and who may remove them |
+//! | `plain` | opening files and folders that are what they seem |
 //!
 //! The order of operations, and why each crash point is harmless, is in `schema/README.md`.
 
@@ -28,8 +31,11 @@ mod files;
 pub mod head;
 pub mod journal;
 pub mod lease;
+mod leftovers;
 mod local;
 mod memory;
+mod pins;
+pub mod plain;
 pub mod repair;
 mod sled;
 pub mod store;
@@ -43,6 +49,7 @@ pub use journal::Reader;
 pub use lease::{Busy, Holder, Locks, NamedLock};
 pub use local::{LocalLog, Options, Repair};
 pub use memory::{Fault, MemoryLog};
+pub use pins::{Pin, Removal};
 pub use store::Store;
 pub use verify::read_on;
 

@@ -34,23 +34,20 @@ impl Plan {
 /// [`LogError::Io`] if the system refuses.
 pub fn repair(store: &Store, options: &Options, apply: bool) -> Result<Plan, LogError> {
     let _lease = Lease::enter(&options.locks(store))?;
-    let held = match Engine::take(store, options)? {
-        Some(held) => held,
-        None => return Err(LogError::Busy(super::local::busy(store, options))),
+    let Some(held) = Engine::take(store, options)? else {
+        return Err(LogError::Busy(super::local::busy(store, options)));
     };
-    let (engine, broken) = match held.open() {
-        Ok(engine) => (Some(engine), None),
-        Err((held, trouble)) => {
-            drop(held);
-            (None, Some(trouble.to_string()))
-        }
+    let (copied, broken) = match held.copied()? {
+        Ok(copied) => (Some(copied), None),
+        Err(found) => (None, Some(found)),
     };
+    let sled = copied.as_ref().map(|copied| &copied.database);
     let acknowledged = super::head::read(&store.head_path()).ok().map(|there| there.record.head);
-    let in_sled = engine.as_ref().map_or(Position(0), Engine::end);
+    let in_sled = sled.and_then(|sled| sled.last().ok()).unwrap_or_default();
     let aside = next_aside(store, "journal")?;
     let how = How { aside: apply.then_some(&aside), unreadable: true };
-    let mended = mend(store, engine.as_ref().map(Engine::database), how)?;
-    drop(engine);
+    let mended = mend(store, sled, how)?;
+    drop((copied, held));
     let end = mended.end;
     let known = acknowledged.map_or(Position(0), |head| head.position);
     let known = known.max(in_sled).max(mended.last);

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use super::artifacts::Artifacts;
 use super::error::Damage;
-use super::files::{
-    failed, from_hex, hex, make_folder, read_plain, sync_folder, sync_tree, write_new,
-};
+use super::files::{failed, from_hex, hex, make_folder, sync_folder, sync_tree, write_new};
 use super::head::{self, HeadFile, Reading};
+use super::leftovers::{Purpose, Sibling};
+use super::plain::read_plain;
 use super::{Database, LogError};
 
 /// The store format this program writes, and the newest it reads. 0 means: not frozen yet.
@@ -88,7 +88,7 @@ impl Store {
     ///
     /// It is made in a folder beside `root` and renamed when all of it is on disk. Two processes
     /// may do this at once: who loses the rename opens the winner's. What an interrupted creation
-    /// leaves (`.NAME.creating-…`) counts for nothing.
+    /// leaves (`.NAME.creating-…`) counts for nothing, and the next one beside it removes it.
     ///
     /// # Errors
     /// [`LogError::Occupied`] if `root` holds other files; otherwise as [`Store::open`], or what
@@ -103,14 +103,10 @@ impl Store {
             return Err(LogError::Occupied { path: root });
         };
         make_folder(parent)?;
-        let id = random_id()?;
-        let sibling = parent.join(format!(".{}.creating-{id}", name.to_string_lossy()));
-        let made = furnish(&sibling, id).and_then(|()| publish(&sibling, &root));
-        if !matches!(made, Ok(true)) {
-            // Best effort: a leftover counts for nothing.
-            let _ = fs::remove_dir_all(&sibling);
-        }
-        made?;
+        // Unless it is renamed, it goes when it is dropped.
+        let sibling = Sibling::make(parent, name, Purpose::Creating)?;
+        furnish(sibling.path(), sibling.id())?;
+        publish(sibling.path(), &root)?;
         Self::open(&root).map_err(|error| match error {
             LogError::Missing { path } => LogError::Occupied { path },
             other => other,
@@ -198,9 +194,8 @@ fn no_store(root: PathBuf) -> LogError {
     LogError::Missing { path: root }
 }
 
-/// Makes all of an empty store in the folder `at`, durable but for the folder's own name.
+/// Makes all of an empty store in the empty folder `at`, durable but for the folder's own name.
 pub(super) fn furnish(at: &Path, id: StoreId) -> Result<(), LogError> {
-    fs::create_dir(at).map_err(failed("create", at))?;
     for name in ["journal", "sled", "lock", "artifacts"] {
         make_folder(&at.join(name))?;
     }
@@ -374,10 +369,13 @@ mod tests {
     fn what_an_interrupted_creation_leaves_counts_for_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("store");
-        let sibling = folder.path().join(".store.creating-00");
+        // Of a store of another name, by a process that was killed.
+        let sibling = folder.path().join(format!(".other.creating-17-{}", StoreId([0; 16])));
+        fs::create_dir(&sibling).unwrap();
         furnish(&sibling, StoreId([0; 16])).unwrap();
         fs::remove_file(sibling.join("STORE")).unwrap();
         assert!(matches!(Store::open(&root), Err(LogError::Missing { .. })));
         Store::open_or_create(&root).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no leftovers");
     }
 }

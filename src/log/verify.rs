@@ -1,12 +1,9 @@
 //! Verification: every event against its checksum and the chain, and one copy against the other.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
 use std::time::Duration;
 
 use super::error::Damage;
-use super::sled::{Database, Trouble, is_unfinished_snapshot};
+use super::sled::Trouble;
 use super::{EventLog, LogError, Options, Reader, Store, engine};
 use crate::events::frame::{Frame, Head, Position, view};
 
@@ -168,29 +165,21 @@ pub fn compare_copies(store: &Store, options: &Options, end: Head) -> Result<Cop
         // A store that can only be read: nobody else writes to it either.
         Err(_) => None,
     };
+    let differs = |position, found: String| Ok(Copy::Differs(Problem { position, found }));
     let unknown = |error: &dyn std::fmt::Display| {
         Ok(Copy::Unknown(format!("sled could not be copied: {error}")))
     };
-    let folder = match tempfile::Builder::new().prefix("qtrail-").tempdir() {
-        Ok(folder) => folder,
+    let copied = match tempfile::Builder::new().prefix("qtrail-").tempdir() {
+        Ok(folder) => engine::copied(store, folder),
         Err(error) => return unknown(&error),
     };
-    let copied = folder.path().join("sled");
-    if let Err(error) = copy_folder(&store.sled_folder(), &copied) {
-        return match error.kind() {
-            ErrorKind::NotFound => {
-                Ok(Copy::Differs(Problem { position: None, found: "sled is missing".to_owned() }))
-            }
-            _ => unknown(&error),
-        };
-    }
     drop(lock);
-    let differs = |position, found: String| Ok(Copy::Differs(Problem { position, found }));
-    let database = match Database::open(&copied) {
-        Ok(database) => database,
+    let copied = match copied {
+        Ok(copied) => copied,
         Err(Trouble::Broken(found)) => return differs(None, found),
         Err(Trouble::Io(error)) => return unknown(&error),
     };
+    let database = &copied.database;
     let mut reader = Reader::up_to(store, end);
     let mut good = Position(0);
     while good < end.position {
@@ -219,22 +208,6 @@ pub fn compare_copies(store: &Store, options: &Options, end: Head) -> Result<Cop
         Ok(count) => differs(None, format!("sled holds {count} other trees or separate values")),
         Err(trouble) => differs(None, trouble.to_string()),
     }
-}
-
-/// Copies plain files and folders.
-fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            copy_folder(&entry.path(), &to.join(name))?;
-        } else if kind.is_file() && !name.to_str().is_some_and(is_unfinished_snapshot) {
-            fs::copy(entry.path(), to.join(name))?;
-        }
-    }
-    Ok(())
 }
 
 /// Checks that `pairs` are exactly the `wanted` frames after `after`, each with a valid checksum.

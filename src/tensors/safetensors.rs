@@ -70,6 +70,11 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Tensor>, TensorError> {
         }
     }
     entries.sort_by_key(|(_, entry)| entry.data_offsets);
+    // As the format wants it. Else a small file could be many large tensors.
+    let overlap = entries.windows(2).any(|two| two[1].1.data_offsets[0] < two[0].1.data_offsets[1]);
+    if overlap {
+        return Err(wrong("its tensors share values"));
+    }
     let tensor = |(name, entry): (String, Entry)| {
         let [start, end] = entry.data_offsets;
         let bytes = values.get(start..end).ok_or_else(|| wrong("its values are not whole"))?;
@@ -140,5 +145,15 @@ mod tests {
         let wide = entry("BF16", "[4]").unwrap();
         assert_eq!((wide[0].kind, wide[0].bytes.len()), (Kind::F32, 16));
         assert!(header("[]").is_err());
+        let two = |first: &str, second: &str| {
+            let entry =
+                |at: &str| format!("{{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":{at}}}");
+            header(&format!("{{\"x\":{},\"y\":{}}}", entry(first), entry(second)))
+        };
+        assert_eq!(two("[4,8]", "[0,4]").map(|tensors| tensors.len()), Ok(2));
+        for (first, second) in [("[0,4]", "[0,4]"), ("[0,4]", "[3,7]"), ("[3,7]", "[0,4]")] {
+            let error = two(first, second).unwrap_err().to_string();
+            assert!(error.contains("share values"), "{error}");
+        }
     }
 }

@@ -18,6 +18,7 @@ pub mod augment;
 pub mod checkpoint;
 pub mod data;
 pub mod device;
+pub mod files;
 pub mod masks;
 pub mod memory;
 pub mod model;
@@ -80,6 +81,24 @@ impl TorchError {
             _ => false,
         }
     }
+
+    /// The error number if the operating system refused a file: a fact about the machine.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        let mut error: Option<&(dyn std::error::Error + 'static)> = match self {
+            Self::File { source, .. } => Some(&**source),
+            Self::Data(error) => Some(error),
+            _ => None,
+        };
+        while let Some(inner) = error {
+            let errno = inner.downcast_ref::<std::io::Error>().and_then(|io| io.raw_os_error());
+            if errno.is_some() {
+                return errno;
+            }
+            error = inner.source();
+        }
+        None
+    }
 }
 
 /// Whether a message of libtorch says that an allocation failed. There is no error code for it.
@@ -99,6 +118,23 @@ fn first_line(error: &TchError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_system_refuses_is_told_from_what_is_wrong_with_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("none");
+        let refused = std::fs::read(&missing).unwrap_err();
+        let file = |source| TorchError::File { action: "read", path: missing.clone(), source };
+        assert_eq!(file(refused.into()).errno(), Some(2));
+        // As it comes out of safetensors and of data sets.
+        let full = std::io::Error::from_raw_os_error(28);
+        let written = safetensors::SafeTensorError::IoError(full);
+        assert_eq!(file(Box::new(written)).errno(), Some(28));
+        let images = crate::data::Images::read(&missing, crate::data::Part::Train).unwrap_err();
+        assert_eq!(TorchError::Data(images).errno(), Some(2));
+        assert_eq!(file("it has 3 tensors, the network 4".into()).errno(), None);
+        assert_eq!(TorchError::Request("no".into()).errno(), None);
+    }
 
     #[test]
     fn failed_allocations_are_told_from_other_errors() {

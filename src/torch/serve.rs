@@ -21,7 +21,8 @@ use super::reporter::{Heartbeat, Lines, Place};
 use super::training::{Outcome, train};
 use super::{TorchError, device, memory, speaks_of_memory};
 use crate::trainer::protocol::{
-    Answer, CraftRequest, FailedReason, Hello, PROTOCOL, Request, ScoreRequest, TrainRequest,
+    Answer, CraftRequest, ErrorCause, FailedReason, Hello, PROTOCOL, Request, ScoreRequest,
+    TrainRequest,
 };
 
 /// Name and version of this program.
@@ -93,9 +94,7 @@ fn answer_all(requests: &Receiver<Vec<u8>>, lines: &Lines) {
             Ok(Request::Score(request)) => {
                 trainer.work(request.id, |trainer, place| trainer.score(&request, place))
             }
-            Err(error) => {
-                Answer::Error { id: id_of(&line), message: format!("no request: {error}") }
-            }
+            Err(error) => wrong(id_of(&line), format!("no request: {error}")),
         };
         if lines.say(&answer).is_err() {
             leave(); // nobody listens
@@ -147,10 +146,10 @@ impl Trainer {
             }
             Ok(Ok(Outcome::Failed { reason, message })) => Answer::Failed { id, reason, message },
             Ok(Err(error)) if error.is_too_large() => too_large(id, error.to_string()),
-            Ok(Err(error)) => Answer::Error { id, message: error.to_string() },
+            Ok(Err(error)) => failed(id, &error),
             Err(panic) => match panic_message(&*panic) {
                 message if speaks_of_memory(&message) => too_large(id, message),
-                message => Answer::Error { id, message: format!("a bug: {message}") },
+                message => wrong(id, format!("a bug: {message}")),
             },
         }
     }
@@ -167,11 +166,8 @@ impl Trainer {
         drop(beat); // before the last line
         match result {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => Answer::Error { id, message: error.to_string() },
-            Err(panic) => {
-                let message = format!("a bug: {}", panic_message(&*panic));
-                Answer::Error { id, message }
-            }
+            Ok(Err(error)) => failed(id, &error),
+            Err(panic) => wrong(id, format!("a bug: {}", panic_message(&*panic))),
         }
     }
 
@@ -210,6 +206,17 @@ impl Trainer {
 fn set_threads(wanted: u32) {
     let threads = if wanted == 0 { device::physical_cores() } else { wanted };
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+}
+
+/// An error that says nothing about the machine.
+fn wrong(id: u64, message: String) -> Answer {
+    Answer::Error { id, message, cause: None, errno: None }
+}
+
+/// An error of a request: with its cause, if the machine refused a file.
+fn failed(id: u64, error: &TorchError) -> Answer {
+    let (message, errno) = (error.to_string(), error.errno());
+    Answer::Error { id, message, cause: errno.map(|_| ErrorCause::Machine), errno }
 }
 
 fn too_large(id: u64, message: String) -> Answer {

@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::TorchError;
 use super::augment::Variation;
 use super::checkpoint::Checkpoint;
 use super::data::DeviceData;
@@ -18,6 +17,7 @@ use super::network::{Mode, Network};
 use super::optimiser::Optimiser;
 use super::preprocess::Preprocessing;
 use super::reporter::Place;
+use super::{TorchError, files};
 use crate::chance::Stream;
 use crate::config::recipe::WeightsOf;
 use crate::trainer::protocol::{
@@ -213,7 +213,9 @@ impl<'a> Attempt<'a> {
             self.network.parameters().set(&best.weights)?;
         }
         let test = self.data.test(&self.request.data)?;
-        let mut answers = Vec::new();
+        let (mut answers, mut done) = (Vec::new(), 0);
+        let counts = [self.data.validation.count(), test.count()];
+        let all = counts.map(|count| count.div_ceil(EVALUATION_BATCH)).iter().sum();
         for part in PredictedPart::ALL {
             let images = match part {
                 PredictedPart::Validation => &self.data.validation,
@@ -221,7 +223,8 @@ impl<'a> Attempt<'a> {
             };
             let mut bytes = Vec::new();
             for batch in batches(images.count(), EVALUATION_BATCH) {
-                self.place.touch();
+                self.place.set(self.request.recipe.epochs, done, all);
+                done += 1;
                 let (pixels, _) = images.slice(batch.start, batch.length, self.preprocessing)?;
                 let logits = self.network.forward(&pixels, Mode::Evaluate)?;
                 let rows = logits.f_softmax(1, Kind::Double)?.f_to_kind(Kind::Float)?;
@@ -230,11 +233,7 @@ impl<'a> Attempt<'a> {
                 bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
             }
             let file = format!("probabilities-{}-{}", part.name(), self.request.id);
-            let path = self.request.staging.join(&file);
-            std::fs::write(&path, bytes).map_err(|source| {
-                let (action, path) = ("write", path.clone());
-                TorchError::File { action, path, source: source.into() }
-            })?;
+            files::write(&self.request.staging.join(&file), &bytes)?;
             answers.push(PredictionAnswer { part, file });
         }
         Ok(answers)
@@ -245,7 +244,7 @@ impl<'a> Attempt<'a> {
         let started = Instant::now();
         let learning_rate = self.request.recipe.learning_rate_at(self.restart, epoch);
         let train = self.train(epoch)?;
-        let validation = self.validate()?;
+        let validation = self.validate(epoch)?;
         if !(train.loss.is_finite() && validation.loss.is_finite()) {
             return Ok(None);
         }
@@ -273,8 +272,9 @@ impl<'a> Attempt<'a> {
         let mut tally = Tally::new(self.data.device())?;
         let variation =
             Variation::new(recipe.augment, self.seed, epoch, images.count(), self.data.device())?;
+        let evaluated = self.data.validation.count().div_ceil(EVALUATION_BATCH);
         for batch in batches(images.count(), recipe.batch) {
-            self.place.set(epoch, batch.number, batch.of);
+            self.place.set(epoch, batch.number, batch.of + evaluated);
             let indices = order.f_narrow(0, batch.start.into(), batch.length.into())?;
             let (pixels, labels) = images.gather(&indices, self.preprocessing)?;
             let pixels = variation.apply(pixels, batch.start)?;
@@ -289,12 +289,14 @@ impl<'a> Attempt<'a> {
         tally.read()
     }
 
-    fn validate(&self) -> Result<Measured, TorchError> {
+    /// Its batches follow those of the epoch's training, so that progress never stands still.
+    fn validate(&self, epoch: u32) -> Result<Measured, TorchError> {
         let _guard = tch::no_grad_guard();
         let images = &self.data.validation;
+        let trained = self.data.train.count().div_ceil(self.request.recipe.batch);
         let mut tally = Tally::new(self.data.device())?;
         for batch in batches(images.count(), EVALUATION_BATCH) {
-            self.place.touch();
+            self.place.set(epoch, trained + batch.number, trained + batch.of);
             let (pixels, labels) = images.slice(batch.start, batch.length, self.preprocessing)?;
             let logits = self.network.forward(&pixels, Mode::Evaluate)?;
             let loss = cross_entropy(&logits, &labels, 0.0)?;

@@ -56,10 +56,6 @@ impl Talk for Fake {
         self.lines.pop_front()
     }
 
-    fn hangs(&self) -> Option<Duration> {
-        None
-    }
-
     fn end(self: Box<Self>) -> String {
         "the trainer was ended".to_owned()
     }

@@ -9,6 +9,7 @@ pub mod fake;
 pub mod locate;
 pub mod process;
 pub mod protocol;
+pub mod silence;
 
 use std::time::Duration;
 
@@ -26,11 +27,8 @@ pub trait Talk {
     /// If it can no longer hear.
     fn send(&mut self, request: &Request) -> std::io::Result<()>;
 
-    /// What it said next, waiting at most `patience`.
+    /// What it said next, waiting at most `patience`; that it hangs, if it was silent for too long.
     fn listen(&mut self, patience: Duration) -> Option<Said>;
-
-    /// How long it has been silent, if that is long enough to call it a hang.
-    fn hangs(&self) -> Option<Duration>;
 
     /// Ends it at once; says how it ended, with its last words.
     fn end(self: Box<Self>) -> String;
@@ -43,4 +41,15 @@ pub trait Start {
     /// # Errors
     /// [`StartError`] if that fails.
     fn start(&mut self) -> Result<Box<dyn Talk>, StartError>;
+}
+
+/// The beginning of a text, at most so many bytes long.
+#[must_use]
+pub fn cut(mut text: String, bytes: usize) -> String {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
 }

@@ -9,14 +9,15 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Talk;
 use super::protocol::{Answer, Hello, LINE_MAX, PROTOCOL, Request};
+use super::silence::Silence;
 
 /// How long a trainer may take to say who it is: loading libtorch and waking a GPU takes a while.
 pub const HELLO_WAIT: Duration = Duration::from_secs(120);
@@ -24,6 +25,14 @@ pub const HELLO_WAIT: Duration = Duration::from_secs(120);
 const LEAVE_WAIT: Duration = Duration::from_millis(1500);
 /// Bytes kept of the end of stderr.
 const LAST_WORDS: usize = 1_500;
+/// Lines that wait to be heard. When so many do, the pipe fills up and the trainer has to wait.
+const QUEUE: usize = 64;
+/// A trainer is called hung only after one more look of this length: a result that is already in
+/// the pipe is heard first.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+/// A trainer that has ended is noticed after this silence even if a process that it left behind
+/// holds its stdout open.
+const ENDED_SILENTLY: Duration = Duration::from_secs(1);
 
 /// Something heard from a trainer.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +41,8 @@ pub enum Said {
     Answer(Answer),
     /// A line that is none.
     Nonsense(String),
+    /// It hangs, and why that is believed.
+    Hangs(String),
     /// Its stdout closed: the process ended or is about to.
     Ended,
 }
@@ -59,12 +70,29 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    /// Whether the machine is at fault: too many open files or processes, no memory, a bad disk.
+    #[must_use]
+    pub fn is_of_machine(&self) -> bool {
+        use rustix::io::Errno;
+        let of_machine =
+            [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::IO, Errno::NOSPC];
+        match self {
+            Self::Spawn { source, .. } => {
+                Errno::from_io_error(source).is_some_and(|errno| of_machine.contains(&errno))
+            }
+            Self::Hello { .. } => false,
+        }
+    }
+}
+
 /// A running trainer.
 #[derive(Debug)]
 pub struct Trainer {
     child: Child,
-    stdin: Option<ChildStdin>,
-    lines: Receiver<(Instant, Said)>,
+    /// Takes lines to its stdin, which closes once this is gone.
+    stdin: Option<SyncSender<Vec<u8>>>,
+    lines: Receiver<Said>,
     stderr: Arc<Mutex<VecDeque<u8>>>,
     hello: Hello,
     silence: Silence,
@@ -72,11 +100,17 @@ pub struct Trainer {
 
 impl Trainer {
     /// Starts `program` and waits for its hello. It inherits `shared`, the lock of its device,
-    /// so that the device stays locked until the trainer is really gone.
+    /// so that the device stays locked until the trainer is really gone. After `silence` without
+    /// a line it counts as hung.
     ///
     /// # Errors
-    /// [`StartError`] if it cannot be run, speaks another protocol, or says nothing.
-    pub fn start(program: &Path, shared: Option<OwnedFd>) -> Result<Self, StartError> {
+    /// [`StartError`] if it cannot be run, speaks another protocol, says nothing, or says of itself
+    /// what cannot be.
+    pub fn start(
+        program: &Path,
+        shared: Option<OwnedFd>,
+        silence: Duration,
+    ) -> Result<Self, StartError> {
         let spawned = Command::new(program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -86,7 +120,7 @@ impl Trainer {
         let spawn_error = |source| StartError::Spawn { program: program.to_owned(), source };
         let mut child = spawned.map_err(spawn_error)?;
         drop(shared); // no other child is to inherit it
-        let (sender, lines) = channel();
+        let (sender, lines) = sync_channel(QUEUE);
         if let Some(stdout) = child.stdout.take() {
             thread::spawn(move || listen(stdout, &sender));
         }
@@ -103,10 +137,16 @@ impl Trainer {
             isa: String::new(),
             threads: 0,
         };
-        let stdin = child.stdin.take();
-        let silence = Silence::new();
-        let mut trainer = Self { child, stdin, lines, stderr, hello, silence };
-        trainer.greet().map_err(|what| StartError::Hello {
+        let stdin = child.stdin.take().map(|pipe| {
+            let (sender, requests) = sync_channel(QUEUE);
+            thread::spawn(move || speak(pipe, &requests));
+            sender
+        });
+        let waiting = Silence::new(HELLO_WAIT, Instant::now());
+        let mut trainer = Self { child, stdin, lines, stderr, hello, silence: waiting };
+        let greeted = trainer.greet();
+        trainer.silence = Silence::new(silence, Instant::now());
+        greeted.map_err(|what| StartError::Hello {
             program: program.to_owned(),
             what,
             last_words: trainer.last_words(),
@@ -117,25 +157,28 @@ impl Trainer {
     fn greet(&mut self) -> Result<(), String> {
         // A program that does not read its stdin is noticed by what it fails to answer.
         let _ = self.send(&Request::Hello { protocol: PROTOCOL });
-        match self.lines.recv_timeout(HELLO_WAIT).map(|(_, said)| said) {
-            Ok(Said::Answer(Answer::Hello(hello))) if hello.protocol == PROTOCOL => {
-                if hello.devices.is_empty() {
-                    return Err("names no device to train on".into());
-                }
+        let said = loop {
+            match self.listen(Duration::from_millis(100)) {
+                None => {}
+                Some(said) => break said,
+            }
+        };
+        match said {
+            Said::Answer(Answer::Hello(hello)) if hello.protocol == PROTOCOL => {
+                hello.check()?;
                 self.hello = hello;
-                self.silence = Silence::new();
                 Ok(())
             }
-            Ok(Said::Answer(Answer::Hello(hello))) => {
+            Said::Answer(Answer::Hello(hello)) => {
                 Err(format!("speaks protocol {}, not {PROTOCOL}", hello.protocol))
             }
-            Ok(Said::Answer(_)) => Err("did not begin with hello".into()),
-            Ok(Said::Nonsense(line)) => Err(format!("said {line:?} instead of hello")),
-            Ok(Said::Ended) => {
+            Said::Answer(_) => Err("did not begin with hello".into()),
+            Said::Nonsense(line) => Err(format!("said {line:?} instead of hello")),
+            Said::Hangs(why) => Err(format!("did not say hello: {why}")),
+            Said::Ended => {
                 thread::sleep(Duration::from_millis(50)); // let the last words arrive
                 Err("ended before it said hello".into())
             }
-            Err(_) => Err(format!("said nothing for {} s", HELLO_WAIT.as_secs())),
         }
     }
 
@@ -168,21 +211,28 @@ impl Talk for Trainer {
     fn send(&mut self, request: &Request) -> std::io::Result<()> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
-        self.silence = Silence::new();
-        let closed = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-        let stdin = self.stdin.as_mut().ok_or_else(closed)?;
-        stdin.write_all(&line)?;
-        stdin.flush()
+        self.silence.restart(Instant::now());
+        let sent = self.stdin.as_ref().and_then(|stdin| stdin.try_send(line).ok());
+        sent.ok_or_else(|| std::io::ErrorKind::BrokenPipe.into())
     }
 
     fn listen(&mut self, patience: Duration) -> Option<Said> {
-        let (heard_at, said) = self.lines.recv_timeout(patience).ok()?;
-        self.silence.broken(heard_at);
-        Some(said)
-    }
-
-    fn hangs(&self) -> Option<Duration> {
-        self.silence.too_long()
+        let overdue = self.silence.too_long().is_some();
+        let patience = if overdue { patience.max(LAST_LOOK) } else { patience };
+        let heard = self.lines.recv_timeout(patience);
+        self.silence.look(Instant::now());
+        if let Ok(said) = heard {
+            let answer = match &said {
+                Said::Answer(answer) => Some(answer),
+                _ => None,
+            };
+            self.silence.broken(answer);
+            return Some(self.silence.too_long().map_or(said, Said::Hangs));
+        }
+        if self.silence.quiet() >= ENDED_SILENTLY && matches!(self.child.try_wait(), Ok(Some(_))) {
+            return Some(Said::Ended);
+        }
+        if overdue { self.silence.too_long().map(Said::Hangs) } else { None }
     }
 
     fn end(mut self: Box<Self>) -> String {
@@ -222,43 +272,17 @@ impl Drop for Trainer {
     }
 }
 
-/// How long a trainer has been silent, and how long that is for this trainer.
-#[derive(Debug)]
-struct Silence {
-    since: Instant,
-    gaps: Vec<Duration>,
-}
-
-impl Silence {
-    const LEAST: Duration = Duration::from_secs(120);
-    const GAPS_MAX: usize = 101;
-
-    fn new() -> Self {
-        Self { since: Instant::now(), gaps: Vec::new() }
-    }
-
-    fn broken(&mut self, at: Instant) {
-        if self.gaps.len() == Self::GAPS_MAX {
-            self.gaps.remove(0);
+/// Writes lines to a trainer. A thread of its own: a trainer that does not read must not stop qtrail.
+fn speak(mut stdin: impl Write, requests: &Receiver<Vec<u8>>) {
+    for line in requests {
+        if stdin.write_all(&line).and_then(|()| stdin.flush()).is_err() {
+            return;
         }
-        self.gaps.push(at.saturating_duration_since(self.since));
-        self.since = self.since.max(at);
-    }
-
-    fn too_long(&self) -> Option<Duration> {
-        let silent = self.since.elapsed();
-        if silent < Self::LEAST {
-            return None;
-        }
-        let mut gaps = self.gaps.clone();
-        gaps.sort_unstable();
-        let median = gaps.get(gaps.len() / 2).copied().unwrap_or_default();
-        (silent > median * 10).then_some(silent)
     }
 }
 
 /// Reads lines until the end, each at most [`LINE_MAX`] bytes long.
-fn listen(stdout: impl Read, sender: &Sender<(Instant, Said)>) {
+fn listen(stdout: impl Read, sender: &SyncSender<Said>) {
     let mut reader = BufReader::new(stdout);
     loop {
         let mut line = Vec::new();
@@ -271,7 +295,7 @@ fn listen(stdout: impl Read, sender: &Sender<(Instant, Said)>) {
             },
         };
         let ended = said == Said::Ended;
-        if sender.send((Instant::now(), said)).is_err() || ended {
+        if sender.send(said).is_err() || ended {
             return;
         }
     }
@@ -307,19 +331,21 @@ mod tests {
         program
     }
 
+    fn start(program: &Path) -> Result<Trainer, StartError> {
+        Trainer::start(program, None, super::super::silence::LIMIT)
+    }
+
     const HELLO: &str = r#"echo '{"type":"hello","protocol":1,"program":"p 1","devices":["cpu"]}'"#;
 
     fn refusal(body: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
-        Trainer::start(&script(folder.path(), body), None).unwrap_err().to_string()
+        start(&script(folder.path(), body)).unwrap_err().to_string()
     }
 
     #[test]
     fn it_says_who_it_is_and_leaves_when_stdin_closes() {
         let folder = tempfile::tempdir().unwrap();
-        let trainer =
-            Trainer::start(&script(folder.path(), &format!("{HELLO}\ncat >/dev/null")), None);
-        let trainer = trainer.unwrap();
+        let trainer = start(&script(folder.path(), &format!("{HELLO}\ncat >/dev/null"))).unwrap();
         assert_eq!(trainer.hello().devices, ["cpu"]);
         drop(trainer); // would take LEAVE_WAIT and a kill if it did not
     }
@@ -328,7 +354,7 @@ mod tests {
     fn what_it_says_is_heard_and_its_last_words_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let body = format!("{HELLO}\necho nonsense\necho 'out of luck' >&2\nexit 3");
-        let mut trainer = Trainer::start(&script(folder.path(), &body), None).unwrap();
+        let mut trainer = start(&script(folder.path(), &body)).unwrap();
         let patience = Duration::from_secs(20);
         assert_eq!(trainer.listen(patience), Some(Said::Nonsense("nonsense".into())));
         assert_eq!(trainer.listen(patience), Some(Said::Ended));
@@ -336,7 +362,6 @@ mod tests {
             thread::sleep(Duration::from_millis(1));
         }
         assert_eq!(trainer.last_words(), "; its last words: out of luck");
-        assert_eq!(trainer.hangs(), None);
     }
 
     #[test]
@@ -345,15 +370,66 @@ mod tests {
         assert!(refusal("echo 'no library' >&2").contains("ended before it said hello"));
         let other = HELLO.replace("\"protocol\":1", "\"protocol\":2");
         assert!(refusal(&other).contains("speaks protocol 2, not 1"));
-        let nowhere = Trainer::start(Path::new("/nonexistent/trainer"), None).unwrap_err();
+        let nowhere = start(Path::new("/nonexistent/trainer")).unwrap_err();
         assert!(nowhere.to_string().contains("cannot be started"));
+    }
+
+    #[test]
+    fn one_that_does_not_read_its_requests_does_not_stop_anybody() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = script(folder.path(), &format!("{HELLO}\nexec sleep 1000"));
+        let mut trainer = Trainer::start(&program, None, Duration::from_millis(200)).unwrap();
+        let long =
+            crate::trainer::protocol::ModelRequest { members: Vec::new(), channels: 1, side: 1 };
+        let request = Request::Score(Box::new(crate::trainer::protocol::ScoreRequest {
+            id: 1,
+            model: long,
+            images: "x".repeat(1 << 20).into(),
+            count: 1,
+            batch: 1,
+            dtype: Default::default(),
+            device: "cpu".into(),
+            threads: 1,
+            staging: PathBuf::new(),
+        }));
+        trainer.send(&request).unwrap();
+        let said = (0..100).find_map(|_| trainer.listen(Duration::from_millis(20)));
+        assert!(
+            matches!(&said, Some(Said::Hangs(why)) if why.starts_with("it said nothing")),
+            "{said:?}"
+        );
+    }
+
+    /// What it left in the pipe is heard, however long qtrail was away.
+    #[test]
+    fn a_result_in_the_pipe_is_heard_before_a_hang_is_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let result = r#"echo '{"type":"error","id":1,"message":"done"}'"#;
+        let program =
+            script(folder.path(), &format!("{HELLO}\nsleep 1\n{result}\nexec sleep 1000"));
+        let mut trainer = Trainer::start(&program, None, Duration::from_millis(700)).unwrap();
+        assert_eq!(trainer.listen(Duration::from_millis(900)), None);
+        assert!(trainer.silence.too_long().is_some());
+        let said = trainer.listen(Duration::from_millis(1));
+        assert!(matches!(said, Some(Said::Answer(Answer::Error { .. }))), "{said:?}");
+    }
+
+    #[test]
+    fn the_end_of_one_that_left_a_process_behind_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let body = format!("{HELLO}\nread line\nsleep 30 &\nexit 3");
+        let mut trainer = start(&script(folder.path(), &body)).unwrap();
+        let began = Instant::now();
+        let said = std::iter::repeat_with(|| trainer.listen(Duration::from_millis(20)));
+        assert_eq!(said.flatten().next(), Some(Said::Ended));
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     }
 
     #[test]
     fn an_endless_line_does_not_fill_the_memory() {
         let body = format!("{HELLO}\nhead -c 1000000 /dev/zero | tr '\\0' x");
         let folder = tempfile::tempdir().unwrap();
-        let mut trainer = Trainer::start(&script(folder.path(), &body), None).unwrap();
+        let mut trainer = start(&script(folder.path(), &body)).unwrap();
         let said = trainer.listen(Duration::from_secs(20)).unwrap();
         assert_eq!(said, Said::Nonsense("x".repeat(200)));
     }

@@ -172,8 +172,33 @@ pub enum Answer {
         id: u64,
         /// For people.
         message: String,
+        /// `machine`: a file or a device failed. The attempt then does not count, and qtrail stops
+        /// until the fault is dealt with. Unset: anything else; the attempt counts as lost.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<ErrorCause>,
+        /// The error number of the operating system, if there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        errno: Option<i32>,
     },
 }
+
+/// What a trainer's error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorCause {
+    /// The machine: no space, an input/output error, a missing or read-only folder.
+    Machine,
+    /// Anything else, also what a later version of the protocol may name.
+    #[serde(other)]
+    Other,
+}
+
+/// Longest program, library and instruction set names, in bytes: they are recorded.
+pub const NAME_MAX: usize = 200;
+/// Most devices of a trainer.
+pub const DEVICES_MAX: usize = 64;
+/// Longest name of a device, in bytes.
+pub const DEVICE_MAX: usize = 32;
 
 /// Who a trainer is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +218,50 @@ pub struct Hello {
     /// Threads it would use on a CPU if not told otherwise.
     #[serde(default)]
     pub threads: u32,
+}
+
+impl Hello {
+    /// Whether this can be recorded and printed. Names of devices become names of lock files.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), String> {
+        let names = [("program", &self.program), ("library", &self.library), ("isa", &self.isa)];
+        for (what, name) in names {
+            let length = name.len();
+            if length > NAME_MAX {
+                return Err(format!(
+                    "names a {what} of {length} bytes; at most {NAME_MAX} are taken"
+                ));
+            }
+            if name.chars().any(char::is_control) {
+                return Err(format!("names a {what} with control characters: {name:?}"));
+            }
+        }
+        if self.program.trim().is_empty() {
+            return Err("does not name its program".into());
+        }
+        if self.devices.is_empty() {
+            return Err("names no device to train on".into());
+        }
+        let count = self.devices.len();
+        if count > DEVICES_MAX {
+            return Err(format!("names {count} devices; at most {DEVICES_MAX} are taken"));
+        }
+        let safe = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:-".contains(c);
+        let sound =
+            |name: &&String| (1..=DEVICE_MAX).contains(&name.len()) && name.chars().all(safe);
+        match self.devices.iter().find(|name| !sound(name)) {
+            None => Ok(()),
+            Some(name) => {
+                let name = super::cut(name.clone(), NAME_MAX);
+                Err(format!(
+                    "names a device {name:?}; names have 1 to {DEVICE_MAX} of the characters \
+                     a-z, 0-9, `:`, `_` and `-`, as `cpu` and `cuda:0`"
+                ))
+            }
+        }
+    }
 }
 
 /// Counts at the end of an epoch.
@@ -247,4 +316,64 @@ pub struct PredictionAnswer {
     pub part: PredictedPart,
     /// Name of the file in the staging folder: images x classes, row-major, little-endian f32.
     pub file: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Change = fn(&mut Hello);
+
+    fn hello() -> Hello {
+        Hello {
+            protocol: PROTOCOL,
+            program: "p 1".into(),
+            library: String::new(),
+            devices: vec!["cuda:0".into(), "cpu".into()],
+            isa: "avx2".into(),
+            threads: 2,
+        }
+    }
+
+    #[test]
+    fn a_hello_is_checked_before_anything_of_it_is_used() {
+        assert_eq!(hello().check(), Ok(()));
+        let wrong: [(Change, &str); 11] = [
+            (|h| h.program = "p".repeat(201), "a program of 201 bytes"),
+            (|h| h.program = " ".into(), "does not name its program"),
+            (|h| h.program = "p\u{1b}]0;x\u{7}".into(), "control characters"),
+            (|h| h.library = "l".repeat(4000), "a library of 4000 bytes"),
+            (|h| h.isa = "a\nb".into(), "control characters"),
+            (|h| h.devices.clear(), "no device"),
+            (|h| h.devices = vec!["cpu".into(); 65], "65 devices"),
+            (|h| h.devices[0] = "../../tmp/x".into(), "a device"),
+            (|h| h.devices[0] = "d".repeat(33), "a device"),
+            (|h| h.devices[0] = "x\n".into(), "a device"),
+            (|h| h.devices[0] = String::new(), "a device"),
+        ];
+        for (change, expected) in wrong {
+            let mut hello = hello();
+            change(&mut hello);
+            let error = hello.check().unwrap_err();
+            assert!(error.contains(expected) && error.len() < 600, "{error}");
+        }
+    }
+
+    #[test]
+    fn the_cause_of_an_error_is_optional_and_unknown_ones_are_no_mistake() {
+        let read = |text: &str| match serde_json::from_str(text).unwrap() {
+            Answer::Error { cause, errno, .. } => (cause, errno),
+            other => panic!("{other:?}"),
+        };
+        let plain = r#"{"type":"error","id":1,"message":"no"}"#;
+        assert_eq!(read(plain), (None, None));
+        let answer = Answer::Error { id: 1, message: "no".into(), cause: None, errno: None };
+        assert_eq!(serde_json::to_string(&answer).unwrap(), plain);
+        let with = |more: &str| read(&plain.replace('}', more));
+        assert_eq!(
+            with(r#","cause":"machine","errno":28}"#),
+            (Some(ErrorCause::Machine), Some(28))
+        );
+        assert_eq!(with(r#","cause":"moon"}"#), (Some(ErrorCause::Other), None));
+    }
 }

@@ -182,6 +182,22 @@ impl ViewError {
         )
     }
 
+    /// Whether the system refused to read or write the file.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        use rusqlite::ErrorCode::{
+            CannotOpen, FileLockingProtocolFailed, NoLargeFileSupport, PermissionDenied, ReadOnly,
+            SystemIoFailure,
+        };
+        matches!(self, Self::Sqlite(error) if matches!(
+            error.sqlite_error_code(),
+            Some(
+                CannotOpen | FileLockingProtocolFailed | NoLargeFileSupport | PermissionDenied
+                    | ReadOnly | SystemIoFailure
+            )
+        ))
+    }
+
     /// Whether somebody else has the file.
     #[must_use]
     pub fn is_busy(&self) -> bool {

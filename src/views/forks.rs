@@ -160,7 +160,7 @@ pub(super) fn extended(
     for (phase, place) in added.phases.iter().zip(added.phase..) {
         run(db, sql, (job, place, phase.epsilon, phase.models, number(recorded.position.0)))?;
     }
-    let models: u32 = added.phases.iter().map(|phase| phase.models).sum();
+    let models: i64 = added.phases.iter().map(|phase| i64::from(phase.models)).sum();
     let sql = "UPDATE job SET models = models + ?, finished_at = NULL WHERE id = ?";
     run(db, sql, (models, job))
 }

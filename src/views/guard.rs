@@ -3,24 +3,33 @@
 //! Whatever the SQL says: SQLite is asked to refuse, statement by statement and action by action.
 //! Nothing here looks at the text.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
+use rusqlite::{Connection, InterruptHandle};
 
-use super::ViewError;
+use super::{Answer, ViewError};
 
-/// Steps of SQLite's machine between two looks at the clock: some milliseconds.
-const STEPS: i32 = 50_000;
+/// Steps of SQLite's machine between two looks at the clock. A step may work on a value of
+/// [`VALUE_MAX`] bytes, which takes up to a millisecond.
+const STEPS: i32 = 1_000;
 /// How long statements may take unless told otherwise.
 const TIME: Duration = Duration::from_secs(60);
 /// Largest value in bytes that a query may make; the largest in the tables are a configuration's.
-pub(super) const VALUE_MAX: i32 = 10_000_000;
-/// Longest pattern of `LIKE` and `GLOB`: time grows with a power of the number of its wildcards.
-const PATTERN_MAX: i32 = 1_000;
+/// What some functions take grows with its square (`instr`, `replace`, `trim`).
+pub(super) const VALUE_MAX: i32 = 1_000_000;
+/// Longest pattern of `LIKE` and `GLOB`: time grows with the product of pattern and text.
+const PATTERN_MAX: i32 = 500;
+/// Between two looks of the watchdog.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long after its time a statement may take to stop: SQLite stops between two steps, never
+/// within a function.
+const GRACE: Duration = Duration::from_secs(2);
 /// Most memory in bytes for SQLite as a whole.
 const MEMORY_MAX: i64 = 512 << 20;
 
@@ -31,10 +40,20 @@ pub(super) fn make_read_only(connection: &mut Connection) -> Result<Meter, ViewE
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_MAX)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_MAX)?;
     forbid_writing(connection)?;
-    let meter = Meter::new();
-    let seen = meter.clone();
-    connection.progress_handler(STEPS, Some(move || seen.is_over()))?;
+    let meter = Meter::new(connection.get_interrupt_handle());
+    let times = Arc::clone(&meter.times);
+    connection.progress_handler(STEPS, Some(move || times.over().is_some()))?;
     Ok(meter)
+}
+
+impl Answer {
+    /// Names what ends this process if a statement cannot be stopped: one call of a function may
+    /// take longer than anybody waits. It is given the limit.
+    pub fn when_stuck(&self, end: impl FnOnce(Duration) + Send + 'static) {
+        if let Ok(mut stuck) = self.meter.stuck.lock() {
+            *stuck = Some(Box::new(end));
+        }
+    }
 }
 
 /// From now on nothing can be changed through this connection.
@@ -66,14 +85,26 @@ pub(super) fn make_writable(connection: &mut Connection) -> Result<(), ViewError
 
 /// Time that statements have taken, without the time in which their rows waited for a reader: a
 /// pager may be open for hours.
-#[derive(Debug, Clone)]
-pub(super) struct Meter(Arc<Times>);
+pub(super) struct Meter {
+    times: Arc<Times>,
+    stuck: Stuck,
+    /// Dropped, it ends the watchdog.
+    _alive: Sender<()>,
+}
+
+type Stuck = Arc<Mutex<Option<Box<dyn FnOnce(Duration) + Send>>>>;
+
+impl std::fmt::Debug for Meter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Meter").field("times", &self.times).finish_non_exhaustive()
+    }
+}
 
 /// In nanoseconds.
 #[derive(Debug)]
 struct Times {
     origin: Instant,
-    /// When SQLite was last called, since `origin`.
+    /// When SQLite was called, since `origin`; [`Times::IDLE`] while it is not.
     called: AtomicU64,
     /// What the calls before have taken.
     spent: AtomicU64,
@@ -81,37 +112,68 @@ struct Times {
 }
 
 impl Meter {
-    fn new() -> Self {
-        let (called, spent) = (AtomicU64::new(0), AtomicU64::new(0));
-        let most = AtomicU64::new(nanoseconds(TIME));
-        Self(Arc::new(Times { origin: Instant::now(), called, spent, most }))
+    fn new(interrupt: InterruptHandle) -> Self {
+        let times = Arc::new(Times {
+            origin: Instant::now(),
+            called: AtomicU64::new(Times::IDLE),
+            spent: AtomicU64::new(0),
+            most: AtomicU64::new(nanoseconds(TIME)),
+        });
+        let stuck = Stuck::default();
+        let (alive, ended) = channel();
+        let (seen, end) = (Arc::clone(&times), Arc::clone(&stuck));
+        thread::spawn(move || {
+            while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                let Some(over) = seen.over() else { continue };
+                interrupt.interrupt();
+                let end = end.lock().ok().filter(|_| over > GRACE).and_then(|mut end| end.take());
+                if let Some(end) = end {
+                    end(seen.limit());
+                }
+            }
+        });
+        Self { times, stuck, _alive: alive }
     }
 
     /// Measures a call of SQLite.
     pub(super) fn measure<T>(&self, call: impl FnOnce() -> T) -> T {
-        let called = nanoseconds(self.0.origin.elapsed());
-        self.0.called.store(called, Ordering::Relaxed);
+        let times = &self.times;
+        let called = nanoseconds(times.origin.elapsed());
+        times.called.store(called, Ordering::Relaxed);
         let result = call();
-        let took = nanoseconds(self.0.origin.elapsed()) - called;
-        self.0.spent.fetch_add(took, Ordering::Relaxed);
+        let took = nanoseconds(times.origin.elapsed()) - called;
+        times.called.store(Times::IDLE, Ordering::Relaxed);
+        times.spent.fetch_add(took, Ordering::Relaxed);
         result
     }
 
     /// From now on lets statements take so long; `None`: as long as they like.
     pub(super) fn set_limit(&self, most: Option<Duration>) {
-        self.0.most.store(most.map_or(u64::MAX, nanoseconds), Ordering::Relaxed);
+        self.times.most.store(most.map_or(u64::MAX, nanoseconds), Ordering::Relaxed);
     }
 
     /// How long statements may take.
     pub(super) fn limit(&self) -> Duration {
-        Duration::from_nanos(self.0.most.load(Ordering::Relaxed))
+        self.times.limit()
+    }
+}
+
+impl Times {
+    const IDLE: u64 = u64::MAX;
+
+    fn limit(&self) -> Duration {
+        Duration::from_nanos(self.most.load(Ordering::Relaxed))
     }
 
-    fn is_over(&self) -> bool {
-        let now = nanoseconds(self.0.origin.elapsed());
-        let call = now.saturating_sub(self.0.called.load(Ordering::Relaxed));
-        let spent = self.0.spent.load(Ordering::Relaxed);
-        spent.saturating_add(call) > self.0.most.load(Ordering::Relaxed)
+    /// By how much the running call is over its time. `None`: it is not, or none is running.
+    fn over(&self) -> Option<Duration> {
+        let called = self.called.load(Ordering::Relaxed);
+        if called == Self::IDLE {
+            return None;
+        }
+        let call = nanoseconds(self.origin.elapsed()).saturating_sub(called);
+        let spent = self.spent.load(Ordering::Relaxed).saturating_add(call);
+        spent.checked_sub(self.most.load(Ordering::Relaxed)).map(Duration::from_nanos)
     }
 }
 

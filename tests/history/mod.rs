@@ -12,6 +12,7 @@ use qtrail::agent::{Decision, Job};
 use qtrail::chance::Stream;
 use qtrail::config::{SearchConfig, presets};
 use qtrail::engine::jobs::config_parts;
+use qtrail::engine::references::References;
 use qtrail::events::codec::encode;
 use qtrail::events::frame::{Head, seal};
 use qtrail::events::{
@@ -214,8 +215,11 @@ impl History {
     /// Writes the history into a new store.
     pub fn store(&self, root: &Path) -> Store {
         let store = Store::open_or_create(root).unwrap();
-        for bytes in &self.artifacts {
-            store.artifacts().put(bytes).unwrap();
+        let mut references = References::default();
+        self.events.iter().for_each(|recorded| references.push(recorded));
+        let named = |bytes: &Vec<u8>| !references.names(Hash::of(bytes)).is_empty();
+        for bytes in self.artifacts.iter().cloned().chain(invented().filter(named)) {
+            store.artifacts().put(&bytes).unwrap();
         }
         let mut log = LocalLog::open(store.clone(), Options::default()).unwrap();
         let mut head = log.head().unwrap();
@@ -226,6 +230,15 @@ impl History {
         log.close().unwrap();
         store
     }
+}
+
+/// The bytes of the artifacts that these histories name.
+fn invented() -> impl Iterator<Item = Vec<u8>> {
+    let texts = ["split", "validation labels", "test labels", "weights", "validation", "test"];
+    let bytes = (0..=u8::MAX).map(|byte| vec![byte]);
+    let narrow = (0..=255_u16).map(|number| number.to_le_bytes().to_vec());
+    let wide = (0..=9_999_u32).map(|number| number.to_le_bytes().to_vec());
+    texts.into_iter().map(|text| text.as_bytes().to_vec()).chain(bytes).chain(narrow).chain(wide)
 }
 
 /// One search, finished, as most tests want it.

@@ -182,7 +182,7 @@ impl Process {
 
     pub fn error(&self) -> (u64, String) {
         match self.result().1 {
-            Answer::Error { id, message } => (id, message),
+            Answer::Error { id, message, .. } => (id, message),
             other => panic!("{other:?}"),
         }
     }

@@ -8,10 +8,10 @@ mod progress;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::progress::duration;
-use super::{CliError, Context, Exit, note, say, work};
+use super::{CliError, Context, Exit, names, note, say, work};
 use crate::adversary::job::Attack;
 use crate::adversary::protocol::Settings;
-use crate::data::{Located, Reading};
+use crate::data::{DataError, Located, Reading};
 use crate::engine::Ending;
 use crate::engine::attacks::{Target, TestPart};
 use crate::engine::session::Session;
@@ -42,6 +42,7 @@ pub struct Args {
 /// # Errors
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
+    names::check_optional("--name", &args.name)?;
     let store = Store::open(&context.store)?;
     let wanted = args.models.find(context)?;
     let trainer = work::trainer(&args.work, context)?;
@@ -51,6 +52,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         targets.push(session.target(&model.name, &model.members, &context.data)?);
     }
     let data = images(args, &targets, context)?;
+    DataError::check_text(&data.folder)?;
     let test = TestPart::read(&data)?;
     for file in args.models.scripts() {
         let target = session.script(file, &test.images)?;

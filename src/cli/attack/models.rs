@@ -22,7 +22,8 @@ pub(super) struct ModelArgs {
     /// Of which search the best are [default: the newest]
     #[arg(long, value_name = "SEARCH", requires = "top")]
     search: Option<String>,
-    /// A model of others, with whatever normalisation it needs inside: it gets values of 0 to 255
+    /// A TorchScript model, with whatever normalisation it needs inside: it gets values of 0 to 255.
+    /// Such a file is code, and is run: take none from anybody whose programs you would not run
     #[arg(long = "model", value_name = "torchscript:FILE", value_parser = script)]
     scripts: Vec<PathBuf>,
 }

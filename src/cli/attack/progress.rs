@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::adversary::job::{Attack, Step};
-use crate::cli::progress::duration;
+use crate::cli::progress::{duration, low_space};
+use crate::cli::terminal::escaped;
 use crate::engine::attack::{AttackNews, AttackReport};
 use crate::events::{AttackTrainer, Scope};
 
@@ -52,7 +53,7 @@ impl Progress {
 
     fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.println(line),
+            Some(bar) => bar.println(escaped(line)),
             None => crate::cli::note(line),
         }
     }
@@ -70,7 +71,8 @@ impl Progress {
         let here = done - self.before as f64;
         let left = (all as f64 - done).max(0.0);
         let left = (here > 0.0).then(|| self.elapsed().as_secs_f64() / here * left);
-        let left = left.map(|left| format!("  {} left", duration(Duration::from_secs_f64(left))));
+        let left = left.and_then(|left| Duration::try_from_secs_f64(left).ok());
+        let left = left.map(|left| format!("  {} left", duration(left)));
         let what = format!("{}{}", named(attack, step), left.unwrap_or_default());
         match &self.bar {
             Some(bar) => {
@@ -80,7 +82,7 @@ impl Progress {
                     reason = "0 or more"
                 )]
                 bar.set_position(done as u64);
-                bar.set_message(what);
+                bar.set_message(escaped(&what).into_owned());
             }
             None if self.last_line.is_none_or(|last| last.elapsed() >= EVERY) => {
                 self.last_line = Some(Instant::now());
@@ -116,6 +118,7 @@ impl AttackReport for Progress {
             AttackNews::Trainer(_) => {}
             AttackNews::Working(step, share) => self.show(attack, *step, *share),
             AttackNews::Done(step) => self.show(attack, *step, 0.0),
+            AttackNews::LowSpace(room) => self.say(&low_space(room)),
             AttackNews::Lost(reason) => self.say(&format!("a micro-batch was lost: {reason}")),
             AttackNews::OtherComputer(before, now) => {
                 let line = |c: &AttackTrainer| {

@@ -1,21 +1,20 @@
 //! `qtrail data check`: counts, sizes, hashes and the mean image of a data set.
 
-use std::path::Path;
-
 use comfy_table::Table;
 
 use super::{print, table};
-use crate::cli::say;
+use crate::cli::destination::Destination;
+use crate::cli::{CliError, say};
 use crate::data::catalog::hex;
 use crate::data::check::{self, FileReport, PartReport};
-use crate::data::{DataError, Located, Part, pictures};
+use crate::data::{Located, Part, pictures};
 
 /// From dark to light.
 const SHADES: &[u8] = b" .:-=+*#%@";
 /// Most characters in a line of the mean image.
 const WIDTH_MAX: usize = 48;
 
-pub(super) fn check(located: &Located, mean_image: Option<&Path>) -> Result<(), DataError> {
+pub(super) fn check(located: &Located, mean_image: Option<&Destination>) -> Result<(), CliError> {
     let report = check::check(located)?;
     say(&format!("{} in {}: {}", located.name, located.folder.display(), report.format.name()));
     print(&parts(&report.parts));
@@ -26,14 +25,15 @@ pub(super) fn check(located: &Located, mean_image: Option<&Path>) -> Result<(), 
     if let Some(train) = report.parts.first() {
         say("the mean image of the training part:");
         drawing(train).iter().for_each(|line| say(line));
-        if let Some(path) = mean_image {
+        if let Some(file) = mean_image {
             let bytes: Vec<u8> = train.mean_image.iter().map(|&mean| byte(mean)).collect();
-            pictures::write_png(path, train.channels, train.side, &bytes)?;
+            file.write(&pictures::png(train.channels, train.side, &bytes)?)?;
         }
     }
     // A set that is not what its name says is an error, after all of it was shown.
     let known = located.known.map_or(&[][..], |_| &Part::ALL);
-    known.iter().try_for_each(|&part| located.read(part).map(drop))
+    known.iter().try_for_each(|&part| located.read(part).map(drop))?;
+    Ok(())
 }
 
 fn parts(parts: &[PartReport]) -> Table {

@@ -11,6 +11,8 @@ use clap::Subcommand;
 use comfy_table::{CellAlignment, Table, TableComponent, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::destination::Destination;
+use super::terminal::escaped;
 use super::{CliError, Context, note, say};
 use crate::data::derive::{Classes, derive};
 use crate::data::fetch::{Fetch, Fetched, Http, PackageTools, Step};
@@ -37,12 +39,12 @@ Names of classes are taken from class-names.txt, one a line, if there is one.";
 pub struct Args {
     /// What to do
     #[command(subcommand)]
-    pub verb: Verb,
+    verb: Verb,
 }
 
 /// The verbs of `qtrail data`.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+enum Verb {
     /// List the data sets: the known ones, those in the data home, and where they are
     List,
     /// Fetch a known data set
@@ -61,9 +63,9 @@ pub enum Verb {
         /// Its name, or a folder with images
         #[arg(value_name = "NAME|DIR")]
         data: String,
-        /// Writes the mean image of the training part as a picture
+        /// Writes the mean image of the training part as a picture; - for stdout
         #[arg(long, value_name = "FILE.png")]
-        mean_image: Option<PathBuf>,
+        mean_image: Option<Destination>,
         /// Looks at the images cut to squares and resampled to this side
         #[arg(long, value_name = "SIDE", value_parser = side())]
         resize: Option<u32>,
@@ -98,7 +100,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         Verb::Check { data, mean_image, resize, extra } => {
             let reading = Reading { resize: *resize, extra: *extra };
             let located = context.data.locate(data)?.read_as(reading);
-            check::check(&located, mean_image.as_deref())?;
+            check::check(&located, mean_image.as_ref())?;
         }
         Verb::Split { data, classes } => {
             split(&context.data, &context.data.locate(data)?, &classes.parse()?)?;
@@ -195,7 +197,7 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.set_length(total.unwrap_or(done));
             bar.set_position(done);
-            bar.set_message(file.to_owned());
+            bar.set_message(escaped(file).into_owned());
         } else if self.said.elapsed() >= LINE_EVERY {
             self.said = Instant::now();
             let of = total.map(|total| format!(" of {}", mebibytes(total))).unwrap_or_default();
@@ -206,7 +208,7 @@ impl Progress {
     /// What is being done; stays until something else is done.
     fn message(&self, text: &str) {
         if let Some(bar) = &self.bar {
-            bar.set_message(text.to_owned());
+            bar.set_message(escaped(text).into_owned());
         }
     }
 

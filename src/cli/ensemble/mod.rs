@@ -119,12 +119,7 @@ impl ChoiceArgs {
 impl SaveArgs {
     fn run(&self, context: &Context) -> Result<(), CliError> {
         let name = &self.name;
-        super::search::check_name("ensemble save", name)?;
-        let number = name.strip_prefix('t').and_then(|rest| rest.parse::<u64>().ok());
-        if name.is_empty() || number.is_some() {
-            return Err(CliError::usage(format!("ensemble save {name}: this is no name"))
-                .hint("a name is not empty, and unlike a trial such as t17"));
-        }
+        super::names::check("ensemble save", name)?;
         self.choice.check()?;
         let answer = answer_from_log(context, None)?;
         let store = Store::open(&context.store)?;

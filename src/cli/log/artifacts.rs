@@ -1,18 +1,174 @@
-//! Artifacts beside an exported log: a folder of files, each named by the hash of its bytes.
+//! Copying the artifacts that a log names, and checking them: into a backup, beside an exported
+//! log, back from there. What is missing or altered is reported; the others are copied.
 
-use std::ffi::OsString;
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use tempfile::NamedTempFile;
-
-use super::super::CliError;
+use super::super::{CliError, Context, Exit, note};
 use super::export::cannot_write;
+use crate::engine::references::{Flaw, References, check};
 use crate::events::Hash;
-use crate::log::artifacts::{Artifacts, Staging};
-use crate::log::{LogError, Store};
+use crate::events::codec::decode;
+use crate::events::frame::{Frame, Position};
+use crate::log::artifacts::{Artifacts, Copied, copy, has_ended};
+use crate::log::plain::{is_not_plain, open_plain};
+use crate::log::{LogError, Reader};
+
+/// Flaws that are told one by one.
+const TOLD: usize = 20;
+
+/// What the events of a log name.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Named {
+    /// The artifacts.
+    pub(in crate::cli) references: References,
+    /// The last event.
+    position: Position,
+    /// Events that this program cannot read: what they name is not known.
+    unread: u64,
+}
+
+impl Named {
+    /// Takes in the next frame.
+    pub(in crate::cli) fn push(&mut self, frame: &Frame) {
+        self.position = self.position.next();
+        match decode(self.position, frame) {
+            Ok(recorded) => self.references.push(&recorded),
+            Err(_) => self.unread += 1,
+        }
+    }
+}
+
+/// What came of copying artifacts.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// Those that were copied.
+    pub(super) copied: Vec<Hash>,
+    flaws: Vec<(String, Exit)>,
+    unread: u64,
+}
+
+impl Outcome {
+    /// Hands every artifact that is named to `one`, which copies it, or says what is wrong with it.
+    fn of(
+        named: &Named,
+        stop: &AtomicBool,
+        mut one: impl FnMut(Hash) -> Result<Result<(), (String, Exit)>, CliError>,
+    ) -> Result<Self, CliError> {
+        let mut outcome = Self { unread: named.unread, ..Self::default() };
+        for (hash, names) in named.references.iter() {
+            super::going_on(stop)?;
+            match one(hash)? {
+                Ok(()) => outcome.copied.push(hash),
+                Err((what, exit)) => {
+                    let name = names.first().map(ToString::to_string).unwrap_or_default();
+                    outcome.flaws.push((format!("{name}: {what}"), exit));
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Tells what was not copied; an error if there is anything.
+    pub(super) fn report(self, to: &Path) -> Result<(), CliError> {
+        for (flaw, _) in self.flaws.iter().take(TOLD) {
+            note(flaw);
+        }
+        if self.flaws.len() > TOLD {
+            note(&format!("and {} more", self.flaws.len() - TOLD));
+        }
+        if self.unread > 0 {
+            let events = self.unread;
+            note(&format!("{events} events cannot be read: artifacts that they name are left out"));
+        }
+        let damaged = self.unread > 0 || self.flaws.iter().any(|(_, exit)| *exit == Exit::Damaged);
+        let exit = match self.flaws.first() {
+            _ if damaged => Exit::Damaged,
+            None => return Ok(()),
+            Some((_, exit)) => *exit,
+        };
+        let (bad, all) = (self.flaws.len(), self.flaws.len() + self.copied.len());
+        let message = format!("{bad} of {all} artifacts are missing, altered or unreadable");
+        let hint = format!("everything else is in {} and can be used", to.display());
+        Err(CliError::new(exit, message).hint(hint))
+    }
+}
+
+/// Copies the artifacts of a store that are named. Hold a pin since before the log was read.
+pub(super) fn from_store(
+    named: &Named,
+    artifacts: &Artifacts,
+    stop: &AtomicBool,
+    mut to: impl FnMut(Hash, &mut File) -> Result<Copied, CliError>,
+) -> Result<Outcome, CliError> {
+    Outcome::of(named, stop, |hash| {
+        let flaw = |error: LogError| {
+            let text = error.to_string();
+            Ok(Err((text, CliError::from(error).exit)))
+        };
+        let mut from = match artifacts.open_unchecked(hash) {
+            Ok(from) => from,
+            Err(error) => return flaw(error),
+        };
+        match to(hash, &mut from)? {
+            Copied::Whole(_) => Ok(Ok(())),
+            Copied::Altered(found) => flaw(artifacts.altered(hash, found)),
+            Copied::Unreadable(source) => {
+                flaw(LogError::Io { action: "read", path: artifacts.path(hash), source })
+            }
+        }
+    })
+}
+
+/// Copies the artifacts that are named from the folder beside an exported log.
+pub(super) fn from_folder(
+    named: &Named,
+    folder: &Path,
+    stop: &AtomicBool,
+    mut to: impl FnMut(Hash, &mut File) -> Result<Copied, CliError>,
+) -> Result<Outcome, CliError> {
+    Outcome::of(named, stop, |hash| {
+        let path = folder.join(hash.to_string());
+        let flaw =
+            |what: &dyn Display, exit| Ok(Err((format!("{}: {what}", path.display()), exit)));
+        let mut from = match open_plain(&path) {
+            Ok(from) => from,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return flaw(&"there is no such file", Exit::Damaged);
+            }
+            Err(error) if is_not_plain(&error) => {
+                return flaw(&"it is not a plain file", Exit::Damaged);
+            }
+            Err(error) => return flaw(&error, Exit::System),
+        };
+        match to(hash, &mut from)? {
+            Copied::Whole(_) => Ok(Ok(())),
+            Copied::Altered(found) => flaw(&format!("its bytes have hash {found}"), Exit::Damaged),
+            Copied::Unreadable(error) => flaw(&error, Exit::System),
+        }
+    })
+}
+
+/// Checks all artifacts that a log names: their number, and what is wrong with some.
+pub(super) fn verify(
+    log: &mut Reader,
+    context: &Context,
+    stop: &AtomicBool,
+) -> Result<(usize, Vec<Flaw>), CliError> {
+    let artifacts = log.store().artifacts();
+    // Before the log is read: what it names then stays.
+    let _pin = artifacts.pin(context.wait)?;
+    let mut named = Named::default();
+    super::frames(log, stop, |frame| {
+        named.push(&frame);
+        Ok(())
+    })?;
+    let count = named.references.iter().count();
+    Ok((count, check(&named.references, &artifacts, || super::going_on(stop))?))
+}
 
 /// The folder that belongs to an exported file.
 pub(super) fn beside(file: &Path) -> PathBuf {
@@ -21,106 +177,51 @@ pub(super) fn beside(file: &Path) -> PathBuf {
     name.into()
 }
 
-/// A file in the making, beside the one it is to become. Gone if it is dropped.
-pub(super) fn aside(path: &Path) -> io::Result<NamedTempFile> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let mut prefix = OsString::from(".");
-    prefix.push(path.file_name().unwrap_or_default());
-    prefix.push(".");
-    tempfile::Builder::new()
-        .prefix(&prefix)
-        // As any new file: what the umask leaves.
-        .permissions(fs::Permissions::from_mode(0o666))
-        .tempfile_in(parent.unwrap_or(Path::new(".")))
+/// The folder of artifacts beside an export in the making.
+pub(super) struct Carried {
+    folder: PathBuf,
 }
 
-/// Copies all artifacts of a store into a folder, checked; returns their hashes.
-pub(super) fn save(
-    artifacts: &Artifacts,
-    folder: &Path,
-    stop: &AtomicBool,
-) -> Result<Vec<Hash>, CliError> {
-    fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
-    let mut saved = Vec::new();
-    for (hash, _) in artifacts.list()? {
-        super::going_on(stop)?;
-        let mut from = match artifacts.open(hash) {
-            // Released meanwhile.
-            Err(LogError::NoArtifact { .. }) => continue,
-            other => other?,
-        };
-        let path = folder.join(hash.to_string());
-        let mut copy = || {
-            let mut to = aside(&path)?;
-            io::copy(&mut from, &mut to)?;
-            to.as_file().sync_all()?;
-            to.persist(&path).map_err(|error| error.error)
-        };
-        copy().map_err(|error| cannot_write(&path, &error))?;
-        saved.push(hash);
-    }
-    Ok(saved)
-}
+/// Before the process id in the name of an unfinished copy.
+const UNFINISHED: &str = ".copying-";
 
-/// Takes artifacts over into a store.
-pub(super) struct Taking {
-    artifacts: Artifacts,
-    staging: Staging,
-    /// How many so far.
-    pub(super) taken: u64,
-}
-
-impl Taking {
-    /// Into a store that nobody else uses.
-    pub(super) fn into(store: &Store) -> Result<Self, CliError> {
-        let artifacts = store.artifacts();
-        let staging = artifacts.staging("taking")?;
-        Ok(Self { artifacts, staging, taken: 0 })
-    }
-
-    /// Takes the file of this name from an exported folder. Its bytes must have that hash.
-    pub(super) fn take_from_folder(&mut self, folder: &Path, hash: Hash) -> Result<(), CliError> {
-        let path = folder.join(hash.to_string());
-        let wrong = |what: &dyn std::fmt::Display| {
-            CliError::usage(format!("artifact {}: {what}", path.display()))
-                .hint("export again with --with-artifacts, or import without it")
-        };
-        // A plain file: a link could lead anywhere, a pipe would never end.
-        let plain = fs::symlink_metadata(&path).map_err(|error| wrong(&error))?.is_file();
-        if !plain {
-            return Err(wrong(&"it is not a plain file"));
-        }
-        let mut from = File::open(&path).map_err(|error| wrong(&error))?;
-        let found = self.take(&mut from)?;
-        if found != hash {
-            return Err(wrong(&format!("its bytes have hash {found}")));
-        }
-        Ok(())
-    }
-
-    /// Takes all artifacts of another store.
-    pub(super) fn take_from_store(
-        &mut self,
-        from: &Artifacts,
-        stop: &AtomicBool,
-    ) -> Result<(), CliError> {
-        for (hash, _) in from.list()? {
-            super::going_on(stop)?;
-            match from.open(hash) {
-                Err(LogError::NoArtifact { .. }) => {}
-                other => drop(self.take(&mut other?)?),
+impl Carried {
+    /// Makes the folder, and sweeps out of it what killed exports have left.
+    pub(super) fn begin(folder: PathBuf) -> Result<Self, CliError> {
+        fs::create_dir_all(&folder).map_err(|error| cannot_write(&folder, &error))?;
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let pid = name.to_str().and_then(|name| name.strip_prefix(UNFINISHED));
+            if pid.and_then(|pid| pid.parse().ok()).is_some_and(has_ended) {
+                // Best effort: what belongs to somebody else stays.
+                let _ = fs::remove_file(entry.path());
             }
         }
-        Ok(())
+        Ok(Self { folder })
     }
 
-    fn take(&mut self, from: &mut File) -> Result<Hash, CliError> {
-        let path = self.staging.folder().join("next");
-        let copied = File::create(&path).and_then(|mut to| io::copy(from, &mut to));
-        copied.map_err(|error| cannot_write(&path, &error))?;
-        let (hash, _) = self.artifacts.adopt(&self.staging, "next")?;
-        self.taken += 1;
-        Ok(hash)
+    /// Copies an artifact into it.
+    pub(super) fn take(&self, hash: Hash, from: &mut File) -> Result<Copied, CliError> {
+        let unfinished = self.folder.join(format!("{UNFINISHED}{}", std::process::id()));
+        let path = self.folder.join(hash.to_string());
+        let mut save = || {
+            // A killed process of the same id may have left one.
+            let _ = fs::remove_file(&unfinished);
+            let mut to = File::create_new(&unfinished)?;
+            let copied = copy(hash, from, &mut to)?;
+            if matches!(copied, Copied::Whole(_)) {
+                to.sync_all()?;
+                fs::rename(&unfinished, &path)?;
+            }
+            Ok(copied)
+        };
+        save().map_err(|error| cannot_write(&path, &error))
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        let unfinished = self.folder.join(format!("{UNFINISHED}{}", std::process::id()));
+        let _ = fs::remove_file(unfinished);
     }
 }

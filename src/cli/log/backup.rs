@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use super::super::work::stop_flag;
 use super::super::{CliError, Context, say};
-use super::artifacts::Taking;
+use super::artifacts::{Named, from_store};
 use crate::log::Building;
 
-/// Copies the store, artifacts included, also while a search runs: the copy holds all events up to
-/// the moment it began, and is a store itself. Everything is checked on the way.
+/// Copies the store, also while a search runs: all events up to the moment it began, and the
+/// artifacts that they name. The copy is a store itself. Everything is checked on the way;
+/// artifacts that are missing or altered are reported (exit code 4), and all the others copied.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Folder of the copy, where nothing may be yet
@@ -19,13 +20,20 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let stop = stop_flag()?;
     let mut log = super::log(context)?;
+    let artifacts = log.store().artifacts();
+    // Before the end of the log is looked up: what is named there stays until it is copied.
+    let pin = artifacts.pin(context.wait)?;
     let mut building = Building::begin(&args.folder, context.options())?;
-    super::frames(&mut log, &stop, |frame| Ok(building.push(frame)?))?;
-    // After the events: whatever they name was there before them.
-    let mut taking = Taking::into(&building.store()?)?;
-    taking.take_from_store(&log.store().artifacts(), &stop)?;
+    let mut named = Named::default();
+    super::frames(&mut log, &stop, |frame| {
+        named.push(&frame);
+        Ok(building.push(frame)?)
+    })?;
+    let outcome =
+        from_store(&named, &artifacts, &stop, |hash, from| Ok(building.take(hash, from)?))?;
+    drop(pin);
     let (store, head) = building.finish()?;
-    let (events, artifacts) = (head.position, taking.taken);
-    say(&format!("{events} events and {artifacts} artifacts in {}", store.root().display()));
-    Ok(())
+    let (events, copied, root) = (head.position, outcome.copied.len(), store.root());
+    say(&format!("{events} events and {copied} artifacts in {}", root.display()));
+    outcome.report(root)
 }

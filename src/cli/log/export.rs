@@ -1,11 +1,13 @@
 //! `qtrail log export`: the log as text, for keeping, comparing and carrying to other programs.
 
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::super::destination::Destination;
 use super::super::work::stop_flag;
 use super::super::{CliError, Context, Exit, note};
-use super::artifacts;
+use super::artifacts::{self, Carried, Named, Outcome};
 use crate::events::codec::{decode, encode};
 use crate::events::frame::{Frame, Head, seal};
 use crate::events::lines::Writer;
@@ -15,10 +17,11 @@ use crate::log::Reader;
 /// final hash. `qtrail log import` restores a store from it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Into this file, which appears when it is complete [default: stdout]
+    /// Into this file, which appears when it is complete; - for stdout [default: -]
     #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// Copies the artifacts too, into the folder FILE.artifacts
+    output: Option<Destination>,
+    /// Copies the artifacts that the events name, into the folder FILE.artifacts; reports those that
+    /// are missing or altered (exit code 4)
     #[arg(long, requires = "output")]
     with_artifacts: bool,
     /// Leaves out host names and folders, to publish it: another log with the same logical digests
@@ -27,53 +30,62 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
+    let destination = args.output.as_ref().unwrap_or(&Destination::Stdout);
+    let carried = destination.path().filter(|_| args.with_artifacts).map(artifacts::beside);
+    if args.with_artifacts && !destination.is_file() {
+        return Err(CliError::usage("--with-artifacts: the artifacts go beside a file")
+            .hint("name one with -o FILE"));
+    }
     let mut log = super::log(context)?;
-    let Some(file) = &args.output else {
-        let mut out = BufWriter::new(io::stdout().lock());
-        let failed = |error: io::Error| CliError::output(&error);
-        write(&mut log, args.anonymous, None, &mut out, failed)?;
-        return out.flush().map_err(|error| CliError::output(&error));
-    };
-    let failed = |error: io::Error| cannot_write(file, &error);
-    let carried = args.with_artifacts.then(|| artifacts::beside(file));
-    // Made aside and renamed: a file of this name is a whole export.
-    let mut out = BufWriter::with_capacity(1 << 16, artifacts::aside(file).map_err(failed)?);
-    let (head, copied) = write(&mut log, args.anonymous, carried.as_deref(), &mut out, failed)?;
-    let out = out.into_inner().map_err(|error| failed(error.into_error()))?;
-    out.as_file().sync_all().map_err(failed)?;
-    out.persist(file).map_err(|error| failed(error.error))?;
-    let artifacts =
-        if args.with_artifacts { format!(", {copied} artifacts") } else { String::new() };
-    note(&format!("{} events{artifacts}, chain {}", head.position, head.chain));
-    Ok(())
+    let failed = |error: io::Error| destination.failed(&error);
+    let carry = carried.clone().map(Carried::begin).transpose()?;
+    let mut out = BufWriter::with_capacity(1 << 16, destination.open()?);
+    let (head, outcome) =
+        write(&mut log, args.anonymous, carry.as_ref(), context, &mut out, failed)?;
+    out.into_inner().map_err(|error| failed(error.into_error()))?.finish()?;
+    if destination.path().is_some() {
+        let copied = outcome.copied.len();
+        let artifacts =
+            if args.with_artifacts { format!(", {copied} artifacts") } else { String::new() };
+        note(&format!("{} events{artifacts}, chain {}", head.position, head.chain));
+    }
+    carried.map_or(Ok(()), |folder| outcome.report(&folder))
 }
 
 fn write(
     log: &mut Reader,
     anonymous: bool,
-    carried: Option<&Path>,
+    carried: Option<&Carried>,
+    context: &Context,
     out: &mut dyn Write,
     failed: impl Fn(io::Error) -> CliError,
-) -> Result<(Head, u64), CliError> {
+) -> Result<(Head, Outcome), CliError> {
     let stop = stop_flag()?;
+    let artifacts = log.store().artifacts();
+    // Before the end of the log is looked up: what is named there stays until it is copied.
+    let _pin = carried.map(|_| artifacts.pin(context.wait)).transpose()?;
+    let mut named = Named::default();
     let mut writer = Writer::default();
     let mut anew = Head::default();
     super::frames(log, &stop, |frame| {
+        if carried.is_some() {
+            named.push(&frame);
+        }
         let frame = if anonymous { nameless(&frame, &mut anew)? } else { frame };
         let line = writer.event(&frame).map_err(|error| CliError::new(Exit::Bug, error))?;
         writeln!(out, "{line}").map_err(&failed)
     })?;
-    // After the events: whatever they name was there before them.
-    let mut copied = 0;
-    if let Some(folder) = carried {
-        for hash in artifacts::save(&log.store().artifacts(), folder, &stop)? {
-            writeln!(out, "{}", writer.artifact(hash)).map_err(&failed)?;
-            copied += 1;
-        }
+    let mut outcome = Outcome::default();
+    if let Some(carried) = carried {
+        let copy = |hash, from: &mut File| carried.take(hash, from);
+        outcome = artifacts::from_store(&named, &artifacts, &stop, copy)?;
+    }
+    for &hash in &outcome.copied {
+        writeln!(out, "{}", writer.artifact(hash)).map_err(&failed)?;
     }
     let (line, head) = writer.close();
     writeln!(out, "{line}").map_err(&failed)?;
-    Ok((head, copied))
+    Ok((head, outcome))
 }
 
 /// The frame of the same event without names of machines, sealed onto those before it.
@@ -88,10 +100,6 @@ fn nameless(frame: &Frame, head: &mut Head) -> Result<Frame, CliError> {
 }
 
 pub(super) fn cannot_write(path: &Path, error: &io::Error) -> CliError {
-    let exit = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Exit::Space,
-        _ => Exit::Usage,
-    };
-    CliError::new(exit, format!("cannot write {}: {error}", path.display()))
+    CliError::file("write", path, error)
         .hint("see that there is room, and that the folder exists and can be written")
 }

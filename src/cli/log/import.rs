@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 
 use super::super::work::stop_flag;
 use super::super::{CliError, Context, note, say};
-use super::artifacts::{Taking, beside};
+use super::artifacts::{Named, Outcome, beside, from_folder};
 use crate::events::lines::{LINE_MAX, Line, LineError, Reader};
 use crate::log::Building;
 
 /// Restores a store from an exported log, where there is none yet. Takes the stored frames alone;
-/// checks every checksum, the chain, the number of events and the final hash.
+/// checks every checksum, the chain, the number of events and the final hash, and restores nothing
+/// if one of them is wrong.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The file that `qtrail log export` wrote; - for stdin
     file: PathBuf,
-    /// Takes the artifacts too, from the folder FILE.artifacts
+    /// Takes the artifacts that the events name, from the folder FILE.artifacts; reports those that
+    /// are missing or altered (exit code 4)
     #[arg(long)]
     with_artifacts: bool,
 }
@@ -25,8 +27,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let stop = stop_flag()?;
     let mut input = open(&args.file)?;
     let mut building = Building::begin(&context.store, context.options())?;
-    let folder = beside(&args.file);
-    let mut taking = Taking::into(&building.store()?)?;
+    let mut named = Named::default();
     let (mut reader, mut bytes, mut left) = (Reader::default(), Vec::new(), 0);
     while next(&mut input, &mut bytes).map_err(|error| unreadable(&args.file, &error))? {
         super::going_on(&stop)?;
@@ -34,23 +35,28 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             return Err(wrong(&args.file, &reader.too_long()));
         }
         match reader.line(&bytes).map_err(|error| wrong(&args.file, &error))? {
-            Line::Event(frame) => building.push(frame)?,
-            Line::Artifact(hash) if args.with_artifacts => {
-                taking.take_from_folder(&folder, hash)?;
+            Line::Event(frame) => {
+                named.push(&frame);
+                building.push(frame)?;
             }
             Line::Artifact(_) => left += 1,
             Line::Closing => {}
         }
     }
     reader.finish().map_err(|error| wrong(&args.file, &error))?;
-    let taken = taking.taken;
+    let mut outcome = Outcome::default();
+    if args.with_artifacts {
+        let take = |hash, from: &mut File| Ok(building.take(hash, from)?);
+        outcome = from_folder(&named, &beside(&args.file), &stop, take)?;
+    }
     let (store, head) = building.finish()?;
-    if left > 0 {
+    if left > 0 && !args.with_artifacts {
         note(&format!("{left} artifacts were left out; --with-artifacts takes them too"));
     }
+    let taken = outcome.copied.len();
     let artifacts = if taken > 0 { format!(" and {taken} artifacts") } else { String::new() };
     say(&format!("restored {} events{artifacts} in {}", head.position, store.root().display()));
-    Ok(())
+    outcome.report(store.root())
 }
 
 fn open(path: &Path) -> Result<Box<dyn BufRead>, CliError> {

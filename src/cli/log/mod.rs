@@ -11,6 +11,7 @@ mod stat;
 mod tail;
 mod verify;
 
+pub(super) use artifacts::Named;
 pub(super) use show::each;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +37,7 @@ enum Verb {
     Stat(stat::Args),
     /// Print the hash of the log, or of each search
     Digest(digest::Args),
-    /// Check every event, fold them again, and compare
+    /// Check every event and artifact, fold the events again, and compare
     Verify(verify::Args),
     /// Show what is wrong with the copies of the events, and repair it
     Repair(repair::Args),
@@ -97,7 +98,7 @@ fn frames(
 }
 
 /// An error if a signal asked to stop.
-fn going_on(stop: &AtomicBool) -> Result<(), CliError> {
+pub(super) fn going_on(stop: &AtomicBool) -> Result<(), CliError> {
     if stop.load(Ordering::Relaxed) {
         return Err(CliError::new(Exit::Interrupted, "interrupted").hint("run it again"));
     }

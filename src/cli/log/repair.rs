@@ -3,8 +3,8 @@
 use super::super::output::{FormatArgs, Hint, Printer};
 use super::super::{CliError, Context, Exit, note};
 use crate::log::repair::{Plan, repair};
-use crate::log::{LocalLog, Repair, Store};
-use crate::views::{Rows as _, Value};
+use crate::log::{LocalLog, LogError, Options, Repair, Store};
+use crate::views::{Rows as _, Value, ViewError, discard, refuse_rollback};
 
 /// Show what is wrong with the two copies of the events, and with --apply repair it
 ///
@@ -16,6 +16,9 @@ pub(super) struct Args {
     /// Repair instead of only showing what would be done
     #[arg(long)]
     apply: bool,
+    /// Go on from an earlier state of the log, though its tables have shown later events
+    #[arg(long)]
+    accept_rollback: bool,
     #[command(flatten)]
     format: FormatArgs,
 }
@@ -23,7 +26,21 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let store = Store::open(&context.store)?;
     let options = context.options();
+    let rolled_back = match args.accept_rollback {
+        true => rolled_back(&store, &options)?,
+        false => None,
+    };
     let mut plan = repair(&store, &options, args.apply)?;
+    if let Some(repair) = rolled_back {
+        // Only now, with the log whole as far as it can be.
+        discard(&store)?;
+        let log = LocalLog::open(store.clone(), options.clone())?;
+        super::super::repairs::record(log, std::slice::from_ref(&repair))?;
+        note(&repair.found);
+        plan.end = Store::open(&context.store)?.read_head()?.record.head;
+    } else if args.accept_rollback {
+        note("the tables have shown no later event than the log has");
+    }
     if args.apply {
         let mut log = LocalLog::open(store, options)?;
         // What was only found out by opening it; sled is named once.
@@ -46,6 +63,20 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             .hint("keep a copy of the store, then `qtrail log repair --apply`"));
     }
     Ok(())
+}
+
+/// The earlier state that is accepted, if the log was put back to one.
+fn rolled_back(store: &Store, options: &Options) -> Result<Option<Repair>, CliError> {
+    match refuse_rollback(store, options) {
+        Ok(()) => Ok(None),
+        Err(ViewError::Log(LogError::RolledBack { shown, log })) => {
+            let found =
+                format!("the log was put back to event {log}; its tables had shown {shown}");
+            let lost = shown.0.saturating_sub(log.0);
+            Ok(Some(Repair { part: "log", found, restored: 0, lost, aside: None }))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn print(plan: &Plan, format: FormatArgs) -> std::io::Result<()> {

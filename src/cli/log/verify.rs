@@ -1,25 +1,31 @@
 //! `qtrail log verify`: every event, folded again, and compared.
 //!
-//! The checks, each only if the one before is passed, because it means nothing otherwise: the bytes
-//! of the journal (checksums, chain, up to what `HEAD` acknowledges), its end (the tables have shown
-//! no event that it lacks), sled against the journal, event by event, meaning (every event decodes
-//! and follows what came before, every recorded Q-table is learned again), and with `--deep` the
-//! tables (the same definitions, indices and rows as folded anew). Nothing is changed.
+//! The checks, each only if those that it needs are passed, because it means nothing otherwise: the
+//! bytes of the journal (checksums, chain, up to what `HEAD` acknowledges), its end (the tables have
+//! shown no event that it lacks), sled against the journal, event by event, meaning (every event
+//! decodes and follows what came before, every recorded Q-table is learned again), with `--deep` the
+//! tables (the same definitions, indices and rows as folded anew), and the artifacts that events name
+//! (their hashes). Nothing is changed.
 
 use super::super::error::ROLLED_BACK;
 use super::super::output::{FormatArgs, Hint, Printer};
+use super::super::work::stop_flag;
 use super::super::{CliError, Context, Exit};
+use crate::engine::references::Flaw;
 use crate::events::frame::Position;
 use crate::log::verify::{Copy, compare_copies, verify};
 use crate::log::{LogError, Reader, Store};
 use crate::views::{Comparison, Rows as _, Value, ViewError, compare, rebuild, refuse_rollback};
 
-/// Checks every event and folds them again. Changes nothing.
+/// Check every event and the artifacts that events name, and fold the events again. Changes nothing
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Compare the tables too: definitions, indices and rows
     #[arg(long)]
     deep: bool,
+    /// Leave out the artifacts
+    #[arg(long)]
+    no_artifacts: bool,
     #[command(flatten)]
     format: FormatArgs,
 }
@@ -33,7 +39,16 @@ struct Finding {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    let findings = findings(context, args.deep)?;
+    let mut findings = findings(context, args.deep)?;
+    // Whether an artifact is missing or altered, not merely unreadable just now.
+    let mut lost = false;
+    let readable = findings.iter().all(|finding| finding.good || finding.check != "journal");
+    if !args.no_artifacts && readable {
+        let mut log = super::log(context)?;
+        let (count, flaws) = super::artifacts::verify(&mut log, context, &*stop_flag()?)?;
+        lost = flaws.iter().any(Flaw::is_damage);
+        findings.extend(artifacts(count, &flaws, log.head()?.position));
+    }
     let mut printer = Printer::new(args.format, |_| Hint::default());
     let mut print = || {
         printer.columns(&["check", "verdict", "position", "found"].map(ToOwned::to_owned))?;
@@ -49,6 +64,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         }
         Some(bad) if bad.check == "end" => {
             Err(CliError::new(Exit::Damaged, &bad.found).hint(ROLLED_BACK))
+        }
+        Some(bad) if bad.check == "artifacts" => {
+            let bad = findings.iter().filter(|finding| !finding.good).count();
+            let message = format!("{bad} artifacts are missing, altered or unreadable");
+            let exit = if lost { Exit::Damaged } else { Exit::System };
+            Err(CliError::new(exit, message).hint(
+                "the log is good: copy them from a backup into the artifacts folder of the store; \
+                 --no-artifacts checks the log alone",
+            ))
         }
         Some(bad) => {
             let found = format!("{} is damaged: {}", bad.check, bad.found);
@@ -104,6 +128,18 @@ fn findings(context: &Context, deep: bool) -> Result<Vec<Finding>, CliError> {
         Err(error) => return Err(error.into()),
     }
     Ok(findings)
+}
+
+fn artifacts(count: usize, flaws: &[Flaw], end: Position) -> Vec<Finding> {
+    let bad = |flaw: &Flaw| {
+        let position = flaw.names.first().map(|name| name.position);
+        Finding { check: "artifacts", good: false, position, found: flaw.to_string() }
+    };
+    if !flaws.is_empty() {
+        return flaws.iter().map(bad).collect();
+    }
+    let found = format!("{count} are named, and their bytes have these hashes");
+    vec![Finding { check: "artifacts", good: true, position: Some(end), found }]
 }
 
 /// How sled compares with the journal.

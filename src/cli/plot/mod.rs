@@ -4,15 +4,16 @@ mod attacked;
 mod figures;
 mod stability;
 
-use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::IsTerminal as _;
 
+use super::destination::Destination;
 use super::output::terminal_width;
 use super::parameters::QuarantineArgs;
 use super::reading::{AtArgs, answer, choose, footer};
 use super::replay::lesson::LessonArgs;
 use super::replay::{history, study};
 use super::simulate::{self, Simulations, WorldArgs};
+use super::terminal::escaped;
 use super::values::{OF_VALUES, ValueArgs};
 use super::{CliError, Context, Exit, note};
 use crate::config::replay::Policy;
@@ -28,9 +29,9 @@ use stability::{STABILITY, of_series};
 pub struct Args {
     /// Which figure
     name: String,
-    /// File to write: .svg or .png
+    /// File to write: .svg or .png; - for stdout [default: -]
     #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    output: Option<Destination>,
     /// How it is drawn [default: what the name of the file ends in; term without a file]
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -194,18 +195,19 @@ fn put(
         ThemeName::Dark => Theme::Dark,
     };
     let drawn = match format {
-        Format::Term => drawing.term(terminal_width().unwrap_or(100).into()).into_bytes(),
+        Format::Term => {
+            let text = drawing.term(terminal_width().unwrap_or(100).into());
+            escaped(&text).into_owned().into_bytes()
+        }
         Format::Svg => drawing.svg(theme)?.into_bytes(),
         Format::Png => drawing.png(theme)?,
     };
-    match &args.output {
-        Some(file) if file != Path::new("-") => {
-            write(file, &drawn)?;
-            note(&format!("{}: {name}, {as_of}", file.display()));
-            Ok(())
-        }
-        _ => std::io::stdout().write_all(&drawn).map_err(|error| CliError::output(&error)),
+    let destination = args.output.as_ref().unwrap_or(&Destination::Stdout);
+    destination.write(&drawn)?;
+    if destination.path().is_some() {
+        note(&format!("{destination}: {name}, {as_of}"));
     }
+    Ok(())
 }
 
 /// Draws simulated searches. There need not be a store.
@@ -305,45 +307,23 @@ fn kind(name: &str) -> Result<&'static Kind, CliError> {
 }
 
 fn format(args: &Args) -> Result<Format, CliError> {
-    let Some(file) = args.output.as_deref().filter(|file| *file != Path::new("-")) else {
+    let Some(file) = args.output.as_ref().filter(|file| file.path().is_some()) else {
         let format = args.format.unwrap_or(Format::Term);
         if format == Format::Png && std::io::stdout().is_terminal() {
             return Err(CliError::usage("a PNG is not for a terminal").hint("name a file with -o"));
         }
         return Ok(format);
     };
-    let ending = file.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    match (args.format, ending.as_str()) {
+    match (args.format, file.ending().as_str()) {
         (Some(format), _) => Ok(format),
         (None, "svg") => Ok(Format::Svg),
         (None, "png") => Ok(Format::Png),
         (None, "txt") => Ok(Format::Term),
         (None, _) => {
-            let message = format!("{}: the name ends in neither .svg nor .png", file.display());
+            let message = format!("{file}: the name ends in neither .svg nor .png");
             Err(CliError::usage(message).hint("name it so, or say --format svg|png|term"))
         }
     }
-}
-
-/// Writes a file that others are to read: whole or not at all.
-pub(super) fn write(file: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let written = tempfile::Builder::new()
-        .prefix(".qtrail-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
-        .and_then(|mut temporary| {
-            temporary.write_all(bytes)?;
-            temporary.persist(file).map_err(|error| error.error)
-        });
-    written.map(drop).map_err(|error| {
-        let exit = match error.kind() {
-            std::io::ErrorKind::StorageFull => Exit::Space,
-            _ => Exit::Usage,
-        };
-        CliError::new(exit, format!("{} cannot be written: {error}", file.display()))
-            .hint("name another file with -o")
-    })
 }
 
 impl From<PlotError> for CliError {

@@ -6,14 +6,12 @@ mod rewards;
 mod rows;
 pub(super) mod study;
 
-use std::path::{Path, PathBuf};
-
+use super::destination::Destination;
 use super::export::{csv, header};
 use super::output::FormatArgs;
 use super::parameters::QuarantineArgs;
-use super::plot::write;
 use super::reading::{AtArgs, answer, answer_from_log, footer};
-use super::{CliError, Context, Exit, note};
+use super::{CliError, Context, Exit, names, note};
 use crate::agent::foreign::target;
 use crate::agent::qtable::QTable;
 use crate::agent::space::{Space, State};
@@ -35,9 +33,9 @@ pub struct Args {
     /// Prints how often each experience was drawn, instead of one row a policy
     #[arg(long)]
     exposure: bool,
-    /// Writes the Q-table to a file, in the authors' 17 columns; of one policy and one seed
+    /// Writes the Q-table to a file, in the authors' 17 columns; of one policy and one seed; - for stdout
     #[arg(long, value_name = "FILE")]
-    export_q: Option<PathBuf>,
+    export_q: Option<Destination>,
     /// Records what came of it under this name: `qtrail table replays`
     #[arg(long, value_name = "NAME")]
     save: Option<String>,
@@ -66,6 +64,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         return study::find(&answer_from_log(context, None)?, name)?.check(context);
     }
     // Mistakes first: reading a store may take a while.
+    args.save.iter().try_for_each(|name| names::check("--save", name))?;
     let policies = args.lesson.check()?;
     rows::check(&args.columns, args.exposure)?;
     let at = args.at.at;
@@ -116,7 +115,7 @@ fn checked(learned: &[Learned]) -> Result<(), CliError> {
 }
 
 /// Writes the Q-table of one policy under one seed.
-fn export(file: &Path, lesson: &Lesson, policies: &[Policy]) -> Result<(), CliError> {
+fn export(file: &Destination, lesson: &Lesson, policies: &[Policy]) -> Result<(), CliError> {
     let [policy] = policies else {
         return Err(CliError::usage("--export-q writes one Q-table: name one policy"));
     };
@@ -126,9 +125,9 @@ fn export(file: &Path, lesson: &Lesson, policies: &[Policy]) -> Result<(), CliEr
     };
     let derived = lesson.derive(policy, *seed)?;
     let space = &lesson.history.space;
-    write(file, csv(&header(17), &pairs(space, &derived.q)).as_bytes())?;
+    file.write(csv(&header(17), &pairs(space, &derived.q)).as_bytes())?;
     let count = space.pair_count();
-    note(&format!("{}: {count} pairs of state and action under {policy}", file.display()));
+    note(&format!("{file}: {count} pairs of state and action under {policy}"));
     Ok(())
 }
 

@@ -4,11 +4,10 @@ mod facts;
 mod lineage;
 mod page;
 
-use std::path::PathBuf;
-
 use super::cells::{Cells, exact, is_shown, rates};
+use super::destination::Destination;
 use super::parameters::QuarantineArgs;
-use super::plot::{ATTACK_PLOTS, Asked, AttackArgs, PLOTS, draw_attack, one_search, write};
+use super::plot::{ATTACK_PLOTS, Asked, AttackArgs, PLOTS, draw_attack, one_search};
 use super::reading::{AtArgs, answer, collect, footer};
 use super::values::ValueArgs;
 use super::{CliError, Context, note};
@@ -20,9 +19,9 @@ use page::Page;
 /// Writes a search into one HTML file: settings, figures, tables, and how to do it again.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// File to write
+    /// File to write; - for stdout
     #[arg(short, long, value_name = "FILE", default_value = "report.html")]
-    output: PathBuf,
+    output: Destination,
     /// Which search: s1, or its name [default: the newest]
     #[arg(long, value_name = "SEARCH")]
     search: Option<String>,
@@ -84,8 +83,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     page.folded("Complete configuration (TOML)", &facts.config);
     page.commands("Do it again", &facts.again);
     page.facts("The log", &facts.log);
-    write(&args.output, page.finish().as_bytes())?;
-    let file = args.output.display();
+    args.output.write(page.finish().as_bytes())?;
+    let file = &args.output;
     note(&format!("{file}: report of {search}, {}", footer(&answer)));
     Ok(())
 }

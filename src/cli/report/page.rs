@@ -1,6 +1,7 @@
 //! The HTML of a report. Everything that comes from a store is escaped here, and nowhere else.
 
 use super::Cells;
+use crate::cli::terminal::is_command;
 
 /// Texts longer than this are broken into lines.
 const LONG: usize = 40;
@@ -146,7 +147,7 @@ fn escaped(text: &str) -> String {
             '>' => safe += "&gt;",
             '"' => safe += "&quot;",
             '\'' => safe += "&#39;",
-            c if c.is_control() && !matches!(c, '\n' | '\t') => safe.push('\u{FFFD}'),
+            c if is_command(c) => safe.push('\u{FFFD}'),
             c => safe.push(c),
         }
     }

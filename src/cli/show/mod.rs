@@ -8,6 +8,7 @@ use std::io::Write as _;
 
 use super::output::{Format, FormatArgs, Hint, Printer, json_object};
 use super::reading::{AtArgs, answer, choose, collect, footer, listed};
+use super::terminal::{escaped, say_exactly};
 use super::values::ValueArgs;
 use super::{CliError, Context, say};
 use crate::views::{Answer, Rows as _, Value};
@@ -74,7 +75,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         },
     }
     if args.format == Layout::Json {
-        say(&format!("{{{}}}", sheet.parts.join(",\n")));
+        say_exactly(&format!("{{{}}}", sheet.parts.join(",\n")));
         super::note(&footer(&answer));
     } else {
         say(&footer(&answer));
@@ -110,7 +111,7 @@ impl Row {
     pub(in crate::cli) fn text(&self, name: &str) -> String {
         match self.get(name) {
             Value::Null => "-".to_owned(),
-            other => super::cells::printable(&super::cells::exact(other)),
+            other => escaped(&super::cells::exact(other)).into_owned(),
         }
     }
 
@@ -155,16 +156,16 @@ impl Sheet {
         let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let mut print = || match self.layout {
             Layout::Table => {
-                writeln!(out, "{title}")?;
+                writeln!(out, "{}", escaped(title))?;
                 for (name, fact) in facts {
-                    writeln!(out, "  {name:width$}  {fact}")?;
+                    writeln!(out, "  {name:width$}  {}", escaped(fact))?;
                 }
                 writeln!(out)
             }
             Layout::Md => {
-                writeln!(out, "## {title}\n")?;
+                writeln!(out, "## {}\n", escaped(title))?;
                 for (name, fact) in facts {
-                    writeln!(out, "* {name}: {fact}")?;
+                    writeln!(out, "* {name}: {}", escaped(fact))?;
                 }
                 writeln!(out)
             }

@@ -14,7 +14,7 @@ use super::progress::counter;
 use super::reading::{AtArgs, answer_from_log};
 use super::replay::study::{Saved, check_name};
 use super::search::phase;
-use super::{CliError, Context, note};
+use super::{CliError, Context, names, note};
 use crate::config::Phase;
 use crate::config::learning::Learning;
 use crate::config::replay::Policy;
@@ -113,6 +113,7 @@ fn unknown(text: &str) -> Result<Unknown, String> {
 /// # Errors
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
+    args.save.iter().try_for_each(|name| names::check("--save", name))?;
     let asked = Asked {
         search: args.search.as_deref(),
         policies: &args.policies,

@@ -12,6 +12,7 @@ use super::super::{CliError, Context, Exit};
 use super::tabular::Tabular;
 use crate::agent::space::Space;
 use crate::config::{Order, SearchConfig, presets};
+use crate::data::DataError;
 use crate::engine::session::read_limited;
 use crate::events::codec::decode;
 use crate::events::frame::Position;
@@ -96,9 +97,11 @@ pub(super) fn again(
 
 /// The accuracies of a file in the space of `base`; of a preset the file says how many classes.
 fn tabular(file: &Path, base: Trained, preset: Option<&str>) -> Result<(Trained, Hash), CliError> {
+    // A study records it.
+    DataError::check_text(file)?;
     let name = file.display().to_string();
     let text = read_limited(file, TABLE_MAX)
-        .map_err(|error| CliError::usage(format!("--table {name}: {error}")))?;
+        .map_err(|error| CliError::file("read --table", file, &error))?;
     let table = Tabular::read(&name, &text)?;
     let base = match preset {
         Some(preset) => empty(preset, table.classes())?,

@@ -13,7 +13,8 @@ use super::record::{self, Header, RECORD_FRAMES_MAX, SEGMENT_HEADER_LEN, resync}
 use super::tail::read_from;
 use super::{SEGMENT_FULL, path, segments};
 use crate::events::frame::{Frame, Head, Position};
-use crate::log::files::{failed, make_folder, open_plain, sync_folder};
+use crate::log::files::{failed, make_folder, sync_folder};
+use crate::log::plain::{open_plain, open_with};
 use crate::log::sled::Database;
 use crate::log::{LogError, Store};
 
@@ -113,8 +114,7 @@ struct Segment {
 impl Segment {
     fn load(store: &Store, first: Position, how: How<'_>) -> Result<Self, LogError> {
         let path = path(&store.journal_folder(), first);
-        let read =
-            open_plain(&path, OpenOptions::new().read(true)).and_then(|file| read_from(&file, 0));
+        let read = open_plain(&path).and_then(|file| read_from(&file, 0));
         let bytes = match read {
             Err(error) if how.unreadable => {
                 let found = Some(format!("it cannot be read: {error}"));
@@ -147,7 +147,7 @@ impl Segment {
                 segment.frames.entry(position).or_insert_with(|| Frame(frame.to_vec()));
             }
             next = record.last().next();
-            rest = &rest[record.len()..];
+            rest = &rest[record.size()..];
         }
         Ok(segment)
     }
@@ -267,7 +267,7 @@ fn write(store: &Store, before: Head, frames: &[Frame]) -> Result<(), LogError> 
 fn write_one(path: &Path, store: &Store, before: Head, frames: &[Frame]) -> io::Result<Head> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
-    let mut file = io::BufWriter::new(open_plain(path, &options)?);
+    let mut file = io::BufWriter::new(open_with(path, &options)?);
     file.write_all(&Header { store: store.id(), before }.encode())?;
     let mut end = before;
     for frames in frames.chunks(RECORD_FRAMES_MAX) {

@@ -18,12 +18,13 @@ pub(super) mod reader;
 pub mod record;
 pub(super) mod tail;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::LogError;
 use super::error::Damage;
-use super::files::{failed, names, open_plain};
+use super::files::{failed, names};
+use super::plain::open_plain;
 use crate::events::frame::Position;
 pub use reader::Reader;
 
@@ -49,7 +50,7 @@ fn segments(folder: &Path) -> Result<Vec<Position>, LogError> {
 /// Opens a segment for reading.
 fn open(folder: &Path, first: Position) -> Result<File, LogError> {
     let path = path(folder, first);
-    open_plain(&path, OpenOptions::new().read(true)).map_err(failed("read", &path))
+    open_plain(&path).map_err(failed("read", &path))
 }
 
 /// Damage to a segment.

@@ -185,7 +185,7 @@ impl Cursor {
                 Ok(record) if record.first == self.next => {
                     let frames = record.positioned().map(|(_, frame)| Frame(frame.to_vec()));
                     self.frames.extend(frames);
-                    self.taken += record.len();
+                    self.taken += record.size();
                 }
                 Ok(record) => {
                     let found = format!("event {} stands in its place", record.first);

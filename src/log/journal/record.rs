@@ -163,7 +163,7 @@ impl<'a> Record<'a> {
 
     /// Bytes of the record.
     #[must_use]
-    pub const fn len(&self) -> usize {
+    pub const fn size(&self) -> usize {
         self.frames.len() + RECORD_OVERHEAD
     }
 
@@ -238,7 +238,7 @@ mod tests {
             let length = bytes.len();
             bytes.extend(b"the next record");
             let record = parse(&bytes).unwrap();
-            assert_eq!((record.first, record.count, record.len()), (Position(1), count, length));
+            assert_eq!((record.first, record.count, record.size()), (Position(1), count, length));
             assert_eq!((record.end(), record.last()), (Some(end), end.position));
             let read: Vec<&[u8]> = record.positioned().map(|(_, frame)| frame).collect();
             assert_eq!(read, frames.iter().map(|frame| &frame.0[..]).collect::<Vec<_>>());

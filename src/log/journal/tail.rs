@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use super::record::{self, Flaw, Header, SEGMENT_HEADER_LEN, resync};
 use super::{SEGMENT_FULL, damage, path, segments};
 use crate::events::frame::{Chain, Frame, Head, Position};
-use crate::log::files::{failed, open_plain, sync_folder};
+use crate::log::files::{failed, sync_folder};
+use crate::log::plain::open_with;
 use crate::log::store::StoreId;
 use crate::log::{LogError, Store};
 
@@ -62,7 +63,7 @@ impl Tail {
         for first in segments(&tail.folder)?.into_iter().rev() {
             let path = path(&tail.folder, first);
             let options = OpenOptions::new().read(true).write(true).clone();
-            let file = open_plain(&path, &options).map_err(failed("open", &path))?;
+            let file = open_with(&path, &options).map_err(failed("open", &path))?;
             let bytes = read_from(&file, 0).map_err(failed("read", &path))?;
             // A segment whose creation was cut short holds nothing. It goes when the next one is
             // created; what is before it is the end.
@@ -145,7 +146,7 @@ impl Tail {
             return Ok(None);
         }
         let options = OpenOptions::new().read(true).write(true).clone();
-        let file = open_plain(&path, &options).map_err(failed("open", &path))?;
+        let file = open_with(&path, &options).map_err(failed("open", &path))?;
         let bytes = read_from(&file, 0).map_err(failed("read", &path))?;
         let ours = |header: Header| header.store == self.store && header.before == self.end;
         let inode = inode_of(&file).map_err(failed("read", &path))?;
@@ -198,15 +199,15 @@ impl Tail {
         let first = self.end.position.next();
         let path = path(&self.folder, first);
         let options = OpenOptions::new().read(true).write(true).create(true).clone();
-        let file = open_plain(&path, &options).map_err(failed("create", &path))?;
+        let file = open_with(&path, &options).map_err(failed("create", &path))?;
         if file.metadata().is_ok_and(|there| there.len() > SEGMENT_HEADER_LEN as u64) {
             let found = "a segment that does not continue the log has the name of the next one";
             return Err(damage(&self.folder, first, first, found));
         }
         let length = SEGMENT_HEADER_LEN as u64;
         let header = Header { store: self.store, before: self.end }.encode();
-        let write = file.write_all_at(&header, 0).and_then(|()| file.set_len(length));
-        write.and_then(|()| file.sync_all()).map_err(failed("create", &path))?;
+        let write = file.write_all_at(&header, 0).and_then(|()| file.sync_all());
+        write.map_err(failed("create", &path))?;
         sync_folder(&self.folder)?;
         let inode = inode_of(&file).map_err(failed("read", &path))?;
         Ok(Segment { file, first, length, inode })
@@ -240,7 +241,7 @@ impl Scan {
                     }
                     // Checked by its checksum; the chain is followed by whoever reads.
                     end = record.end().unwrap_or(end);
-                    length += record.len();
+                    length += record.size();
                     continue;
                 }
                 Ok(record) => format!("event {} stands in its place", record.first),
