@@ -151,12 +151,27 @@ fn what_is_recorded_and_handed_over_is_chosen_from_the_log() {
     assert!(chosen.models[0].source.is_some_and(|source| source.scope == Scope::Search(1)));
     assert_eq!(chosen, recorded(&world, "b", begun));
     assert!(handed_over[..2] == handed_over[2..], "the same files");
-    // The verb says which model it means before it asks for anything else.
-    let attack = ["attack", "--top", "1", "--search", "s1", "--threads", "1"];
-    let said = |store| world.run(store, &attack).stderr();
-    assert!(said("a").contains(&best), "{}", said("a"));
+    // This trainer leaves when it is to attack; the verb says of which model.
+    let leaves = world.path("leaves.py");
+    fs::write(&leaves, LEAVES).unwrap();
+    fs::set_permissions(&leaves, fs::Permissions::from_mode(0o755)).unwrap();
+    let said = |store| {
+        let mut attack =
+            world.qtrail(store, &["attack", "--top", "1", "--search", "s1", "--threads", "1"]);
+        Ran(attack.env("QTRAIL_TRAINER", &leaves).output().unwrap()).stderr()
+    };
+    assert!(said("a").contains(&format!("{best} cannot be attacked")), "{}", said("a"));
     assert_eq!(said("a"), said("b"));
 }
+
+/// A trainer that says hello, and nothing else.
+const LEAVES: &str = r#"#!/usr/bin/env python3
+import json, sys
+for line in sys.stdin:
+    if json.loads(line)["type"] != "hello":
+        sys.exit(1)
+    print(json.dumps({"type": "hello", "protocol": 1, "program": "leaves 1", "devices": ["cpu"], "threads": 1}), flush=True)
+"#;
 
 /// A changed view once made every accuracy 0, and verifying called it good.
 #[test]
