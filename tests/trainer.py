@@ -100,6 +100,8 @@ def main(train=train, **hello):
             except OSError as error:
                 say(type="error", id=request["id"], message=str(error), cause="machine",
                     errno=error.errno)
+        else:
+            say(type="error", id=request["id"], message="this trainer only trains")
 
 
 if __name__ == "__main__":
