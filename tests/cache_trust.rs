@@ -354,6 +354,31 @@ fn a_log_that_was_put_back_is_noticed_and_the_evidence_stays() {
     world.run("b", &["log", "verify", "--deep"]).code(0);
 }
 
+/// `HEAD` alone says less than the events that are there, as after a power cut: nothing is lost.
+#[test]
+fn a_head_that_lags_behind_is_not_a_log_that_was_put_back() {
+    let world = searched();
+    let run =
+        ["train", "[C(8,3,1), SM(10)]", "--data", "data", "--preset", "tiny", "--threads", "1"];
+    copy(&world, "a", "later");
+    world.run("later", &run).code(0);
+    let end = world.position("later");
+    for verb in [
+        &["table", "searches"][..],
+        &["log", "verify", "--deep"],
+        &["export", "qtable", "--search", "s1"],
+        &["final", "s1", "--top", "1", "--recipe", "short", "--threads", "1"],
+    ] {
+        copy(&world, "later", "b");
+        fs::copy(world.path("a/HEAD"), world.path("b/HEAD")).unwrap();
+        world.run("b", verb).code(0);
+        assert!(world.position("b") >= end, "{verb:?}");
+        world.run("b", &["table", "searches"]).code(0).says("r1");
+        world.run("b", &["log", "verify", "--deep"]).code(0).says("definitions, indices, rows");
+        fs::remove_dir_all(world.path("b")).unwrap();
+    }
+}
+
 /// The log was put back, and then continued otherwise.
 #[test]
 fn another_history_under_the_same_positions_is_noticed() {
