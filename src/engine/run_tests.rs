@@ -10,7 +10,9 @@ use super::*;
 use crate::chance::{self, Stream};
 use crate::config::{SearchConfig, presets};
 use crate::events::digest::Digests;
-use crate::events::{DataFacts, Fit, Hash, Predicted, Purpose, Recorded, RunModel, RunStarted};
+use crate::events::{
+    DataFacts, Fit, Hash, Predicted, PredictedPart, Purpose, Recorded, RunModel, RunStarted,
+};
 use crate::log::{EventLog, MemoryLog, Store};
 use crate::trainer::fake::{Fakes, Script, by_seed};
 use crate::trainer::process::Said;

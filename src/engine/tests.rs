@@ -1,6 +1,7 @@
 //! The engine against a log in memory and fake trainers: killed after every event, resumed, and
 //! always the same search.
 
+use super::crew::Totals;
 use super::jobs::{State, config_parts};
 use super::*;
 use crate::chance;

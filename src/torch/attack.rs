@@ -9,9 +9,9 @@ use std::path::Path;
 
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::TorchError;
 use super::model::Model;
 use super::reporter::Place;
+use super::{TorchError, files};
 use crate::adversary::rank::least_likely;
 use crate::adversary::spec::Label;
 use crate::adversary::sweep::{Chain, End, gradients};
@@ -78,10 +78,10 @@ pub fn craft(
     let counts = zeros.iter().map(counts).collect::<Result<Vec<_>, _>>()?.concat();
     let name = |what: &str| format!("{what}-{}", request.id);
     let (images_file, logits_file, zeros_file) = (name("images"), name("logits"), name("zeros"));
-    write(&request.staging.join(&images_file), &images)?;
-    write(&request.staging.join(&logits_file), &little(&logits))?;
+    files::write(&request.staging.join(&images_file), &images)?;
+    files::write(&request.staging.join(&logits_file), &little(&logits))?;
     let counts: Vec<u8> = counts.iter().flat_map(|count: &u32| count.to_le_bytes()).collect();
-    write(&request.staging.join(&zeros_file), &counts)?;
+    files::write(&request.staging.join(&zeros_file), &counts)?;
     Ok(CraftedAnswer {
         id: request.id,
         images: images_file,
@@ -116,7 +116,7 @@ pub fn score(
         start += length;
     }
     let file = format!("logits-{}", request.id);
-    write(&request.staging.join(&file), &little(&logits))?;
+    files::write(&request.staging.join(&file), &little(&logits))?;
     Ok(ScoredAnswer { id: request.id, logits: file, classes })
 }
 
@@ -269,10 +269,7 @@ fn read(
     blocks: usize,
     device: Device,
 ) -> Result<Vec<Tensor>, TorchError> {
-    let bytes = std::fs::read(path).map_err(|source| {
-        let (action, path) = ("read", path.to_owned());
-        TorchError::File { action, path, source: source.into() }
-    })?;
+    let bytes = files::read(path)?;
     let side = model.side as usize;
     let block = count as usize * model.channels as usize * side * side;
     if bytes.len() != block * blocks || block == 0 {
@@ -312,11 +309,4 @@ fn counts(values: &Tensor) -> Result<Vec<u32>, TorchError> {
 
 fn little(numbers: &[f32]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), TorchError> {
-    std::fs::write(path, bytes).map_err(|source| {
-        let (action, path) = ("write", path.to_owned());
-        TorchError::File { action, path, source: source.into() }
-    })
 }

@@ -11,6 +11,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Tensor};
 
 use super::TorchError;
+use super::files::{failed, read, write_tensors};
 
 /// Numbers in a checkpoint.
 const NUMBERS: usize = 6;
@@ -59,7 +60,7 @@ impl Checkpoint {
         }
         let view = TensorView::new(Dtype::F64, vec![NUMBERS], &numbers);
         views.push(("numbers", view.map_err(failed("write", path))?));
-        safetensors::serialize_to_file(views, None, path).map_err(failed("write", path))
+        write_tensors(path, views)
     }
 
     /// Reads it from `path` onto `device`.
@@ -67,7 +68,7 @@ impl Checkpoint {
     /// # Errors
     /// [`TorchError`] if it cannot be read, or is none.
     pub fn load(path: &Path, device: Device) -> Result<Self, TorchError> {
-        let bytes = std::fs::read(path).map_err(failed("read", path))?;
+        let bytes = read(path)?;
         let file = SafeTensors::deserialize(&bytes).map_err(failed("read", path))?;
         let tensor = |name: &str| -> Result<Option<Tensor>, TorchError> {
             let Ok(view) = file.tensor(name) else { return Ok(None) };
@@ -109,13 +110,6 @@ fn values(tensor: &Tensor) -> Result<Vec<u8>, TorchError> {
     let mut values = vec![0_f32; tensor.numel()];
     tensor.f_to_device(Device::Cpu)?.f_copy_data(&mut values, tensor.numel())?;
     Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect())
-}
-
-fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
-    action: &'static str,
-    path: &Path,
-) -> impl FnOnce(E) -> TorchError {
-    move |source| TorchError::File { action, path: path.to_owned(), source: source.into() }
 }
 
 #[cfg(test)]

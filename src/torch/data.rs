@@ -1,11 +1,11 @@
 //! Images on a device: bytes that become numbers batch by batch, where they are computed with.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tch::{Device, Tensor};
 
-use super::TorchError;
 use super::preprocess::{PixelStatistics, Preprocessing};
+use super::{TorchError, files};
 use crate::arch::shape::Map;
 use crate::config::recipe::Preprocess;
 use crate::data::{Images, Located, Part, Reading, Split};
@@ -57,7 +57,7 @@ impl DeviceData {
     pub fn load(request: &DataRequest, device: Device) -> Result<Self, TorchError> {
         let images = located(request).read(Part::Train)?;
         check(request, &images)?;
-        let bytes = read_split(&request.split)?;
+        let bytes = files::read(&request.split)?;
         let split = Split::from_bytes(&bytes, images.count)?;
         if split.train.is_empty() || split.validation.is_empty() {
             return Err(TorchError::Request(format!("{}: the split has no images", request.name)));
@@ -104,7 +104,7 @@ impl DeviceData {
             && self.classes == request.classes
             && self.fit == request.fit
             && self.shape == Map { channels: request.channels, side: request.side }
-            && self.split == read_split(&request.split)?)
+            && self.split == files::read(&request.split)?)
     }
 
     /// What `kind` of preprocessing means for these images.
@@ -217,13 +217,6 @@ pub fn located(request: &DataRequest) -> Located {
 
 fn reading(request: &DataRequest) -> Reading {
     Reading { resize: request.resize, extra: request.extra }
-}
-
-fn read_split(path: &Path) -> Result<Vec<u8>, TorchError> {
-    std::fs::read(path).map_err(|source| {
-        let (action, path) = ("read", path.to_owned());
-        TorchError::File { action, path, source: source.into() }
-    })
 }
 
 fn check(request: &DataRequest, images: &Images) -> Result<(), TorchError> {

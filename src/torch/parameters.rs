@@ -10,6 +10,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor};
 
+use super::files::{failed, read, write_tensors};
 use super::{TorchError, memory};
 use crate::chance::Stream;
 use crate::config::recipe::Init;
@@ -217,16 +218,12 @@ impl Parameters {
     /// # Errors
     /// [`TorchError`] if it cannot be read, or a layer is not in it or has another shape there.
     pub fn take_over(&self, path: &Path, layers: &[u16]) -> Result<(), TorchError> {
-        let fail = |source: Box<dyn std::error::Error + Send + Sync>| {
-            let (action, path) = ("read", path.to_owned());
-            TorchError::File { action, path, source }
-        };
-        let bytes = std::fs::read(path).map_err(|error| fail(error.into()))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| fail(error.into()))?;
+        let bytes = read(path)?;
+        let file = SafeTensors::deserialize(&bytes).map_err(failed("read", path))?;
         for slot in
             self.slots.iter().filter(|slot| layers.iter().any(|&n| slot.layer == usize::from(n)))
         {
-            let view = file.tensor(&slot.name).map_err(|error| fail(error.into()))?;
+            let view = file.tensor(&slot.name).map_err(failed("read", path))?;
             let shape: Vec<i64> = view.shape().iter().map(|&side| length(side)).collect();
             if shape != slot.shape {
                 let (name, expected) = (&slot.name, &slot.shape);
@@ -271,23 +268,20 @@ impl Parameters {
     /// # Errors
     /// [`TorchError`] if it cannot be read, or belongs to another network.
     pub fn load(&self, path: &Path) -> Result<(), TorchError> {
-        let fail = |source: Box<dyn std::error::Error + Send + Sync>| {
-            let (action, path) = ("read", path.to_owned());
-            TorchError::File { action, path, source }
-        };
-        let bytes = std::fs::read(path).map_err(|error| fail(error.into()))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| fail(error.into()))?;
+        let bytes = read(path)?;
+        let file = SafeTensors::deserialize(&bytes).map_err(failed("read", path))?;
         if file.len() != self.slots.len() {
             let (found, expected) = (file.len(), self.slots.len());
-            return Err(fail(format!("it has {found} tensors, the network {expected}").into()));
+            let wrong = format!("it has {found} tensors, the network {expected}");
+            return Err(failed("read", path)(wrong));
         }
         let _guard = tch::no_grad_guard();
         for (slot, leaf) in self.slots.iter().zip(&self.leaves) {
-            let view = file.tensor(&slot.name).map_err(|error| fail(error.into()))?;
+            let view = file.tensor(&slot.name).map_err(failed("read", path))?;
             let same = view.shape().iter().map(|&n| length(n)).eq(slot.shape.iter().copied());
             if view.dtype() != Dtype::F32 || !same {
                 let name = &slot.name;
-                return Err(fail(format!("{name} is not what the network has").into()));
+                return Err(failed("read", path)(format!("{name} is not what the network has")));
             }
             let value = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
             let values: Vec<f32> = view.data().chunks_exact(4).map(value).collect();
@@ -318,17 +312,13 @@ impl Parameters {
         let mut values = vec![0_f32; buffer.numel()];
         buffer.f_to_device(Device::Cpu)?.f_copy_data(&mut values, buffer.numel())?;
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let fail = |source: safetensors::SafeTensorError| {
-            let (action, path) = ("write", path.to_owned());
-            TorchError::File { action, path, source: source.into() }
-        };
         let mut views = Vec::with_capacity(self.slots.len());
         for slot in &self.slots {
             let shape = slot.shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
             let data = bytes.get(4 * slot.start..4 * (slot.start + slot.length));
             let view = TensorView::new(Dtype::F32, shape, data.unwrap_or_default());
-            views.push((slot.name.as_str(), view.map_err(fail)?));
+            views.push((slot.name.as_str(), view.map_err(failed("write", path))?));
         }
-        safetensors::serialize_to_file(views, None, path).map_err(fail)
+        write_tensors(path, views)
     }
 }

@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::TorchError;
 use super::augment::Variation;
 use super::checkpoint::Checkpoint;
 use super::data::DeviceData;
@@ -18,6 +17,7 @@ use super::network::{Mode, Network};
 use super::optimiser::Optimiser;
 use super::preprocess::Preprocessing;
 use super::reporter::Place;
+use super::{TorchError, files};
 use crate::chance::Stream;
 use crate::config::recipe::WeightsOf;
 use crate::trainer::protocol::{
@@ -233,11 +233,7 @@ impl<'a> Attempt<'a> {
                 bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
             }
             let file = format!("probabilities-{}-{}", part.name(), self.request.id);
-            let path = self.request.staging.join(&file);
-            std::fs::write(&path, bytes).map_err(|source| {
-                let (action, path) = ("write", path.clone());
-                TorchError::File { action, path, source: source.into() }
-            })?;
+            files::write(&self.request.staging.join(&file), &bytes)?;
             answers.push(PredictionAnswer { part, file });
         }
         Ok(answers)
