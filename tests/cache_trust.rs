@@ -284,7 +284,7 @@ fn an_empty_half_built_locked_or_stale_file_is_not_damage() {
 #[test]
 fn beside_a_running_search_nothing_is_called_damage() {
     let world = World::new();
-    let mut search = world.start("a", &World::tiny("2"), "0.02");
+    let mut search = world.start("a", &World::tiny("2"), "0.2");
     while world.position("a") < 10 {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
