@@ -33,7 +33,7 @@ fn trainers(world: &World) -> Vec<u32> {
 
 #[track_caller]
 fn soon(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !holds() {
         assert!(Instant::now() < deadline, "{what}");
         sleep(Duration::from_millis(5));
