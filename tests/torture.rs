@@ -7,36 +7,96 @@
 #[path = "torture/bench.rs"]
 mod bench;
 mod common;
+#[path = "torture/crowd.rs"]
+mod crowd;
+#[path = "torture/damage.rs"]
+mod damage;
+#[path = "torture/disk.rs"]
+mod disk;
+#[path = "torture/hostile.rs"]
+mod hostile;
+#[path = "torture/kills.rs"]
+mod kills;
 mod log_common;
+#[path = "torture/power.rs"]
+mod power;
 #[path = "torture/sweep.rs"]
 mod sweep;
 #[path = "torture/table.rs"]
 mod table;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use bench::Bench;
 use table::{Row, table};
 
-/// A part with its rows.
-type Part = (&'static str, &'static [&'static str], fn(&Bench, &mut [Row]));
+/// A part: what fills its rows.
+struct Part {
+    name: &'static str,
+    rows: &'static [&'static str],
+    run: fn(&Bench, &mut [Row]),
+}
 
-const PARTS: &[Part] = &[(
-    "sweep",
-    &["a system call fails, every verb", "killed at a system call, every verb"],
-    |bench, rows| {
-        let [fail, kill] = rows else { unreachable!() };
-        sweep::sweep(bench, fail, kill);
+const PARTS: &[Part] = &[
+    Part {
+        name: "sweep",
+        rows: &["a system call fails, every verb", "killed at a system call, every verb"],
+        run: |bench, rows| pair(rows, |fail, kill| sweep::sweep(bench, fail, kill)),
     },
-)];
+    Part {
+        name: "kills",
+        rows: &["searches killed at random moments"],
+        run: |bench, rows| kills::random_kills(bench, &mut rows[0]),
+    },
+    Part {
+        name: "power",
+        rows: &["power cuts, log and artifacts"],
+        run: |bench, rows| power::power(bench, &mut rows[0]),
+    },
+    Part {
+        name: "damage",
+        rows: &["a bit flipped, every file", "cut, zeroed or removed, every file"],
+        run: |bench, rows| pair(rows, |flips, others| damage::damage(bench, flips, others)),
+    },
+    Part {
+        name: "disk",
+        rows: &["a search on a full disk, every size"],
+        run: |bench, rows| disk::full(bench, &mut rows[0]),
+    },
+    Part {
+        name: "crowd",
+        rows: &["8 writers and 8 readers at once"],
+        run: |bench, rows| crowd::crowd(bench, &mut rows[0]),
+    },
+    Part {
+        name: "hostile",
+        rows: &["stores of links, pipes and devices", "trainers that mean harm"],
+        run: |bench, rows| {
+            pair(rows, |stores, trainers| {
+                hostile::stores(bench, stores);
+                hostile::trainers(bench, trainers);
+            });
+        },
+    },
+];
+
+fn pair(rows: &mut [Row], body: impl FnOnce(&mut Row, &mut Row)) {
+    let [first, second] = rows else { unreachable!() };
+    body(first, second);
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let first = arguments.first().map_or("", String::as_str);
     if first == "--list" {
-        PARTS.iter().for_each(|(name, ..)| println!("{name}: test"));
+        PARTS.iter().for_each(|part| println!("{}: test", part.name));
         return ExitCode::SUCCESS;
+    }
+    // The process that is traced for power cuts.
+    if first == "__session" {
+        power::session(Path::new(&arguments[1]));
     }
     let filter = if first.starts_with('-') { "" } else { first };
     let full = std::env::var("QTRAIL_TORTURE").is_ok_and(|scale| scale == "full");
@@ -64,7 +124,7 @@ fn all(filter: &str, full: bool) -> ExitCode {
     }
     let bench = Bench::new(full);
     let mut rows = Vec::new();
-    for (name, what, run) in PARTS.iter().filter(|(name, ..)| name.contains(filter)) {
+    for Part { name, rows: what, run } in PARTS.iter().filter(|part| part.name.contains(filter)) {
         let begun = Instant::now();
         let mut part: Vec<Row> = what.iter().map(|what| Row::new(what)).collect();
         run(&bench, &mut part);

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use super::artifacts::Artifacts;
 use super::error::Damage;
-use super::files::{failed, from_hex, hex, make_folder, sync_folder, sync_tree, write_new};
+use super::files::{
+    failed, from_hex, hex, is_there, make_folder, sync_folder, sync_tree, write_new,
+};
 use super::head::{self, HeadFile, Reading};
 use super::leftovers::{Purpose, Sibling};
 use super::plain::read_plain;
@@ -188,10 +190,13 @@ fn absent(error: &io::Error) -> bool {
 
 /// What a folder without `STORE` is: a damaged store, a folder of other things, or nothing.
 fn no_store(root: PathBuf) -> LogError {
-    if root.join("HEAD").exists() && (root.join("journal").exists() || root.join("sled").exists()) {
-        return Damage::of_file(root.join("STORE"), "STORE is missing").into();
+    let there = |name: &str| is_there(&root.join(name));
+    let is_store = there("HEAD").and_then(|head| Ok(head && (there("journal")? || there("sled")?)));
+    match is_store {
+        Ok(true) => Damage::of_file(root.join("STORE"), "STORE is missing").into(),
+        Ok(false) => LogError::Missing { path: root },
+        Err(error) => error,
     }
-    LogError::Missing { path: root }
 }
 
 /// Makes all of an empty store in the empty folder `at`, durable but for the folder's own name.

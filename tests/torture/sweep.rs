@@ -38,6 +38,8 @@ enum Does {
     /// Another store, or a file, is made beside it.
     Make,
     Search,
+    /// Afterwards the search in it ends as if nothing had been.
+    Repair,
     Import,
     Final,
 }
@@ -51,7 +53,7 @@ struct Verb {
 }
 
 fn verbs() -> Vec<Verb> {
-    use Does::{Final, Import, Make, Read, Search};
+    use Does::{Final, Import, Make, Read, Repair, Search};
     let done = Some("done");
     let verb = |name, text: &'static str, does| Verb {
         name,
@@ -61,7 +63,8 @@ fn verbs() -> Vec<Verb> {
     };
     let searching =
         |name, template| Verb { name, arguments: SEARCH.to_vec(), template, does: Search };
-    let repair = |name| Verb { template: Some("killed"), ..verb(name, "log repair --apply", Read) };
+    let repair =
+        |name| Verb { template: Some("killed"), ..verb(name, "log repair --apply", Repair) };
     vec![
         searching("search", None),
         searching("resume", Some("killed")),
@@ -250,24 +253,31 @@ fn judge(
 ) -> Verdict {
     let verdict = match round.fault {
         "KILL" if ended.code == -9 => Verdict::Told,
+        // A sector that cannot be read is damage to `log repair`, which says so.
+        "EIO" if verb.name == "log repair" && ended.stdout.contains("cannot be read") => {
+            ended.verdict(&[1, 5])
+        }
         // A lock that the system refuses is one that somebody else may hold.
         "EAGAIN" => ended.verdict(&[3, 5, 6]),
         _ => ended.verdict(&[5, 6]),
     };
     if ended.code == 0 {
         let same = match verb.does {
-            Does::Read => ended.stdout == unbroken.stdout,
+            Does::Read | Does::Repair => ended.stdout == unbroken.stdout,
             Does::Make if verb.name == "log backup" => {
                 bench.digests_of(out).as_ref() == Ok(&unbroken.digests)
             }
             Does::Make => made(bench, out) == unbroken.made,
             _ => bench.digests_of(store).as_ref() == Ok(&unbroken.digests),
         };
-        if !same && !(verb.does == Does::Read && verdict == Verdict::Repaired) {
+        if !same {
             return Verdict::Silent(format!("another answer:\n{}{}", ended.stdout, ended.stderr));
         }
-    } else if verb.does == Does::Make && verb.name != "log backup" && made(bench, out).is_some() {
-        return Verdict::Wrong(format!("a file was left although it failed: {}", ended.told()));
+    } else if verb.does == Does::Make
+        && !matches!(made(bench, out), None)
+        && made(bench, out) != unbroken.made
+    {
+        return Verdict::Wrong(format!("half a file was left: {}", ended.told()));
     }
     match afterwards(bench, verb, store, &unbroken.digests) {
         Ok(()) => verdict,
@@ -285,6 +295,10 @@ fn afterwards(bench: &Bench, verb: &Verb, store: &str, digests: &[String]) -> Re
     match verb.does {
         Does::Read | Does::Make => {}
         Does::Search => again(&verb.arguments)?,
+        Does::Repair => {
+            again(&SEARCH)?;
+            return bench.holds(store, &bench.digests);
+        }
         Does::Import if there && bench.digests_of(store).as_deref() == Ok(digests) => {}
         Does::Import => again(&verb.arguments)?,
         Does::Final => {

@@ -59,10 +59,6 @@ impl Row {
     pub(crate) fn notes(&self) -> &[String] {
         &self.notes
     }
-
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.rounds == 0
-    }
 }
 
 /// The table, as it stands in the README.
