@@ -237,7 +237,7 @@ fn what_one_copy_lacks_comes_back_from_the_other() {
     let harms: [Harm; 10] = [
         ("sled is missing", |store| fs::remove_dir_all(store.sled_folder()).unwrap()),
         ("its data file is missing", |store| {
-            fs::remove_file(store.sled_folder().join("db")).unwrap()
+            fs::remove_file(store.sled_folder().join("db")).unwrap();
         }),
         ("its settings are missing", |store| {
             fs::remove_file(store.sled_folder().join("conf")).unwrap();

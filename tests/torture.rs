@@ -1,5 +1,6 @@
 //! Everything that can go wrong, injected and counted: `make torture`. A plain `cargo test` does a
-//! sample of it; `QTRAIL_TORTURE=full` does all. An argument names one part.
+//! sample of it, `QTRAIL_TORTURE=5` five times that, `QTRAIL_TORTURE=full` all. An argument names
+//! one part.
 //!
 //! What must not be: something acknowledged that is gone, success with another answer, a panic.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
@@ -99,14 +100,18 @@ fn main() -> ExitCode {
         power::session(Path::new(&arguments[1]));
     }
     let filter = if first.starts_with('-') { "" } else { first };
-    let full = std::env::var("QTRAIL_TORTURE").is_ok_and(|scale| scale == "full");
+    let scale = match std::env::var("QTRAIL_TORTURE").as_deref() {
+        Ok("full") => None,
+        Ok(times) => Some(times.parse().expect("QTRAIL_TORTURE is full or a number")),
+        Err(_) => Some(1),
+    };
     // What is caught here is looked at as an outcome, not printed.
     std::panic::set_hook(Box::new(|panic| {
         if std::env::var_os("RUST_BACKTRACE").is_some() {
             println!("{panic}");
         }
     }));
-    let result = std::panic::catch_unwind(|| all(filter, full));
+    let result = std::panic::catch_unwind(|| all(filter, scale));
     result.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         println!(
@@ -117,12 +122,12 @@ fn main() -> ExitCode {
     })
 }
 
-fn all(filter: &str, full: bool) -> ExitCode {
+fn all(filter: &str, scale: Option<usize>) -> ExitCode {
     if !bench::may_inject() {
         println!("notice: strace is missing or may not trace; no faults are injected");
         return ExitCode::from(u8::from(std::env::var_os("QTRAIL_NO_SKIP").is_some()));
     }
-    let bench = Bench::new(full);
+    let bench = Bench::new(scale);
     let mut rows = Vec::new();
     for Part { name, rows: what, run } in PARTS.iter().filter(|part| part.name.contains(filter)) {
         let begun = Instant::now();

@@ -481,10 +481,9 @@ impl Found {
 
     /// Cuts off a write that was cut short, or takes what the journal lacks from sled.
     fn heal(mut self, store: &Store, options: &Options) -> Result<Self, LogError> {
-        let held = match Engine::take(store, options)? {
+        let Some(held) = Engine::take(store, options)? else {
             // Another process has it open and would not see what is changed here.
-            None => return Err(busy(store, options).into()),
-            Some(held) => held,
+            return Err(busy(store, options).into());
         };
         let copied = held.copied()?.ok();
         let sled = copied.as_ref().map(|copied| &copied.database);

@@ -254,8 +254,8 @@ impl Database {
         let default: &[u8] = b"__sled__default";
         let trees = guarded(|| Ok(self.db.tree_names()))?;
         let others = trees.iter().filter(|name| *name != TREE.as_bytes() && *name != default);
-        let blobs = fs::read_dir(self.folder.join("blobs"))
-            .and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+        let blobs = fs::read_dir(self.folder.join("blobs"));
+        let blobs = blobs.and_then(Iterator::collect::<io::Result<Vec<_>>>);
         Ok(others.count() + blobs.map_err(Trouble::Io)?.len())
     }
 }
@@ -296,4 +296,22 @@ fn position(key: &[u8]) -> Result<Position, Trouble> {
     let bytes =
         key.try_into().map_err(|_| Trouble::Broken(format!("key {key:?} is no position")))?;
     Ok(Position(u64::from_be_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_the_system_in_a_panic_is_no_damage() {
+        let refused = || -> Result<(), Trouble> {
+            let full = io::Error::from_raw_os_error(28);
+            panic!("called `Result::unwrap()` on an `Err` value: {full:?}")
+        };
+        assert!(
+            matches!(guarded(refused), Err(Trouble::Io(error)) if error.raw_os_error() == Some(28))
+        );
+        let broken = || -> Result<(), Trouble> { panic!("assertion failed: Os is no code") };
+        assert!(matches!(guarded(broken), Err(Trouble::Broken(_))));
+    }
 }

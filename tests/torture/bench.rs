@@ -26,7 +26,8 @@ const PANICS: [&str; 4] = ["panicked at", "bug in qtrail", "RUST_BACKTRACE", "pl
 /// A search of two models and a second: the store `done` is after it, `killed` in the middle.
 pub(crate) struct Bench {
     pub(crate) world: World,
-    pub(crate) full: bool,
+    /// How many times CI's sample; none: everything.
+    scale: Option<usize>,
     /// Digests of `done`.
     pub(crate) digests: Vec<String>,
 }
@@ -59,9 +60,9 @@ pub(crate) const SEARCH: [&str; 16] = [
 ];
 
 impl Bench {
-    pub(crate) fn new(full: bool) -> Self {
+    pub(crate) fn new(scale: Option<usize>) -> Self {
         let world = World::new();
-        let mut bench = Self { world, full, digests: Vec::new() };
+        let mut bench = Self { world, scale, digests: Vec::new() };
         bench.run("done", &SEARCH).expect(0);
         bench.digests = bench.digests_of("done").unwrap();
         let mut child = bench.world.start("killed", &SEARCH, "0.05");
@@ -132,6 +133,11 @@ impl Bench {
         });
     }
 
+    /// How many rounds: of CI's sample, and of everything.
+    pub(crate) fn times(&self, sample: usize, all: usize) -> usize {
+        self.scale.map_or(all, |scale| all.min(sample * scale))
+    }
+
     /// All of them, or in CI a sample, always the same one: groups take turns.
     pub(crate) fn spread<T, G: std::hash::Hash + Eq>(
         &self,
@@ -143,9 +149,6 @@ impl Bench {
         for at in (1..items.len()).rev() {
             items.swap(at, usize::try_from(dice.below(at as u64 + 1)).unwrap());
         }
-        if self.full {
-            return items;
-        }
         let mut seen = HashMap::new();
         let mut turns: Vec<(u32, T)> = Vec::with_capacity(items.len());
         for item in items {
@@ -154,7 +157,7 @@ impl Bench {
             *turn += 1;
         }
         turns.sort_by_key(|(turn, _)| *turn);
-        turns.into_iter().take(count).map(|(_, item)| item).collect()
+        turns.into_iter().take(self.times(count, usize::MAX)).map(|(_, item)| item).collect()
     }
 }
 

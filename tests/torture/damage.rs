@@ -54,7 +54,7 @@ pub(crate) fn damage(bench: &Bench, flips: &mut Row, others: &mut Row) {
     let (mut flipping, mut harming) = (Vec::new(), Vec::new());
     for template in ["done", "killed"] {
         for file in files(&bench.path(template)) {
-            let times = if bench.full { 40 } else { 2 };
+            let times = bench.times(2, 40) as u64;
             for seed in 0..times {
                 let round = |harm| Round { template, file: file.clone(), harm, seed };
                 flipping.push(round(Harm::Flip));

@@ -9,7 +9,7 @@ use crate::table::{Row, Verdict};
 
 pub(crate) fn full(bench: &Bench, row: &mut Row) {
     // From nothing at all to more than is needed.
-    let step = if bench.full { 16 } else { 240 };
+    let step = 2_184 / bench.times(9, 136);
     let sizes: Vec<u32> = (16..2_200).step_by(step).collect();
     bench.each(row, &sizes, |_, kib| {
         let (folder, store) = (format!("disk-{kib}"), format!("disk-{kib}/store"));

@@ -8,7 +8,7 @@ use crate::log_common::Dice;
 use crate::table::{Row, Verdict};
 
 pub(crate) fn random_kills(bench: &Bench, row: &mut Row) {
-    let searches: Vec<u64> = (0..if bench.full { 100 } else { 3 }).collect();
+    let searches: Vec<u64> = (0..bench.times(2, 100) as u64).collect();
     bench.each(row, &searches, |_, seed| {
         let (store, mut dice) = (format!("random-{seed}"), Dice(*seed));
         let mut kills = 0;

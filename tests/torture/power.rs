@@ -34,7 +34,7 @@ pub(crate) fn power(bench: &Bench, row: &mut Row) {
     copy_folder(&root, &before);
     let trace = trace(folder.path(), &root).expect("the session ends");
     let calls = parse(&trace);
-    let wanted = if bench.full { 4_000 } else { 150 };
+    let wanted = bench.times(120, 4_000) as u64;
     let states = states(&Disk::new(&before, &root), &steps(&calls, &root), wanted);
     assert!(states.len() > 50, "only {} states: the trace was not understood", states.len());
     bench.each(row, &states, |at, state| {
