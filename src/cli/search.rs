@@ -11,7 +11,7 @@ use crate::config::replay::Policy;
 use crate::engine::estimate::estimate;
 use crate::engine::session::Session;
 use crate::events::Scope;
-use crate::log::{Kind, Store};
+use crate::log::Store;
 use crate::views::check_reward;
 
 /// Begins a search and carries it on; or adds models to one that is finished.
@@ -89,13 +89,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     }
     names::check_optional("--name", &args.name)?;
     let trainer = work::trainer(&args.work, context)?;
-    let there = match Store::open(&context.store) {
-        Ok(store) if args.or_resume => Some(store),
-        // A store that cannot be read is there all the same.
-        Err(error) if error.kind() != Kind::Missing => return Err(error.into()),
-        _ => None,
-    };
-    if let Some(store) = there {
+    if args.or_resume
+        && let Some(store) = Store::open_if_there(&context.store)?
+    {
         let session = work::session(&args.work, context, trainer.clone(), store)?;
         if let Some(series) = session.index().series_named(&args.name).cloned() {
             let told = (args.repeat, args.reuse_trials);

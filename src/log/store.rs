@@ -70,6 +70,17 @@ impl Store {
         Ok(store)
     }
 
+    /// Opens the store at `root` if one is there. One that cannot be read is there all the same.
+    ///
+    /// # Errors
+    /// As [`Store::open`], but for [`LogError::Missing`].
+    pub fn open_if_there(root: &Path) -> Result<Option<Self>, LogError> {
+        match Self::open(root) {
+            Err(LogError::Missing { .. }) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
     /// A store may come from somebody else. A folder in it that is a link could make this program
     /// write anywhere.
     fn refuse_links(&self) -> Result<(), LogError> {
@@ -96,9 +107,8 @@ impl Store {
     /// [`LogError::Occupied`] if `root` holds other files; otherwise as [`Store::open`], or what
     /// the file system says.
     pub fn open_or_create(root: &Path) -> Result<Self, LogError> {
-        match Self::open(root) {
-            Err(LogError::Missing { .. }) => {}
-            other => return other,
+        if let Some(store) = Self::open_if_there(root)? {
+            return Ok(store);
         }
         let root = settled(root)?;
         let (Some(parent), Some(name)) = (root.parent(), root.file_name()) else {
