@@ -6,13 +6,14 @@
 #   make test    all tests
 #   make lint    formatting, clippy, docs; licences, sources and versions of dependencies
 #   make fuzz    one fuzz target in libFuzzer: make fuzz TARGET=frame SECONDS=60
+#   make torture everything that can go wrong, injected and counted
 #   make bench   benchmarks
 #   make peers   adversarial images held against torchattacks, in Python (not part of the tests)
 
 CARGO ?= cargo
 QTRAIL = target/release/qtrail
 
-.PHONY: setup build demo test lint fuzz bench peers
+.PHONY: setup build demo test lint fuzz torture bench peers
 
 setup:
 	@scripts/setup-libtorch.sh
@@ -50,6 +51,11 @@ fuzz:
 	@mkdir -p target/fuzz-seeds
 	QTRAIL_FUZZ_SEEDS=$(CURDIR)/target/fuzz-seeds $(CARGO) test --test fuzz_inputs write_seeds
 	$(CARGO) +nightly fuzz run $(TARGET) fuzz/corpus/$(TARGET) target/fuzz-seeds/$(TARGET) -- -max_total_time=$(SECONDS) -rss_limit_mb=512
+
+# Wants strace, and root to mount small file systems; PART=sweep does one part.
+PART ?=
+torture:
+	QTRAIL_TORTURE=full QTRAIL_NO_SKIP=1 $(CARGO) test --test torture -- $(PART)
 
 bench:
 	$(CARGO) bench

@@ -89,8 +89,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     }
     names::check_optional("--name", &args.name)?;
     let trainer = work::trainer(&args.work, context)?;
-    if args.or_resume && Store::open(&context.store).is_ok() {
-        let store = Store::open(&context.store)?;
+    if args.or_resume
+        && let Some(store) = Store::open_if_there(&context.store)?
+    {
         let session = work::session(&args.work, context, trainer.clone(), store)?;
         if let Some(series) = session.index().series_named(&args.name).cloned() {
             let told = (args.repeat, args.reuse_trials);

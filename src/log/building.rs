@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 
 use super::artifacts::{Artifacts, Copied, copy};
-use super::files::{failed, make_folder, sync_tree};
+use super::files::{failed, is_there, make_folder, sync_tree};
 use super::leftovers::{Purpose, Sibling};
 use super::store::{furnish, publish, settled};
 use super::{BATCH_MAX, EventLog as _, LocalLog, LogError, Options, Store};
@@ -36,7 +36,7 @@ impl Building {
         let (Some(parent), Some(name)) = (root.parent(), root.file_name()) else {
             return Err(LogError::Exists { path: root });
         };
-        if fs::symlink_metadata(&root).is_ok() && !is_empty_folder(&root) {
+        if is_there(&root)? && !is_empty_folder(&root) {
             return Err(LogError::Exists { path: root });
         }
         make_folder(parent)?;

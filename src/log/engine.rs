@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::Damage;
-use super::files::{failed, make_folder, names, sync_folder};
+use super::files::{failed, is_there, make_folder, names, sync_folder};
 use super::journal::Reader;
 use super::journal::tail::chain_of;
 use super::lease::NamedLock;
@@ -179,7 +179,7 @@ impl Held {
     fn remake(self, end: Head, found: &str) -> Result<(Engine, Repair), LogError> {
         let folder = self.store.sled_folder();
         let aside = next_aside(&self.store, "sled")?;
-        if fs::symlink_metadata(&folder).is_ok() {
+        if is_there(&folder)? {
             make_folder(&self.store.aside_folder())?;
             fs::rename(&folder, &aside).map_err(failed("move", &folder))?;
         }
@@ -259,11 +259,19 @@ impl Held {
     }
 }
 
+/// The last event in a database; nothing if it is damaged.
+pub(super) fn last_in(store: &Store, database: &Database) -> Result<Position, LogError> {
+    match database.last() {
+        Err(Trouble::Broken(_)) => Ok(Position(0)),
+        other => other.map_err(|t| trouble(store, t)),
+    }
+}
+
 /// A folder in `aside/` that is not there yet.
 pub(super) fn next_aside(store: &Store, what: &str) -> Result<PathBuf, LogError> {
     let aside = store.aside_folder();
     let prefix = format!("{what}-");
-    let there = if aside.is_dir() { names(&aside)? } else { Vec::new() };
+    let there = if is_there(&aside)? { names(&aside)? } else { Vec::new() };
     let numbers = there.into_iter().filter_map(|name| {
         name.strip_prefix(&prefix).and_then(|number| number.parse::<u32>().ok())
     });

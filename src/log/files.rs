@@ -41,14 +41,27 @@ pub(super) fn sync_folder(path: &Path) -> Result<(), LogError> {
 /// Makes every file and folder below `path`, and `path` itself, durable.
 pub(super) fn sync_tree(path: &Path) -> Result<(), LogError> {
     for entry in fs::read_dir(path).map_err(failed("list", path))? {
-        let inner = entry.map_err(failed("list", path))?.path();
-        if inner.is_dir() {
+        let entry = entry.map_err(failed("list", path))?;
+        let inner = entry.path();
+        if entry.file_type().map_err(failed("look at", &inner))?.is_dir() {
             sync_tree(&inner)?;
         } else {
             File::open(&inner).and_then(|file| file.sync_all()).map_err(failed("sync", &inner))?;
         }
     }
     sync_folder(path)
+}
+
+/// Whether something is at `path`, be it a link that leads nowhere. What cannot be looked at is not
+/// missing.
+pub(super) fn is_there(path: &Path) -> Result<bool, LogError> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(false)
+        }
+        Err(error) => Err(failed("look at", path)(error)),
+    }
 }
 
 /// Writes a new file and makes its bytes (not yet its name) durable.

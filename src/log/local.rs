@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::engine::{Engine, next_aside};
+use super::engine::{Engine, last_in, next_aside};
 use super::error::Damage;
 use super::head::{HeadFile, State};
 use super::journal::Reader;
@@ -492,7 +492,7 @@ impl Found {
         };
         let copied = held.copied()?.ok();
         let sled = copied.as_ref().map(|copied| &copied.database);
-        let in_sled = sled.and_then(|sled| sled.last().ok()).unwrap_or_default();
+        let in_sled = sled.map_or(Ok(Position(0)), |sled| last_in(store, sled))?;
         let end = self.tail.end().position;
         let torn = self.rest.as_ref().is_some_and(|rest| !rest.goes_on);
         if torn && self.is_whole() && in_sled <= end {

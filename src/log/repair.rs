@@ -3,11 +3,11 @@
 
 use std::path::Path;
 
-use super::engine::{Engine, next_aside};
+use super::engine::{Engine, last_in, next_aside};
 use super::head::{HeadFile, State};
 use super::journal::mend::{How, Mended, mend};
 use super::lease::Lease;
-use super::{LocalLog, LogError, Options, Repair, Store};
+use super::{Kind, LocalLog, LogError, Options, Repair, Store};
 use crate::events::frame::{Head, Position};
 
 /// What repairing would do, or did.
@@ -42,8 +42,13 @@ pub fn repair(store: &Store, options: &Options, apply: bool) -> Result<Plan, Log
         Err(found) => (None, Some(found)),
     };
     let sled = copied.as_ref().map(|copied| &copied.database);
-    let acknowledged = super::head::read(&store.head_path()).ok().map(|there| there.record.head);
-    let in_sled = sled.and_then(|sled| sled.last().ok()).unwrap_or_default();
+    let acknowledged = match super::head::read(&store.head_path()) {
+        Ok(there) => Some(there.record.head),
+        // Not there, or no valid slot. What cannot be read just now may well be good.
+        Err(error) if error.kind() == Kind::Io => return Err(error),
+        Err(_) => None,
+    };
+    let in_sled = sled.map_or(Ok(Position(0)), |sled| last_in(store, sled))?;
     let aside = next_aside(store, "journal")?;
     let how = How { aside: apply.then_some(&aside), unreadable: true };
     let mended = mend(store, sled, how)?;

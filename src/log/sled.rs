@@ -90,8 +90,18 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
     result.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-        Err(Trouble::Broken(format!("the engine gave up: {text}")))
+        Err(match of_the_system(text) {
+            Some(error) => Trouble::Io(error),
+            None => Trouble::Broken(format!("the engine gave up: {text}")),
+        })
     })
+}
+
+/// The answer of the system in the text of a panic: the crate unwraps such results here and there.
+fn of_the_system(panic: &str) -> Option<io::Error> {
+    let (_, rest) = panic.split_once("Os { code: ")?;
+    let (code, _) = rest.split_once(',')?;
+    code.parse().ok().map(io::Error::from_raw_os_error)
 }
 
 /// An open database.
@@ -129,8 +139,12 @@ impl Database {
     /// file, a missing tree) is refused.
     pub(super) fn open(folder: &Path) -> Result<Self, Trouble> {
         for name in ["db", "conf"] {
-            if !folder.join(name).is_file() {
-                return Err(Trouble::Broken(format!("sled/{name} is missing")));
+            match fs::symlink_metadata(folder.join(name)) {
+                Ok(there) if there.is_file() => {}
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Trouble::Io(error));
+                }
+                _ => return Err(Trouble::Broken(format!("sled/{name} is missing"))),
             }
         }
         let database = guarded(|| {
@@ -240,8 +254,9 @@ impl Database {
         let default: &[u8] = b"__sled__default";
         let trees = guarded(|| Ok(self.db.tree_names()))?;
         let others = trees.iter().filter(|name| *name != TREE.as_bytes() && *name != default);
-        let blobs = fs::read_dir(self.folder.join("blobs")).map_err(Trouble::Io)?;
-        Ok(others.count() + blobs.count())
+        let blobs = fs::read_dir(self.folder.join("blobs"));
+        let blobs = blobs.and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        Ok(others.count() + blobs.map_err(Trouble::Io)?.len())
     }
 }
 
@@ -281,4 +296,22 @@ fn position(key: &[u8]) -> Result<Position, Trouble> {
     let bytes =
         key.try_into().map_err(|_| Trouble::Broken(format!("key {key:?} is no position")))?;
     Ok(Position(u64::from_be_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_the_system_in_a_panic_is_no_damage() {
+        let refused = || -> Result<(), Trouble> {
+            let full = io::Error::from_raw_os_error(28);
+            panic!("called `Result::unwrap()` on an `Err` value: {full:?}")
+        };
+        assert!(
+            matches!(guarded(refused), Err(Trouble::Io(error)) if error.raw_os_error() == Some(28))
+        );
+        let broken = || -> Result<(), Trouble> { panic!("assertion failed: Os is no code") };
+        assert!(matches!(guarded(broken), Err(Trouble::Broken(_))));
+    }
 }

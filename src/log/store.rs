@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use super::artifacts::Artifacts;
 use super::error::Damage;
-use super::files::{failed, from_hex, hex, make_folder, sync_folder, sync_tree, write_new};
+use super::files::{
+    failed, from_hex, hex, is_there, make_folder, sync_folder, sync_tree, write_new,
+};
 use super::head::{self, HeadFile, Reading};
 use super::leftovers::{Purpose, Sibling};
 use super::plain::read_plain;
@@ -68,6 +70,17 @@ impl Store {
         Ok(store)
     }
 
+    /// Opens the store at `root` if one is there. One that cannot be read is there all the same.
+    ///
+    /// # Errors
+    /// As [`Store::open`], but for [`LogError::Missing`].
+    pub fn open_if_there(root: &Path) -> Result<Option<Self>, LogError> {
+        match Self::open(root) {
+            Err(LogError::Missing { .. }) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
     /// A store may come from somebody else. A folder in it that is a link could make this program
     /// write anywhere.
     fn refuse_links(&self) -> Result<(), LogError> {
@@ -94,9 +107,8 @@ impl Store {
     /// [`LogError::Occupied`] if `root` holds other files; otherwise as [`Store::open`], or what
     /// the file system says.
     pub fn open_or_create(root: &Path) -> Result<Self, LogError> {
-        match Self::open(root) {
-            Err(LogError::Missing { .. }) => {}
-            other => return other,
+        if let Some(store) = Self::open_if_there(root)? {
+            return Ok(store);
         }
         let root = settled(root)?;
         let (Some(parent), Some(name)) = (root.parent(), root.file_name()) else {
@@ -188,10 +200,13 @@ fn absent(error: &io::Error) -> bool {
 
 /// What a folder without `STORE` is: a damaged store, a folder of other things, or nothing.
 fn no_store(root: PathBuf) -> LogError {
-    if root.join("HEAD").exists() && (root.join("journal").exists() || root.join("sled").exists()) {
-        return Damage::of_file(root.join("STORE"), "STORE is missing").into();
+    let there = |name: &str| is_there(&root.join(name));
+    let is_store = there("HEAD").and_then(|head| Ok(head && (there("journal")? || there("sled")?)));
+    match is_store {
+        Ok(true) => Damage::of_file(root.join("STORE"), "STORE is missing").into(),
+        Ok(false) => LogError::Missing { path: root },
+        Err(error) => error,
     }
-    LogError::Missing { path: root }
 }
 
 /// Makes all of an empty store in the empty folder `at`, durable but for the folder's own name.

@@ -148,7 +148,9 @@ pub enum Copy {
     Same(Position),
     /// It is damaged, or holds other events; it is made anew when the log is opened next.
     Differs(Problem),
-    /// It could not be looked at.
+    /// Another process has it open.
+    InUse(String),
+    /// The system refused to read or copy it: nothing is known.
     Unknown(String),
 }
 
@@ -161,7 +163,7 @@ pub fn compare_copies(store: &Store, options: &Options, end: Head) -> Result<Cop
     let once = Options { wait: Duration::ZERO, ..options.clone() };
     let lock = match once.locks(store).named(engine::LOCK) {
         Ok(lock) => Some(lock),
-        Err(LogError::Busy(busy)) => return Ok(Copy::Unknown(busy.to_string())),
+        Err(LogError::Busy(busy)) => return Ok(Copy::InUse(busy.to_string())),
         // A store that can only be read: nobody else writes to it either.
         Err(_) => None,
     };
@@ -185,6 +187,7 @@ pub fn compare_copies(store: &Store, options: &Options, end: Head) -> Result<Cop
     while good < end.position {
         let pairs = match database.read(good, CHUNK) {
             Ok(pairs) => pairs,
+            Err(Trouble::Io(error)) => return unknown(&error),
             Err(trouble) => return differs(Some(good.next()), trouble.to_string()),
         };
         // Behind `end` is what was appended since.
@@ -206,6 +209,7 @@ pub fn compare_copies(store: &Store, options: &Options, end: Head) -> Result<Cop
     match database.strangers() {
         Ok(0) => Ok(Copy::Same(good)),
         Ok(count) => differs(None, format!("sled holds {count} other trees or separate values")),
+        Err(Trouble::Io(error)) => unknown(&error),
         Err(trouble) => differs(None, trouble.to_string()),
     }
 }

@@ -5,7 +5,7 @@
 //! itself when its stdin closes, which also happens when qtrail is killed.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -121,13 +121,20 @@ impl Trainer {
         let mut child = spawned.map_err(spawn_error)?;
         drop(shared); // no other child is to inherit it
         let (sender, lines) = sync_channel(QUEUE);
-        if let Some(stdout) = child.stdout.take() {
-            thread::spawn(move || listen(stdout, &sender));
-        }
+        let (requests, asked) = sync_channel(QUEUE);
         let stderr = Arc::new(Mutex::new(VecDeque::new()));
-        if let Some(pipe) = child.stderr.take() {
-            let tail = Arc::clone(&stderr);
-            thread::spawn(move || drain(pipe, &tail));
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdin), Some(stdout), Some(pipe)) = pipes else {
+            return Err(spawn_error(ErrorKind::BrokenPipe.into()));
+        };
+        let tail = Arc::clone(&stderr);
+        let started = thread::Builder::new().spawn(move || listen(stdout, &sender));
+        let started = started
+            .and_then(|_| thread::Builder::new().spawn(move || drain(pipe, &tail)))
+            .and_then(|_| thread::Builder::new().spawn(move || speak(stdin, &asked)));
+        if let Err(error) = started {
+            let _ = child.kill().and_then(|()| child.wait());
+            return Err(spawn_error(error));
         }
         let hello = Hello {
             protocol: 0,
@@ -137,11 +144,7 @@ impl Trainer {
             isa: String::new(),
             threads: 0,
         };
-        let stdin = child.stdin.take().map(|pipe| {
-            let (sender, requests) = sync_channel(QUEUE);
-            thread::spawn(move || speak(pipe, &requests));
-            sender
-        });
+        let stdin = Some(requests);
         let waiting = Silence::new(HELLO_WAIT, Instant::now());
         let mut trainer = Self { child, stdin, lines, stderr, hello, silence: waiting };
         let greeted = trainer.greet();

@@ -251,7 +251,8 @@ impl Agent {
         let mut mind = self.mind()?;
         let due = std::mem::take(&mut self.due);
         self.updates_due = 0;
-        self.mind = Place::Away(std::thread::spawn(move || mind.learn(due).map(|()| mind)));
+        let thread = std::thread::Builder::new().spawn(move || mind.learn(due).map(|()| mind));
+        self.mind = Place::Away(thread.map_err(ViewError::thread)?);
         Ok(())
     }
 

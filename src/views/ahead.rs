@@ -28,22 +28,26 @@ pub(super) struct Ahead {
 
 /// Reads on from `from` up to `target` in a thread of its own.
 /// `foreign` is the error that the log is not the one of which `from` is a head.
+///
+/// # Errors
+/// [`ViewError::Io`] if there can be no other thread.
 pub(super) fn read_ahead<'scope>(
     scope: &'scope Scope<'scope, '_>,
     log: LogReader,
     (from, target): (Head, Head),
     foreign: ViewError,
-) -> Ahead {
+) -> Result<Ahead, ViewError> {
     let (legs, receiver) = sync_channel(1);
     let (done, used) = channel();
-    scope.spawn(move || {
+    let read = move || {
         let mut reader = Reader { log, head: from, target, legs, used };
         if let Err(error) = reader.run(foreign) {
             // Nobody may listen any more, which is as well.
             let _ = reader.legs.send(Err(error));
         }
-    });
-    Ahead { legs: receiver, done }
+    };
+    std::thread::Builder::new().spawn_scoped(scope, read).map_err(ViewError::thread)?;
+    Ok(Ahead { legs: receiver, done })
 }
 
 struct Reader {

@@ -114,6 +114,11 @@ impl From<rusqlite::Error> for ViewError {
 }
 
 impl ViewError {
+    /// The system refuses another thread.
+    pub(super) fn thread(source: std::io::Error) -> Self {
+        Self::Io { action: "read", path: "with another thread".into(), source }
+    }
+
     /// The event it is about, if it is about one.
     #[must_use]
     pub fn position(&self) -> Option<Position> {

@@ -40,7 +40,7 @@ pub(super) fn make_read_only(connection: &mut Connection) -> Result<Meter, ViewE
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_MAX)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_MAX)?;
     forbid_writing(connection)?;
-    let meter = Meter::new(connection.get_interrupt_handle());
+    let meter = Meter::new(connection.get_interrupt_handle())?;
     let times = Arc::clone(&meter.times);
     connection.progress_handler(STEPS, Some(move || times.over().is_some()))?;
     Ok(meter)
@@ -112,7 +112,7 @@ struct Times {
 }
 
 impl Meter {
-    fn new(interrupt: InterruptHandle) -> Self {
+    fn new(interrupt: InterruptHandle) -> Result<Self, ViewError> {
         let times = Arc::new(Times {
             origin: Instant::now(),
             called: AtomicU64::new(Times::IDLE),
@@ -122,7 +122,7 @@ impl Meter {
         let stuck = Stuck::default();
         let (alive, ended) = channel();
         let (seen, end) = (Arc::clone(&times), Arc::clone(&stuck));
-        thread::spawn(move || {
+        let watch = move || {
             while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                 let Some(over) = seen.over() else { continue };
                 interrupt.interrupt();
@@ -131,8 +131,9 @@ impl Meter {
                     end(seen.limit());
                 }
             }
-        });
-        Self { times, stuck, _alive: alive }
+        };
+        thread::Builder::new().spawn(watch).map_err(ViewError::thread)?;
+        Ok(Self { times, stuck, _alive: alive })
     }
 
     /// Measures a call of SQLite.

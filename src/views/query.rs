@@ -285,7 +285,7 @@ pub(super) fn read_and_apply(
     let stamp = model.stamp()?;
     let foreign = model::rolled_back(stamp, target).into();
     std::thread::scope(|scope| {
-        let Ahead { legs, done } = read_ahead(scope, log, (stamp, target), foreign);
+        let Ahead { legs, done } = read_ahead(scope, log, (stamp, target), foreign)?;
         for leg in legs {
             let (events, head) = match leg {
                 Err(ViewError::Log(LogError::Busy(busy))) => return Ok(Some(busy.to_string())),

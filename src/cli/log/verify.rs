@@ -30,10 +30,18 @@ pub(super) struct Args {
     format: FormatArgs,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Good,
+    /// The system refused: the check is to be repeated.
+    Unknown,
+    Damaged,
+}
+
 /// What a check found.
 struct Finding {
     check: &'static str,
-    good: bool,
+    verdict: Verdict,
     position: Option<Position>,
     found: String,
 }
@@ -42,7 +50,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let mut findings = findings(context, args.deep)?;
     // Whether an artifact is missing or altered, not merely unreadable just now.
     let mut lost = false;
-    let readable = findings.iter().all(|finding| finding.good || finding.check != "journal");
+    let readable = findings
+        .iter()
+        .all(|finding| finding.verdict != Verdict::Damaged || finding.check != "journal");
     if !args.no_artifacts && readable {
         let mut log = super::log(context)?;
         let (count, flaws) = super::artifacts::verify(&mut log, context, &*stop_flag()?)?;
@@ -56,8 +66,17 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     };
     print().map_err(|error| CliError::output(&error))?;
     printer.finish(&[]).map_err(|error| CliError::output(&error))?;
-    match findings.iter().find(|finding| !finding.good) {
-        None => Ok(()),
+    let is_bad = |finding: &&Finding| finding.verdict == Verdict::Damaged;
+    match findings.iter().find(is_bad) {
+        None => match findings.iter().find(|finding| finding.verdict == Verdict::Unknown) {
+            None => Ok(()),
+            Some(Finding { check, found, .. }) => {
+                Err(CliError::new(Exit::System, format!("{check} was {found}")).hint(
+                    "nothing else is wrong; see that the store can be read and that the folder for \
+                     temporary files ($TMPDIR) has room, then verify again",
+                ))
+            }
+        },
         Some(bad) if bad.check == "tables" => {
             Err(CliError::new(Exit::Damaged, "the tables are not what follows from the log")
                 .hint("the log is good: delete views-*.sqlite in the store, they come back"))
@@ -66,7 +85,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             Err(CliError::new(Exit::Damaged, &bad.found).hint(ROLLED_BACK))
         }
         Some(bad) if bad.check == "artifacts" => {
-            let bad = findings.iter().filter(|finding| !finding.good).count();
+            let bad = findings.iter().filter(is_bad).count();
             let message = format!("{bad} artifacts are missing, altered or unreadable");
             let exit = if lost { Exit::Damaged } else { Exit::System };
             Err(CliError::new(exit, message).hint(
@@ -94,18 +113,19 @@ fn findings(context: &Context, deep: bool) -> Result<Vec<Finding>, CliError> {
     if !report.is_good() {
         let bad = report.problems.into_iter().map(|problem| Finding {
             check: "journal",
-            good: false,
+            verdict: Verdict::Damaged,
             position: problem.position,
             found: problem.found,
         });
         return Ok(bad.collect());
     }
     let end = report.end.position;
-    let good = |check, found: String| Finding { check, good: true, position: Some(end), found };
+    let verdict = Verdict::Good;
+    let good = |check, found: String| Finding { check, verdict, position: Some(end), found };
     let mut findings = vec![good("journal", format!("{end} events: checksums and chain"))];
     let bad = |check, error: &ViewError| {
-        let (good, position) = (false, error.position());
-        Finding { check, good, position, found: error.to_string() }
+        let (verdict, position) = (Verdict::Damaged, error.position());
+        Finding { check, verdict, position, found: error.to_string() }
     };
     match rolled_back {
         Ok(()) => findings.push(good("end", "the tables have shown no later event".to_owned())),
@@ -135,33 +155,38 @@ fn findings(context: &Context, deep: bool) -> Result<Vec<Finding>, CliError> {
 fn artifacts(count: usize, flaws: &[Flaw], end: Position) -> Vec<Finding> {
     let bad = |flaw: &Flaw| {
         let position = flaw.names.first().map(|name| name.position);
-        Finding { check: "artifacts", good: false, position, found: flaw.to_string() }
+        let found = flaw.to_string();
+        Finding { check: "artifacts", verdict: Verdict::Damaged, position, found }
     };
     if !flaws.is_empty() {
         return flaws.iter().map(bad).collect();
     }
     let found = format!("{count} are named, and their bytes have these hashes");
-    vec![Finding { check: "artifacts", good: true, position: Some(end), found }]
+    vec![Finding { check: "artifacts", verdict: Verdict::Good, position: Some(end), found }]
 }
 
 /// How sled compares with the journal.
 fn copies(copy: Copy, end: Position) -> Finding {
-    let (good, position, found) = match copy {
-        Copy::Same(at) if at == end => (true, Some(at), "the same events".to_owned()),
+    use Verdict::{Damaged, Good, Unknown};
+    let (verdict, position, found) = match copy {
+        Copy::Same(at) if at == end => (Good, Some(at), "the same events".to_owned()),
         Copy::Same(at) => (
-            true,
+            Good,
             Some(at),
             "the same events up to here; it gets the others when it is opened".into(),
         ),
-        Copy::Differs(problem) => (false, problem.position, problem.found),
-        Copy::Unknown(why) => (true, None, format!("not compared: {why}")),
+        Copy::Differs(problem) => (Damaged, problem.position, problem.found),
+        Copy::InUse(why) => (Good, None, format!("not compared: {why}")),
+        Copy::Unknown(why) => (Unknown, None, format!("not compared: {why}")),
     };
-    Finding { check: "sled", good, position, found }
+    Finding { check: "sled", verdict, position, found }
 }
 
 fn tables(comparison: Comparison) -> Vec<Finding> {
-    let finding =
-        |good, position, found: String| Finding { check: "tables", good, position, found };
+    let finding = |good, position, found: String| {
+        let verdict = if good { Verdict::Good } else { Verdict::Damaged };
+        Finding { check: "tables", verdict, position, found }
+    };
     match comparison {
         Comparison::Same(at) => {
             vec![finding(true, Some(at), "as folded anew: definitions, indices, rows".to_owned())]
@@ -183,9 +208,14 @@ impl Finding {
     fn row(&self) -> [Value; 4] {
         let position =
             |position: Position| Value::Integer(i64::try_from(position.0).unwrap_or(i64::MAX));
+        let verdict = match self.verdict {
+            Verdict::Good => "good",
+            Verdict::Unknown => "unknown",
+            Verdict::Damaged => "damaged",
+        };
         [
             Value::Text(self.check.to_owned()),
-            Value::Text(if self.good { "good" } else { "damaged" }.to_owned()),
+            Value::Text(verdict.to_owned()),
             self.position.map_or(Value::Null, position),
             Value::Text(self.found.clone()),
         ]

@@ -126,7 +126,7 @@ fn recorded(wanted: &Wanted<'_>, context: &Context) -> Result<Source, CliError> 
     let preset = wanted.preset.unwrap_or(BUNDLED_PRESET);
     let space = SearchConfig::read(presets::text(preset)?, None, &[])?.space;
     // Without a store there is what comes with the program.
-    if wanted.search.is_some() || Store::open(&context.store).is_ok() {
+    if wanted.search.is_some() || Store::open_if_there(&context.store)?.is_some() {
         let answer = answer_from_log(context, wanted.at)?;
         for Listed { label, name, config, finished } in searches(&answer)? {
             let fits = match wanted.search {

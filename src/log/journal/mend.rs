@@ -13,10 +13,10 @@ use super::record::{self, Header, RECORD_FRAMES_MAX, SEGMENT_HEADER_LEN, resync}
 use super::tail::read_from;
 use super::{SEGMENT_FULL, path, segments};
 use crate::events::frame::{Frame, Head, Position};
-use crate::log::files::{failed, make_folder, sync_folder};
+use crate::log::files::{failed, is_there, make_folder, sync_folder};
 use crate::log::plain::{open_plain, open_with};
-use crate::log::sled::Database;
-use crate::log::{LogError, Store};
+use crate::log::sled::{Database, Trouble};
+use crate::log::{LogError, Store, engine};
 
 /// What mending found, or did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(in crate::log) fn mend(
 ) -> Result<Mended, LogError> {
     let folder = store.journal_folder();
     let firsts = segments(&folder)?;
-    let mut copy = SledFrames { sled, buffer: VecDeque::new(), trouble: None };
+    let mut copy = SledFrames { store, sled, buffer: VecDeque::new(), trouble: None };
     let mut mended = Mended::default();
     let mut taken = 0;
     loop {
@@ -62,7 +62,7 @@ pub(in crate::log) fn mend(
             false => Segment::default(),
         };
         mended.last = mended.last.max(segment.last());
-        let (frames, restored) = segment.frames(&mut mended.end, following, &mut copy);
+        let (frames, restored) = segment.frames(&mut mended.end, following, &mut copy)?;
         let whole = here && segment.found.is_none() && segment.before == Some(before);
         let same = whole && restored == 0 && frames.len() == segment.frames.len();
         taken += usize::from(here);
@@ -116,7 +116,7 @@ impl Segment {
         let path = path(&store.journal_folder(), first);
         let read = open_plain(&path).and_then(|file| read_from(&file, 0));
         let bytes = match read {
-            Err(error) if how.unreadable => {
+            Err(error) if how.unreadable && is_unreadable(&error) => {
                 let found = Some(format!("it cannot be read: {error}"));
                 return Ok(Self { found, ..Self::default() });
             }
@@ -167,12 +167,12 @@ impl Segment {
         head: &mut Head,
         following: Option<Position>,
         copy: &mut SledFrames<'_>,
-    ) -> (Vec<Frame>, u64) {
+    ) -> Result<(Vec<Frame>, u64), LogError> {
         let (mut frames, mut restored) = (Vec::new(), 0);
         loop {
             let position = head.position.next();
             if following == Some(position) {
-                return (frames, restored);
+                return Ok((frames, restored));
             }
             let follows = |frame: &Frame| frame.view(position).ok()?.follows(*head).ok();
             let here = self.frames.get(&position);
@@ -181,8 +181,8 @@ impl Segment {
                 *head = next;
                 continue;
             }
-            let Some(frame) = copy.get(position) else { return (frames, restored) };
-            let Some(next) = follows(&frame) else { return (frames, restored) };
+            let Some(frame) = copy.get(position)? else { return Ok((frames, restored)) };
+            let Some(next) = follows(&frame) else { return Ok((frames, restored)) };
             frames.push(frame);
             restored += 1;
             *head = next;
@@ -190,40 +190,51 @@ impl Segment {
     }
 }
 
+/// Whether the disk itself refuses: anything else passes.
+fn is_unreadable(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
+
 /// Frames of sled by position, read ahead.
 struct SledFrames<'a> {
+    store: &'a Store,
     sled: Option<&'a Database>,
     buffer: VecDeque<(Position, Frame)>,
     trouble: Option<String>,
 }
 
 impl SledFrames<'_> {
-    fn get(&mut self, position: Position) -> Option<Frame> {
+    /// The frame at a position, if it is there and good.
+    fn get(&mut self, position: Position) -> Result<Option<Frame>, LogError> {
         while self.buffer.front().is_some_and(|(at, _)| *at < position) {
             self.buffer.pop_front();
         }
-        if self.buffer.is_empty() {
-            match self.sled?.read(Position(position.0 - 1), 1_000) {
+        if let Some(sled) = self.sled
+            && self.buffer.is_empty()
+        {
+            match sled.read(Position(position.0 - 1), 1_000) {
                 Ok(frames) => self.buffer.extend(frames),
-                Err(trouble) => {
+                Err(Trouble::Broken(found)) => {
                     // One by one the good ones before the bad one are found.
-                    self.trouble.get_or_insert(trouble.to_string());
-                    let single = self.sled?.read(Position(position.0 - 1), 1);
+                    self.trouble.get_or_insert(found);
+                    let single = sled.read(Position(position.0 - 1), 1);
                     self.buffer.extend(single.unwrap_or_default());
                 }
+                // The frames may well be there.
+                Err(trouble) => return Err(engine::trouble(self.store, trouble)),
             }
         }
-        match self.buffer.front() {
+        Ok(match self.buffer.front() {
             Some((at, _)) if *at == position => self.buffer.pop_front().map(|(_, frame)| frame),
             _ => None,
-        }
+        })
     }
 }
 
 /// Keeps a second name of a segment, so that it survives being replaced.
 fn set_aside(folder: &Path, first: Position, aside: &Path) -> Result<(), LogError> {
     let from = path(folder, first);
-    if fs::symlink_metadata(&from).is_err() {
+    if !is_there(&from)? {
         return Ok(());
     }
     make_folder(aside)?;

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use super::LogError;
 use super::error::Damage;
-use super::files::{failed, names};
+use super::files::{failed, is_there, names};
 use super::plain::open_plain;
 use crate::events::frame::Position;
 pub use reader::Reader;
@@ -38,7 +38,7 @@ fn path(folder: &Path, first: Position) -> PathBuf {
 
 /// First positions of the segments in a folder, in order. No folder: no segments.
 fn segments(folder: &Path) -> Result<Vec<Position>, LogError> {
-    if !folder.is_dir() {
+    if !is_there(folder)? {
         return Ok(Vec::new());
     }
     let digits = |name: &String| name.len() == 20 && name.bytes().all(|b| b.is_ascii_digit());

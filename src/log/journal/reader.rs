@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use super::record::{self, Flaw, Header, SEGMENT_HEADER_LEN};
 use super::{damage, open, segments};
 use crate::events::frame::{Frame, Head, Position};
-use crate::log::files::failed;
+use crate::log::files::{failed, is_there};
 use crate::log::head;
 use crate::log::{EventLog, LogError, Store};
 
@@ -187,7 +187,7 @@ impl Cursor {
                 }
                 // Room for more: the record was not read whole yet.
                 Err(Flaw::Short { needed: all }) if there >= needed && all > needed => needed = all,
-                Err(_) if there == 0 && super::path(&folder, self.next).exists() => {
+                Err(_) if there == 0 && is_there(&super::path(&folder, self.next))? => {
                     *self = Self::begin(store, self.next)?;
                     needed = record::RECORD_OVERHEAD;
                 }

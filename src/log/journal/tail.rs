@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use super::record::{self, Flaw, Header, SEGMENT_HEADER_LEN, resync};
 use super::{SEGMENT_FULL, damage, path, segments};
 use crate::events::frame::{Chain, Frame, Head, Position};
-use crate::log::files::{failed, sync_folder};
+use crate::log::files::{failed, is_there, sync_folder};
 use crate::log::plain::open_with;
 use crate::log::store::StoreId;
 use crate::log::{LogError, Store};
@@ -142,7 +142,7 @@ impl Tail {
             return Ok(None);
         }
         let path = path(&self.folder, first);
-        if fs::symlink_metadata(&path).is_err() {
+        if !is_there(&path)? {
             return Ok(None);
         }
         let options = OpenOptions::new().read(true).write(true).clone();
@@ -200,7 +200,8 @@ impl Tail {
         let path = path(&self.folder, first);
         let options = OpenOptions::new().read(true).write(true).create(true).clone();
         let file = open_with(&path, &options).map_err(failed("create", &path))?;
-        if file.metadata().is_ok_and(|there| there.len() > SEGMENT_HEADER_LEN as u64) {
+        let there = file.metadata().map_err(failed("look at", &path))?;
+        if there.len() > SEGMENT_HEADER_LEN as u64 {
             let found = "a segment that does not continue the log has the name of the next one";
             return Err(damage(&self.folder, first, first, found));
         }

@@ -1,60 +1,68 @@
 //! Simulated power cuts. A session is traced with strace; then the power is cut after every file
 //! operation of it, in several ways: what was synced is there, of the rest nothing, all, all but
 //! the last, only the last, or a torn last write, and new names are kept or not. Whatever is left
-//! must open, and hold everything acknowledged until then.
+//! must open, and hold everything acknowledged until then, with the artifacts that it names.
 //!
-//! The model knows nothing of lying disks. Without strace the test says so and passes.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and tells"
-)]
-
-mod log_common;
+//! The model knows nothing of lying disks.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ffi::OsString;
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use log_common::{Dice, batch, copy_folder, head_at, verified};
+use qtrail::log::artifacts::ArtifactHash;
 use qtrail::log::{EventLog as _, LocalLog, LogError, Options, Store};
 
-/// States opened; there are more, so this is a sample.
-const STATES: usize = 300;
+use crate::bench::Bench;
+use crate::log_common::{Dice, batch, copy_folder, head_at, verified};
+use crate::table::{Row, Verdict};
 
-fn main() {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    if arguments.first().is_some_and(|first| first == "__session") {
-        return session(Path::new(&arguments[1]));
-    }
+/// Turns of the session that add an artifact: each before its batch of 10 events.
+const TURNS: u64 = 12;
+/// The artifact of the batch that ends at the first of these is removed after the second one.
+const REMOVED: (u64, u64) = (30, 60);
+
+pub(crate) fn power(bench: &Bench, row: &mut Row) {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap().join("store");
     Store::open_or_create(&root).unwrap();
+    // Folders are not in the model.
+    fs::create_dir_all(root.join("artifacts/staging")).unwrap();
     let before = folder.path().join("before");
     copy_folder(&root, &before);
-    let Some(trace) = trace(folder.path(), &root) else {
-        println!("notice: strace is missing or may not trace; power cuts were not simulated");
-        return;
-    };
+    let trace = trace(folder.path(), &root).expect("the session ends");
     let calls = parse(&trace);
-    let states = states(&Disk::new(&before, &root), &steps(&calls, &root));
-    check(folder.path(), &before, &states);
+    let wanted = bench.times(120, 4_000) as u64;
+    let states = states(&Disk::new(&before, &root), &steps(&calls, &root), wanted);
+    assert!(states.len() > 50, "only {} states: the trace was not understood", states.len());
+    bench.each(row, &states, |at, state| {
+        Some((1, check(&folder.path().join(format!("cut-{at}")), &before, state)))
+    });
+}
+
+/// What a batch that ends at a position names.
+fn artifact(position: u64) -> Vec<u8> {
+    format!("what the events up to {position} name; ").repeat(150).into_bytes()
 }
 
 /// Three processes' worth of work, one after the other: appends one by one and relaxed, ends with
 /// closing and one without.
-fn session(root: &Path) {
+pub(crate) fn session(root: &Path) {
     let open = || LocalLog::open(Store::open(root).unwrap(), Options::default()).unwrap();
     let mut log = open();
-    for turn in 0..12 {
+    let artifacts = Store::open(root).unwrap().artifacts();
+    for turn in 0..TURNS {
         let head = log.head().unwrap();
         let (frames, _) = batch(head, 10);
+        artifacts.put(&artifact(head.position.0 + 10)).unwrap();
         acknowledge(log.append(head, &frames).unwrap().position.0);
+        artifacts.settled();
+        if (turn + 1) * 10 == REMOVED.1 {
+            let right = artifacts.removal(std::time::Duration::from_secs(5)).unwrap();
+            artifacts.remove(&right, ArtifactHash::of(&artifact(REMOVED.0))).unwrap();
+        }
         if turn == 7 {
             log.close().unwrap();
             log = open();
@@ -198,9 +206,9 @@ fn steps(calls: &[Call<'_>], root: &Path) -> Vec<Step> {
     steps.into_iter().map(|(_, step)| step).collect()
 }
 
-/// Locks are not in the model, nor are copies: neither has to survive.
+/// Locks are not in the model, nor are copies and caches: none has to survive.
 fn concerns(path: &Path, root: &Path) -> bool {
-    let folders = ["sled", "journal"];
+    let folders = ["sled", "journal", "artifacts"];
     path == root.join("HEAD") || folders.iter().any(|name| path.starts_with(root.join(name)))
 }
 
@@ -346,7 +354,7 @@ struct State {
 }
 
 /// A sample of the different disks that cuts in this session leave.
-fn states(start: &Disk, steps: &[Step]) -> Vec<State> {
+fn states(start: &Disk, steps: &[Step], wanted: u64) -> Vec<State> {
     let mut known = HashSet::new();
     let mut states = Vec::new();
     let mut dice = Dice(5);
@@ -366,7 +374,7 @@ fn states(start: &Disk, steps: &[Step]) -> Vec<State> {
                 if !seen.insert(digest) {
                     continue;
                 }
-                if keep && dice.below(total as u64) < STATES as u64 {
+                if keep && dice.below(total as u64) < wanted {
                     let name = |path: &Path| path.strip_prefix(&cut.root).unwrap().to_path_buf();
                     let files =
                         cut.names.iter().map(|(path, f)| (name(path), cut.files[*f].clone()));
@@ -374,38 +382,48 @@ fn states(start: &Disk, steps: &[Step]) -> Vec<State> {
                 }
             }
         }
-        println!("{} different states", seen.len());
         known = seen;
     }
     states
 }
 
-/// Opens every state as the next process would.
-fn check(folder: &Path, before: &Path, states: &[State]) {
-    assert!(states.len() > 50, "only {} states: the trace was not understood", states.len());
-    let mut violations = Vec::new();
-    for state in states {
-        let root = folder.join("cut");
-        fs::create_dir_all(root.join("sled/blobs")).unwrap();
-        fs::create_dir_all(root.join("journal")).unwrap();
-        fs::create_dir_all(root.join("lock")).unwrap();
-        fs::copy(before.join("STORE"), root.join("STORE")).unwrap();
-        for (name, bytes) in &state.files {
-            fs::write(root.join(name), bytes).unwrap();
-        }
-        match end(&root) {
-            Ok(end) if end >= state.acknowledged => {}
-            Ok(end) => violations.push(format!("{} acknowledged, {end} left", state.acknowledged)),
-            Err(error) => violations.push(format!("at {}: {error}", state.acknowledged)),
-        }
-        fs::remove_dir_all(&root).unwrap();
+/// Opens a state as the next process would.
+fn check(root: &Path, before: &Path, state: &State) -> Verdict {
+    for folder in ["sled/blobs", "journal", "lock", "artifacts/staging"] {
+        fs::create_dir_all(root.join(folder)).unwrap();
     }
-    println!("{} states opened, {} violations", states.len(), violations.len());
-    assert!(violations.is_empty(), "{violations:#?}");
+    fs::copy(before.join("STORE"), root.join("STORE")).unwrap();
+    for (name, bytes) in &state.files {
+        fs::write(root.join(name), bytes).unwrap();
+    }
+    let verdict = match end(root) {
+        Ok((end, _)) if end < state.acknowledged => {
+            Verdict::Lost(format!("{} acknowledged, {end} left", state.acknowledged))
+        }
+        Ok((end, repaired)) => match missing(root, end) {
+            Some(position) => Verdict::Lost(format!("the artifact of event {position} of {end}")),
+            None if repaired => Verdict::Repaired,
+            None => Verdict::Harmless,
+        },
+        Err(error) => Verdict::Lost(format!("at {}: {error}", state.acknowledged)),
+    };
+    fs::remove_dir_all(root).unwrap();
+    verdict
 }
 
-/// The end of the log, after opening and closing it.
-fn end(root: &Path) -> Result<u64, LogError> {
+/// The first event of a log that ends at `end` whose artifact is missing or another one.
+fn missing(root: &Path, end: u64) -> Option<u64> {
+    let artifacts = Store::open(root).unwrap().artifacts();
+    let named = (1..=TURNS).map(|turn| turn * 10).filter(|position| *position <= end);
+    let mut kept = named.filter(|position| *position != REMOVED.0 || end < REMOVED.1);
+    kept.find(|position| {
+        let bytes = artifact(*position);
+        artifacts.read(ArtifactHash::of(&bytes)).ok() != Some(bytes)
+    })
+}
+
+/// The end of the log, after opening and closing it, and whether something was repaired.
+fn end(root: &Path) -> Result<(u64, bool), LogError> {
     let store = Store::open(root)?;
     let mut log = LocalLog::open(store.clone(), Options::default())?;
     let end = log.head()?;
@@ -415,5 +433,5 @@ fn end(root: &Path) -> Result<u64, LogError> {
     assert_eq!(end, head_at(end.position.0));
     assert_eq!(verified(&store)?, Ok(end));
     assert_eq!(end.position.0 % 10, 0, "a torn batch");
-    Ok(end.position.0)
+    Ok((end.position.0, !repairs.is_empty()))
 }
