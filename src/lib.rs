@@ -27,7 +27,7 @@
 //! | [`ensemble`] | ensembles as arithmetic over recorded probabilities: pure | where they come from |
 //! | [`import`] | histories of other programs, as facts: pure | files, the log |
 //! | [`config`] | settings as data: flavours, presets, recipes: pure | what is done with them |
-//! | [`log`] | where events live: sled, HEAD, leases, artifacts | what an event means |
+//! | [`log`] | where events live: the journal and sled, HEAD, locks, artifacts | what an event means |
 //! | [`events`] | facts and their bytes: kinds, codec, frames, digest: pure | where frames live |
 //! | [`arch`] | nouns: layers, architectures, notation, shapes: pure | everything else |
 //! | [`tensors`] | safetensors and NPZ files: pure | what is in them |

@@ -151,12 +151,27 @@ fn what_is_recorded_and_handed_over_is_chosen_from_the_log() {
     assert!(chosen.models[0].source.is_some_and(|source| source.scope == Scope::Search(1)));
     assert_eq!(chosen, recorded(&world, "b", begun));
     assert!(handed_over[..2] == handed_over[2..], "the same files");
-    // The verb says which model it means before it asks for anything else.
-    let attack = ["attack", "--top", "1", "--search", "s1", "--threads", "1"];
-    let said = |store| world.run(store, &attack).stderr();
-    assert!(said("a").contains(&best), "{}", said("a"));
+    // This trainer leaves when it is to attack; the verb says of which model.
+    let leaves = world.path("leaves.py");
+    fs::write(&leaves, LEAVES).unwrap();
+    fs::set_permissions(&leaves, fs::Permissions::from_mode(0o755)).unwrap();
+    let said = |store| {
+        let mut attack =
+            world.qtrail(store, &["attack", "--top", "1", "--search", "s1", "--threads", "1"]);
+        Ran(attack.env("QTRAIL_TRAINER", &leaves).output().unwrap()).stderr()
+    };
+    assert!(said("a").contains(&format!("{best} cannot be attacked")), "{}", said("a"));
     assert_eq!(said("a"), said("b"));
 }
+
+/// A trainer that says hello, and nothing else.
+const LEAVES: &str = r#"#!/usr/bin/env python3
+import json, sys
+for line in sys.stdin:
+    if json.loads(line)["type"] != "hello":
+        sys.exit(1)
+    print(json.dumps({"type": "hello", "protocol": 1, "program": "leaves 1", "devices": ["cpu"], "threads": 1}), flush=True)
+"#;
 
 /// A changed view once made every accuracy 0, and verifying called it good.
 #[test]
@@ -269,7 +284,7 @@ fn an_empty_half_built_locked_or_stale_file_is_not_damage() {
 #[test]
 fn beside_a_running_search_nothing_is_called_damage() {
     let world = World::new();
-    let mut search = world.start("a", &World::tiny("2"), "0.02");
+    let mut search = world.start("a", &World::tiny("2"), "0.2");
     while world.position("a") < 10 {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
@@ -337,6 +352,31 @@ fn a_log_that_was_put_back_is_noticed_and_the_evidence_stays() {
     assert_eq!(newest_stamp(&store), None);
     assert_eq!(top(&world, "b"), top(&world, "a"));
     world.run("b", &["log", "verify", "--deep"]).code(0);
+}
+
+/// `HEAD` alone says less than the events that are there, as after a power cut: nothing is lost.
+#[test]
+fn a_head_that_lags_behind_is_not_a_log_that_was_put_back() {
+    let world = searched();
+    let run =
+        ["train", "[C(8,3,1), SM(10)]", "--data", "data", "--preset", "tiny", "--threads", "1"];
+    copy(&world, "a", "later");
+    world.run("later", &run).code(0);
+    let end = world.position("later");
+    for verb in [
+        &["table", "searches"][..],
+        &["log", "verify", "--deep"],
+        &["export", "qtable", "--search", "s1"],
+        &["final", "s1", "--top", "1", "--recipe", "short", "--threads", "1"],
+    ] {
+        copy(&world, "later", "b");
+        fs::copy(world.path("a/HEAD"), world.path("b/HEAD")).unwrap();
+        world.run("b", verb).code(0);
+        assert!(world.position("b") >= end, "{verb:?}");
+        world.run("b", &["table", "searches"]).code(0).says("r1");
+        world.run("b", &["log", "verify", "--deep"]).code(0).says("definitions, indices, rows");
+        fs::remove_dir_all(world.path("b")).unwrap();
+    }
 }
 
 /// The log was put back, and then continued otherwise.

@@ -457,19 +457,51 @@ fn a_closed_pipe_is_success() {
 }
 
 #[test]
-fn damage_is_exit_code_4_and_says_where() {
+fn damage_is_exit_code_4_and_says_where_until_it_is_repaired() {
     let world = World::new();
-    world.print(&["table", "top"]);
+    let expected = world.print(&["table", "top"]);
     let head = world.path("one/HEAD");
     let mut bytes = std::fs::read(&head).unwrap();
     bytes[20] ^= 1;
     bytes[4096 + 20] ^= 1;
     std::fs::write(&head, bytes).unwrap();
-    for verb in [&["table", "top"][..], &["log", "verify"], &["log", "digest"]] {
+    for verb in [&["log", "verify"][..], &["log", "digest"]] {
         let (code, _, stderr) = world.run(verb);
         assert_eq!(code, 4, "{verb:?}: {stderr}");
-        assert!(stderr.contains("HEAD"), "{stderr}");
+        assert!(stderr.contains("HEAD") && stderr.contains("log repair"), "{stderr}");
     }
+    let (code, stdout, _) = world.run(&["log", "repair"]);
+    assert_eq!((code, stdout.contains("no valid slot")), (1, true), "{stdout}");
+    // A query puts it right by itself, says so and records it.
+    let (code, stdout, stderr) = world.run(&["table", "top"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("HEAD was repaired"), "{stderr}");
+    let rows = |text: &str| text.lines().filter(|l| !l.contains("as of")).count();
+    assert_eq!(rows(&stdout), rows(&expected));
+    assert_eq!(world.run(&["log", "verify"]).0, 0);
+    assert!(world.print(&["log", "show", "--kind", "log-repaired"]).contains("HEAD"));
+
+    // Both copies of the events.
+    for folder in ["one/sled", "one/aside"] {
+        let _ = std::fs::remove_dir_all(world.path(folder));
+    }
+    let segment = world.path("one/journal/00000000000000000001");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    for verb in [&["log", "verify"][..], &["log", "export"], &["train", "[SM(10)]"]] {
+        assert_eq!(world.run(verb).0, 4, "{verb:?}");
+    }
+    let (code, _, stderr) = world.run(&["log", "repair"]);
+    assert!(code == 1 && stderr.contains("events would be lost"), "{stderr}");
+    assert_eq!(world.run(&["log", "repair", "--apply"]).0, 0);
+    // The tables have shown what is lost.
+    let (code, _, stderr) = world.run(&["table", "top"]);
+    assert!(code == 4 && stderr.contains("--accept-rollback"), "{stderr}");
+    assert_eq!(world.run(&["log", "repair", "--accept-rollback"]).0, 0);
+    assert_eq!(world.run(&["table", "top"]).0, 0);
+    assert_eq!(world.run(&["log", "verify"]).0, 0);
 }
 
 #[test]
@@ -484,7 +516,7 @@ fn tables_that_differ_are_found_by_verify_and_the_log_is_not_blamed() {
     assert_eq!(code, 4, "{stderr}");
     let findings: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     let verdicts: Vec<_> = findings.as_array().unwrap().iter().map(|f| &f["verdict"]).collect();
-    assert_eq!(verdicts, ["good", "good", "good", "damaged", "good"]);
+    assert_eq!(verdicts, ["good", "good", "good", "good", "damaged", "good"]);
     assert!(stderr.contains("the log is good"), "{stderr}");
 }
 

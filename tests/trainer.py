@@ -67,6 +67,8 @@ def train(request):
     with open(request["data"]["split"], "rb") as file:
         header = file.read(8)
     train_total, total = (int.from_bytes(header[i : i + 4], "little") for i in (0, 4))
+    if request["data"].get("fit") == "train+val":
+        train_total += total
     first = (request.get("resume") or {"epoch": 0})["epoch"] + 1
     if chance(name, seed) < 0.1:  # one architecture in ten is no better than chance
         say(type="failed", id=request["id"], reason="chance", message="no better than chance")
@@ -100,6 +102,8 @@ def main(train=train, **hello):
             except OSError as error:
                 say(type="error", id=request["id"], message=str(error), cause="machine",
                     errno=error.errno)
+        else:
+            say(type="error", id=request["id"], message="this trainer only trains")
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ impl From<LogError> for CliError {
             ),
             Kind::Damaged => (
                 Exit::Damaged,
-                "keep a copy of the store before anything else is tried; `qtrail log verify` says more",
+                "`qtrail log verify` says more, and `qtrail log repair` what can be restored",
             ),
             Kind::TooNew => (Exit::Damaged, "use a newer qtrail"),
             Kind::NoSpace => {

@@ -5,7 +5,7 @@ use super::{CliError, Context, Exit, note};
 use crate::engine::journal::Observer;
 use crate::events::Recorded;
 use crate::events::frame::{Head, Position};
-use crate::log::{Kind, Store};
+use crate::log::{Kind, Options, Store};
 use crate::views::{
     Answer, Appender, At, Behind, Mistake, Rows, Value, ViewError, open, open_from_log, parse_time,
 };
@@ -32,12 +32,21 @@ fn parse_at(text: &str) -> Result<At, String> {
 /// # Errors
 /// What a person is to be told.
 pub fn answer(context: &Context, at: Option<At>) -> Result<Answer, CliError> {
+    opened(context, |store, options| open(store, options, at))
+}
+
+/// An answer, with what has to be said about it. What one copy of the events lacks is restored from
+/// the other first.
+fn opened(
+    context: &Context,
+    open: impl Fn(&Store, &Options) -> Result<Answer, ViewError>,
+) -> Result<Answer, CliError> {
     let store = Store::open(&context.store)?;
     let options = context.options();
-    let answer = match open(&store, &options, at) {
+    let answer = match open(&store, &options) {
         Err(ViewError::Log(error)) if error.kind() == Kind::Damaged => {
             match super::repairs::heal(context, &store) {
-                true => open(&store, &options, at)?,
+                true => open(&store, &options)?,
                 false => return Err(error.into()),
             }
         }
@@ -57,8 +66,7 @@ pub fn answer(context: &Context, at: Option<At>) -> Result<Answer, CliError> {
 /// # Errors
 /// As [`answer`].
 pub fn answer_from_log(context: &Context, at: Option<At>) -> Result<Answer, CliError> {
-    let store = Store::open(&context.store)?;
-    Ok(open_from_log(&store, &context.options(), at)?)
+    opened(context, |store, options| open_from_log(store, options, at))
 }
 
 /// `as of event N`, and why not later.

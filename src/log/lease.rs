@@ -13,6 +13,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -205,22 +206,48 @@ impl NamedLock {
     }
 }
 
+/// The turnstile of the log, its files open.
+#[derive(Debug)]
+pub(super) struct Turnstile {
+    locks: Locks,
+    turn: File,
+    log: Arc<File>,
+}
+
 /// The right to append to the log, until dropped.
 #[derive(Debug)]
 pub(super) struct Lease {
-    log: File,
+    log: Arc<File>,
+}
+
+impl Turnstile {
+    /// The turnstile in the folder of `locks`.
+    pub(super) fn new(locks: Locks) -> Result<Self, LogError> {
+        let (turn, log) = (locks.file("turn")?, Arc::new(locks.file("log")?));
+        Ok(Self { locks, turn, log })
+    }
+
+    /// Goes through it: one limit for both locks.
+    pub(super) fn enter(&self) -> Result<Lease, LogError> {
+        let started = Instant::now();
+        self.locks.take("turn", &self.turn, started)?;
+        let taken = self.locks.take("log", &self.log, started);
+        let unlocked = self.turn.unlock().map_err(failed("unlock", &self.locks.folder));
+        taken.and(unlocked)?;
+        self.locks.sign(&self.log);
+        Ok(Lease { log: Arc::clone(&self.log) })
+    }
+
+    /// From now on waits this long.
+    pub(super) const fn set_wait(&mut self, wait: Duration) {
+        self.locks.wait = wait;
+    }
 }
 
 impl Lease {
-    /// Goes through the turnstile: one limit for both locks.
+    /// Goes through the turnstile once.
     pub(super) fn enter(locks: &Locks) -> Result<Self, LogError> {
-        let started = Instant::now();
-        let (turn, log) = (locks.file("turn")?, locks.file("log")?);
-        locks.take("turn", &turn, started)?;
-        locks.take("log", &log, started)?;
-        turn.unlock().map_err(failed("unlock", &locks.folder))?;
-        locks.sign(&log);
-        Ok(Self { log })
+        Turnstile::new(locks.clone())?.enter()
     }
 }
 

@@ -9,7 +9,7 @@ use super::head::{HeadFile, State};
 use super::journal::Reader;
 use super::journal::mend::{How, mend};
 use super::journal::tail::{Rest, Tail};
-use super::lease::{self, Lease};
+use super::lease::{self, Lease, Turnstile};
 use super::{EventLog, LogError, Store, check_batch};
 use crate::events::frame::{Chain, Frame, Head, Position};
 
@@ -90,6 +90,7 @@ impl std::fmt::Display for Repair {
 pub struct LocalLog {
     store: Store,
     options: Options,
+    turnstile: Turnstile,
     tail: Tail,
     head_file: HeadFile,
     engine: Option<Engine>,
@@ -114,9 +115,10 @@ impl LocalLog {
     /// damaged, [`LogError::RolledBack`] if something has seen later events of this store,
     /// [`LogError::NoSpace`] or [`LogError::Io`] if the system refuses: opening writes.
     pub fn open(store: Store, options: Options) -> Result<Self, LogError> {
-        let lease = Lease::enter(&options.locks(&store))?;
+        let turnstile = Turnstile::new(options.locks(&store))?;
+        let lease = turnstile.enter()?;
         let found = Found::look(&store, &options)?;
-        let (mut log, closed) = found.settle(store, options)?;
+        let (mut log, closed) = found.settle(store, options, turnstile)?;
         // Opening sled takes long; others may append meanwhile.
         drop(lease);
         if let Some(held) = Engine::take(&log.store, &log.options)? {
@@ -133,7 +135,7 @@ impl LocalLog {
     /// sled has events behind the end of the journal as it was a moment ago: others have appended
     /// them, or the journal has lost them.
     fn take_what_sled_has_more(&mut self, engine: Engine) -> Result<Engine, LogError> {
-        let _lease = Lease::enter(&self.options.locks(&self.store))?;
+        let _lease = self.turnstile.enter()?;
         self.follow()?;
         if engine.end() > self.end.position {
             let aside = next_aside(&self.store, "journal")?;
@@ -165,6 +167,7 @@ impl LocalLog {
     /// From now on waits this long for others.
     pub const fn set_wait(&mut self, wait: Duration) {
         self.options.wait = wait;
+        self.turnstile.set_wait(wait);
     }
 
     /// What was repaired since this was last asked: to be told and recorded.
@@ -209,7 +212,7 @@ impl LocalLog {
         engine.catch_up(end)?;
         engine.close()?;
         // Closing takes long, so it is not done under the lock.
-        let _lease = Lease::enter(&self.options.locks(&self.store))?;
+        let _lease = self.turnstile.enter()?;
         self.follow()?;
         if self.end != end {
             return Ok(()); // others go on
@@ -225,7 +228,7 @@ impl LocalLog {
             return Err(LogError::Poisoned);
         }
         if self.lease.is_none() {
-            let lease = Lease::enter(&self.options.locks(&self.store))?;
+            let lease = self.turnstile.enter()?;
             self.follow()?;
             self.lease = Some(lease);
         }
@@ -436,6 +439,7 @@ impl Found {
         mut self,
         store: Store,
         options: Options,
+        turnstile: Turnstile,
     ) -> Result<(LocalLog, Option<Position>), LogError> {
         if self.rest.is_some() || !self.is_whole() {
             self = self.heal(&store, &options)?;
@@ -464,6 +468,7 @@ impl Found {
         let log = LocalLog {
             store,
             options,
+            turnstile,
             tail: self.tail,
             head_file: self.head_file,
             engine: None,

@@ -1,6 +1,6 @@
 //! Images on a device: bytes that become numbers batch by batch, where they are computed with.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tch::{Device, Tensor};
 

@@ -91,7 +91,8 @@ impl TorchError {
             _ => None,
         };
         while let Some(inner) = error {
-            let errno = inner.downcast_ref::<std::io::Error>().and_then(|io| io.raw_os_error());
+            let errno =
+                inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
             if errno.is_some() {
                 return errno;
             }

@@ -41,9 +41,12 @@ pub(super) fn confirm(store: &Store, options: &Options, shown: Head) -> Result<(
     if reaches(end, shown) {
         return Ok(());
     }
-    // After a power cut `HEAD` may say less than the copies of the events have. Whoever keeps them
-    // busy keeps `HEAD` current.
+    // After a power cut `HEAD` may say less than the copies of the events have; then it is written
+    // anew, so that whoever reads sees all of them. Whoever keeps them busy keeps `HEAD` current.
     let end = match repair(store, options, false) {
+        Ok(plan) if plan.repairs.is_empty() && plan.end.position > end.position => {
+            repair(store, options, true)?.end
+        }
         Ok(plan) => plan.end,
         Err(_) => store.read_head()?.record.head,
     };

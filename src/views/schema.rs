@@ -262,7 +262,7 @@ mod tests {
             ("DROP INDEX trial_best", "trial_best"),
             ("CREATE TRIGGER t AFTER UPDATE ON trial BEGIN SELECT 1; END", "t"),
             ("CREATE VIEW mine AS SELECT 1", "mine"),
-            ("ALTER TABLE trial ADD COLUMN more", "trial"),
+            ("ALTER TABLE trial ADD COLUMN more TEXT", "trial"),
         ] {
             connection.execute_batch(&format!("BEGIN; {change}")).unwrap();
             let found = defined_otherwise(&connection).unwrap();

@@ -106,6 +106,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
 
 fn findings(context: &Context, deep: bool) -> Result<Vec<Finding>, CliError> {
     let store = Store::open(&context.store)?;
+    // First, because it settles where the log ends.
+    let rolled_back = refuse_rollback(&store, &context.options());
     let mut log = Reader::open(&store)?;
     let report = verify(&mut log)?;
     if !report.is_good() {
@@ -125,7 +127,7 @@ fn findings(context: &Context, deep: bool) -> Result<Vec<Finding>, CliError> {
         let (verdict, position) = (Verdict::Damaged, error.position());
         Finding { check, verdict, position, found: error.to_string() }
     };
-    match refuse_rollback(&store, &context.options()) {
+    match rolled_back {
         Ok(()) => findings.push(good("end", "the tables have shown no later event".to_owned())),
         Err(error @ ViewError::Log(LogError::RolledBack { .. })) => {
             findings.push(bad("end", &error));

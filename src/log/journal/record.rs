@@ -142,14 +142,14 @@ pub fn parse(bytes: &[u8]) -> Result<Record<'_>, Flaw> {
     }
     let frames = &record[PREFIX_LEN..PREFIX_LEN + length];
     let record = Record { first: Position(first), count, frames };
-    match record.frames().try_fold(0, |sum, frame| frame.map(|frame| sum + frame.len())) {
-        Some(sum) if sum == length && record.frames().count() == count => Ok(record),
+    match record.frames().try_fold(0, |found, frame| frame.map(|_| found + 1)) {
+        Some(found) if found == count => Ok(record),
         _ => Err(Flaw::Invalid("the frames of a record do not fill it")),
     }
 }
 
 impl<'a> Record<'a> {
-    /// The frames; `None` in the place of one that does not fit the bytes.
+    /// The frames; `None` in the place of one that does not fit the bytes. Whole ones fill them.
     fn frames(&self) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a> {
         split_frames(self.frames)
     }
