@@ -231,10 +231,16 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
+/// Opening it for reading would wait for ever.
+fn pipe(path: &Path) {
+    let _ = fs::remove_file(path);
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
 #[test]
 fn what_one_copy_lacks_comes_back_from_the_other() {
     type Harm = (&'static str, fn(&Store));
-    let harms: [Harm; 10] = [
+    let harms: [Harm; 12] = [
         ("sled is missing", |store| fs::remove_dir_all(store.sled_folder()).unwrap()),
         ("its data file is missing", |store| {
             fs::remove_file(store.sled_folder().join("db")).unwrap();
@@ -242,6 +248,8 @@ fn what_one_copy_lacks_comes_back_from_the_other() {
         ("its settings are missing", |store| {
             fs::remove_file(store.sled_folder().join("conf")).unwrap();
         }),
+        ("its data file is a pipe", |store| pipe(&store.sled_folder().join("db"))),
+        ("a snapshot is a pipe", |store| pipe(&store.sled_folder().join("snap.FF"))),
         ("its data file is empty", |store| fs::write(store.sled_folder().join("db"), "").unwrap()),
         ("a bit of the journal", |store| flip(&segment(store), 1_000)),
         ("the header of a segment", |store| flip(&segment(store), 40)),

@@ -10,7 +10,9 @@ use super::files::{failed, is_there, make_folder, names, sync_folder};
 use super::journal::Reader;
 use super::journal::tail::chain_of;
 use super::lease::NamedLock;
-use super::sled::{Database, Trouble, delete_unfinished_snapshots, is_unfinished_snapshot};
+use super::sled::{
+    Database, Trouble, delete_unfinished_snapshots, is_unfinished_snapshot, refuse_others,
+};
 use super::verify::checked;
 use super::{LogError, Options, Repair, Store};
 use crate::events::frame::{Frame, Head, Position};
@@ -117,11 +119,12 @@ impl Held {
     /// Opens the database as it is.
     pub(super) fn open(self) -> Result<Engine, (Self, Trouble)> {
         let folder = self.store.sled_folder();
-        let ready =
+        let ready = refuse_others(&folder).and_then(|()| {
             Database::wait_until_free(&folder).map(drop).map_err(|error| match error.kind() {
                 std::io::ErrorKind::NotFound => Trouble::Broken("sled/db is missing".to_owned()),
                 _ => Trouble::Io(error),
-            });
+            })
+        });
         let tidy = || {
             delete_unfinished_snapshots(&folder).map_err(|error| match error {
                 LogError::Io { source, .. } | LogError::NoSpace { source, .. } => {

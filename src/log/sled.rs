@@ -19,6 +19,7 @@ use super::LogError;
 use super::files::{failed, names, sync_folder};
 use super::journal::record::split_frames;
 use super::lease::wait_for;
+use super::plain::open_plain;
 use crate::events::frame::{Frame, HEADER_LEN, PAYLOAD_MAX, Position, TRAILER_LEN};
 
 /// The one tree. Named, because exports of the default tree differ between releases.
@@ -241,7 +242,7 @@ impl Database {
 
     /// Waits until no instance holds the files, and returns a hold on them.
     pub(super) fn wait_until_free(folder: &Path) -> io::Result<Hold> {
-        let file = File::open(folder.join("db"))?;
+        let file = open_plain(&folder.join("db"))?;
         match wait_for(&file, FREE_WITHIN)? {
             Some(()) => Ok(Hold(file)),
             None => Err(io::Error::new(io::ErrorKind::ResourceBusy, "another program has it open")),
@@ -269,6 +270,25 @@ impl Drop for Hold {
         // Explicitly, see `Lease`; closing does the same a moment later.
         let _ = self.0.unlock();
     }
+}
+
+/// Refuses what sled would open and read without an end: pipes and devices in the place of its files.
+pub(super) fn refuse_others(folder: &Path) -> Result<(), Trouble> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Trouble::Broken("sled is missing".to_owned()));
+        }
+        other => other.map_err(Trouble::Io)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(Trouble::Io)?;
+        let (name, kind) = (entry.file_name(), entry.file_type().map_err(Trouble::Io)?);
+        let fits = if name == "blobs" { kind.is_dir() } else { kind.is_file() };
+        if !fits {
+            return Err(Trouble::Broken(format!("sled/{} is no plain file", name.display())));
+        }
+    }
+    Ok(())
 }
 
 /// Whether this is the file of a snapshot that was not finished. sled would take it for the newest

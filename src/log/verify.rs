@@ -160,6 +160,14 @@ pub enum Copy {
 /// # Errors
 /// What keeps the journal from being read, damage included.
 pub fn compare_copies(store: &Store, options: &Options, end: Head) -> Result<Copy, LogError> {
+    match compare_once(store, options, end)? {
+        // sled takes a read that failed for damage. Damage is there the second time too.
+        Copy::Differs(_) => compare_once(store, options, end),
+        other => Ok(other),
+    }
+}
+
+fn compare_once(store: &Store, options: &Options, end: Head) -> Result<Copy, LogError> {
     let once = Options { wait: Duration::ZERO, ..options.clone() };
     let lock = match once.locks(store).named(engine::LOCK) {
         Ok(lock) => Some(lock),
