@@ -10,7 +10,8 @@
 //! | `journal` | the first copy: records, segments, reading without a lock, mending |
 //! | `sled` | the second copy; the only file that names the crate |
 //! | `engine` | keeping sled up to date with the journal, making it anew |
-//! | `local` | [`LocalLog`]: the order of operations of open, append and close |
+//! | `opening` | what the files say when the log is opened, and making them whole |
+//! | `local` | [`LocalLog`]: the order of operations of append and close |
 //! | `memory` | [`MemoryLog`]: the twin for tests, with faults to inject |
 //! | `lease` | who may append now, and named locks |
 //! | `verify` | checking every event, and one copy against the other |
@@ -34,6 +35,7 @@ pub mod lease;
 mod leftovers;
 mod local;
 mod memory;
+mod opening;
 mod pins;
 pub mod plain;
 pub mod repair;

@@ -35,7 +35,7 @@ impl Plan {
 pub fn repair(store: &Store, options: &Options, apply: bool) -> Result<Plan, LogError> {
     let _lease = Lease::enter(&options.locks(store))?;
     let Some(held) = Engine::take(store, options)? else {
-        return Err(LogError::Busy(super::local::busy(store, options)));
+        return Err(LogError::Busy(super::opening::busy(store, options)));
     };
     let (copied, broken) = match held.copied()? {
         Ok(copied) => (Some(copied), None),

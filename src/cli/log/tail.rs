@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 
 use super::super::follow::{EveryArgs, Follow};
 use super::super::output::{Format, FormatArgs, Printer, terminal_width};
+use super::super::terminal::escaped;
 use super::super::{CliError, Context, clock};
 use super::show::{Filter, each, printer, row};
 use crate::events::Recorded;
@@ -151,8 +152,9 @@ fn line(recorded: &Recorded, width: usize) -> String {
     let scope = scope.to_string();
     let fields = serde_json::to_string(event).unwrap_or_default();
     let line = format!("{position:>7}  {time}  {scope:5}  {kind:19}  {fields}");
+    let line = escaped(&line);
     match line.char_indices().nth(width) {
         Some((end, _)) => line[..end].to_owned(),
-        None => line,
+        None => line.to_string(),
     }
 }
