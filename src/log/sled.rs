@@ -107,8 +107,8 @@ fn of_the_system(panic: &str) -> Option<io::Error> {
 
 /// An open database.
 pub(super) struct Database {
-    db: sled::Db,
-    events: sled::Tree,
+    /// There until it is closed.
+    open: Option<(sled::Db, sled::Tree)>,
     /// A second descriptor of the data file, for fdatasync. Closing it leaves the lock alone.
     file: File,
     folder: PathBuf,
@@ -155,15 +155,20 @@ impl Database {
             }
             let events = db.open_tree(TREE)?;
             let file = File::open(folder.join("db")).map_err(Trouble::Io)?;
-            Ok(Self { db, events, file, folder: folder.to_path_buf() })
+            Ok(Self { open: Some((db, events)), file, folder: folder.to_path_buf() })
         })?;
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(Trouble::Io)?;
         Ok(database)
     }
 
+    fn events(&self) -> Result<&sled::Tree, Trouble> {
+        let closed = || Trouble::Broken("the engine is closed".to_owned());
+        self.open.as_ref().map(|(_, events)| events).ok_or_else(closed)
+    }
+
     /// The last position, 0 if there is none.
     pub(super) fn last(&self) -> Result<Position, Trouble> {
-        guarded(|| match self.events.last()? {
+        guarded(|| match self.events()?.last()? {
             Some((key, _)) => position(&key),
             None => Ok(Position(0)),
         })
@@ -178,7 +183,7 @@ impl Database {
         guarded(|| {
             let from = after.next().key();
             let mut frames = Vec::new();
-            for pair in self.events.range(from..) {
+            for pair in self.events()?.range(from..) {
                 let (key, value) = pair?;
                 let last = position(&key)?;
                 let count = split_frames(&value).count() as u64;
@@ -210,7 +215,7 @@ impl Database {
                 value.extend_from_slice(&frame.0);
                 let fits = |next: &Frame| value.len() + next.0.len() <= VALUE_MAX;
                 if !rest.peek().is_some_and(|(next, _)| fits(next)) {
-                    self.events.insert(Position(position).key(), value.as_slice())?;
+                    self.events()?.insert(Position(position).key(), value.as_slice())?;
                     value.clear();
                 }
             }
@@ -221,23 +226,28 @@ impl Database {
     /// Makes everything written durable.
     pub(super) fn sync(&self) -> Result<(), Trouble> {
         guarded(|| {
-            self.events.flush()?;
+            self.events()?.flush()?;
             self.file.sync_data().map_err(Trouble::Io)
         })
     }
 
     /// Syncs, closes, and waits until the files are free. Dropping would ignore errors, and a
     /// thread of the crate may hold the files a moment longer than that.
-    pub(super) fn close(self) -> Result<(), Trouble> {
+    pub(super) fn close(mut self) -> Result<(), Trouble> {
         self.sync()?;
-        let Self { db, events, file, folder } = self;
-        guarded(|| {
-            drop((events, db));
-            Ok(())
-        })?;
+        self.shut()?;
         // Dropping may have written; what it wrote is not needed, but it is to be there.
-        file.sync_data().map_err(Trouble::Io)?;
-        Self::wait_until_free(&folder).map(drop).map_err(Trouble::Io)
+        self.file.sync_data().map_err(Trouble::Io)?;
+        Self::wait_until_free(&self.folder).map(drop).map_err(Trouble::Io)
+    }
+
+    /// Ends the engine, which writes, and panics if the system refuses that.
+    fn shut(&mut self) -> Result<(), Trouble> {
+        let open = self.open.take();
+        guarded(|| {
+            drop(open);
+            Ok(())
+        })
     }
 
     /// Waits until no instance holds the files, and returns a hold on them.
@@ -253,11 +263,19 @@ impl Database {
     /// makes durable.
     pub(super) fn strangers(&self) -> Result<usize, Trouble> {
         let default: &[u8] = b"__sled__default";
-        let trees = guarded(|| Ok(self.db.tree_names()))?;
+        let trees =
+            guarded(|| Ok(self.open.as_ref().map(|(db, _)| db.tree_names())))?.unwrap_or_default();
         let others = trees.iter().filter(|name| *name != TREE.as_bytes() && *name != default);
         let blobs = fs::read_dir(self.folder.join("blobs"));
         let blobs = blobs.and_then(Iterator::collect::<io::Result<Vec<_>>>);
         Ok(others.count() + blobs.map_err(Trouble::Io)?.len())
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // Nobody asks what becomes of it: whoever does, closes it.
+        let _ = self.shut();
     }
 }
 
