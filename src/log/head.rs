@@ -25,6 +25,8 @@ const SLOTS: [u64; 2] = [0, 4096];
 const FILE_LEN: usize = 8192;
 /// Length of a slot, checksum included.
 const SLOT_LEN: usize = 80;
+/// Where the second slot ends.
+const SLOTS_END: usize = 4096 + SLOT_LEN;
 /// First bytes of a slot: name and layout version.
 const MAGIC: [u8; 8] = *b"qtHEAD\0\x01";
 
@@ -154,17 +156,19 @@ fn unopened(path: &Path, error: io::Error) -> LogError {
 
 /// What the two slots say; `None` where a slot is not valid.
 fn slots(file: &File, path: &Path) -> Result<[Option<Record>; 2], LogError> {
-    let mut records = [None; 2];
-    for (record, offset) in records.iter_mut().zip(SLOTS) {
-        let mut bytes = [0; SLOT_LEN];
-        match file.read_exact_at(&mut bytes, offset) {
-            Ok(()) => *record = decode(&bytes),
-            // A file cut short: that slot is gone.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+    // Both with one system call. What a file cut short does not have stays zero, which is no slot.
+    let mut bytes = [0; SLOTS_END];
+    let mut there = 0;
+    while there < bytes.len() {
+        match file.read_at(&mut bytes[there..], there as u64) {
+            Ok(0) => break,
+            Ok(read) => there += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(failed("read", path)(error)),
         }
     }
-    Ok(records)
+    let slot = |at: usize| bytes[at..].first_chunk::<SLOT_LEN>().and_then(decode);
+    Ok([slot(0), slot(SLOTS_END - SLOT_LEN)])
 }
 
 /// The newest valid slot and its number.

@@ -234,8 +234,12 @@ impl Turnstile {
         let taken = self.locks.take("log", &self.log, started);
         let unlocked = self.turn.unlock().map_err(failed("unlock", &self.locks.folder));
         taken.and(unlocked)?;
-        self.locks.sign(&self.log);
         Ok(Lease { log: Arc::clone(&self.log) })
+    }
+
+    /// Writes into the lock's file who holds it. Under the lock.
+    pub(super) fn sign(&self) {
+        self.locks.sign(&self.log);
     }
 
     /// From now on waits this long.
@@ -247,7 +251,10 @@ impl Turnstile {
 impl Lease {
     /// Goes through the turnstile once.
     pub(super) fn enter(locks: &Locks) -> Result<Self, LogError> {
-        Turnstile::new(locks.clone())?.enter()
+        let turnstile = Turnstile::new(locks.clone())?;
+        let lease = turnstile.enter()?;
+        turnstile.sign();
+        Ok(lease)
     }
 }
 

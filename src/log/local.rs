@@ -19,6 +19,11 @@ const RELAXED_BATCHES: u32 = 10;
 /// How often it is tried to take sled over from a process that has ended.
 const TAKE_EVERY: Duration = Duration::from_secs(1);
 
+thread_local! {
+    /// What `HEAD` says of a log that this process appends to. Asking for the id is a system call.
+    static OPEN_HERE: State = State::Open { pid: std::process::id() };
+}
+
 /// How this process works with a log.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -118,6 +123,7 @@ impl LocalLog {
     pub fn open(store: Store, options: Options) -> Result<Self, LogError> {
         let turnstile = Turnstile::new(options.locks(&store))?;
         let lease = turnstile.enter()?;
+        turnstile.sign();
         let Settled { tail, head_file, closed, repairs } =
             Found::look(&store, &options)?.settle(&store, &options)?;
         let mut log = Self {
@@ -265,7 +271,12 @@ impl LocalLog {
     }
 
     fn followed(&mut self, before: Head, rest: Option<Rest>) -> Result<(), LogError> {
-        let acknowledged = self.head_file.read_again()?.head;
+        let record = self.head_file.read_again()?;
+        let acknowledged = record.head;
+        if record.state != OPEN_HERE.with(|state| *state) {
+            // Another process was here since.
+            self.turnstile.sign();
+        }
         if let Some(rest) = rest {
             // Another process was killed while it wrote: nothing of it was acknowledged.
             if rest.goes_on || acknowledged.position > self.tail.end().position {
@@ -278,7 +289,7 @@ impl LocalLog {
         self.end = self.tail.end();
         if self.end != before && acknowledged.position < self.end.position {
             self.tail.sync()?;
-            self.head_file.write(self.end, State::Open { pid: std::process::id() })?;
+            self.head_file.write(self.end, OPEN_HERE.with(|state| *state))?;
         }
         Ok(())
     }
@@ -295,7 +306,7 @@ impl LocalLog {
             self.without_engine(synced)?;
         }
         self.tail.append(&frames, end)?;
-        self.head_file.write(end, State::Open { pid: std::process::id() })?;
+        self.head_file.write(end, OPEN_HERE.with(|state| *state))?;
         // From here on the batch is acknowledged, whatever becomes of the second copy.
         self.apply(&frames, end)?;
         self.lease = None;

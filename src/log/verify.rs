@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::error::Damage;
 use super::sled::Trouble;
 use super::{EventLog, LogError, Options, Reader, Store, engine};
-use crate::events::frame::{Frame, Head, Position, view};
+use crate::events::frame::{Frame, Head, Position, parts, view};
 
 /// Frames read in one go.
 const CHUNK: usize = 1000;
@@ -36,8 +36,13 @@ pub fn read_on(
     max: usize,
 ) -> Result<(Vec<Frame>, Head), LogError> {
     let frames = log.read(from.position, max)?;
+    // Reading has looked at the checksums.
     let head = frames.iter().try_fold(from, |head, frame| {
-        follow(head, head.position.next(), frame).map_err(|finding| damage(&finding))
+        let next = parts(&frame.0).and_then(|view| view.follows(head));
+        next.map_err(|error| {
+            let position = Some(head.position.next());
+            damage(&Finding { position, found: error.to_string() })
+        })
     })?;
     Ok((frames, head))
 }

@@ -102,11 +102,8 @@ impl Reader {
                 Some(cursor) if cursor.next == next => cursor,
                 _ => Cursor::seek(&self.store, next)?,
             };
-            cursor.fill(&self.store)?;
-            let take = (wanted - frames.len()).min(cursor.frames.len());
-            frames.extend(cursor.frames.drain(..take));
-            next = Position(next.0 + take as u64);
-            cursor.next = next;
+            cursor.take(&self.store, wanted - frames.len(), &mut frames)?;
+            next = cursor.next;
             self.cursor = Some(cursor);
         }
         Ok(frames)
@@ -166,6 +163,27 @@ impl Cursor {
             }
             Err(flaw) => Err(damage(&folder, segment, segment, flaw.to_string())),
         }
+    }
+
+    /// Moves at least one frame, and at most `most`, to `out`.
+    fn take(&mut self, store: &Store, most: usize, out: &mut Vec<Frame>) -> Result<(), LogError> {
+        if self.frames.is_empty() {
+            // Whole records go straight there.
+            if let Ok(record) = record::parse(&self.block[self.taken..])
+                && record.first == self.next
+                && record.count <= most
+            {
+                out.extend(record.positioned().map(|(_, frame)| Frame(frame.to_vec())));
+                self.taken += record.size();
+                self.next = record.last().next();
+                return Ok(());
+            }
+            self.fill(store)?;
+        }
+        let take = most.min(self.frames.len());
+        out.extend(self.frames.drain(..take));
+        self.next = Position(self.next.0 + take as u64);
+        Ok(())
     }
 
     /// Makes sure that there is a frame: parses the next record, in the next segment if this one

@@ -138,7 +138,9 @@ impl Tail {
     /// The segment that begins at the next event, if there is one.
     fn begun(&self) -> Result<Option<(Segment, Vec<u8>)>, LogError> {
         let first = self.end.position.next();
-        if self.last.as_ref().is_some_and(|last| last.first == first) {
+        // Only a full segment is left behind.
+        let open = |last: &Segment| last.first == first || last.length < SEGMENT_FULL;
+        if self.last.as_ref().is_some_and(open) {
             return Ok(None);
         }
         let path = path(&self.folder, first);
