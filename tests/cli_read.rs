@@ -490,7 +490,7 @@ fn damage_is_exit_code_4_and_says_where_until_it_is_repaired() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&segment, bytes).unwrap();
-    for verb in [&["log", "verify"][..], &["log", "export"], &["train", "[SM(10)]"]] {
+    for verb in [&["log", "verify"][..], &["log", "export"]] {
         assert_eq!(world.run(verb).0, 4, "{verb:?}");
     }
     let (code, _, stderr) = world.run(&["log", "repair"]);

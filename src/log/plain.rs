@@ -25,7 +25,7 @@ pub(super) fn open_with(path: &Path, options: &OpenOptions) -> io::Result<File> 
     Ok(file)
 }
 
-/// Opens a plain file to read it, as [`open_with`] does.
+/// Opens a plain file to read it, as `open_with` does.
 ///
 /// # Errors
 /// What the file system says; see [`is_not_plain`].

@@ -1,7 +1,7 @@
 //! Silence: how long a trainer has said nothing, or nothing new, and whether that is a hang.
 //!
 //! Time is counted only while qtrail itself listens. A stopped process, a suspended machine or a
-//! long wait for the log is not silence of the trainer, so each look adds [`STEP_MAX`] at most.
+//! long wait for the log is not silence of the trainer, so each look adds `STEP_MAX` at most.
 
 use std::time::{Duration, Instant};
 

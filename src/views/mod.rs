@@ -28,7 +28,7 @@
 //! | `query` | [`open`]: a model that shows the whole log, or says why it does not; [`open_from_log`] |
 //! | `elsewhere` | answers where the file cannot be used: read-only, full, somebody else's |
 //! | `rollback` | [`refuse_rollback`]: a log that lacks what the tables have shown |
-//! | `compare` | [`compare`]: the tables of a store against what is folded from its log |
+//! | `compare` | [`compare()`]: the tables of a store against what is folded from its log |
 //! | `select` | rows of a table: filter, order, columns, limits |
 //! | `ensembles` | ensembles that were given a name |
 //! | `expressed` | accuracies of searches whose rewards are other numbers |
