@@ -251,6 +251,14 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
 impl Held {
     /// A copy of the database, to restore the journal from.
     pub(super) fn copied(&self) -> Result<Result<Copied, String>, LogError> {
+        match self.copied_once()? {
+            // sled takes a read that failed for damage. Damage is there the second time too.
+            Err(_) => self.copied_once(),
+            copied => Ok(copied),
+        }
+    }
+
+    fn copied_once(&self) -> Result<Result<Copied, String>, LogError> {
         let aside = self.store.aside_folder();
         make_folder(&aside)?;
         let folder = tempfile::Builder::new().prefix("reading-").tempdir_in(&aside);

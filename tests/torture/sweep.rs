@@ -265,6 +265,13 @@ fn judge(
         "EAGAIN" => ended.verdict(&[3, 5, 6]),
         _ => ended.verdict(&[5, 6]),
     };
+    // A lock that is refused is one that somebody has: sled is not compared then, which is said.
+    if round.fault == "EAGAIN"
+        && ended.code == 0
+        && ended.stdout.contains("not compared: sled is held")
+    {
+        return held(bench, store, &unbroken.digests, Verdict::Told);
+    }
     if ended.code == 0 {
         let same = match verb.does {
             Does::Read | Does::Repair => ended.stdout == unbroken.stdout,
@@ -289,6 +296,11 @@ fn judge(
         Ok(()) => verdict,
         Err(note) => Verdict::Lost(format!("{note}; before that {}", ended.told())),
     }
+}
+
+/// A verdict on a store that is to be what it was.
+fn held(bench: &Bench, store: &str, digests: &[String], verdict: Verdict) -> Verdict {
+    bench.holds(store, digests).map_or_else(Verdict::Lost, |()| verdict)
 }
 
 /// Without the fault, everything comes right.
