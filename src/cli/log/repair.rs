@@ -42,6 +42,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         note("the tables have shown no later event than the log has");
     }
     if args.apply {
+        if plan.lost() > 0 {
+            // Who accepts the loss accepts that the tables have shown what is lost.
+            discard(&store)?;
+        }
         let mut log = LocalLog::open(store, options)?;
         // What was only found out by opening it; sled is named once.
         let opened = log.take_repairs();
