@@ -19,11 +19,6 @@ const RELAXED_BATCHES: u32 = 10;
 /// How often it is tried to take sled over from a process that has ended.
 const TAKE_EVERY: Duration = Duration::from_secs(1);
 
-thread_local! {
-    /// What `HEAD` says of a log that this process appends to. Asking for the id is a system call.
-    static OPEN_HERE: State = State::Open { pid: std::process::id() };
-}
-
 /// How this process works with a log.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -99,6 +94,8 @@ pub struct LocalLog {
     turnstile: Turnstile,
     tail: Tail,
     head_file: HeadFile,
+    /// What `HEAD` says while this process appends. Asking for its id is a system call.
+    open_here: State,
     engine: Option<Engine>,
     tried: Instant,
     /// Reads where sled is another process's.
@@ -133,6 +130,7 @@ impl LocalLog {
             turnstile,
             tail,
             head_file,
+            open_here: State::Open { pid: std::process::id() },
             engine: None,
             tried: Instant::now(),
             reader: None,
@@ -273,7 +271,7 @@ impl LocalLog {
     fn followed(&mut self, before: Head, rest: Option<Rest>) -> Result<(), LogError> {
         let record = self.head_file.read_again()?;
         let acknowledged = record.head;
-        if record.state != OPEN_HERE.with(|state| *state) {
+        if record.state != self.open_here {
             // Another process was here since.
             self.turnstile.sign();
         }
@@ -289,7 +287,7 @@ impl LocalLog {
         self.end = self.tail.end();
         if self.end != before && acknowledged.position < self.end.position {
             self.tail.sync()?;
-            self.head_file.write(self.end, OPEN_HERE.with(|state| *state))?;
+            self.head_file.write(self.end, self.open_here)?;
         }
         Ok(())
     }
@@ -306,7 +304,7 @@ impl LocalLog {
             self.without_engine(synced)?;
         }
         self.tail.append(&frames, end)?;
-        self.head_file.write(end, OPEN_HERE.with(|state| *state))?;
+        self.head_file.write(end, self.open_here)?;
         // From here on the batch is acknowledged, whatever becomes of the second copy.
         self.apply(&frames, end)?;
         self.lease = None;
