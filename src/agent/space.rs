@@ -101,6 +101,12 @@ pub struct Place {
     pub side: u32,
 }
 
+/// Most pairs of a space. The largest of the papers has 6,656; a configuration in somebody
+/// else's log may ask for hundreds of millions.
+const PAIRS_MAX: usize = 500_000;
+/// Most actions looked at while a space is explored: each state is met with several true sides.
+const STEPS_MAX: usize = 10_000_000;
+
 /// All states that can be reached, with their actions.
 #[derive(Debug, Clone)]
 pub struct Space {
@@ -121,7 +127,7 @@ impl Space {
     /// Enumerates the space for images of `side` pixels in `classes` classes.
     ///
     /// # Errors
-    /// [`SpaceError`] naming the first setting outside its range.
+    /// [`SpaceError`] naming the first setting outside its range, or that the space is too large.
     pub fn new(config: &SpaceConfig, side: u32, classes: u32) -> Result<Self, SpaceError> {
         config.check(side, classes)?;
         let mut space = Self {
@@ -134,25 +140,32 @@ impl Space {
             next: HashMap::new(),
             architectures: 0,
         };
-        space.explore(config);
+        space.explore(config)?;
         space.architectures = space.count(space.start(), &mut HashMap::new());
         Ok(space)
     }
 
     /// Breadth first over (state, true side); a state's actions follow from the state alone.
-    fn explore(&mut self, config: &SpaceConfig) {
+    fn explore(&mut self, config: &SpaceConfig) -> Result<(), SpaceError> {
         let mut ids: HashMap<State, StateId> = HashMap::new();
         let start = State { bin: bin(self.side), ..State::START };
         let mut queue = vec![(start, self.side)];
         let mut seen: std::collections::HashSet<_> = queue.iter().copied().collect();
         self.discover(start, &mut ids);
         // States get their pairs in order of discovery; a queue keeps that order.
-        let mut head = 0;
+        let (mut head, mut steps) = (0, 0);
         while let Some(&(state, side)) = queue.get(head) {
             head += 1;
             let id = ids[&state];
             if id as usize + 1 == self.first.len() {
                 self.add_actions(state, config);
+            }
+            steps += self.pairs(id).len();
+            if self.actions.len() > PAIRS_MAX || steps > STEPS_MAX {
+                return Err(SpaceError {
+                    rule: "space: at most 500000 pairs of state and action; lower layer-limit, or name \
+                           fewer filters, fields, pools or widths",
+                });
             }
             for pair in self.pairs(id).map(self::id) {
                 let Some((after, side)) = step(state, side, self.action(pair)) else { continue };
@@ -163,6 +176,7 @@ impl Space {
                 }
             }
         }
+        Ok(())
     }
 
     fn discover(&mut self, state: State, ids: &mut HashMap<State, StateId>) -> StateId {
@@ -308,7 +322,7 @@ impl Space {
     }
 }
 
-/// Ids fit: the limits of [`SpaceConfig`] keep the space below 2^32 pairs.
+/// Ids fit: a space has at most [`PAIRS_MAX`] pairs.
 fn id(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
@@ -374,6 +388,21 @@ mod tests {
     fn size(side: u32, limit: u32) -> (usize, usize, u128) {
         let space = Space::new(&SpaceConfig::paper(limit), side, 10).unwrap();
         (space.states().len(), space.pair_count(), space.architectures())
+    }
+
+    /// Every number is within its range, and there would be 200 million pairs.
+    #[test]
+    fn a_space_too_large_for_memory_is_refused() {
+        let config = SpaceConfig {
+            layer_limit: 60,
+            filters: (1..=32).collect(),
+            fields: (0..32).map(|n| 2 * n + 1).collect(),
+            pools: (2..=33).map(|n| (n, n)).collect(),
+            widths: (1..=32).rev().map(|n| 16 * n).collect(),
+            max_full: 8,
+        };
+        let error = Space::new(&config, 4096, 10).map(|space| space.pair_count()).unwrap_err();
+        assert!(error.rule.contains("500000"), "{error}");
     }
 
     #[test]
