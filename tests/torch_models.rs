@@ -212,8 +212,8 @@ fn models_that_only_look_odd_are_attacked() {
     models.attacked("double.pt");
     // All of them are right as often as the plain one.
     let accuracies = models.rows(
-        "clean_accuracy",
-        &["robustness", "--attack", "all", "--k", "1", "--where", "method = 'fast'"],
+        "accuracy",
+        &["robustness", "--attack", "all", "--k", "1", "--where", "method = 'clean'"],
     );
     assert!(accuracies.lines().skip(1).all(|line| line == "1.0"), "{accuracies}");
 }
@@ -265,7 +265,7 @@ fn zero_and_invalid_gradients_are_counted_and_warned_about() {
     let invalid = "root.pt (fast): 100 % of the images have invalid (NaN or infinite) gradients";
     models.attacked("root.pt").says(invalid);
     let ran = models.attacked("plain.pt");
-    assert!(!ran.stderr().contains("gradients"), "{}", ran.stderr());
+    assert!(!ran.stderr().contains("warning"), "{}", ran.stderr());
     let crafted = models.crafted();
     for batch in &crafted[..3] {
         assert!(batch.images.iter().all(|image| image.zero_gradient == SIDE * SIDE));
@@ -304,7 +304,7 @@ fn input_ranges_are_proposed_recorded_and_resumed() {
     models.changed("unit.pt", &clamped);
     let proposed =
         "values 0..255, on 100 % with 0..1; if the model expects 0..1, add --input-range 0..1";
-    models.attacked("unit.pt").says("unit.pt: correct on 1").says(proposed);
+    models.attacked("unit.pt").says("unit.pt: correct on 60 %").says(proposed);
     let given = ["--model", "torchscript:unit.pt", "--input-range", "0..1"];
     let ran = models.attack(&given);
     ran.code(0).says("a2 is finished");

@@ -12,7 +12,7 @@ const LED: u32 = 8;
 /// Most images of which accuracy is estimated.
 const SAMPLE_MAX: u32 = 200;
 /// Fewest, where there are as many, however large they are.
-const SAMPLE_MIN: u32 = 48;
+const SAMPLE_MIN: u32 = 32;
 /// Values that these images may have together: 200 of 64 x 64 pixels in colour.
 const SAMPLE_VALUES: u32 = 200 * 64 * 64 * 3;
 
@@ -142,7 +142,7 @@ mod tests {
         assert!(calls.chunks(4).all(|four| four[0][0] == four[1][0] && four[0][1] != four[1][1]));
         assert_eq!(
             [sample(10_000, 784), sample(10_000, 299 * 299 * 3), sample(7, 784)],
-            [200, 48, 7]
+            [200, 32, 7]
         );
     }
 
