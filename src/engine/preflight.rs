@@ -46,10 +46,10 @@ impl Session {
         for target in targets {
             let label = &target.victim.label;
             let mut trial =
-                Trial { model: &target.model, test, settings, order: &order, workplace };
-            let found = match trial.carry_out(propose)? {
+                Preflight { model: &target.model, test, settings, order: &order, workplace };
+            let found = match preflight.carry_out(propose)? {
                 Ok(found) => found,
-                Err(why) => return Err(trial.refused(label, &why)),
+                Err(why) => return Err(preflight.refused(label, &why)),
             };
             remarks.extend(found.into_iter().map(|remark| format!("{label}: {remark}")));
         }
@@ -58,7 +58,7 @@ impl Session {
 }
 
 /// One model being tried.
-struct Trial<'a> {
+struct Preflight<'a> {
     model: &'a ModelRequest,
     test: &'a TestPart,
     settings: &'a Settings,
@@ -74,7 +74,7 @@ struct Accuracy {
     invalid: u32,
 }
 
-impl Trial<'_> {
+impl Preflight<'_> {
     /// What is to be said about the model.
     fn carry_out(&mut self, propose: bool) -> Result<Result<Vec<String>, Refusal>, SessionError> {
         let (model, images) = (self.model, &self.test.images);
