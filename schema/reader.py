@@ -855,8 +855,10 @@ def logical_fields(event):
         else:
             clear.add(name)
     data = b""
-    for name, of, _ in event.kind.fields:
+    for name, of, since in event.kind.fields:
         value = event.fields[name]
+        if since > 1 and value is None:
+            continue  # what was recorded before the field existed keeps its digest
         if name in clear:
             value = cleared(of, value)
         elif name in inside:

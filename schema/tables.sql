@@ -514,6 +514,9 @@ CREATE TABLE crafted (
   mean_l2       REAL    NOT NULL, -- Euclidean length of the change, mean over the images
   mean_changed  REAL    NOT NULL, -- values that changed, mean over the images
   zero_gradient INTEGER NOT NULL, -- values whose first gradient was exactly 0, sum
+  invalid_gradient INTEGER NOT NULL, -- values whose first gradient was NaN or infinite, sum
+  zero_images   INTEGER NOT NULL, -- images all of whose values had gradient 0
+  invalid_images INTEGER NOT NULL, -- images with an invalid gradient
   mean_before   REAL,             -- loss on the clean images, mean; NULL if not finite
   mean_after    REAL,             -- on the crafted images
   targets       BLOB    NOT NULL, -- u16: class aimed at
@@ -1339,6 +1342,9 @@ SELECT
   sum(c.mean_l2 * c.images) / sum(c.images) AS l2, -- Euclidean length of the change, of values 0 to 255, mean over the images
   sum(c.mean_changed * c.images) / sum(c.images) / (a.side * a.side * a.channels) AS changed, -- share of the values that changed
   sum(c.zero_gradient) * 1.0 / sum(c.images) / (a.side * a.side * a.channels) AS zero_gradient, -- share of the values whose first gradient was exactly 0: they do not move in the first step
+  sum(c.invalid_gradient) * 1.0 / sum(c.images) / (a.side * a.side * a.channels) AS invalid_gradient, -- share of the values whose first gradient was NaN (they do not move) or infinite (they move by its sign)
+  sum(c.zero_images) AS zero_images, -- images all of whose values had gradient 0: one step changes nothing
+  sum(c.invalid_images) AS invalid_images, -- images with an invalid gradient
   sum(c.mean_before * c.images) / sum(c.images) AS loss_before, -- of the class the attack looks at, mean over the images
   sum(c.mean_after * c.images) / sum(c.images) AS loss_after, -- on the crafted images; towards a class it falls
   max(c.iterations) AS iterations, -- steps

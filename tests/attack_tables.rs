@@ -16,7 +16,7 @@ use history::History;
 use history::attack::{Attack, Look, right, script, trial};
 use qtrail::adversary::sampling::Sampling;
 use qtrail::events::digest::Digests;
-use qtrail::events::{Event, Scope, ScoredImage};
+use qtrail::events::{Event, Recorded, Scope, ScoredImage};
 use serde_json::Value;
 
 struct World(tempfile::TempDir);
@@ -430,4 +430,57 @@ fn an_attack_has_a_digest_of_its_own() {
     let first = digest(1, 1, 0, false);
     assert_eq!(digest(5, 3, 0, true), first);
     assert_ne!(digest(1, 1, 1, false), first);
+}
+
+/// A model whose gradients are zero is not robust, and whoever reads its accuracy is told so.
+#[test]
+fn zero_gradients_are_said_wherever_accuracy_under_attack_is() {
+    let mut history = History::default();
+    history.run(1, 4);
+    let attack = Attack {
+        victims: (0..4).map(|at| trial(at, Scope::Run(1), u32::from(at) + 1, "")).collect(),
+        ..small(10, 20, Vec::new())
+    };
+    attack.record(&mut history, |_| right(0, 0.9));
+    // All gradients of the first model are zero, and every one of a third of the second's images.
+    let mut masked = History::default();
+    for Recorded { scope, mut event, .. } in history.events {
+        if let Event::ImagesCrafted(crafted) = &mut event {
+            let places = crafted.first..;
+            for (image, place) in crafted.images.iter_mut().zip(places) {
+                let zero = crafted.victim == 0 || (crafted.victim == 1 && place % 3 == 0);
+                image.zero_gradient = if zero { 784 } else { 783 };
+            }
+        }
+        masked.record(scope, vec![event]);
+    }
+    let world = World::of(&masked);
+    let warnings = |arguments: &[&str]| -> Vec<String> {
+        let (code, stdout, stderr) = world.run(arguments);
+        assert_eq!(code, 0, "{stderr}");
+        let lines = stdout.lines().chain(stderr.lines()).map(ToOwned::to_owned);
+        lines.filter(|line| line.starts_with("warning")).collect()
+    };
+    let expected = |model: &str, methods: &str, percent: u32| {
+        format!(
+            "warning: a1, {model} ({methods}): {percent} % of the images have zero gradients; \
+             accuracy under attack is then not robustness"
+        )
+    };
+    let both = [expected("t1", "basic", 100), expected("t2", "basic", 35)];
+    for table in ["accuracy", "robustness", "destruction"] {
+        assert_eq!(warnings(&["table", table]), both, "{table}");
+    }
+    assert_eq!(warnings(&["show", "a1"]), both);
+    assert_eq!(warnings(&["table", "perturbations"]), [""; 0]);
+    // `top` is under one method.
+    let all = warnings(&["table", "top", "--search", "r1"]);
+    let trained = world.rows(&["top", "--search", "r1"]);
+    let is_there = |trial: &str| trained.iter().any(|row| row["trial"] == trial);
+    let under = [expected("t1", "basic", 100), expected("t2", "basic", 35)];
+    let named: Vec<String> =
+        ["t1", "t2"].into_iter().zip(under).filter(|(t, _)| is_there(t)).map(|(_, w)| w).collect();
+    assert!(!named.is_empty());
+    assert_eq!(all, named);
+    assert_eq!(warnings(&["table", "top", "--search", "r1", "--spec", "basic:3"]), [""; 0]);
 }

@@ -7,6 +7,7 @@ What a way does not change is done as trainer.py does it. $HOME is a folder to d
 import json
 import os
 import resource
+import signal
 import sys
 import time
 
@@ -253,6 +254,12 @@ TRAIN = {
     "unexplained": unexplained(trainer.train),
     "large": unexplained(large),
 }
+OTHER = {
+    # What it is asked about models of others.
+    "segfault": lambda r: os.kill(os.getpid(), signal.SIGSEGV),
+    "no-logits": lambda r: say(type="scored", id=r["id"], logits="l", classes=10),
+    "no-classes": lambda r: say(type="scored", id=r["id"], logits="l", classes=0),
+}
 HELLO = {
     "long-program": {"program": "p" * 50000},
     "long-library": {"library": "l" * 4000},
@@ -277,4 +284,4 @@ WAY = os.environ.get("QTRAIL_HOSTILE", "")
 if WAY == "garbage":
     raw(os.urandom(100000))
     time.sleep(1000)
-trainer.main(TRAIN.get(WAY, trainer.train), **HELLO.get(WAY, {}))
+trainer.main(TRAIN.get(WAY, trainer.train), OTHER.get(WAY, trainer.refuse), **HELLO.get(WAY, {}))

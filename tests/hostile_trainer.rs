@@ -143,6 +143,26 @@ fn files_of_final_trainings_are_not_trusted_either() {
     }
 }
 
+/// Whatever a trainer does while a model is tried, nothing is recorded.
+#[test]
+fn models_that_the_trainer_does_not_survive_are_refused() {
+    let world = World::new();
+    world.run("a", &World::tiny("1")).code(0);
+    std::fs::write(world.path("net.pt"), "PK\u{3}\u{4}").unwrap();
+    let before = world.position("a");
+    let model = ["attack", "--model", "torchscript:net.pt", "--data", "data", "--threads", "1"];
+    for (way, expected) in [
+        ("segfault", "net.pt makes the trainer crash, so it cannot be attacked: the trainer ended"),
+        ("segfault", "SIGSEGV"),
+        ("no-logits", "net.pt cannot be attacked: the trainer left no file \"l\""),
+        ("no-classes", "the trainer says that the model has 0 classes"),
+        ("", "net.pt cannot be attacked: this trainer only trains"),
+    ] {
+        Ran(hostile(&world, "a", &model, way).output().unwrap()).code(2).says(expected);
+        assert_eq!(world.position("a"), before, "{way}");
+    }
+}
+
 /// Lines that come faster than they are read wait in the pipe, and do not keep a trainer that gets
 /// nowhere alive.
 #[test]

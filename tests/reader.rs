@@ -263,6 +263,7 @@ fn numbers_in_single_precision_are_written_alike() {
         iterations: 1,
         artifact: qtrail::events::Hash([1; 32]),
         images: losses.into_iter().map(crafted).collect(),
+        invalid_gradient: None,
     });
     let payload =
         qtrail::events::codec::encode(-7, qtrail::events::Scope::Attack(1), &event).unwrap();

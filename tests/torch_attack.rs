@@ -166,6 +166,10 @@ impl Bench {
     }
 }
 
+fn script_of(file: &std::path::Path) -> Member {
+    Member::Torchscript { file: file.to_owned(), input: Default::default() }
+}
+
 const METHODS: [Method; 3] = [Method::Fast, Method::Basic, Method::LeastLikely];
 
 #[test]
@@ -369,7 +373,7 @@ fn what_cannot_be_attacked_is_an_answer() {
         (Box::new(|r| r.model.members.clear()), "at least one member"),
         (Box::new(|r| r.staging = "/nonexistent".into()), "cannot write /nonexistent"),
         (Box::new(|r| r.device = "cuda:99".into()), "there is no device"),
-        (member(Member::Torchscript { file: junk.clone() }), "is no TorchScript model"),
+        (member(script_of(&junk)), "is no TorchScript model"),
         (member(Member::Network(Box::new(other))), "tensors, the network"),
         (member(Member::Network(Box::new(gone))), "cannot read /nonexistent"),
     ];

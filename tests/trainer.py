@@ -89,7 +89,11 @@ def train(request):
         predictions=predictions)
 
 
-def main(train=train, **hello):
+def refuse(request):
+    say(type="error", id=request["id"], message="this trainer only trains")
+
+
+def main(train=train, other=refuse, **hello):
     threading.Thread(target=read_requests, daemon=True).start()
     while True:
         request = requests.get()
@@ -103,7 +107,7 @@ def main(train=train, **hello):
                 say(type="error", id=request["id"], message=str(error), cause="machine",
                     errno=error.errno)
         else:
-            say(type="error", id=request["id"], message="this trainer only trains")
+            other(request)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,33 @@ fn every_kind_and_version_decodes_as_it_did() {
     }
 }
 
+/// A field that a kind got later does not change the digest of what was recorded before.
+#[test]
+fn old_versions_keep_their_digest() {
+    let read = fs::read_to_string(folder().join("34-images-crafted-v1.hex")).unwrap();
+    let golden = Frame(bytes(&read));
+    let recorded = decode(Position(1), &golden).unwrap();
+    let payload = golden.view(Position(1)).unwrap().payload.to_vec();
+    // A time of nine bytes and a scope of two, then the fields as they were.
+    let fields = &payload[11..];
+    let mut expected = Vec::new();
+    expected.extend(34_u16.to_le_bytes());
+    expected.extend((fields.len() as u64).to_le_bytes());
+    expected.extend(fields);
+    let digest = |recorded: &Recorded| {
+        let mut digests = digest::Digests::default();
+        digests.push(recorded).unwrap();
+        digests.finish()
+    };
+    assert_eq!(digest(&recorded), [(recorded.scope, Hash::of(&expected))]);
+    // What is new counts.
+    let mut other = recorded.clone();
+    if let Event::ImagesCrafted(crafted) = &mut other.event {
+        crafted.invalid_gradient = Some(vec![0, 1]);
+    }
+    assert_ne!(digest(&other), digest(&recorded));
+}
+
 /// The samples say the same as the files: a change of a kind shows.
 #[test]
 fn samples_are_the_golden_events() {

@@ -15,6 +15,8 @@ pub struct Crafted {
     pub label: usize,
     /// Values whose gradient was exactly 0 in the first iteration.
     pub zero_gradient: usize,
+    /// Values whose gradient was NaN or infinite in the first iteration.
+    pub invalid_gradient: usize,
 }
 
 /// One step from `iterate`: `step` along the sign of the gradient (or against it), then clipped to
@@ -36,7 +38,7 @@ pub fn step(
             let moved = match (up, down) {
                 (true, _) => value.saturating_add(step),
                 (_, true) => value.saturating_sub(step),
-                _ => value, // a gradient of 0 (or none) moves nothing
+                _ => value, // a gradient of 0 or NaN moves nothing; an infinite one has a sign
             };
             moved.clamp(clean.saturating_sub(eps), clean.saturating_add(eps))
         })
@@ -55,15 +57,16 @@ pub fn alone(
     start: &[u8],
 ) -> Crafted {
     let label = label(model, spec.method.label(), clean, truth, random);
-    let (mut image, mut zero_gradient) = (start.to_vec(), 0);
+    let (mut image, mut first) = (start.to_vec(), (0, 0));
     for iteration in 0..spec.iterations {
         let gradient = model.gradient(&image, label);
         if iteration == 0 {
-            zero_gradient = zeros(&gradient);
+            first = counts(&gradient);
         }
         image = step(clean, &image, &gradient, spec.method.is_away(), spec.alpha, spec.eps);
     }
-    Crafted { image, label, zero_gradient }
+    let (zero_gradient, invalid_gradient) = first;
+    Crafted { image, label, zero_gradient, invalid_gradient }
 }
 
 /// All attacks of a chain, along its trunk; with the number of each one's specification.
@@ -79,8 +82,8 @@ pub fn along(
     let label = label(model, chain.label, clean, truth, random);
     let mut crafted = Vec::new();
     let first = model.gradient(start, label);
-    let zero_gradient = zeros(&first);
-    let made = |image: Vec<u8>| Crafted { image, label, zero_gradient };
+    let (zero_gradient, invalid_gradient) = counts(&first);
+    let made = |image: Vec<u8>| Crafted { image, label, zero_gradient, invalid_gradient };
     if chain.alpha == 0 {
         for end in &chain.ends {
             let image = step(clean, start, &first, chain.away, end.eps, end.eps);
@@ -114,8 +117,10 @@ fn label(model: &dyn Classifier, label: Label, clean: &[u8], truth: usize, rando
     }
 }
 
-fn zeros(gradient: &[f64]) -> usize {
-    gradient.iter().filter(|&&slope| slope == 0.0).count()
+/// Slopes that are 0, and those that are NaN or infinite.
+fn counts(gradient: &[f64]) -> (usize, usize) {
+    let count = |meant: fn(&&f64) -> bool| gradient.iter().filter(meant).count();
+    (count(|slope| **slope == 0.0), count(|slope| !slope.is_finite()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use super::gradients::{Judged, Tally};
 use super::protocol::{Repeated, Settings};
 use super::spec::AttackSpec;
 use super::sweep::{self, Chain};
@@ -83,6 +84,8 @@ pub struct Attack {
     recorded: BTreeMap<Step, u32>,
     /// Where the images crafted against a victim, from the first one on, are kept.
     artifacts: BTreeMap<(u16, u32), Hash>,
+    /// What first gradients were like, by victim and specification.
+    gradients: BTreeMap<(u16, u16), Tally>,
     /// The classes aimed at, by victim, specification and first image.
     targets: BTreeMap<(u16, u16, u32), Vec<u16>>,
     trainer: Option<AttackTrainer>,
@@ -274,6 +277,11 @@ impl Attack {
         self.artifacts.insert((crafted.victim, crafted.first), crafted.artifact);
         let targets = crafted.images.iter().map(|image| image.target).collect();
         self.targets.insert((crafted.victim, crafted.spec, crafted.first), targets);
+        if let Some(data) = self.started.as_ref().map(|started| &started.data) {
+            let values = u64::from(data.channels) * u64::from(data.side) * u64::from(data.side);
+            let tally = self.gradients.entry((crafted.victim, crafted.spec)).or_default();
+            *tally = [*tally, Tally::of_images(crafted, values)].into_iter().sum();
+        }
         self.count(event, step, crafted.images.len())
     }
 
@@ -375,6 +383,24 @@ impl Attack {
     #[must_use]
     pub fn images(&self) -> u32 {
         u32::try_from(self.pool.len()).unwrap_or(u32::MAX)
+    }
+
+    /// What first gradients were like, by model and method.
+    #[must_use]
+    pub fn gradients(&self) -> Vec<Judged> {
+        let mut judged: Vec<Judged> = Vec::new();
+        for (&(victim, spec), &tally) in &self.gradients {
+            let victim = self.victims.get(usize::from(victim));
+            let spec = self.plan.as_ref().and_then(|plan| plan.specs.get(usize::from(spec)));
+            let Some((victim, spec)) = victim.zip(spec) else { continue };
+            let (model, method) = (victim.label.clone(), spec.method.to_string());
+            match judged.last_mut().filter(|last| (&last.model, &last.method) == (&model, &method))
+            {
+                Some(last) => last.tally = [last.tally, tally].into_iter().sum(),
+                None => judged.push(Judged { model, method, tally }),
+            }
+        }
+        judged
     }
 
     /// Who worked on it last.

@@ -5,7 +5,9 @@
 //! sizes, [`craft`] is the arithmetic of a step on whole pixel values, over anything that is a
 //! [`Classifier`]. [`rank`] turns logits into facts, [`pack`] keeps crafted images small,
 //! [`transform`] is what happens to an image on its way to a model, [`protocol`] puts all of it
-//! together, [`job`] says what is left to do. [`sampling`] draws the samples of the result tables,
+//! together, [`job`] says what is left to do. [`preflight`] says whether a model can be attacked,
+//! [`range`] what it expects of pixel values, [`gradients`] whether an attack could move its images.
+//! [`sampling`] draws the samples of the result tables,
 //! [`destruction`] has their rates and intervals, [`comparison`] two attacks on the same images.
 //!
 //! Pixel values are bytes, 0 to 255, and so is the size of an attack, `eps`. Iterates are whole
@@ -14,10 +16,13 @@
 pub mod comparison;
 pub mod craft;
 pub mod destruction;
+pub mod gradients;
 pub mod job;
 pub mod linear;
 pub mod pack;
+pub mod preflight;
 pub mod protocol;
+pub mod range;
 pub mod rank;
 pub mod sampling;
 pub mod spec;

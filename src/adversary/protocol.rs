@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::range::InputRange;
 use super::sampling::Sampling;
 use super::spec::{AttackSpec, Dtype, Method, Rounding, iterations};
 use super::transform::{self, FAMILIES, Family, Transform};
@@ -56,6 +57,9 @@ pub struct Settings {
     pub transformations: Vec<Grid>,
     /// The models, by their weights: a list for each, with several members if it is an ensemble.
     pub victims: Vec<Vec<Hash>>,
+    /// What each model expects of pixel values; empty if all get bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub input_ranges: Vec<InputRange>,
 }
 
 /// The images of an attack.
@@ -147,6 +151,7 @@ impl Settings {
             sampling: Sampling::default(),
             transformations: all.collect(),
             victims: Vec::new(),
+            input_ranges: Vec::new(),
         };
         match name {
             "kurakin2017" => {
@@ -233,10 +238,35 @@ impl Settings {
                 "the transformations make {copies} copies of an image; at most {COPIES_MAX} fit"
             ));
         }
-        match self.victims.len() {
-            1..=100 => Ok(()),
-            count => refused(format!("an attack has 1 to 100 models, not {count}")),
+        if !(1..=100).contains(&self.victims.len()) {
+            let count = self.victims.len();
+            return refused(format!("an attack has 1 to 100 models, not {count}"));
         }
+        self.check_ranges()
+    }
+
+    fn check_ranges(&self) -> Result<(), SettingsError> {
+        let (ranges, models) = (&self.input_ranges, self.victims.len());
+        if ranges.is_empty() {
+            return Ok(());
+        }
+        if ranges.len() != models || ranges.iter().all(InputRange::is_bytes) {
+            let count = ranges.len();
+            return refused(format!("{count} input ranges for {models} models"));
+        }
+        match ranges.iter().find(|range| !range.fits(self.data.channels)) {
+            None => Ok(()),
+            Some(range) => refused(format!(
+                "the input range {range} is of other channels than the images, which have {}",
+                self.data.channels
+            )),
+        }
+    }
+
+    /// What a model expects of pixel values.
+    #[must_use]
+    pub fn input_range(&self, victim: usize) -> InputRange {
+        self.input_ranges.get(victim).cloned().unwrap_or_default()
     }
 
     /// The attacks, method by method.
@@ -394,7 +424,7 @@ pub(super) mod tests {
             settings.check().unwrap_err().to_string()
         };
         type Change = fn(&mut Settings);
-        let cases: [(Change, &str); 11] = [
+        let cases: [(Change, &str); 13] = [
             (|s| s.eps = vec![0, 8], "1 to 255"),
             (|s| s.eps = vec![8, 8], "different"),
             (|s| s.images = 0, "at least one image"),
@@ -406,11 +436,24 @@ pub(super) mod tests {
             (|s| s.transformations = vec![Grid::at("jpeg", &[0.5], 1)], "from 1 to 100"),
             (|s| s.transformations = vec![Grid::at("blur", &[0.5], 2)], "done once"),
             (|s| s.transformations = vec![Grid::at("noise", &[1.0, 2.0], 60)], "121 copies"),
+            (|s| s.input_ranges = vec![InputRange::Unit; 2], "2 input ranges for 1 models"),
+            (|s| s.input_ranges = vec![InputRange::imagenet()], "other channels than the images"),
         ];
         for (change, expected) in cases {
             let error = with(change);
             assert!(error.contains(expected), "{error} has no {expected}");
         }
+    }
+
+    #[test]
+    fn a_range_is_recorded_only_if_it_is_not_that_of_bytes() {
+        let base = settings("small");
+        assert!(!base.to_toml().contains("input"));
+        assert!(base.input_range(0).is_bytes());
+        let other = Settings { input_ranges: vec!["0.5/0.25".parse().unwrap()], ..base };
+        let text = other.to_toml();
+        assert!(text.contains("input-ranges = [\"0.5/0.25\"]"), "{text}");
+        assert_eq!(Settings::read(&text).unwrap(), other);
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod help;
 pub mod import;
 pub mod log;
 pub mod man;
+mod masking;
 mod names;
 pub mod output;
 mod parameters;

@@ -6,7 +6,7 @@ use super::parameters::{ParameterArgs, values_outside};
 use super::reading::{AtArgs, answer, choose, collect, footer};
 use super::samples;
 use super::values::{OF_VALUES, QSource};
-use super::{CliError, Context, Exit};
+use super::{CliError, Context, Exit, masking};
 use crate::lab::rank::Ranks;
 use crate::views::{self, Answer, Select, Value};
 
@@ -168,6 +168,7 @@ pub(super) fn footers(
         lines.push(format!("{shown} rows, and more; --limit and --offset"));
     }
     lines.extend(notes(answer, select)?);
+    lines.extend(masking::notes(answer, select)?);
     lines.push(footer(answer));
     Ok(lines)
 }

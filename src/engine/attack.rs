@@ -306,12 +306,18 @@ impl<L: EventLog> AttackEngine<'_, L> {
         let images = workplace.take(&answer.images, plan.specs.len() * batch.pixels.len())?;
         let count = (plan.specs.len() + 1) * batch.length;
         let logits = workplace.take_logits(&answer.logits, count, answer.classes)?;
-        let zeros = workplace.take(&answer.zeros, plan.chains.len() * batch.length * 4)?;
-        let (images, logits, zeros) = match (images, logits, zeros) {
-            (Ok(images), Ok(logits), Ok(zeros)) => (images, logits, zeros),
-            (Err(lost), ..) | (_, Err(lost), _) | (.., Err(lost)) => return Ok(Err(lost)),
+        let counts = plan.chains.len() * batch.length;
+        let zeros = workplace.take_counts(&answer.zeros, counts)?;
+        let invalid = workplace.take_counts(&answer.invalid, counts)?;
+        let (images, logits, gradients) = match (images, logits, zeros, invalid) {
+            (Ok(images), Ok(logits), Ok(zero), Ok(invalid)) => {
+                (images, logits, FirstGradients { zero, invalid })
+            }
+            (Err(lost), ..) | (_, Err(lost), ..) | (.., Err(lost), _) | (.., Err(lost)) => {
+                return Ok(Err(lost));
+            }
         };
-        Ok(made(plan, batch, &images, logits, &zeros, targets))
+        Ok(made(plan, batch, &images, logits, gradients, targets))
     }
 
     /// The events of a micro-batch that was crafted.
@@ -323,6 +329,7 @@ impl<L: EventLog> AttackEngine<'_, L> {
                 chain.ends.iter().any(|end| end.spec == number)
             };
             let chain = plan.chains.iter().position(|chain| holds(&chain)).unwrap_or(0);
+            let of_chain = chain * batch.length..(chain + 1) * batch.length;
             let block = (usize::from(number) + 1) * batch.length;
             let image = |at: usize| {
                 let target = made.targets[usize::from(number)][at];
@@ -336,7 +343,7 @@ impl<L: EventLog> AttackEngine<'_, L> {
                     linf: difference().max().unwrap_or(0),
                     l2: single((squares as f64).sqrt()),
                     changed: u32::try_from(difference().filter(|&d| d > 0).count()).unwrap_or(0),
-                    zero_gradient: made.zeros[chain * batch.length + at],
+                    zero_gradient: made.gradients.zero[chain * batch.length + at],
                     loss_before: single(lost(at)),
                     loss_after: single(lost(block + at)),
                 }
@@ -348,6 +355,8 @@ impl<L: EventLog> AttackEngine<'_, L> {
                 iterations: spec.iterations,
                 artifact,
                 images: (0..batch.length).map(image).collect(),
+                invalid_gradient: Some(made.gradients.invalid[of_chain].to_vec())
+                    .filter(|counts| counts.iter().any(|&count| count > 0)),
             };
             events.push(crafted.into());
         }
@@ -500,10 +509,16 @@ struct Made {
     parts: Vec<Part>,
     /// Of the clean images, then of each part.
     logits: Rows,
-    /// For each chain, for each image.
-    zeros: Vec<u32>,
+    gradients: FirstGradients,
     /// For each specification, for each image.
     targets: Vec<Vec<u16>>,
+}
+
+/// Values of images by their gradients in the first iteration: for each chain, for each image.
+struct FirstGradients {
+    zero: Vec<u32>,
+    /// NaN or infinite.
+    invalid: Vec<u32>,
 }
 
 /// Checks what a trainer left.
@@ -512,12 +527,11 @@ fn made(
     batch: &Batch,
     images: &[u8],
     logits: Rows,
-    zeros: &[u8],
+    gradients: FirstGradients,
     targets: &[u16],
 ) -> Result<Made, Lost> {
-    let zero = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-    let zeros: Vec<u32> = zeros.chunks_exact(4).map(zero).collect();
-    if zeros.iter().any(|&zero| zero as usize > batch.values) {
+    let mut counts = gradients.zero.iter().zip(&gradients.invalid);
+    if counts.any(|(&zero, &invalid)| u64::from(zero) + u64::from(invalid) > batch.values as u64) {
         return Err("the trainer counts more values than an image has".to_owned());
     }
     let least: Vec<u16> = (0..batch.length)
@@ -545,7 +559,7 @@ fn made(
         Label::Random => targets.to_vec(),
     };
     let targets = plan.specs.iter().map(|spec| of(spec.method.label())).collect();
-    Ok(Made { parts, logits, zeros, targets })
+    Ok(Made { parts, logits, gradients, targets })
 }
 
 /// What a model made of the images from row `start` on.

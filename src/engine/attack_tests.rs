@@ -33,7 +33,7 @@ struct Honest {
 }
 
 fn model(request: &ModelRequest) -> Linear {
-    let Member::Torchscript { file } = &request.members[0] else { panic!("no such model") };
+    let Member::Torchscript { file, .. } = &request.members[0] else { panic!("no such model") };
     let rows: [[f64; 4]; 3] = match file.to_str() {
         Some("one") => [[2.0, -1.0, 0.0, 3.0], [-1.0, 4.0, 1.0, 0.0], [0.0, 0.0, -2.0, 1.0]],
         _ => [[0.5, 1.0, -1.0, 0.0], [3.0, 0.0, 1.0, -2.0], [0.0, -3.0, 2.0, 1.0]],
@@ -58,11 +58,13 @@ impl Honest {
         let model = model(&request.model);
         let clean = std::fs::read(&request.images).unwrap();
         let (mut images, mut zeros) = (std::collections::BTreeMap::new(), Vec::new());
+        let mut invalid = Vec::new();
         for chain in &request.chains {
             for (at, image) in clean.chunks(4).enumerate() {
                 let truth = request.labels[at].into();
                 let crafted = along(&model, chain, image, truth, 0, image);
                 zeros.extend((crafted[0].1.zero_gradient as u32).to_le_bytes());
+                invalid.extend((crafted[0].1.invalid_gradient as u32).to_le_bytes());
                 for (spec, crafted) in crafted {
                     images.entry(spec).or_insert_with(Vec::new).extend(crafted.image);
                 }
@@ -75,8 +77,9 @@ impl Honest {
         write(&request.staging, "l", &little(&scores));
         write(&request.staging, "z", &zeros);
         let (id, classes) = (request.id, 3);
-        let (images, logits, zeros) = ("i".into(), "l".into(), "z".into());
-        Answer::Crafted(CraftedAnswer { id, images, logits, zeros, classes })
+        write(&request.staging, "n", &invalid);
+        let (images, logits, zeros, invalid) = ("i".into(), "l".into(), "z".into(), "n".into());
+        Answer::Crafted(CraftedAnswer { id, images, logits, zeros, invalid, classes })
     }
 }
 
@@ -91,7 +94,8 @@ impl Talk for Honest {
             Request::Score(request) => {
                 let images = std::fs::read(&request.images).unwrap();
                 write(&request.staging, "l", &little(&logits(&model(&request.model), &images)));
-                Answer::Scored(ScoredAnswer { id: request.id, logits: "l".into(), classes: 3 })
+                let (id, logits, classes, output) = (request.id, "l".into(), 3, None);
+                Answer::Scored(ScoredAnswer { id, logits, classes, output })
             }
             other => panic!("{other:?}"),
         }));
@@ -227,7 +231,7 @@ impl World {
             batch.iter().for_each(|event| attack.apply(event).unwrap());
         }
         let models = ["one", "two"].map(|file| ModelRequest {
-            members: vec![Member::Torchscript { file: file.into() }],
+            members: vec![Member::Torchscript { file: file.into(), input: Default::default() }],
             channels: 1,
             side: 2,
         });

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::attack::{AttackEngine, AttackReport};
-use super::faults::MARGIN;
 use super::inbox::Inbox;
 use super::jobs::{FoldError, Index, config_parts};
 use super::references::check_named;
@@ -12,7 +11,7 @@ use super::workplace::Workplace;
 use super::{Ending, EngineError};
 use crate::adversary::job::{Attack, Plan, opening};
 use crate::adversary::protocol::{Data, Settings};
-use crate::adversary::spec::Dtype;
+use crate::adversary::range::InputRange;
 use crate::agent::trials::Status;
 use crate::data::{DataHome, Images, Located, Part};
 use crate::events::{
@@ -21,9 +20,7 @@ use crate::events::{
 };
 use crate::log::artifacts::ArtifactHash;
 use crate::log::{BATCH_MAX, NamedLock};
-use crate::trainer::protocol::{
-    Answer, DataRequest, Member, ModelRequest, NetworkRequest, Request, ScoreRequest,
-};
+use crate::trainer::protocol::{DataRequest, Member, ModelRequest, NetworkRequest};
 
 /// A model that is to be attacked.
 #[derive(Debug, Clone)]
@@ -199,7 +196,7 @@ impl Session {
         let label = name.unwrap_or_default();
         let (architecture, weights) = (String::new(), vec![hash]);
         let victim = AttackVictim { victim: 0, what, label, architecture, weights };
-        let members = vec![Member::Torchscript { file }];
+        let members = vec![Member::Torchscript { file, input: InputRange::default() }];
         let model = ModelRequest { members, channels: images.channels, side: images.side };
         Ok(Target { victim, model })
     }
@@ -250,69 +247,6 @@ impl Session {
         let start = Box::new(start);
         let (trainer, last_id, reported) = Default::default();
         Ok(Workplace { device, host, threads, start, trainer, inbox, last_id, reported })
-    }
-
-    /// Tries every model on one image: whether it can be had, takes such images and knows the
-    /// classes. Before anything is recorded.
-    ///
-    /// # Errors
-    /// [`SessionError::Settings`] naming the model and what is wrong with it.
-    pub fn try_out(
-        &mut self,
-        targets: &[Target],
-        test: &TestPart,
-        dtype: Dtype,
-        workplace: &mut Workplace,
-    ) -> Result<(), SessionError> {
-        let images = &test.images;
-        for Target { victim, model } in targets {
-            let label = &victim.label;
-            if (model.channels, model.side) != (images.channels, images.side) {
-                return wrong(format!(
-                    "{label} sees images of {0} x {0} pixels and {1} channels; {2} has {3} x {3} and {4}",
-                    model.side, model.channels, test.name, images.side, images.channels
-                ));
-            }
-            workplace.muster()?;
-            let side = images.side as usize;
-            let values = images.channels as usize * side * side;
-            let file = workplace.inbox.give("tried", &images.pixels[..values])?;
-            let id = workplace.next_id();
-            let request = ScoreRequest {
-                id,
-                model: model.clone(),
-                images: file,
-                count: 1,
-                batch: 1,
-                dtype,
-                device: workplace.device.clone(),
-                threads: workplace.threads,
-                staging: workplace.inbox.path().to_owned(),
-            };
-            let request = Request::Score(Box::new(request));
-            let asked = workplace.ask(&request, id, |_| Ok::<(), SessionError>(()));
-            let classes = match asked? {
-                Ok(Answer::Scored(answer)) => {
-                    let logits = workplace.take_logits(&answer.logits, 1, answer.classes)?;
-                    match logits {
-                        Ok(_) => answer.classes,
-                        Err(why) => return wrong(format!("{label}: {why}")),
-                    }
-                }
-                Ok(other) => return wrong(format!("{label}: the trainer said {other:?}")),
-                Err(why) => {
-                    workplace.look_for_faults(MARGIN).map_err(EngineError::from)?;
-                    return wrong(format!("{label} cannot be attacked: {why}"));
-                }
-            };
-            if classes < images.classes {
-                return wrong(format!(
-                    "{label} knows {classes} classes, the images of {} have {}",
-                    test.name, images.classes
-                ));
-            }
-        }
-        Ok(())
     }
 
     /// The attack with this configuration, if there is one.
@@ -403,7 +337,7 @@ impl Session {
         let _pin = artifacts.pin(self.surroundings.options.wait)?;
         for target in targets {
             for member in &target.model.members {
-                if let Member::Torchscript { file } = member {
+                if let Member::Torchscript { file, .. } = member {
                     let read = std::fs::read(file);
                     let read = read.map_err(|error| {
                         let file = file.display();

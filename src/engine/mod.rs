@@ -18,6 +18,7 @@ pub mod jobs;
 pub mod journal;
 pub mod keeper;
 pub mod predictions;
+pub mod preflight;
 pub mod prepare;
 pub mod references;
 pub mod repairs;

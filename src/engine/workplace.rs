@@ -132,6 +132,20 @@ impl Workplace {
         })
     }
 
+    /// Takes `count` numbers that the trainer counted.
+    ///
+    /// # Errors
+    /// As [`Workplace::take`].
+    pub fn take_counts(
+        &self,
+        name: &str,
+        count: usize,
+    ) -> Result<Result<Vec<u32>, Lost>, EngineError> {
+        let number = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+        let taken = self.take(name, count.saturating_mul(4))?;
+        Ok(taken.map(|bytes| bytes.chunks_exact(4).map(number).collect()))
+    }
+
     /// Takes logits of `count` images: a row each.
     ///
     /// # Errors

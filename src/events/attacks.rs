@@ -190,11 +190,21 @@ pub struct ImagesCrafted {
     pub artifact: Hash,
     /// In the order of the pool; at most [`ImagesCrafted::IMAGES`].
     pub images: Vec<CraftedImage>,
+    /// For each image, values whose gradient was NaN or infinite in the first iteration; unset if
+    /// there are none. Since version 2.
+    pub invalid_gradient: Option<Vec<u32>>,
 }
 
 impl ImagesCrafted {
     /// Most images in one event.
     pub const IMAGES: usize = 100;
+
+    /// Values of an image whose gradient was NaN or infinite in the first iteration.
+    #[must_use]
+    pub fn invalid(&self, image: usize) -> u32 {
+        let counts = self.invalid_gradient.as_ref();
+        counts.and_then(|counts| counts.get(image)).copied().unwrap_or(0)
+    }
 }
 
 /// What was done to one image.
@@ -341,6 +351,7 @@ mod tests {
             iterations: u16::MAX,
             artifact: Hash([255; 32]),
             images: vec![crafted; ImagesCrafted::IMAGES],
+            invalid_gradient: Some(vec![u32::MAX; ImagesCrafted::IMAGES]),
         };
         let scored = ScoredImage {
             rank: u16::MAX,

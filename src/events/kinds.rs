@@ -114,7 +114,7 @@ kinds! {
     31 AttackVictim "attack-victim" version 1 Logical,
     32 AttackSpecified "attack-specified" version 1 Logical,
     33 AttackTransformation "attack-transformation" version 1 Logical,
-    34 ImagesCrafted "images-crafted" version 1 Logical,
+    34 ImagesCrafted "images-crafted" version 2 Logical,
     35 ImagesScored "images-scored" version 1 Logical,
     36 AttackFinished "attack-finished" version 1 Logical,
     37 PoolPart "pool-part" version 1 Logical,

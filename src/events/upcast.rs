@@ -6,8 +6,9 @@
 
 use serde::Deserialize;
 
+use super::attacks::{CraftedImage, ImagesCrafted};
 use super::codec::{CodecError, exact};
-use super::ids::Scope;
+use super::ids::{Hash, Scope};
 use super::kinds::{AttemptStarted, Event};
 
 /// `attempt-started`, version 1: every attempt started anew.
@@ -31,6 +32,25 @@ impl From<AttemptStarted1> for AttemptStarted {
     }
 }
 
+/// `images-crafted`, version 1: invalid gradients were not counted.
+#[derive(Deserialize)]
+struct ImagesCrafted1 {
+    victim: u16,
+    spec: u16,
+    first: u32,
+    iterations: u16,
+    artifact: Hash,
+    images: Vec<CraftedImage>,
+}
+
+impl From<ImagesCrafted1> for ImagesCrafted {
+    fn from(old: ImagesCrafted1) -> Self {
+        let ImagesCrafted1 { victim, spec, first, iterations, artifact, images } = old;
+        let invalid_gradient = None;
+        Self { victim, spec, first, iterations, artifact, images, invalid_gradient }
+    }
+}
+
 /// Decodes an older version and leads it to the newest; `None` if this version never existed.
 pub(super) fn decode(
     kind: u16,
@@ -39,6 +59,7 @@ pub(super) fn decode(
 ) -> Option<Result<(i64, Scope, Event), CodecError>> {
     let (name, decoded) = match (kind, version) {
         (5, 1) => ("attempt-started", led::<AttemptStarted1, AttemptStarted>(payload)),
+        (34, 1) => ("images-crafted", led::<ImagesCrafted1, ImagesCrafted>(payload)),
         _ => return None,
     };
     Some(decoded.map_err(|reason| CodecError::Payload { name, version, reason }))

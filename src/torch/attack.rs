@@ -55,15 +55,16 @@ pub fn craft(
     let (labels, first) = (BTreeMap::new(), BTreeMap::new());
     let mut attack = Attack { model, clean, labels, first, place, taken: 0, all };
     let clean_logits = attack.begin(request)?;
-    let (mut crafted, mut zeros) = (Vec::new(), Vec::new());
+    let (mut crafted, mut zeros, mut invalid) = (Vec::new(), Vec::new(), Vec::new());
     for chain in &request.chains {
         let start = match chain.random_start {
             true => blocks.pop(),
             false => None,
         };
-        let (images, zero) = attack.walk(chain, start)?;
+        let (images, first) = attack.walk(chain, start)?;
         crafted.extend(images);
-        zeros.push(zero);
+        zeros.extend(counts(&first.f_eq(0.0)?)?);
+        invalid.extend(counts(&first.f_isfinite()?.f_logical_not()?)?);
     }
     crafted.sort_by_key(|(spec, _)| *spec);
     let classes = u32::try_from(clean_logits.size()[1]).unwrap_or(0);
@@ -75,18 +76,17 @@ pub fn craft(
         logits.extend(numbers(&model.logits(block)?)?);
         images.extend(bytes(block)?);
     }
-    let counts = zeros.iter().map(counts).collect::<Result<Vec<_>, _>>()?.concat();
-    let name = |what: &str| format!("{what}-{}", request.id);
-    let (images_file, logits_file, zeros_file) = (name("images"), name("logits"), name("zeros"));
-    files::write(&request.staging.join(&images_file), &images)?;
-    files::write(&request.staging.join(&logits_file), &little(&logits))?;
-    let counts: Vec<u8> = counts.iter().flat_map(|count: &u32| count.to_le_bytes()).collect();
-    files::write(&request.staging.join(&zeros_file), &counts)?;
+    let leave = |what: &str, bytes: &[u8]| -> Result<String, TorchError> {
+        let name = format!("{what}-{}", request.id);
+        files::write(&request.staging.join(&name), bytes)?;
+        Ok(name)
+    };
     Ok(CraftedAnswer {
         id: request.id,
-        images: images_file,
-        logits: logits_file,
-        zeros: zeros_file,
+        images: leave("images", &images)?,
+        logits: leave("logits", &little(&logits))?,
+        zeros: leave("zeros", &zeros)?,
+        invalid: leave("invalid", &invalid)?,
         classes,
     })
 }
@@ -117,7 +117,7 @@ pub fn score(
     }
     let file = format!("logits-{}", request.id);
     files::write(&request.staging.join(&file), &little(&logits))?;
-    Ok(ScoredAnswer { id: request.id, logits: file, classes })
+    Ok(ScoredAnswer { id: request.id, logits: file, classes, output: model.output() })
 }
 
 impl Attack<'_> {
@@ -155,16 +155,14 @@ impl Attack<'_> {
         let wanted: Vec<Label> = self.labels.keys().copied().filter(begin).collect();
         for (index, &label) in wanted.iter().enumerate() {
             self.tell();
-            let loss = loss(&logits, &self.labels[&label])?;
             let keep = index + 1 < wanted.len();
-            let mut gradient = Tensor::f_run_backward(&[&loss], &[&pixels], keep, false)?;
-            self.first.insert(label, gradient.remove(0));
+            let gradient = differentiate(&logits, &self.labels[&label], &pixels, keep)?;
+            self.first.insert(label, gradient);
         }
         Ok(logits.f_detach()?)
     }
 
-    /// All attacks of a chain with the number of their specification, and how many values of each
-    /// image had no gradient at first.
+    /// All attacks of a chain with the number of their specification, and the first gradient.
     fn walk(
         &mut self,
         chain: &Chain,
@@ -174,7 +172,6 @@ impl Attack<'_> {
             None => self.first[&chain.label].shallow_clone(),
             Some(start) => self.gradient(start, chain.label)?,
         };
-        let zero = first.f_eq(0.0)?.f_flatten(1, -1)?.f_sum_dim_intlist(1, false, Kind::Int64)?;
         let start = start.unwrap_or_else(|| self.clean.shallow_clone());
         let mut crafted = Vec::new();
         if chain.alpha == 0 {
@@ -182,7 +179,7 @@ impl Attack<'_> {
                 let image = self.step(&start, &first, chain.away, end.eps, end.eps)?;
                 crafted.push((end.spec, image));
             }
-            return Ok((crafted, zero));
+            return Ok((crafted, first));
         }
         let largest = chain.ends.iter().map(|end| end.eps).max().unwrap_or(0);
         let mut trunk = start;
@@ -199,7 +196,7 @@ impl Attack<'_> {
                 trunk = self.onward(chain, &trunk, done, &first, largest)?;
             }
         }
-        Ok((crafted, zero))
+        Ok((crafted, first))
     }
 
     /// The iterate after `iterate`, which is number `step` of its chain.
@@ -221,8 +218,7 @@ impl Attack<'_> {
     fn gradient(&mut self, iterate: &Tensor, label: Label) -> Result<Tensor, TorchError> {
         self.tell();
         let pixels = leaf(iterate)?;
-        let loss = loss(&self.model.logits(&pixels)?, &self.labels[&label])?;
-        Ok(Tensor::f_run_backward(&[&loss], &[&pixels], false, false)?.remove(0))
+        differentiate(&self.model.logits(&pixels)?, &self.labels[&label], &pixels, false)
     }
 
     /// One step, clipped to the box around the clean images and to 0..255.
@@ -236,7 +232,7 @@ impl Attack<'_> {
     ) -> Result<Tensor, TorchError> {
         let _guard = tch::no_grad_guard();
         let by = if away { f64::from(step) } else { -f64::from(step) };
-        // No number has no sign: libtorch gives 0.
+        // The sign of NaN is 0, so such a value stays where it is; that of an infinity is known.
         let moved = gradient.f_sign()?.f_mul_scalar(by)?.f_add(iterate)?;
         let (low, high) = (
             self.clean.f_sub_scalar(f64::from(eps))?.f_clamp_min(0.0)?,
@@ -256,9 +252,23 @@ fn leaf(pixels: &Tensor) -> Result<Tensor, TorchError> {
     Ok(pixels.f_detach()?.f_set_requires_grad(true)?)
 }
 
-/// Sum over the images of the cross-entropy of their classes, from logits.
-fn loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor, TorchError> {
-    Ok(logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?)
+/// The gradient by the pixels of the cross-entropy of the images' classes, summed over the images.
+///
+/// libtorch would dereference a null pointer for a loss that depends on nothing, and gives an
+/// undefined tensor if it depends on something else than the pixels.
+fn differentiate(
+    logits: &Tensor,
+    labels: &Tensor,
+    pixels: &Tensor,
+    keep_graph: bool,
+) -> Result<Tensor, TorchError> {
+    let none = || TorchError::Request("its output cannot be differentiated by the pixels".into());
+    let loss = logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::Sum, -100, 0.0)?;
+    if !loss.requires_grad() {
+        return Err(none());
+    }
+    let mut gradients = Tensor::f_run_backward(&[&loss], &[pixels], keep_graph, false)?;
+    gradients.pop().filter(Tensor::defined).ok_or_else(none)
 }
 
 /// Blocks of `count` images from a file of bytes.
@@ -300,11 +310,14 @@ fn numbers(values: &Tensor) -> Result<Vec<f32>, TorchError> {
     Ok(numbers)
 }
 
-fn counts(values: &Tensor) -> Result<Vec<u32>, TorchError> {
-    let values = values.f_to_device(Device::Cpu)?.f_contiguous()?;
-    let mut counts = vec![0_i64; values.numel()];
-    values.f_copy_data(&mut counts, values.numel())?;
-    Ok(counts.into_iter().map(|count| u32::try_from(count).unwrap_or(0)).collect())
+/// How many values of each image are marked, as bytes.
+fn counts(marked: &Tensor) -> Result<Vec<u8>, TorchError> {
+    let sums = marked.f_flatten(1, -1)?.f_sum_dim_intlist(1, false, Kind::Int64)?;
+    let sums = sums.f_to_device(Device::Cpu)?.f_contiguous()?;
+    let mut counts = vec![0_i64; sums.numel()];
+    sums.f_copy_data(&mut counts, sums.numel())?;
+    let narrow = |count: i64| u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes();
+    Ok(counts.into_iter().flat_map(narrow).collect())
 }
 
 fn little(numbers: &[f32]) -> Vec<u8> {

@@ -27,6 +27,7 @@ pub mod optimiser;
 pub mod parameters;
 pub mod preprocess;
 pub mod reporter;
+pub mod script;
 pub mod serve;
 pub mod training;
 

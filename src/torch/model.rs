@@ -1,12 +1,13 @@
 //! Models as attacks see them: from pixels (0 to 255) to logits, one network or several, always in
 //! evaluation mode. Nothing is ever differentiated by their weights.
 
-use tch::{CModule, Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::TorchError;
 use super::data::DeviceData;
 use super::network::{Mode, Network};
 use super::preprocess::Preprocessing;
+use super::script::Script;
 use crate::adversary::spec::Dtype;
 use crate::arch::shape::Map;
 use crate::trainer::protocol::{Member, ModelRequest, NetworkRequest};
@@ -26,7 +27,7 @@ enum Net {
     /// One that a trainer left.
     Own { network: Network, preprocessing: Preprocessing },
     /// A TorchScript file.
-    Script(CModule),
+    Script(Script),
 }
 
 /// Models that were asked for; most often the next request is about one of them.
@@ -89,42 +90,21 @@ impl Model {
         for member in &request.members {
             members.push(match member {
                 Member::Network(network) => own(network, shape, kind, device, data)?,
-                Member::Torchscript { file } => {
-                    let fail = |error: tch::TchError| {
-                        let reason = super::first_line(&error);
-                        let file = file.display();
-                        TorchError::Request(format!("{file} is no TorchScript model: {reason}"))
-                    };
-                    let mut module = CModule::load_on_device(file, device).map_err(fail)?;
-                    module.f_set_eval().map_err(fail)?;
-                    module.to(device, kind, false);
-                    for (_, parameter) in module.named_parameters().map_err(fail)? {
-                        let _ = parameter.f_set_requires_grad(false)?;
-                    }
-                    Net::Script(module)
+                Member::Torchscript { file, input } => {
+                    Net::Script(Script::load(file, input, dtype, device)?)
                 }
             });
         }
-        let model = Self { members, kind };
-        model.try_out(shape, device)?;
-        Ok(model)
+        Ok(Self { members, kind })
     }
 
-    /// A model that gives no logits, or ones that follow from chance, is refused.
-    fn try_out(&self, shape: Map, device: Device) -> Result<(), TorchError> {
-        let _guard = tch::no_grad_guard();
-        let size = [2, shape.channels.into(), shape.side.into(), shape.side.into()];
-        let grey = Tensor::f_full(size, 128.0, (Kind::Float, device))?;
-        let first = self.logits(&grey)?;
-        if self.members.iter().any(|member| matches!(member, Net::Script(_))) {
-            let again = self.logits(&grey)?;
-            if !first.f_equal(&again)? {
-                let why = "the model says something else each time: dropout or batch statistics \
-                           are at work in it; save it in evaluation mode";
-                return Err(TorchError::Request(why.into()));
-            }
-        }
-        Ok(())
+    /// Which of several outputs of a member is taken for its logits, for people.
+    #[must_use]
+    pub fn output(&self) -> Option<String> {
+        self.members.iter().find_map(|member| match member {
+            Net::Own { .. } => None,
+            Net::Script(script) => script.output(),
+        })
     }
 
     /// The logits of `pixels` (count x channels x side x side, f32, 0 to 255): count x classes,
@@ -168,17 +148,7 @@ impl Net {
                 let images = preprocessing.apply(pixels)?.f_to_kind(kind)?;
                 network.forward(&images, Mode::Evaluate)
             }
-            Self::Script(module) => {
-                let images = pixels.f_to_kind(kind)?;
-                module.forward_ts(&[images]).map_err(|error| {
-                    // What TorchScript says ends with the reason; its trace comes first.
-                    let text = error.to_string();
-                    let mut lines = text.lines().filter(|line| line.contains("Error:"));
-                    let reason = lines.next_back().unwrap_or("it fails").trim().to_owned();
-                    let size = pixels.size();
-                    TorchError::Request(format!("the model does not take {size:?}: {reason}"))
-                })
-            }
+            Self::Script(script) => script.forward(pixels),
         }
     }
 }

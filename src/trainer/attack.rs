@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::protocol::DataRequest;
+use crate::adversary::range::InputRange;
 use crate::adversary::spec::Dtype;
 use crate::adversary::sweep::Chain;
 use crate::arch::Architecture;
@@ -33,11 +34,14 @@ pub struct ModelRequest {
 pub enum Member {
     /// One that a trainer left.
     Network(Box<NetworkRequest>),
-    /// A TorchScript file. It gets f32 images of 0 to 255, count x channels x side x side, and
-    /// gives logits, count x classes: whatever normalisation it needs is inside.
+    /// A TorchScript file. It gets images of its input range, count x channels x side x side, and
+    /// gives logits, count x classes.
     Torchscript {
         /// The file.
         file: PathBuf,
+        /// What it expects in the place of bytes; the conversion is differentiated too.
+        #[serde(default, rename = "input-range", skip_serializing_if = "InputRange::is_bytes")]
+        input: InputRange,
     },
 }
 
@@ -116,6 +120,8 @@ pub struct CraftedAnswer {
     pub logits: String,
     /// Values whose gradient was exactly 0 in the first iteration: for each chain, for each image.
     pub zeros: String,
+    /// Values whose gradient was NaN or infinite in the first iteration: the same.
+    pub invalid: String,
     /// Classes of the model.
     pub classes: u32,
 }
@@ -129,4 +135,7 @@ pub struct ScoredAnswer {
     pub logits: String,
     /// Classes of the model.
     pub classes: u32,
+    /// Which of several outputs of the model these are, for people; unset if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
 }

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::ViewError;
 use super::fold::{cached, count, impossible, number, run};
+use crate::adversary::gradients::Tally;
 use crate::adversary::sampling::Sampling;
 use crate::events::{
     AttackSpecified, AttackStarted, AttackTrainer, AttackTransformation, AttackVictim, ConfigPart,
@@ -186,14 +187,19 @@ fn crafted(
     attack: u32,
     crafted: &ImagesCrafted,
 ) -> Result<(), ViewError> {
-    let ImagesCrafted { victim, spec, first, iterations, artifact, images } = crafted;
+    let ImagesCrafted { victim, spec, first, iterations, artifact, images, .. } = crafted;
     let number_of = within_pool(db, recorded, attack, *first, images.len())?;
     let mean = |value: &dyn Fn(usize) -> f64| {
         let sum: f64 = (0..images.len()).map(value).sum();
         Some(sum / f64::from(number_of)).filter(|mean| mean.is_finite())
     };
     let zero: u64 = images.iter().map(|image| u64::from(image.zero_gradient)).sum();
-    let sql = "INSERT INTO crafted VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let invalid: u64 = (0..images.len()).map(|at| u64::from(crafted.invalid(at))).sum();
+    let values: i64 = cached(db, "SELECT channels * side * side FROM attack WHERE id = ?")?
+        .query_row([attack], |row| row.get(0))?;
+    let tally = Tally::of_images(crafted, values.unsigned_abs());
+    let sql =
+        "INSERT INTO crafted VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     cached(db, sql)?.execute(rusqlite::params![
         attack,
         victim,
@@ -206,6 +212,9 @@ fn crafted(
         mean(&|at| images[at].l2.into()).unwrap_or(0.0),
         mean(&|at| images[at].changed.into()).unwrap_or(0.0),
         number(zero),
+        number(invalid),
+        number(tally.zero),
+        number(tally.invalid),
         mean(&|at| images[at].loss_before.into()),
         mean(&|at| images[at].loss_after.into()),
         packed(images, |image| image.target.to_le_bytes()),

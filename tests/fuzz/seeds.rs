@@ -307,7 +307,7 @@ const MESSAGES: &[&str] = &[
         r#"{"type":"finished","id":18446744073709551615,"parameters":1234,"weights":"weights-1","#,
         r#""peak_memory":0,"predictions":[{"part":"test","file":"p"},{"part":"validation","file":"q"}]}"#,
     ),
-    r#"{"type":"crafted","id":2,"images":"i","logits":"l","zeros":"z","classes":10}"#,
+    r#"{"type":"crafted","id":2,"images":"i","logits":"l","zeros":"z","invalid":"n","classes":10}"#,
     r#"{"type":"scored","id":2,"logits":"l","classes":10}"#,
     r#"{"type":"failed","id":1,"reason":"non-finite","message":"loss"}"#,
     r#"{"type":"error","id":1,"message":"no \u00e9 \ud83d\ude00"}"#,

@@ -368,6 +368,7 @@ fn attack_samples() -> [Event; 9] {
         iterations: 20,
         artifact: hash(12),
         images: vec![crafted, CraftedImage { target: 1, ..crafted }],
+        invalid_gradient: Some(vec![0, 700]),
     };
     let scored = ScoredImage {
         rank: 3,

@@ -252,6 +252,7 @@ impl Attack {
                         iterations: eps + 4,
                         artifact,
                         images: places.clone().map(image).collect(),
+                        invalid_gradient: None,
                     };
                     events.push(crafted.into());
                 }

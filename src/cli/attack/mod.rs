@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::progress::duration;
 use super::{CliError, Context, Exit, names, note, say, work};
+use crate::adversary::gradients::warnings;
 use crate::adversary::job::Attack;
 use crate::adversary::protocol::Settings;
 use crate::data::{DataError, Located, Reading};
@@ -54,8 +55,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let data = images(args, &targets, context)?;
     DataError::check_text(&data.folder)?;
     let test = TestPart::read(&data)?;
-    for file in args.models.scripts() {
-        let target = session.script(file, &test.images)?;
+    for (file, range) in args.models.scripts()? {
+        let target = session.script(file, &test.images)?.with_range(&range);
         if targets.iter().any(|known: &Target| known.victim.weights == target.victim.weights) {
             return Err(CliError::usage(format!("{} is named twice", target.victim.label)));
         }
@@ -78,10 +79,12 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         let begun = Begun { scope, lock, attack };
         return carry_on(session, begun, &targets, &test, None, &*work::stop_flag()?);
     }
+    let mut workplace = session.workplace(threads)?;
+    let propose = args.models.is_range_open();
+    let remarks = session.try_out(&targets, &test, &settings, propose, &mut workplace)?;
+    remarks.iter().for_each(|remark| note(remark));
     // From here on Ctrl-C ends it between two micro-batches.
     let stop = work::stop_flag()?;
-    let mut workplace = session.workplace(threads)?;
-    session.try_out(&targets, &test, settings.dtype, &mut workplace)?;
     let (scope, lock) = session.begin_attack(&args.name, &settings, &targets, &test, threads)?;
     drop(beginning);
     let attack = session.attack(scope)?;
@@ -118,8 +121,10 @@ pub fn go_on(
     let test = TestPart::read(&data.read_as(Reading { resize, extra: false }))?;
     session.check_test(scope, &attack, &test)?;
     let mut targets = Vec::new();
-    for victim in attack.victims() {
-        targets.push(session.recorded_target(victim, &test.images, &context.data)?);
+    for (victim, at) in attack.victims().iter().zip(0..) {
+        let range = attack.plan().map(|plan| plan.settings.input_range(at)).unwrap_or_default();
+        let target = session.recorded_target(victim, &test.images, &context.data)?;
+        targets.push(target.with_range(&range));
     }
     let begun = Begun { scope, lock, attack };
     carry_on(session, begun, &targets, &test, None, &*work::stop_flag()?)
@@ -204,6 +209,7 @@ fn carry_on(
                 text += &format!(" ({} in this session)", duration(progress.elapsed()));
             }
             say(&text);
+            warnings(&scope.to_string(), &attack.gradients()).iter().for_each(|line| note(line));
             Ok(())
         }
         Ending::Interrupted => {

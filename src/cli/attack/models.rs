@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::adversary::range::InputRange;
 use crate::cli::reading::{answer_from_log, choose, collect};
 use crate::cli::{CliError, Context};
 use crate::events::{Scope, TrialOf};
@@ -22,10 +23,16 @@ pub(super) struct ModelArgs {
     /// Of which search the best are [default: the newest]
     #[arg(long, value_name = "SEARCH", requires = "top")]
     search: Option<String>,
-    /// A TorchScript model, with whatever normalisation it needs inside: it gets values of 0 to 255.
+    /// A TorchScript model: gets images, gives logits, or several outputs of which the first (or
+    /// `logits` of a dictionary) is taken.
     /// Such a file is code, and is run: take none from anybody whose programs you would not run
     #[arg(long = "model", value_name = "torchscript:FILE", value_parser = script)]
     scripts: Vec<PathBuf>,
+    /// What a --model expects of pixel values: 0..255, 0..1, imagenet, or MEAN/STD of values from 0 to
+    /// 1, as 0.5/0.5 or 0.485,0.456,0.406/0.229,0.224,0.225. Given once for all of them, or once for
+    /// each, in their order [default: 0..255]
+    #[arg(long = "input-range", value_name = "RANGE", requires = "scripts")]
+    ranges: Vec<InputRange>,
 }
 
 /// A trial or an ensemble of trials.
@@ -44,9 +51,29 @@ fn script(text: &str) -> Result<PathBuf, String> {
 }
 
 impl ModelArgs {
-    /// Files of models.
-    pub(super) fn scripts(&self) -> impl Iterator<Item = &Path> {
-        self.scripts.iter().map(PathBuf::as_path)
+    /// Files of models, and what they expect of pixel values.
+    ///
+    /// # Errors
+    /// Exit code 2 if there are neither one nor as many input ranges as files.
+    pub(super) fn scripts(&self) -> Result<Vec<(&Path, InputRange)>, CliError> {
+        let range = |at: usize| match self.ranges.as_slice() {
+            [] => InputRange::default(),
+            [one] => one.clone(),
+            some => some[at].clone(),
+        };
+        let (files, ranges) = (self.scripts.len(), self.ranges.len());
+        if ranges > 1 && ranges != files {
+            return Err(CliError::usage(format!(
+                "--input-range is given {ranges} times for {files} models"
+            ))
+            .hint("give it once for all --model, or once for each, in their order"));
+        }
+        Ok(self.scripts.iter().enumerate().map(|(at, file)| (file.as_path(), range(at))).collect())
+    }
+
+    /// Whether input ranges are left to their default.
+    pub(super) fn is_range_open(&self) -> bool {
+        self.ranges.is_empty()
     }
 
     /// Finds the trials in the store.

@@ -1,6 +1,7 @@
 //! How models are attacked: a protocol, and what is laid over it.
 
 use crate::adversary::protocol::{Grid, Settings, SettingsError};
+use crate::adversary::range::InputRange;
 use crate::adversary::sampling::Side;
 use crate::adversary::spec::{Dtype, Method, Rounding};
 use crate::adversary::transform::{FAMILIES, Family};
@@ -137,6 +138,10 @@ impl OptionArgs {
                 some => some.iter().map(|text| grid(text)).collect::<Result<_, _>>()?,
             },
             victims: targets.iter().map(|target| target.victim.weights.clone()).collect(),
+            input_ranges: match targets.iter().map(Target::input_range).collect::<Vec<_>>() {
+                ranges if ranges.iter().all(InputRange::is_bytes) => Vec::new(),
+                ranges => ranges,
+            },
             protocol: base.protocol,
         };
         settings.check()?;

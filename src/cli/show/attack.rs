@@ -1,8 +1,10 @@
 //! An attack: what it is, how it computes, and what is left of each model.
 
 use super::{Row, Sheet};
-use crate::cli::CliError;
-use crate::views::Answer;
+use crate::adversary::protocol::Settings;
+use crate::cli::reading::collect;
+use crate::cli::{CliError, masking};
+use crate::views::{Answer, Value};
 
 /// The label of the attack called `id`: its label, or its name.
 pub(super) fn find(answer: &Answer, id: &str) -> Result<Option<String>, CliError> {
@@ -49,10 +51,29 @@ pub(super) fn show(sheet: &mut Sheet, answer: &Answer, label: &str) -> Result<()
          WHERE attack = '{label}' AND k = 1 ORDER BY victim, spec"
     );
     sheet.table("robustness", answer, &names, &sql)?;
+    sheet.rows("input_ranges", &["victim", "input_range"], &input_ranges(answer, label)?)?;
+    sheet.notes = masking::of(answer, &format!("a.label = '{label}'"))?;
     let names = ["method", "eps", "specification"];
     let sql = format!(
         "SELECT s.method, s.eps, s.hash FROM specification s JOIN attack a ON a.id = s.attack
          WHERE a.label = '{label}' ORDER BY s.spec"
     );
     sheet.table("specifications", answer, &names, &sql)
+}
+
+/// What models in files expect of pixel values.
+fn input_ranges(answer: &Answer, label: &str) -> Result<Vec<Vec<Value>>, CliError> {
+    let sql = format!(
+        "SELECT a.config, v.victim, v.label FROM attack a JOIN victim v ON v.attack = a.id
+         WHERE a.label = '{label}' AND v.kind = 'torchscript' ORDER BY v.victim"
+    );
+    let mut ranges = Vec::new();
+    for row in collect(answer, &sql)? {
+        let [Value::Text(config), Value::Integer(victim), label] = &row[..] else { continue };
+        // Half of a configuration is none: the attack is just beginning.
+        let Ok(settings) = Settings::read(config) else { continue };
+        let range = settings.input_range(usize::try_from(*victim).unwrap_or(usize::MAX));
+        ranges.push(vec![label.clone(), Value::Text(range.to_string())]);
+    }
+    Ok(ranges)
 }

@@ -56,7 +56,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         .into_iter()
         .rev()
         .find(|job| job.label == args.id || (!job.name.is_empty() && job.name == args.id));
-    let mut sheet = Sheet { layout: args.format, parts: Vec::new() };
+    let mut sheet = Sheet { layout: args.format, parts: Vec::new(), notes: Vec::new() };
     match (named, number(&args.id, 't'), number(&args.id, 'e')) {
         (Some(job), ..) => job::show(&mut sheet, &answer, &job.label)?,
         (None, Some(trial), _) => trial::show(&mut sheet, &answer, trial, &args.q)?,
@@ -76,8 +76,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     }
     if args.format == Layout::Json {
         say_exactly(&format!("{{{}}}", sheet.parts.join(",\n")));
+        sheet.notes.iter().for_each(|line| super::note(line));
         super::note(&footer(&answer));
     } else {
+        sheet.notes.iter().for_each(|line| say(line));
         say(&footer(&answer));
     }
     Ok(())
@@ -142,6 +144,8 @@ struct Sheet {
     layout: Layout,
     /// Of a JSON object, printed at the end.
     parts: Vec<String>,
+    /// What has to be known about it, printed above the footer.
+    notes: Vec<String>,
 }
 
 impl Sheet {
