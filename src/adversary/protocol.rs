@@ -17,6 +17,8 @@ use crate::events::{Hash, ImagesCrafted};
 pub const SPECS_MAX: usize = 49;
 /// Most transformed copies of one image.
 pub const COPIES_MAX: usize = 100;
+/// In the place of an output: no image is of this class.
+pub const NO_OUTPUT: u16 = u16::MAX;
 
 /// Everything that decides what is crafted and judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +50,10 @@ pub struct Settings {
     /// Sizes whose images undergo the artificial transformations; of none given, all. The camera
     /// sees all sizes.
     pub transform_eps: Vec<u8>,
+    /// For each class of the images the output of the models that means it, [`NO_OUTPUT`] where no
+    /// image is of the class; empty if they are numbered alike.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<u16>,
     /// The images.
     pub data: Data,
     /// How the tables draw their samples.
@@ -143,6 +149,7 @@ impl Settings {
             random_start: false,
             dtype: Dtype::F32,
             transform_eps: Vec::new(),
+            outputs: Vec::new(),
             data: Data::default(),
             sampling: Sampling::default(),
             transformations: all.collect(),
@@ -220,6 +227,12 @@ impl Settings {
         methods.sort_unstable();
         if methods.windows(2).any(|pair| pair[0] == pair[1]) {
             return refused("a method is named twice");
+        }
+        let mut outputs = self.outputs.clone();
+        outputs.retain(|&output| output != NO_OUTPUT);
+        outputs.sort_unstable();
+        if let Some(pair) = outputs.windows(2).find(|pair| pair[0] == pair[1]) {
+            return refused(format!("output {} is said to mean two classes", pair[0]));
         }
         if !(0.0..=1.0).contains(&self.sampling.confidence) {
             return refused(format!(
@@ -313,6 +326,12 @@ impl Settings {
         fixed && spec.is_none_or(|spec| sizes.is_empty() || sizes.contains(&spec.eps))
     }
 
+    /// The output of the models that means a class of the images.
+    #[must_use]
+    pub fn output(&self, class: u16) -> u16 {
+        self.outputs.get(usize::from(class)).copied().unwrap_or(class)
+    }
+
     /// The pool: different indices below `count`, in drawn order.
     #[must_use]
     pub fn pool(&self, count: u32) -> Vec<u32> {
@@ -322,7 +341,8 @@ impl Settings {
         indices
     }
 
-    /// A wrong class for the image of this index: what [`Method::RandomTarget`] aims at.
+    /// A wrong output for the image of this index: what [`Method::RandomTarget`] aims at. `classes`
+    /// is how many outputs the model has.
     #[must_use]
     pub fn random_target(&self, image: u32, truth: u16, classes: u32) -> u16 {
         let mut chance = Stream::new(self.seed, "attack target", image.into());

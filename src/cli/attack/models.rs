@@ -1,6 +1,6 @@
 //! Which models are attacked: trials, ensembles of them, files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::cli::reading::{answer_from_log, choose, collect};
 use crate::cli::{CliError, Context};
@@ -24,8 +24,19 @@ pub(super) struct ModelArgs {
     search: Option<String>,
     /// A TorchScript model, with whatever normalisation it needs inside: it gets values of 0 to 255.
     /// Such a file is code, and is run: take none from anybody whose programs you would not run
-    #[arg(long = "model", value_name = "torchscript:FILE", value_parser = script)]
-    scripts: Vec<PathBuf>,
+    /// Its label is NAME, or follows from the name of the file [default: model.pt, or as much of its
+    /// path as tells it from the others]
+    #[arg(long = "model", value_name = "[NAME=]torchscript:FILE", value_parser = script)]
+    scripts: Vec<Script>,
+}
+
+/// A TorchScript file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Script {
+    /// What it is to be called, if that is given.
+    pub(super) name: Option<String>,
+    /// The file.
+    pub(super) file: PathBuf,
 }
 
 /// A trial or an ensemble of trials.
@@ -36,17 +47,23 @@ pub(super) struct Wanted {
     pub(super) members: Vec<(TrialOf, String)>,
 }
 
-fn script(text: &str) -> Result<PathBuf, String> {
-    match text.split_once(':') {
-        Some(("torchscript", file)) if !file.is_empty() => Ok(file.into()),
-        _ => Err("a model is given as torchscript:FILE".to_owned()),
+const FORMAT: &str = "torchscript:";
+
+fn script(text: &str) -> Result<Script, String> {
+    let (name, of) = match text.split_once('=') {
+        Some((name, of)) if !text.starts_with(FORMAT) => (Some(name.to_owned()), of),
+        _ => (None, text),
+    };
+    match of.strip_prefix(FORMAT) {
+        Some(file) if !file.is_empty() => Ok(Script { name, file: file.into() }),
+        _ => Err("a model is given as torchscript:FILE or NAME=torchscript:FILE".to_owned()),
     }
 }
 
 impl ModelArgs {
     /// Files of models.
-    pub(super) fn scripts(&self) -> impl Iterator<Item = &Path> {
-        self.scripts.iter().map(PathBuf::as_path)
+    pub(super) fn scripts(&self) -> &[Script] {
+        &self.scripts
     }
 
     /// Finds the trials in the store.
