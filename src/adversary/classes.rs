@@ -135,9 +135,10 @@ impl Classes<'_> {
             }
         }
         let mut mapping = vec![NO_OUTPUT; self.counts.len()];
-        for &(class, output) in pairs.iter().filter(|(class, _)| {
-            self.counts.get(*class).is_some_and(|&count| count > 0)
-        }) {
+        for &(class, output) in pairs
+            .iter()
+            .filter(|(class, _)| self.counts.get(*class).is_some_and(|&count| count > 0))
+        {
             mapping[class] = output;
         }
         let alike = self.present().all(|class| usize::from(mapping[class]) == class);
@@ -219,9 +220,8 @@ pub fn read_outputs(text: &str) -> Result<Vec<Vec<String>>, String> {
 
 fn of_line(line: &str) -> Vec<String> {
     let is_number = |word: &str| {
-        word.strip_prefix('n').is_some_and(|rest| {
-            rest.len() == 8 && rest.chars().all(|c| c.is_ascii_digit())
-        })
+        word.strip_prefix('n')
+            .is_some_and(|rest| rest.len() == 8 && rest.chars().all(|c| c.is_ascii_digit()))
     };
     let mut names = vec![line.to_owned()];
     let mut rest = line;
@@ -295,7 +295,10 @@ mod tests {
         assert_eq!(classes.by_outputs(&[7, 0, 5]), Ok(vec![7, 0, 5]));
         assert_eq!(classes.by_outputs(&[0, 1, 2]), Ok(vec![]), "nothing new is nothing");
         let error = classes.by_outputs(&[7, 0]).unwrap_err();
-        assert!(error.contains("2 outputs are named, but the classes of pets are 3 (bird, cat, dog)"), "{error}");
+        assert!(
+            error.contains("2 outputs are named, but the classes of pets are 3 (bird, cat, dog)"),
+            "{error}"
+        );
         let error = classes.by_outputs(&[7, 0, 7]).unwrap_err();
         assert_eq!(error, "output 7 is said to mean class 0 (bird) and class 2 (dog)");
         // Without images of a class, its output may be named or not.

@@ -11,8 +11,9 @@ use super::protocol::{Repeated, Settings};
 use super::spec::AttackSpec;
 use super::sweep::{self, Chain};
 use crate::events::{
-    AttackFinished, AttackOutputs, AttackSpecified, AttackStarted, AttackTrainer, AttackTransformation,
-    AttackVictim, ConfigPart, Crafting, Event, Hash, ImagesCrafted, ImagesScored, PoolPart,
+    AttackFinished, AttackOutputs, AttackSpecified, AttackStarted, AttackTrainer,
+    AttackTransformation, AttackVictim, ConfigPart, Crafting, Event, Hash, ImagesCrafted,
+    ImagesScored, PoolPart,
 };
 
 /// One step.

@@ -152,7 +152,8 @@ mod tests {
 
     #[test]
     fn names_are_read_however_editors_save_them() {
-        for text in ["cat\ndog\n", "cat\ndog", "\u{feff}cat\r\ndog\r\n", "cat\rdog\r\r", " cat \ndog\n\n"]
+        for text in
+            ["cat\ndog\n", "cat\ndog", "\u{feff}cat\r\ndog\r\n", "cat\rdog\r\r", " cat \ndog\n\n"]
         {
             let (_folder, located) = named(text.as_bytes());
             assert_eq!(located.told_names().unwrap(), ["cat", "dog"], "{text:?}");
@@ -182,7 +183,10 @@ mod tests {
         assert!(error.contains("class 0 has no images; are the labels 1 to 2?"), "{error}");
         let error = look(&[1, 3, 4]).unwrap_err().to_string();
         assert!(!error.contains("are the labels"), "{error}");
-        assert_eq!(look(&[0, 7]).unwrap().remarks, ["class 0 has no images; are the labels 1 to 1?"]);
+        assert_eq!(
+            look(&[0, 7]).unwrap().remarks,
+            ["class 0 has no images; are the labels 1 to 1?"]
+        );
         let remarks = look(&[7]).unwrap().remarks;
         let expected = "2 class names for 1 classes: there are no images of class 1 (right)";
         assert_eq!(remarks, [expected]);

@@ -373,9 +373,7 @@ impl Session {
         let classes = test.classes(&counts);
         for (target, &outputs) in targets.iter().zip(outputs) {
             let label = &target.victim.label;
-            classes
-                .check(&settings.outputs, label, outputs)
-                .map_err(SessionError::Settings)?;
+            classes.check(&settings.outputs, label, outputs).map_err(SessionError::Settings)?;
         }
         let pool = settings.pool(images.count);
         let count = u32::try_from(pool.len()).unwrap_or(u32::MAX);
@@ -383,9 +381,8 @@ impl Session {
         let label = |&index: &u32| (index, u16::from(images.labels[index as usize]));
         let labelled: Vec<(u32, u16)> = pool.iter().map(label).collect();
         let victims = targets.iter().zip(outputs).zip(0..);
-        let victims = victims.map(|((t, &outputs), victim)| {
-            (AttackVictim { victim, ..t.victim.clone() }, outputs)
-        });
+        let victims = victims
+            .map(|((t, &outputs), victim)| (AttackVictim { victim, ..t.victim.clone() }, outputs));
         let rest = opening(&plan, &labelled, victims.collect(), images.classes);
         let text = settings.to_toml();
         let parts = config_parts(&text);

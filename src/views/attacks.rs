@@ -7,7 +7,8 @@ use super::fold::{cached, count, impossible, number, run};
 use crate::adversary::sampling::Sampling;
 use crate::events::{
     AttackOutputs, AttackSpecified, AttackStarted, AttackTrainer, AttackTransformation,
-    AttackVictim, ConfigPart, Event, Hash, ImagesCrafted, ImagesScored, PoolPart, Recorded, ScoredImage, TrialOf, Victim,
+    AttackVictim, ConfigPart, Event, Hash, ImagesCrafted, ImagesScored, PoolPart, Recorded,
+    ScoredImage, TrialOf, Victim,
 };
 
 /// Digits of a hash that tell models apart.

@@ -108,9 +108,7 @@ fn other_names(classes: &Classes<'_>, target: &Target, context: &Context) -> Opt
             let data = &network.data;
             let named = context.data.locate(&data.name).ok();
             let named = named.filter(|located| located.folder == data.folder);
-            Some(named.unwrap_or_else(|| {
-                Located::at(&data.name, &data.folder, Reading::default())
-            }))
+            Some(named.unwrap_or_else(|| Located::at(&data.name, &data.folder, Reading::default())))
         }
         Member::Torchscript { .. } => None,
     })?;

@@ -62,8 +62,7 @@ fn told_apart(fixed: &[String], paths: Vec<Vec<String>>) -> Vec<String> {
         let grows = |at: usize| {
             depths[at] < paths[at].len() && label(&paths[at], depths[at] + 1).len() <= BYTES
         };
-        let growing: Vec<usize> =
-            (0..paths.len()).filter(|&at| clashes(at) && grows(at)).collect();
+        let growing: Vec<usize> = (0..paths.len()).filter(|&at| clashes(at) && grows(at)).collect();
         if growing.is_empty() {
             return numbered(fixed, labels);
         }

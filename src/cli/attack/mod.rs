@@ -67,7 +67,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         let same = |known: &&Target| known.victim.weights == target.victim.weights;
         if let Some(known) = targets.iter().find(same) {
             let (one, other) = (&known.victim.label, script.file.display());
-            return Err(CliError::usage(format!("{other} is named twice: {one} is the same model")));
+            return Err(CliError::usage(format!(
+                "{other} is named twice: {one} is the same model"
+            )));
         }
         targets.push(target);
     }

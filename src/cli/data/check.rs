@@ -44,8 +44,7 @@ pub(super) fn check(located: &Located, mean_image: Option<&Destination>) -> Resu
 /// What looks wrong with the classes of both parts.
 fn remarks(located: &Located, parts: &[PartReport]) -> Result<Vec<String>, DataError> {
     let [train, test] = parts else { return Ok(Vec::new()) };
-    let ClassNames { names, mut remarks } =
-        names::look(located, Part::Train, &train.class_counts)?;
+    let ClassNames { names, mut remarks } = names::look(located, Part::Train, &train.class_counts)?;
     // Classes that have images to train on, and none to test on.
     let tested = |class: usize| test.class_counts.get(class).copied().unwrap_or(0);
     let counts = train.class_counts.iter().enumerate();
