@@ -65,7 +65,11 @@ fn ten(world: &World) {
 fn run(world: &World, arguments: &[&str]) -> Ran {
     let attacker = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/attacker.py");
     let mut command = world.qtrail("store", arguments);
-    Ran(command.env("QTRAIL_TRAINER", attacker).output().unwrap())
+    Ran(command
+        .env("QTRAIL_TRAINER", attacker)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .unwrap())
 }
 
 fn attack(world: &World, more: &[&str]) -> Ran {
@@ -359,4 +363,24 @@ fn labels_that_begin_at_1_are_noticed() {
             .says("3 class names for 4 classes; class 0 has no test images");
     }
     assert_eq!(world.position("store"), before);
+}
+
+#[test]
+fn a_trial_is_matched_by_number_with_classes_of_other_names() {
+    let world = World::new();
+    let ten = |names: &str| names.split(' ').collect::<Vec<_>>().join("\n");
+    let names = ten("zero one two three four five six seven eight nine");
+    fs::write(world.path("data/class-names.txt"), &names).unwrap();
+    common::write_images(&world.path("other"), 28, 2);
+    fs::write(world.path("other/class-names.txt"), names.replace("three", "drei")).unwrap();
+    run(&world, &World::tiny("7")).code(0);
+    let trained = table(&world, &["trials", "--where", "status='trained'", "--columns", "trial"]);
+    let short =
+        ["attack", &trained[0], "--method", "fast", "--transform", "none", "--images", "20"];
+    let attack = |more: &[&str]| run(&world, &[&short[..], more].concat());
+    assert!(!attack(&["--eps", "8"]).code(0).stderr().contains("by number"));
+    let other = ["--data", "other", "--eps", "8"];
+    attack(&other).code(0).says("learned class 3 as three (data), but class 3 of other is drei");
+    let ran = attack(&[&other[..], &["--classes", "9,8,7,6,5,4,3,2,1,0"]].concat());
+    assert!(!ran.code(0).stderr().contains("learned class"), "{}", ran.stderr());
 }

@@ -3,7 +3,8 @@
 
 A model is a file of `PK` and JSON, as `{"levels": [10, 90]}`: the output whose level is nearest to
 the mean of an image's values has the highest score. So it is smooth, and can be differentiated by
-hand. What is not about attacks is done as trainer.py does it.
+hand. A network that was trained has levels at equal distances. What is not about attacks is done as
+trainer.py does it.
 """
 
 import json
@@ -18,6 +19,10 @@ def levels(request):
     """The levels of the model: the mean ones, of several members."""
     every = []
     for member in request["model"]["members"]:
+        if member["kind"] == "network":
+            classes = member["data"]["classes"]
+            every.append([255 * (output + 0.5) / classes for output in range(classes)])
+            continue
         with open(member["file"], "rb") as file:
             every.append(json.loads(file.read()[2:])["levels"])
     return [sum(some) / len(some) for some in zip(*every)]

@@ -6,7 +6,7 @@ use crate::adversary::classes::{Classes, read_outputs};
 use crate::cli::{CliError, Context, note};
 use crate::data::{Located, Reading, names};
 use crate::engine::attacks::Target;
-use crate::trainer::protocol::Member;
+use crate::trainer::protocol::{DataRequest, Member};
 
 /// How classes and outputs belong together.
 #[derive(Debug, clap::Args)]
@@ -72,6 +72,9 @@ impl ClassArgs {
         }
         for (target, &outputs) in targets.iter().zip(outputs) {
             let label = &target.victim.label;
+            if learned(target).is_some_and(|data| data.name == classes.data) {
+                continue;
+            }
             if let Some(doubt) = classes.by_number(label, outputs) {
                 note(&format!("{doubt}; --class-names FILE or --classes LIST says otherwise"));
             } else if let Some(doubt) = other_names(classes, target, context) {
@@ -101,23 +104,26 @@ impl Mapping {
     }
 }
 
+/// What the first network of a model was trained on.
+fn learned(target: &Target) -> Option<&DataRequest> {
+    target.model.members.iter().find_map(|member| match member {
+        Member::Network(network) => Some(&network.data),
+        Member::Torchscript { .. } => None,
+    })
+}
+
 /// What is to be said if a model learned classes of other names than those it is attacked with.
 fn other_names(classes: &Classes<'_>, target: &Target, context: &Context) -> Option<String> {
-    let learned = target.model.members.iter().find_map(|member| match member {
-        Member::Network(network) => {
-            let data = &network.data;
-            let named = context.data.locate(&data.name).ok();
-            let named = named.filter(|located| located.folder == data.folder);
-            Some(named.unwrap_or_else(|| Located::at(&data.name, &data.folder, Reading::default())))
-        }
-        Member::Torchscript { .. } => None,
-    })?;
-    let known = learned.told_names().unwrap_or_default();
+    let data = learned(target)?;
+    let named = context.data.locate(&data.name).ok();
+    let named = named.filter(|located| located.folder == data.folder);
+    let at = || Located::at(&data.name, &data.folder, Reading::default());
+    let known = named.unwrap_or_else(at).told_names().unwrap_or_default();
     let mut pairs = known.iter().zip(classes.names).enumerate();
     let (class, (one, other)) = pairs.find(|(_, (one, other))| one != other)?;
     Some(format!(
         "{} learned class {class} as {one} ({}), but class {class} of {} is {other}; they are matched \
          by number alone: --classes LIST says otherwise",
-        target.victim.label, learned.name, classes.data
+        target.victim.label, data.name, classes.data
     ))
 }
