@@ -26,7 +26,8 @@ pub(super) fn labels(taken: &[String], scripts: &[Script]) -> Result<Vec<String>
         fixed.push(name.to_lowercase());
     }
     let unnamed = || scripts.iter().filter(|script| script.name.is_none());
-    let mut made = told_apart(&fixed, unnamed().map(|script| parts(&script.file)).collect());
+    let mut made =
+        told_apart(&fixed, &unnamed().map(|script| parts(&script.file)).collect::<Vec<_>>());
     made.reverse();
     let label = |script: &Script| script.name.clone().or_else(|| made.pop()).unwrap_or_default();
     Ok(scripts.iter().map(label).collect())
@@ -43,7 +44,7 @@ fn parts(file: &Path) -> Vec<String> {
 }
 
 /// A label for each path that no other one has, in any case of letters; also none of `fixed`.
-fn told_apart(fixed: &[String], paths: Vec<Vec<String>>) -> Vec<String> {
+fn told_apart(fixed: &[String], paths: &[Vec<String>]) -> Vec<String> {
     let mut depths = vec![1; paths.len()];
     let label = |path: &[String], depth: usize| {
         let parts: Vec<&str> = path.iter().take(depth).rev().map(String::as_str).collect();
