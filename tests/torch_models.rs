@@ -61,7 +61,7 @@ fn ten_outputs_on_three_classes() {
     qtrail::log::Store::open_or_create(&world.path("store")).unwrap();
     photos(&world);
     model(&world, "ten.pt");
-    let mut names = vec!["?"; 10];
+    let mut names = ["?"; 10];
     for (class, _, output) in CLASSES {
         names[output] = class;
     }

@@ -5,7 +5,7 @@
 //! A mapping says for each class of the images which output means it. It is given by outputs, or
 //! follows from what both call their classes. Without one, both are taken to be numbered alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::protocol::NO_OUTPUT;
 
@@ -99,15 +99,21 @@ impl Classes<'_> {
                 self.data
             ));
         }
+        // As they are spelt, or nearly.
+        let (exact, nearly) = (by_name(outputs, str::to_owned), by_name(outputs, plain));
         let (mut pairs, mut missing) = (Vec::new(), Vec::new());
         for class in self.present() {
             let Some(name) = self.names.get(class) else {
                 return Err(format!("{} has no name in {}", self.title(class), self.data));
             };
-            match named(outputs, name)[..] {
-                [] => missing.push(name.as_str()),
-                [output] => pairs.push((class, u16::try_from(output).unwrap_or(NO_OUTPUT))),
-                [first, second, ..] => {
+            let found = exact.get(name).or_else(|| nearly.get(&plain(name)));
+            let mut found = found.into_iter().flatten();
+            match (found.next(), found.next()) {
+                (None, _) => missing.push(name.as_str()),
+                (Some(&output), None) => {
+                    pairs.push((class, u16::try_from(output).unwrap_or(NO_OUTPUT)));
+                }
+                (Some(first), Some(second)) => {
                     return Err(format!("{name} is what outputs {first} and {second} are called"));
                 }
             }
@@ -185,15 +191,23 @@ impl Classes<'_> {
     }
 }
 
-/// The outputs that have a name: as it is spelt, else in any case and with `_` and `-` as spaces.
-fn named(outputs: &[Vec<String>], name: &str) -> Vec<usize> {
-    let among = |same: &dyn Fn(&str) -> bool| -> Vec<usize> {
-        let has = |names: &Vec<String>| names.iter().any(|other| same(other));
-        (0..outputs.len()).filter(|&output| has(&outputs[output])).collect()
-    };
-    let plain = |name: &str| name.to_lowercase().replace(['_', '-'], " ");
-    let (exact, wanted) = (among(&|other| other == name), plain(name));
-    if exact.is_empty() { among(&|other| plain(other) == wanted) } else { exact }
+/// A name in any case, with `_` and `-` as spaces.
+fn plain(name: &str) -> String {
+    name.to_lowercase().replace(['_', '-'], " ")
+}
+
+/// The outputs of each name, spelt in a way.
+fn by_name(
+    outputs: &[Vec<String>],
+    spelt: impl Fn(&str) -> String,
+) -> BTreeMap<String, BTreeSet<usize>> {
+    let mut found: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    for (output, names) in outputs.iter().enumerate() {
+        for name in names {
+            found.entry(spelt(name)).or_default().insert(output);
+        }
+    }
+    found
 }
 
 /// Reads what a model calls its outputs, each with all its names: one a line, or JSON, as

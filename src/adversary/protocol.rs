@@ -390,6 +390,21 @@ pub(super) mod tests {
         assert!(Settings::of_protocol("kurakin", 1).is_none());
     }
 
+    /// An attack without a mapping has the text, and so the digest, that it had before there were any.
+    #[test]
+    fn a_mapping_is_in_the_text_only_if_there_is_one() {
+        let plain = settings("small");
+        assert!(!plain.to_toml().contains("outputs"));
+        assert_eq!((plain.output(0), plain.output(3)), (0, 3));
+        let mapped = Settings { outputs: vec![7, NO_OUTPUT, 5], ..plain.clone() };
+        let text = mapped.to_toml();
+        assert!(text.contains("outputs = [7, 65535, 5]"), "{text}");
+        assert_eq!(Settings::read(&text).unwrap(), mapped);
+        assert_eq!((mapped.output(0), mapped.output(2)), (7, 5));
+        let twice = Settings { outputs: vec![7, 0, 7], ..plain };
+        assert!(twice.check().unwrap_err().to_string().contains("output 7 is said to mean two"));
+    }
+
     #[test]
     fn the_paper_transforms_the_largest_size_and_photographs_all() {
         let settings = Settings { images: 2_000, ..settings("kurakin2017") };
