@@ -63,10 +63,10 @@ fn ten(world: &World) {
 }
 
 fn run(world: &World, arguments: &[&str]) -> Ran {
-    let attacker = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/attacker.py");
+    let trainer = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/levels.py");
     let mut command = world.qtrail("store", arguments);
     Ran(command
-        .env("QTRAIL_TRAINER", attacker)
+        .env("QTRAIL_TRAINER", trainer)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
         .unwrap())
@@ -270,7 +270,7 @@ fn outputs_of_a_larger_model_are_mapped_to_the_classes() {
     };
     assert_eq!(numbers("output"), numbers("ten.pt.clean.top1"));
     let expected: Vec<i64> =
-        numbers("label").iter().map(|&label| [7, 0, 5][label as usize]).collect();
+        numbers("label").iter().map(|&label| [7, 0, 5][usize::try_from(label).unwrap()]).collect();
     assert_eq!(numbers("output"), expected);
     run(&world, &["plot", "perturbation", "ten.pt", "--attack", "a2"]).code(0).says("truly");
 

@@ -90,7 +90,6 @@ def train(request):
 
 
 def main(train=train, more=None, **hello):
-    """Answers requests; `more` says who answers those of further types."""
     threading.Thread(target=read_requests, daemon=True).start()
     while True:
         request = requests.get()
@@ -103,7 +102,7 @@ def main(train=train, more=None, **hello):
             except OSError as error:
                 say(type="error", id=request["id"], message=str(error), cause="machine",
                     errno=error.errno)
-        elif request["type"] in (more or {}):
+        elif more and request["type"] in more:
             more[request["type"]](request)
         else:
             say(type="error", id=request["id"], message="this trainer only trains")

@@ -103,4 +103,4 @@ def craft(request):
 
 
 if __name__ == "__main__":
-    trainer.main(more={"score": score, "craft": craft}, program="attacker 1")
+    trainer.main(more={"score": score, "craft": craft}, program="levels 1")
