@@ -462,10 +462,12 @@ CREATE TABLE victim (
   victim       INTEGER NOT NULL, -- from 0
   kind         TEXT    NOT NULL, -- trial, ensemble or torchscript
   trial        INTEGER,          -- of a trial
-  label        TEXT    NOT NULL, -- t17, or the name of an ensemble or a file
+  label        TEXT    NOT NULL, -- t17, or the name of an ensemble or a file; m.pt#2 where one is recorded twice
   architecture TEXT    NOT NULL, -- may be empty
   weights      TEXT    NOT NULL, -- hashes, with spaces between
   members      TEXT    NOT NULL, -- trials of an ensemble: t3 t9
+  model        TEXT    NOT NULL, -- which one it is, in all attacks: first digits of the hash of its weights
+  outputs      INTEGER NOT NULL, -- classes that it tells apart
   PRIMARY KEY (attack, victim)
 ) STRICT, WITHOUT ROWID;
 
@@ -1350,6 +1352,7 @@ SELECT
   max(c.iterations) AS iterations, -- steps
   sum(c.images) AS images, -- crafted
   v.label AS victim, -- [id] the model
+  v.model AS model, -- [id] first digits of the hash of its weights: the same model in every attack
   s.hash AS hash, -- of the specification: results can be compared if it is the same
   c.spec AS spec, -- number of the specification in its attack
   a.label AS attack -- [id] its attack
@@ -1712,12 +1715,12 @@ WITH
   counted AS MATERIALIZED (
     SELECT
       c.attack, c.victim, c.spec, c.transformation, c.repeat, k.value AS k,
-      k.value < a.classes AS means,
+      k.value < v.outputs AS means,
       correct(k.value, c.mask, c.t_adv) AS adv, seen(c.mask, c.t_adv) AS adv_n,
       correct(k.value, c.mask, c.t_clean) AS clean, seen(c.mask, c.t_clean) AS clean_n
     FROM attack_cell c
     JOIN args x
-    JOIN attack a ON a.id = c.attack
+    JOIN victim v ON v.attack = c.attack AND v.victim = c.victim
     JOIN json_each('[' || x.ks || ']') k
   ),
   rated AS (
@@ -1747,7 +1750,7 @@ SELECT
   s.eps AS eps, -- largest change of a pixel value, of 255
   f.name AS transformation, -- what happens to images, clean and adversarial; identity: nothing
   f.parameter AS parameter, -- [exact] of it
-  l.k || '/' || a.classes AS top, -- right: the true class is among the k likeliest of all classes
+  l.k || '/' || v.outputs AS top, -- right: the true class is among the k likeliest of all classes
   l.adv_rate AS adv_accuracy, -- [rate of adv_fraction] of adversarial images; n/a where k is not below the classes
   l.clean_rate AS clean_accuracy, -- [rate of clean_fraction] of the same images, clean
   l.adv_fraction AS adv_fraction, -- right of all in the sample; of a mean repetition by repetition
@@ -1760,6 +1763,7 @@ SELECT
   l.adv_sd AS adv_sd, -- of a mean: standard deviation over the repetitions
   l.clean_sd AS clean_sd, -- of a mean: the same for clean images
   v.label AS victim, -- [id] the model, attacked and judging
+  v.model AS model, -- [id] first digits of the hash of its weights: the same model in every attack
   x.sampling AS "case", -- average or prefiltered
   l.adv AS adv_right, -- adversarial images that are right
   l.adv_n AS adv_n, -- adversarial images
@@ -1783,7 +1787,7 @@ WITH
   counted AS MATERIALIZED (
     SELECT
       c.attack, c.victim, c.spec, c.transformation, c.repeat, k.value AS k,
-      k.value < a.classes AS means,
+      k.value < v.outputs AS means,
       fooled(k.value, c.mask, c.clean, c.adv, c.t_adv) AS fooled,
       destroyed(k.value, c.mask, c.clean, c.adv, c.t_adv) AS destroyed,
       fooled(k.value, still(k.value, c.mask, c.t_clean), c.clean, c.adv, c.t_adv) AS still_fooled,
@@ -1792,7 +1796,7 @@ WITH
       seen(c.mask, c.t_adv) AS n
     FROM attack_cell c
     JOIN args x
-    JOIN attack a ON a.id = c.attack
+    JOIN victim v ON v.attack = c.attack AND v.victim = c.victim
     JOIN json_each('[' || x.ks || ']') k
   ),
   rated AS (
@@ -1825,7 +1829,7 @@ SELECT
   s.eps AS eps, -- largest change of a pixel value, of 255
   f.name AS transformation, -- what happens to the images; identity: nothing
   f.parameter AS parameter, -- [exact] of it
-  l.k || '/' || a.classes AS top, -- right: the true class is among the k likeliest of all classes
+  l.k || '/' || v.outputs AS top, -- right: the true class is among the k likeliest of all classes
   l.rate AS rate, -- [rate of fraction] of the images that the attack turned from right to wrong, those right again after the transformation
   l.fraction AS fraction, -- images right again, of those that were turned; of a mean repetition by repetition
   CASE WHEN l.means THEN wilson_low(l.destroyed, l.fooled) END AS low, -- 95 % interval of the rate (Wilson)
@@ -1836,6 +1840,7 @@ SELECT
   l.which AS repeat, -- of a random transformation: which time, or mean
   l.n AS n, -- images in the sample
   v.label AS victim, -- [id] the model, attacked and judging
+  v.model AS model, -- [id] first digits of the hash of its weights: the same model in every attack
   x.sampling AS "case", -- average or prefiltered
   l.clean_fraction AS clean_fraction, -- behind clean_accuracy
   l.still_fraction AS fraction_clean, -- behind rate_clean
@@ -1866,7 +1871,8 @@ WITH compared AS (
   JOIN specification o ON o.attack = p.attack AND o.eps = s.eps AND o.spec > s.spec
   JOIN attack_cell q ON q.attack = p.attack AND q.victim = p.victim AND q.spec = o.spec
     AND q.transformation = p.transformation AND q.repeat = p.repeat
-  JOIN json_each('[' || x.ks || ']') k ON k.value < a.classes
+  JOIN victim v ON v.attack = p.attack AND v.victim = p.victim
+  JOIN json_each('[' || x.ks || ']') k ON k.value < v.outputs
 )
 SELECT
   s.method AS method, -- one attack
@@ -1874,7 +1880,7 @@ SELECT
   s.eps AS eps, -- largest change of a pixel value, of 255
   f.name AS transformation, -- what happened to the images; identity: nothing
   f.parameter AS parameter, -- [exact] of it
-  c.k || '/' || a.classes AS top, -- right: the true class is among the k likeliest of all classes
+  c.k || '/' || v.outputs AS top, -- right: the true class is among the k likeliest of all classes
   json_extract(c.found, '$.wrong[0]') AS difference, -- of the shares of clean-right images that are wrong: the one attack less the other
   json_extract(c.found, '$.wrong[1]') AS low, -- 95 % interval (paired bootstrap by image, 1,000 resamples)
   json_extract(c.found, '$.wrong[2]') AS high, -- its upper end
@@ -1889,6 +1895,7 @@ SELECT
   json_extract(c.found, '$.rate[2]') AS rate_high, -- its upper end
   CASE WHEN f.repeats > 1 THEN c.repeat + 1 END AS repeat, -- of a random transformation: which time
   v.label AS victim, -- [id] the model, attacked and judging
+  v.model AS model, -- [id] first digits of the hash of its weights: the same model in every attack
   x.sampling AS "case", -- average, or prefiltered by the one attack; the sample is that of the one attack
   c.k AS k, -- of the k likeliest
   c.spec AS spec, -- number of the one specification in its attack
@@ -1921,23 +1928,25 @@ WITH
   ),
   counted AS MATERIALIZED (
     SELECT
-      j.attack, j.judge AS victim, j.spec, k.value AS k, k.value < a.classes AS means, a.classes,
+      j.attack, j.judge AS victim, j.spec, k.value AS k, k.value < v.outputs AS means,
       a.label, correct(k.value, m.mask, j.ranks) AS correct, seen(m.mask, j.ranks) AS n
     FROM judged j
     JOIN args x
     JOIN attack a ON a.id = j.attack
+    JOIN victim v ON v.attack = j.attack AND v.victim = j.judge
     JOIN masks m ON m.attack = j.attack
     JOIN json_each('[' || x.ks || ']') k
   )
 SELECT
   coalesce(s.method, 'clean') AS method, -- fast, basic, least-likely …; clean: no attack
   coalesce(s.eps, 0) AS eps, -- largest change of a pixel value, of 255
-  c.k || '/' || c.classes AS top, -- right: the true class is among the k likeliest of all classes
+  c.k || '/' || v.outputs AS top, -- right: the true class is among the k likeliest of all classes
   CASE WHEN c.means THEN c.correct * 1.0 / nullif(c.n, 0) END AS accuracy, -- [rate of fraction] on the images of the pool
   c.correct || '/' || c.n AS fraction, -- right of all that were judged
   CASE WHEN c.means THEN wilson_low(c.correct, c.n) END AS low, -- 95 % interval (Wilson)
   CASE WHEN c.means THEN wilson_high(c.correct, c.n) END AS high, -- its upper end
   v.label AS victim, -- [id] the model, attacked and judging
+  v.model AS model, -- [id] first digits of the hash of its weights: the same model in every attack
   c.correct AS "right", -- images that are right
   c.n AS n, -- images that were judged
   c.k AS k, -- of the k likeliest
@@ -1965,8 +1974,8 @@ WITH
   ),
   counted AS MATERIALIZED (
     SELECT
-      t.attack, t.victim, t.judge, t.spec, k.value AS k, k.value < a.classes AS means, a.classes,
-      a.label,
+      t.attack, t.victim, t.judge, t.spec, k.value AS k,
+      k.value < min(vv.outputs, vj.outputs) AS means, a.label,
       correct(k.value, m.mask, t.ranks) AS correct, seen(m.mask, t.ranks) AS n,
       -- Right for both when clean; of those wrong for the judge when adversarial.
       seen(still(k.value, still(k.value, m.mask, w.ranks), c.ranks), t.ranks) AS both,
@@ -1976,6 +1985,8 @@ WITH
     FROM judged t
     JOIN args x
     JOIN attack a ON a.id = t.attack
+    JOIN victim vv ON vv.attack = t.attack AND vv.victim = t.victim
+    JOIN victim vj ON vj.attack = t.attack AND vj.victim = t.judge
     JOIN masks m ON m.attack = t.attack
     JOIN judged o ON o.attack = t.attack AND o.judge = t.victim AND o.victim = t.victim
       AND o.spec = t.spec
@@ -1989,7 +2000,7 @@ SELECT
   j.label AS judge, -- [id] the model that looks at them
   s.method AS method, -- fast, basic (iterative), least-likely (iterative) …
   s.eps AS eps, -- largest change of a pixel value, of 255
-  c.k || '/' || c.classes AS top, -- right: the true class is among the k likeliest of all classes
+  c.k || '/' || j.outputs AS top, -- right: the true class is among the k likeliest of all classes of the judge
   CASE WHEN c.means THEN c.correct * 1.0 / nullif(c.n, 0) END AS accuracy, -- [rate of fraction] of the judge on the adversarial images, whatever it thought of the clean ones
   CASE WHEN c.means THEN (c.both - c.unharmed) * 1.0 / nullif(c.both, 0) END AS fooled, -- [rate of fooled_fraction] of the images that both models have right when clean, those that the judge has wrong when adversarial
   CASE WHEN c.means THEN c.destroyed * 1.0 / nullif(c.fooled, 0) END AS rate, -- [rate of rate_fraction] destruction rate: of the images the attack turned for its own model, those that the judge has right
@@ -2002,6 +2013,8 @@ SELECT
   CASE WHEN c.means THEN wilson_high(c.both - c.unharmed, c.both) END AS fooled_high, -- its upper end
   CASE WHEN c.means THEN wilson_low(c.destroyed, c.fooled) END AS rate_low, -- 95 % interval of the rate
   CASE WHEN c.means THEN wilson_high(c.destroyed, c.fooled) END AS rate_high, -- its upper end
+  v.model AS victim_model, -- [id] first digits of the hash of the one's weights
+  j.model AS judge_model, -- [id] and of the other's
   v.architecture AS victim_arch, -- what the one is made of
   j.architecture AS judge_arch, -- what the other is made of
   c.k AS k, -- of the k likeliest

@@ -11,7 +11,7 @@ use history::History;
 use history::attack::{Attack, index, moved, right, script};
 use qtrail::adversary::sampling::Sampling;
 use qtrail::data::{Images, Part};
-use qtrail::events::Hash;
+use qtrail::events::{AttackVictim, Hash};
 use qtrail::tensors::{Tensor, read};
 use resvg::tiny_skia::Pixmap;
 
@@ -214,4 +214,51 @@ fn exported_pictures_have_the_very_pixels() {
     let index = std::fs::read_to_string(world.path("png/index.csv")).unwrap();
     assert!(index.contains("\n12,37,4,\"4\"\n"), "{index}");
     assert!(!world.path("png/net0.pt-basic-16").exists());
+}
+
+/// Logs of earlier versions may call two models alike: they are shown, filtered and exported apart.
+#[test]
+fn models_of_one_label_in_an_older_log_are_told_apart() {
+    let world = World::new();
+    let test = Images::read(&world.path("data"), Part::Test).unwrap();
+    let mut history = History::default();
+    let twice = AttackVictim { label: "net0.pt".into(), ..script(1) };
+    let attack = Attack {
+        number: 1,
+        protocol: "small",
+        sampling: Sampling::small(),
+        classes: 10,
+        images: IMAGES,
+        batch: 8,
+        victims: vec![script(0), twice],
+        specs: vec![("fast", 8)],
+        transformations: vec![],
+        finished: true,
+        pixels: Some((Hash(test.digest()), test.pixels.clone())),
+    };
+    // The second one is never right.
+    attack.record(&mut history, |look| right(if look.judge == 1 { 4 } else { 0 }, 0.75));
+    history.store(&world.path("store"));
+    let columns = ["--k", "1", "--format", "csv", "--columns", "victim,fraction"];
+    let table = |more: &[&str]| {
+        let ran = world.run("store", &[&["table", "robustness"], &columns[..], more].concat());
+        ran.code(0).stdout()
+    };
+    let (one, other) = ("net0.pt,30/30\n".repeat(2), "net0.pt#2,0/30\n".repeat(2));
+    assert_eq!(table(&[]), format!("victim,fraction\n{one}{other}"));
+    assert_eq!(table(&["--victim", "net0.pt#2"]), format!("victim,fraction\n{other}"));
+    let export = ["export", "adversarial", "a1", "--data", "data", "-o"];
+    let ran = world.run("store", &[&export[..], &["png", "--format", "png"]].concat());
+    ran.code(0).says("60 adversarial ones of a1, against net0.pt, net0.pt#2");
+    for folder in ["clean", "net0.pt-fast-8", "net0.pt#2-fast-8"] {
+        let pictures = std::fs::read_dir(world.path("png").join(folder)).unwrap();
+        assert_eq!(pictures.count(), IMAGES as usize, "{folder}");
+    }
+    world.run("store", &[&export[..], &["x.safetensors"]].concat()).code(0);
+    let tensors = read(&std::fs::read(world.path("x.safetensors")).unwrap()).unwrap();
+    let mut names: Vec<String> = tensors.iter().map(|tensor| tensor.name.clone()).collect();
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert!(names.len() == count && names.contains(&"net0.pt#2.fast.8".to_owned()), "{names:?}");
 }

@@ -182,3 +182,44 @@ fn extra_images_need_a_set_that_has_them() {
         .code(2)
         .says("only svhn has extra images");
 }
+
+/// Labels that begin at 1 leave class 0 empty, and shift names: by all who use them that is noticed.
+#[test]
+fn classes_that_look_wrong_are_noticed() {
+    let world = World::new();
+    let labels = |shift: u8| {
+        for part in ["train", "t10k"] {
+            let path = world.path("data").join(format!("{part}-labels-idx1-ubyte"));
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[8..].iter_mut().for_each(|label| *label += shift);
+            std::fs::write(&path, bytes).unwrap();
+        }
+    };
+    let names = |text: &[u8]| std::fs::write(world.path("data/class-names.txt"), text).unwrap();
+    let check = ["data", "check", "data"];
+    let digits = "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n";
+    names(digits.as_bytes());
+    assert_eq!(world.run("s", &check).code(0).stderr(), "");
+    labels(1);
+    let shifted = "10 class names for 11 classes; class 0 has no images; are the labels 1 to 10?";
+    world.run("s", &check).code(2).says("the mean image").says(shifted);
+    world.run("s", &World::tiny("1")).code(2).says(shifted);
+    world.run("s", &["data", "split", "data", "--classes", "1-3"]).code(2).says(shifted);
+    assert!(!world.path("s").exists(), "nothing is begun");
+    names(format!("none\n{digits}").as_bytes());
+    let said = "data: class 0 has no images; are the labels 1 to 10?";
+    world.run("s", &check).code(0).says(said);
+    world.run("s", &World::tiny("1")).code(0).says(said);
+    for (text, expected) in [
+        (&b"a\n\nb\n"[..], "class-names.txt is no good file of class names: line 2 is empty"),
+        (b"\xff\xfea\0", "it is UTF-16, expected UTF-8"),
+        (b"a\nb\xe9\n", "line 2 is not UTF-8"),
+    ] {
+        names(text);
+        world.run("s", &check).code(2).says(expected);
+    }
+    // Windows ends lines otherwise and marks UTF-8; more names than classes are said.
+    names(format!("\u{feff}none\n{digits}more\n").replace('\n', "\r\n").as_bytes());
+    let more = "12 class names for 11 classes: there are no images of class 11 (more)";
+    world.run("s", &check).code(0).says(said).says(more);
+}

@@ -12,8 +12,9 @@ use super::protocol::{Repeated, Settings};
 use super::spec::AttackSpec;
 use super::sweep::{self, Chain};
 use crate::events::{
-    AttackFinished, AttackSpecified, AttackStarted, AttackTrainer, AttackTransformation,
-    AttackVictim, ConfigPart, Crafting, Event, Hash, ImagesCrafted, ImagesScored, PoolPart,
+    AttackFinished, AttackOutputs, AttackSpecified, AttackStarted, AttackTrainer,
+    AttackTransformation, AttackVictim, ConfigPart, Crafting, Event, Hash, ImagesCrafted,
+    ImagesScored, PoolPart,
 };
 
 /// One step.
@@ -77,6 +78,8 @@ pub struct Attack {
     pool: Vec<u32>,
     labels: Vec<u16>,
     victims: Vec<AttackVictim>,
+    /// Of models that have not as many as the images have classes.
+    outputs: BTreeMap<u16, u32>,
     specified: u16,
     transformed: u16,
     plan: Option<Plan>,
@@ -234,6 +237,12 @@ impl Attack {
                 }
                 self.victims.push(victim.clone());
             }
+            (Event::AttackOutputs(AttackOutputs { victim, outputs }), false) => {
+                if usize::from(*victim) >= self.victims.len() {
+                    return refused("there is no such victim yet");
+                }
+                self.outputs.insert(*victim, *outputs);
+            }
             (Event::AttackSpecified(_), false) => self.specified += 1,
             (Event::AttackTransformation(_), false) => self.transformed += 1,
             (Event::ImagesCrafted(crafted), true) => self.take_crafted(event, crafted)?,
@@ -355,13 +364,20 @@ impl Attack {
         &self.victims
     }
 
+    /// How many classes a model tells apart.
+    #[must_use]
+    pub fn outputs(&self, victim: u16) -> u32 {
+        let classes = || self.started.as_ref().map_or(0, |started| started.data.classes);
+        self.outputs.get(&victim).copied().unwrap_or_else(classes)
+    }
+
     /// Indices of its images within the test part, in drawn order.
     #[must_use]
     pub fn pool(&self) -> &[u32] {
         &self.pool
     }
 
-    /// True classes of its images, in the order of the pool.
+    /// True classes of its images, as the images number them, in the order of the pool.
     #[must_use]
     pub fn labels(&self) -> &[u16] {
         &self.labels
@@ -431,16 +447,28 @@ impl Attack {
 }
 
 /// The events after the first with which an attack begins: pool, victims, attacks,
-/// transformations.
+/// transformations. Each victim comes with the number of its outputs; `classes` is that of the
+/// images, which is not recorded again.
 #[must_use]
-pub fn opening(plan: &Plan, pool: &[(u32, u16)], victims: Vec<AttackVictim>) -> Vec<Event> {
+pub fn opening(
+    plan: &Plan,
+    pool: &[(u32, u16)],
+    victims: Vec<(AttackVictim, u32)>,
+    classes: u32,
+) -> Vec<Event> {
     let mut events = Vec::new();
     for (part, number) in pool.chunks(PoolPart::IMAGES).zip(0_u32..) {
         let first = number * u32::try_from(PoolPart::IMAGES).unwrap_or(u32::MAX);
         let (indices, labels) = part.iter().copied().unzip();
         events.push(PoolPart { first, indices, labels }.into());
     }
-    events.extend(victims.into_iter().map(Event::from));
+    for (victim, outputs) in victims {
+        let number = victim.victim;
+        events.push(victim.into());
+        if outputs != classes {
+            events.push(AttackOutputs { victim: number, outputs }.into());
+        }
+    }
     for (spec, number) in plan.specs.iter().zip(0..) {
         let text = spec.text();
         let (method, eps) = (spec.method.name().to_owned(), spec.eps.into());

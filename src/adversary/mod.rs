@@ -13,6 +13,7 @@
 //! Pixel values are bytes, 0 to 255, and so is the size of an attack, `eps`. Iterates are whole
 //! numbers: with a whole step nothing is ever rounded, and |X' - X| <= eps holds exactly.
 
+pub mod classes;
 pub mod comparison;
 pub mod craft;
 pub mod destruction;

@@ -18,6 +18,8 @@ use crate::events::{Hash, ImagesCrafted};
 pub const SPECS_MAX: usize = 49;
 /// Most transformed copies of one image.
 pub const COPIES_MAX: usize = 100;
+/// In the place of an output: no image is of this class.
+pub const NO_OUTPUT: u16 = u16::MAX;
 
 /// Everything that decides what is crafted and judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +51,10 @@ pub struct Settings {
     /// Sizes whose images undergo the artificial transformations; of none given, all. The camera
     /// sees all sizes.
     pub transform_eps: Vec<u8>,
+    /// For each class of the images the output of the models that means it, [`NO_OUTPUT`] where no
+    /// image is of the class; empty if they are numbered alike.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<u16>,
     /// The images.
     pub data: Data,
     /// How the tables draw their samples.
@@ -147,6 +153,7 @@ impl Settings {
             random_start: false,
             dtype: Dtype::F32,
             transform_eps: Vec::new(),
+            outputs: Vec::new(),
             data: Data::default(),
             sampling: Sampling::default(),
             transformations: all.collect(),
@@ -225,6 +232,12 @@ impl Settings {
         methods.sort_unstable();
         if methods.windows(2).any(|pair| pair[0] == pair[1]) {
             return refused("a method is named twice");
+        }
+        let mut outputs = self.outputs.clone();
+        outputs.retain(|&output| output != NO_OUTPUT);
+        outputs.sort_unstable();
+        if let Some(pair) = outputs.windows(2).find(|pair| pair[0] == pair[1]) {
+            return refused(format!("output {} is said to mean two classes", pair[0]));
         }
         if !(0.0..=1.0).contains(&self.sampling.confidence) {
             return refused(format!(
@@ -343,6 +356,12 @@ impl Settings {
         fixed && spec.is_none_or(|spec| sizes.is_empty() || sizes.contains(&spec.eps))
     }
 
+    /// The output of the models that means a class of the images.
+    #[must_use]
+    pub fn output(&self, class: u16) -> u16 {
+        self.outputs.get(usize::from(class)).copied().unwrap_or(class)
+    }
+
     /// The pool: different indices below `count`, in drawn order.
     #[must_use]
     pub fn pool(&self, count: u32) -> Vec<u32> {
@@ -352,7 +371,8 @@ impl Settings {
         indices
     }
 
-    /// A wrong class for the image of this index: what [`Method::RandomTarget`] aims at.
+    /// A wrong output for the image of this index: what [`Method::RandomTarget`] aims at. `classes`
+    /// is how many outputs the model has.
     #[must_use]
     pub fn random_target(&self, image: u32, truth: u16, classes: u32) -> u16 {
         let mut chance = Stream::new(self.seed, "attack target", image.into());
@@ -398,6 +418,21 @@ pub(super) mod tests {
             assert_eq!(Sampling::of_config(&settings.to_toml()).unwrap(), settings.sampling);
         }
         assert!(Settings::of_protocol("kurakin", 1).is_none());
+    }
+
+    /// An attack without a mapping has the text, and so the digest, that it had before there were any.
+    #[test]
+    fn a_mapping_is_in_the_text_only_if_there_is_one() {
+        let plain = settings("small");
+        assert!(!plain.to_toml().contains("outputs"));
+        assert_eq!((plain.output(0), plain.output(3)), (0, 3));
+        let mapped = Settings { outputs: vec![7, NO_OUTPUT, 5], ..plain.clone() };
+        let text = mapped.to_toml();
+        assert!(text.contains("outputs = [7, 65535, 5]"), "{text}");
+        assert_eq!(Settings::read(&text).unwrap(), mapped);
+        assert_eq!((mapped.output(0), mapped.output(2)), (7, 5));
+        let twice = Settings { outputs: vec![7, 0, 7], ..plain };
+        assert!(twice.check().unwrap_err().to_string().contains("output 7 is said to mean two"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::settings::RECIPE_MAX;
 use super::{CliError, Context, names, note, work};
 use crate::config::recipe::WeightsOf;
 use crate::config::{KeepWeights, SearchConfig, recipes};
-use crate::data::{KnownSet, Located};
+use crate::data::{KnownSet, Located, Part};
 use crate::engine::session::{NewRun, Prepared, prepare_with_test, read_limited};
 use crate::events::{Fit, Purpose, RunModel};
 use crate::log::Store;
@@ -188,7 +188,9 @@ pub struct Plan {
 /// # Errors
 /// What a person is to be told.
 pub fn prepare(config: &SearchConfig, data: &Located) -> Result<Prepared, CliError> {
-    Ok(prepare_with_test(config, data)?)
+    let prepared = prepare_with_test(config, data)?;
+    super::data::look_at_classes(data, Part::Train, &prepared.class_counts)?;
+    Ok(prepared)
 }
 
 /// Begins a run and carries it on.

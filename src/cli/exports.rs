@@ -158,11 +158,15 @@ fn collected(
         Tensor::of_numbers("label", gallery.labels.iter().map(|label| i64::from(*label))),
         Tensor::of_numbers("index", gallery.indices.iter().map(|index| whole(*index))),
     ];
+    if !gallery.is_numbered_alike() {
+        let outputs = gallery.labels.iter().map(|&label| i64::from(gallery.output(label)));
+        tensors.push(Tensor::of_numbers("output", outputs));
+    }
     for model in models {
-        let name = format!("{}.clean", model.label);
+        let name = format!("{}.clean", model.file);
         tensors.extend(gallery.judged(model, None, &name)?);
         for spec in specs {
-            let name = format!("{}.{}.{}", model.label, spec.method, spec.eps);
+            let name = format!("{}.{}.{}", model.file, spec.method, spec.eps);
             let pixels = gallery.crafted(model, spec, 0..count)?;
             tensors.push(Tensor::of_bytes(name.clone(), &shape, pixels));
             tensors.extend(gallery.judged(model, Some(spec), &name)?);
@@ -189,8 +193,6 @@ fn pictures(
     let count = gallery.indices.len();
     let side = u32::try_from(gallery.side).unwrap_or(0);
     let folder = |name: &str| -> Result<PathBuf, CliError> {
-        // A label may be a file name of somebody else.
-        let name = name.replace(['/', '\\'], "_");
         let folder = root.join(name);
         std::fs::create_dir_all(&folder)
             .map_err(|error| CliError::file("create", &folder, &error))?;
@@ -214,7 +216,7 @@ fn pictures(
     }
     for model in models {
         for spec in specs {
-            let folder = folder(&format!("{}-{}-{}", model.label, spec.method, spec.eps))?;
+            let folder = folder(&format!("{}-{}-{}", model.file, spec.method, spec.eps))?;
             let pixels = gallery.crafted(model, spec, 0..count)?;
             for (place, pixels) in pixels.chunks(gallery.values().max(1)).enumerate() {
                 put(&folder, place, pixels)?;

@@ -4,6 +4,7 @@ use super::cells::exact;
 use super::reading::collect;
 use super::{CliError, Context, Exit};
 use crate::adversary::pack::unpack;
+use crate::adversary::protocol::Settings;
 use crate::data::{Part, Reading};
 use crate::events::Hash;
 use crate::log::Store;
@@ -31,6 +32,8 @@ pub(super) struct Gallery<'a> {
     pub(super) indices: Vec<usize>,
     /// Image by image: true class.
     pub(super) labels: Vec<u16>,
+    /// For each class the output of the models that means it; empty if they are numbered alike.
+    outputs: Vec<u16>,
     /// Clean images of the pool, end to end.
     clean: Vec<u8>,
 }
@@ -40,6 +43,9 @@ pub(super) struct Gallery<'a> {
 pub(super) struct Model {
     pub(super) victim: i64,
     pub(super) label: String,
+    /// What files and tensors are called after it: the label without folders; no other model of the
+    /// attack has the same.
+    pub(super) file: String,
 }
 
 /// A way of crafting.
@@ -74,7 +80,7 @@ impl<'a> Gallery<'a> {
         data: Option<&str>,
     ) -> Result<Self, CliError> {
         let sql = format!(
-            "SELECT id, data, content, channels, side, classes, folder FROM attack
+            "SELECT id, data, content, channels, side, classes, folder, config FROM attack
              WHERE label = '{attack}'"
         );
         let rows = collect(answer, &sql)?;
@@ -109,6 +115,7 @@ impl<'a> Gallery<'a> {
         // The folder of a known set may have been given by its path.
         let named = context.data.locate(&name).ok().filter(|named| named.known.is_some());
         let classes = u32::try_from(integer(&row[5])).unwrap_or(0);
+        let outputs = Settings::read(&exact(&row[7])).map(|settings| settings.outputs);
         Ok(Self {
             answer,
             artifacts: Store::open(&context.store)?.artifacts(),
@@ -118,6 +125,7 @@ impl<'a> Gallery<'a> {
             channels,
             side,
             class_names: named.unwrap_or(located).class_names(classes),
+            outputs: outputs.unwrap_or_default(),
             labels: pool.iter().map(class).collect(),
             indices,
             clean,
@@ -143,6 +151,27 @@ impl<'a> Gallery<'a> {
     /// What a class is called.
     pub(super) fn class(&self, class: u16) -> String {
         self.class_names.get(usize::from(class)).cloned().unwrap_or_else(|| class.to_string())
+    }
+
+    /// The output of the models that means a class.
+    pub(super) fn output(&self, class: u16) -> u16 {
+        self.outputs.get(usize::from(class)).copied().unwrap_or(class)
+    }
+
+    /// Whether outputs and classes are numbered alike.
+    pub(super) fn is_numbered_alike(&self) -> bool {
+        self.outputs.is_empty()
+    }
+
+    /// What an output of the models means: a class, if there are images of it.
+    pub(super) fn meaning(&self, output: u16) -> String {
+        let place = usize::from(output);
+        let class = match self.outputs.is_empty() {
+            true => Some(place),
+            false => self.outputs.iter().position(|&mapped| mapped == output),
+        };
+        let name = class.and_then(|class| self.class_names.get(class)).cloned();
+        name.unwrap_or_else(|| format!("output {output}"))
     }
 
     /// The images of `places` that were crafted against a model, end to end.
@@ -277,8 +306,30 @@ pub(super) fn models(answer: &Answer, attack: &str) -> Result<Vec<Model>, CliErr
         "SELECT v.victim, v.label FROM victim v JOIN attack a ON a.id = v.attack
          WHERE a.label = '{attack}' ORDER BY v.victim"
     );
-    let model = |row: &Vec<Value>| Model { victim: integer(&row[0]), label: exact(&row[1]) };
-    Ok(collect(answer, &sql)?.iter().map(model).collect())
+    let mut models: Vec<Model> = Vec::new();
+    for row in collect(answer, &sql)? {
+        let (victim, label) = (integer(&row[0]), exact(&row[1]));
+        let file = file_name(&label, |file| models.iter().any(|known| alike(&known.file, file)));
+        models.push(Model { victim, label, file });
+    }
+    Ok(models)
+}
+
+/// Whether two names may be the same file: some file systems do not tell cases apart.
+fn alike(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
+}
+
+/// A label as a part of names of files, and not one that is taken: `run1/model.pt` is
+/// `run1-model.pt`.
+fn file_name(label: &str, taken: impl Fn(&str) -> bool) -> String {
+    let safe = |c: char| if c.is_alphanumeric() || "-_.+#".contains(c) { c } else { '-' };
+    let name: String = label.chars().map(safe).collect();
+    // Neither hidden nor a way to another folder.
+    let name = name.trim_start_matches('.');
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    let mut names = std::iter::once(name.to_owned()).chain(numbered);
+    names.find(|name| !name.is_empty() && !taken(name)).unwrap_or_default()
 }
 
 /// The ways of crafting of an attack that are among those wanted; nothing wanted: all.
@@ -322,6 +373,24 @@ pub(super) fn specs(
     Ok(wanted.cloned().collect())
 }
 
+/// Says that other attacks gave a label to other models than the attack that is taken.
+fn several(answer: &Answer, model: &str, taken: &str) -> Result<(), CliError> {
+    let sql = format!(
+        "SELECT group_concat(DISTINCT a.label) FROM attack a JOIN victim v ON v.attack = a.id
+         JOIN (SELECT v.label, v.model FROM victim v JOIN attack a ON a.id = v.attack
+           WHERE a.label = '{taken}') t ON t.label = v.label AND t.model <> v.model
+         WHERE v.label = '{}'",
+        model.replace('\'', "''")
+    );
+    if let Some(Value::Text(others)) = collect(answer, &sql)?.first().and_then(|row| row.first()) {
+        super::note(&format!(
+            "{model} is another model in {}; that of {taken} is taken, --attack names another",
+            others.replace(',', ", ")
+        ));
+    }
+    Ok(())
+}
+
 /// The attack and the model that are meant: the newest attack on that model, or the first model of
 /// the attack.
 ///
@@ -339,7 +408,9 @@ pub(super) fn attacked(
                  WHERE v.label = '{}' ORDER BY a.id DESC LIMIT 1",
                 model.replace('\'', "''")
             );
-            collect(answer, &sql)?.first().map(|row| exact(&row[0]))
+            let newest = collect(answer, &sql)?.first().map(|row| exact(&row[0]));
+            newest.iter().try_for_each(|newest| several(answer, model, newest))?;
+            newest
         }
         _ => super::samples::choose(answer, attack)?,
     };

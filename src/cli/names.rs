@@ -59,7 +59,20 @@ fn wrong(name: &str) -> Option<String> {
     }
 }
 
-fn is_like_an_id(name: &str) -> bool {
+/// A text made into a name, or nearly: what a name may not have is replaced or left out. It may
+/// still look like an id.
+pub(super) fn made_of(text: &str) -> String {
+    let legal = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let text = text.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let mut name: String = text.chars().map(legal).take(CHARACTERS).collect();
+    while name.len() > BYTES {
+        name.pop();
+    }
+    if name.is_empty() { "model".to_owned() } else { name }
+}
+
+/// Whether a name could be an id, or a word with a meaning.
+pub(super) fn is_like_an_id(name: &str) -> bool {
     let lower = name.to_lowercase();
     let number = lower.strip_prefix(IDS).unwrap_or(&lower);
     lower == "all" || (!number.is_empty() && number.chars().all(|c| c.is_ascii_digit()))

@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 
 use super::work::{self, WorkArgs};
-use super::{CliError, Context};
+use super::{CliError, Context, data};
 use crate::config::{Flavour, SearchConfig, presets};
+use crate::data::Part;
 use crate::engine::session::{Prepared, prepare, read_limited};
 
 /// Largest configuration file in bytes; its parts fill one batch of the log.
@@ -84,7 +85,9 @@ pub fn images(
     context: &Context,
     config: &mut SearchConfig,
 ) -> Result<Prepared, CliError> {
-    let data = context.data.locate(args.data.as_deref().unwrap_or(&config.data.name))?;
-    config.data.name.clone_from(&data.name);
-    Ok(prepare(config, &data)?)
+    let located = context.data.locate(args.data.as_deref().unwrap_or(&config.data.name))?;
+    config.data.name.clone_from(&located.name);
+    let prepared = prepare(config, &located)?;
+    data::look_at_classes(&located, Part::Train, &prepared.class_counts)?;
+    Ok(prepared)
 }

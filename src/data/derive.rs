@@ -14,7 +14,7 @@ use super::folder::FILES;
 use super::format::{self, CLASS_NAMES};
 use super::idx::{Header, Kind};
 use super::staging::{Placed, Staging, write_synced};
-use super::{DataError, DataHome, Images, Located, Part, Reading};
+use super::{DataError, DataHome, Images, Located, Part, Reading, names};
 
 /// What a derived set says of itself, for people.
 pub const ABOUT: &str = "about.txt";
@@ -92,6 +92,7 @@ pub struct Derived {
 pub fn derive(home: &DataHome, source: &Located, classes: &Classes) -> Result<Derived, DataError> {
     let train = source.read(Part::Train)?;
     let content = hex(&train.digest());
+    names::look(source, Part::Train, &train.class_counts())?;
     let names = source.class_names(train.classes);
     let parts =
         [select(source, &train, classes)?, select(source, &source.read(Part::Test)?, classes)?];
@@ -161,6 +162,6 @@ fn select(source: &Located, images: &Images, classes: &Classes) -> Result<Images
 fn same(one: &Path, other: &Path) -> bool {
     let part = |folder, part| format::read(folder, part, Reading::default()).ok();
     fs::exists(one).unwrap_or(false)
-        && format::class_names(one) == format::class_names(other)
+        && format::class_names(one).ok() == format::class_names(other).ok()
         && Part::ALL.into_iter().all(|which| part(one, which) == part(other, which))
 }

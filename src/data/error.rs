@@ -112,6 +112,22 @@ pub enum DataError {
         /// Its size.
         found: String,
     },
+    /// Names of classes would be those of other classes.
+    #[error(
+        "{}: {told} class names for {classes} classes{}; expected a name for each class from 0 on",
+        folder.display(),
+        remark.as_ref().map(|remark| format!("; {remark}")).unwrap_or_default()
+    )]
+    ClassNames {
+        /// The folder of the set.
+        folder: PathBuf,
+        /// How many names there are.
+        told: usize,
+        /// The highest label, and one.
+        classes: usize,
+        /// What may have shifted them.
+        remark: Option<String>,
+    },
     /// A file is not what its format demands.
     #[error("{} is no good {format}: {reason}", path.display())]
     Malformed {

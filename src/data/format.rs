@@ -1,17 +1,14 @@
 //! Which format a folder's images are in, and reading them whatever it is.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::cifar::Version;
 use super::idx::{self, Kind};
-use super::{DataError, IdxFolder, Images, Part, Reading, mat, npz, pictures};
+use super::{DataError, IdxFolder, Images, Part, Reading, mat, names, npz, pictures};
 
 /// A file with the names of the classes, one a line; in a folder of any format.
 pub const CLASS_NAMES: &str = "class-names.txt";
-/// Most bytes of such a file that are read.
-const NAMES_MAX: u64 = 64 << 10;
 
 /// A format of image data sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,12 +168,14 @@ impl Format {
     }
 
     /// The names of the classes that the set itself tells; empty if it tells none.
-    #[must_use]
-    pub fn class_names(self, folder: &Path) -> Vec<String> {
+    ///
+    /// # Errors
+    /// [`DataError`] if a file of names cannot be read.
+    pub fn class_names(self, folder: &Path) -> Result<Vec<String>, DataError> {
         match self {
-            Self::Cifar(version) => names_in(&folder.join(version.names_file())),
-            Self::Pictures => pictures::classes(folder).unwrap_or_default(),
-            Self::Idx | Self::Svhn | Self::Npz => Vec::new(),
+            Self::Cifar(version) => names::read(&folder.join(version.names_file())),
+            Self::Pictures => pictures::classes(folder),
+            Self::Idx | Self::Svhn | Self::Npz => Ok(Vec::new()),
         }
     }
 }
@@ -189,23 +188,17 @@ pub fn read(folder: &Path, part: Part, reading: Reading) -> Result<Images, DataE
     Format::of(folder)?.read(folder, part, reading)
 }
 
-/// The names of the classes of the set in `folder`: its `class-names.txt`, or what its format tells.
-#[must_use]
-pub fn class_names(folder: &Path) -> Vec<String> {
-    let mut names = names_in(&folder.join(CLASS_NAMES));
-    if names.is_empty() {
-        names = Format::of(folder).map(|format| format.class_names(folder)).unwrap_or_default();
+/// The names of the classes of the set in `folder`: its `class-names.txt`, or what its format
+/// tells; empty if neither names any.
+///
+/// # Errors
+/// [`DataError`] if a file of names cannot be read.
+pub fn class_names(folder: &Path) -> Result<Vec<String>, DataError> {
+    let told = names::read(&folder.join(CLASS_NAMES))?;
+    if !told.is_empty() {
+        return Ok(told);
     }
-    // They are shown on terminals, and written one a line.
-    names.into_iter().map(|name| name.chars().filter(|c| !c.is_control()).collect()).collect()
-}
-
-/// The lines of a file that say anything; none if it cannot be read.
-fn names_in(path: &Path) -> Vec<String> {
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(NAMES_MAX).read_to_string(&mut text));
-    if read.is_err() {
-        return Vec::new();
-    }
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    // They are shown on terminals; a folder may be called anything.
+    let shown = |name: String| name.chars().filter(|c| !c.is_control()).collect();
+    Ok(Format::of(folder)?.class_names(folder)?.into_iter().map(shown).collect())
 }

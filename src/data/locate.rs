@@ -154,15 +154,25 @@ impl Located {
         Ok(format::Format::of(&self.folder)?.glance(&self.folder, Part::Train)?.count)
     }
 
-    /// What the labels 0, 1, … up to `classes` mean: the numbers themselves if nothing says more.
+    /// What the classes are called by the set itself, from 0; empty if nothing says so.
+    ///
+    /// # Errors
+    /// [`DataError`] if a file of names cannot be read.
+    pub fn told_names(&self) -> Result<Vec<String>, DataError> {
+        match self.known.map(|set| set.class_names) {
+            None | Some([]) => format::class_names(&self.folder),
+            Some(names) => Ok(names.iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    /// What to show for the labels 0, 1, … up to `classes`: their names if each has one, else the
+    /// numbers themselves, because names that are too few may be those of other labels.
     #[must_use]
     pub fn class_names(&self, classes: u32) -> Vec<String> {
-        let mut names: Vec<String> = match self.known.map(|set| set.class_names) {
-            None | Some([]) => format::class_names(&self.folder),
-            Some(names) => names.iter().map(ToString::to_string).collect(),
-        };
-        let told = u32::try_from(names.len()).unwrap_or(u32::MAX);
-        names.extend((told..classes).map(|class| class.to_string()));
+        let mut names = self.told_names().unwrap_or_default();
+        if names.len() < classes as usize {
+            names = (0..classes).map(|class| class.to_string()).collect();
+        }
         names.truncate(classes as usize);
         names
     }

@@ -6,7 +6,8 @@
 //!
 //! [`catalog`] knows the sets that have a name, [`locate`] says where they lie, [`fetch`] brings
 //! them there, [`mod@derive`] makes a set of some classes of another, [`check`] looks at all of one,
-//! [`split`] decides what is trained and what is validated on.
+//! [`split`] decides what is trained and what is validated on, [`names`] reads what classes are
+//! called.
 //!
 //! Pixels stay bytes; what is done to them before training is the recipe's business. Only their
 //! size is settled here, by [`resize`].
@@ -23,6 +24,7 @@ pub mod format;
 pub mod idx;
 pub mod locate;
 pub mod mat;
+pub mod names;
 pub mod npz;
 pub mod pictures;
 pub mod resize;

@@ -92,6 +92,7 @@ struct Batch {
     values: usize,
     pixels: Vec<u8>,
     indices: Vec<u32>,
+    /// The outputs that mean their true classes.
     labels: Vec<u16>,
 }
 
@@ -207,7 +208,9 @@ impl<L: EventLog> AttackEngine<'_, L> {
         let length = self.plan().map_or(0, |plan| plan.length(first, self.attack.images()));
         let range = first as usize..(first + length) as usize;
         let indices = self.attack.pool().get(range.clone()).unwrap_or_default().to_vec();
-        let labels = self.attack.labels().get(range).unwrap_or_default().to_vec();
+        let output = |&class: &u16| self.plan().map_or(class, |plan| plan.settings.output(class));
+        let labels = self.attack.labels().get(range).unwrap_or_default().iter().map(output);
+        let labels = labels.collect();
         let side = self.images.side as usize;
         let values = self.images.channels as usize * side * side;
         let image = |&index: &u32| {
@@ -249,7 +252,7 @@ impl<L: EventLog> AttackEngine<'_, L> {
                 pixels.extend(plan.settings.random_start(index, end.spec, end.eps, clean));
             }
         }
-        let targets = self.random_targets(plan, &batch);
+        let targets = self.random_targets(plan, victim, &batch);
         let images = self.workplace.inbox.give("clean", &pixels)?;
         let id = self.workplace.next_id();
         let request = CraftRequest {
@@ -284,12 +287,12 @@ impl<L: EventLog> AttackEngine<'_, L> {
         Ok(Ok(events))
     }
 
-    /// The classes that random targets aim at; none if no attack does.
-    fn random_targets(&self, plan: &Plan, batch: &Batch) -> Vec<u16> {
+    /// The outputs that random targets aim at; none if no attack does.
+    fn random_targets(&self, plan: &Plan, victim: u16, batch: &Batch) -> Vec<u16> {
         if !plan.chains.iter().any(|chain| chain.label == Label::Random) {
             return Vec::new();
         }
-        let classes = self.attack.started().map_or(2, |started| started.data.classes);
+        let classes = self.attack.outputs(victim);
         let images = batch.indices.iter().zip(&batch.labels);
         images.map(|(&index, &truth)| plan.settings.random_target(index, truth, classes)).collect()
     }

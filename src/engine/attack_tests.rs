@@ -160,7 +160,7 @@ fn beginning() -> Vec<Event> {
         architecture: String::new(),
         weights: settings.victims[usize::from(number)].clone(),
     };
-    let rest = opening(&plan, &labelled, vec![victim(0), victim(1)]);
+    let rest = opening(&plan, &labelled, vec![(victim(0), 3), (victim(1), 3)], 3);
     let text = settings.to_toml();
     let (to_craft, to_score) = plan.totals(3);
     let started = AttackStarted {

@@ -9,6 +9,7 @@ use super::references::check_named;
 use super::session::{Session, SessionError};
 use super::workplace::Workplace;
 use super::{Ending, EngineError};
+use crate::adversary::classes::Classes;
 use crate::adversary::job::{Attack, Plan, opening};
 use crate::adversary::protocol::{Data, Settings};
 use crate::adversary::range::InputRange;
@@ -40,6 +41,8 @@ pub struct TestPart {
     pub name: String,
     /// Its folder.
     pub folder: PathBuf,
+    /// What its classes are called; empty if nothing says so.
+    pub class_names: Vec<String>,
 }
 
 impl TestPart {
@@ -49,7 +52,14 @@ impl TestPart {
     /// [`SessionError::Data`] if it cannot be read.
     pub fn read(data: &Located) -> Result<Self, SessionError> {
         let images = data.read(Part::Test)?;
-        Ok(Self { images, name: data.name.clone(), folder: data.folder.clone() })
+        let (name, folder) = (data.name.clone(), data.folder.clone());
+        Ok(Self { images, name, folder, class_names: data.told_names().unwrap_or_default() })
+    }
+
+    /// Its classes; `counts` is how many images each has.
+    #[must_use]
+    pub fn classes<'a>(&'a self, counts: &'a [u32]) -> Classes<'a> {
+        Classes { data: &self.name, names: &self.class_names, counts }
     }
 
     /// What the settings of an attack say of it.
@@ -60,6 +70,19 @@ impl TestPart {
             content: Hash(self.images.digest()),
             channels: self.images.channels,
         }
+    }
+}
+
+/// Labels are names: no two models of an attack share one.
+fn check_labels(targets: &[Target]) -> Result<(), SessionError> {
+    let labels: Vec<String> = targets.iter().map(|t| t.victim.label.to_lowercase()).collect();
+    match (1..labels.len()).find(|&at| labels[..at].contains(&labels[at])) {
+        Some(at) => wrong(format!(
+            "two models are called {}; a model of a file is named as in \
+             --model NAME=torchscript:FILE",
+            targets[at].victim.label
+        )),
+        None => Ok(()),
     }
 }
 
@@ -171,13 +194,14 @@ impl Session {
         Ok(Target { victim, model })
     }
 
-    /// A model in a TorchScript file. The file becomes an artifact, so that the attack can be
+    /// A model in a TorchScript file, and what people call it. The file becomes an artifact, so that the attack can be
     /// resumed wherever the file goes.
     ///
     /// # Errors
     /// [`SessionError`] if the file cannot be read.
     pub fn script(
         &mut self,
+        label: &str,
         file: &std::path::Path,
         images: &Images,
     ) -> Result<Target, SessionError> {
@@ -192,8 +216,8 @@ impl Session {
         let hash = Hash::of(&bytes);
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-        let what = Victim::Torchscript { file: name.clone().unwrap_or_default() };
-        let label = name.unwrap_or_default();
+        let what = Victim::Torchscript { file: name.unwrap_or_default() };
+        let label = label.to_owned();
         let (architecture, weights) = (String::new(), vec![hash]);
         let victim = AttackVictim { victim: 0, what, label, architecture, weights };
         let members = vec![Member::Torchscript { file, input: InputRange::default() }];
@@ -225,7 +249,7 @@ impl Session {
                 let artifacts = self.store.artifacts();
                 let _ = artifacts.open(ArtifactHash(hash.0))?;
                 let file = artifacts.path(ArtifactHash(hash.0));
-                self.script(&file, images)?
+                self.script(label, &file, images)?
             }
         };
         if target.victim.weights != victim.weights {
@@ -265,7 +289,7 @@ impl Session {
         Ok(found)
     }
 
-    /// Begins an attack and returns its id.
+    /// Begins an attack and returns its id. `outputs` is what [`Session::try_out`] found.
     ///
     /// # Errors
     /// [`SessionError`]; nothing is recorded then.
@@ -274,21 +298,30 @@ impl Session {
         name: &str,
         settings: &Settings,
         targets: &[Target],
+        outputs: &[u32],
         test: &TestPart,
         threads: u32,
     ) -> Result<(Scope, NamedLock), SessionError> {
         if self.index().find(name).is_some() {
             return wrong(format!("something called {name} is in the store already"));
         }
+        check_labels(targets)?;
         let images = &test.images;
+        let counts = images.class_counts();
+        let classes = test.classes(&counts);
+        for (target, &outputs) in targets.iter().zip(outputs) {
+            let label = &target.victim.label;
+            classes.check(&settings.outputs, label, outputs).map_err(SessionError::Settings)?;
+        }
         let pool = settings.pool(images.count);
         let count = u32::try_from(pool.len()).unwrap_or(u32::MAX);
         let plan = Plan::new(settings.clone(), count).map_err(SessionError::Settings)?;
         let label = |&index: &u32| (index, u16::from(images.labels[index as usize]));
         let labelled: Vec<(u32, u16)> = pool.iter().map(label).collect();
-        let victims = targets.iter().zip(0..);
-        let victims = victims.map(|(t, victim)| AttackVictim { victim, ..t.victim.clone() });
-        let rest = opening(&plan, &labelled, victims.collect());
+        let victims = targets.iter().zip(outputs).zip(0..);
+        let victims = victims
+            .map(|((t, &outputs), victim)| (AttackVictim { victim, ..t.victim.clone() }, outputs));
+        let rest = opening(&plan, &labelled, victims.collect(), images.classes);
         let text = settings.to_toml();
         let parts = config_parts(&text);
         let few = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);

@@ -39,22 +39,32 @@ impl Session {
         settings: &Settings,
         propose: bool,
         workplace: &mut Workplace,
-    ) -> Result<Vec<String>, SessionError> {
+    ) -> Result<Vec<Tried>, SessionError> {
         // The pool first; where it is small, other images keep its images company.
         let order = Settings { images: u32::MAX, ..settings.clone() }.pool(test.images.count);
-        let mut remarks = Vec::new();
+        let mut all = Vec::with_capacity(targets.len());
         for target in targets {
             let label = &target.victim.label;
-            let mut trial =
+            let mut tried =
                 Preflight { model: &target.model, test, settings, order: &order, workplace };
-            let found = match preflight.carry_out(propose)? {
+            let mut found = match tried.carry_out(propose)? {
                 Ok(found) => found,
-                Err(why) => return Err(preflight.refused(label, &why)),
+                Err(why) => return Err(tried.refused(label, &why)),
             };
-            remarks.extend(found.into_iter().map(|remark| format!("{label}: {remark}")));
+            found.remarks.iter_mut().for_each(|remark| *remark = format!("{label}: {remark}"));
+            all.push(found);
         }
-        Ok(remarks)
+        Ok(all)
     }
+}
+
+/// What was found of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// Its outputs. If they are too few for the classes of the images, it was tried no further.
+    pub outputs: u32,
+    /// What has to be said about it.
+    pub remarks: Vec<String>,
 }
 
 /// One model being tried.
@@ -76,7 +86,7 @@ struct Accuracy {
 
 impl Preflight<'_> {
     /// What is to be said about the model.
-    fn carry_out(&mut self, propose: bool) -> Result<Result<Vec<String>, Refusal>, SessionError> {
+    fn carry_out(&mut self, propose: bool) -> Result<Result<Tried, Refusal>, SessionError> {
         let (model, images) = (self.model, &self.test.images);
         if (model.channels, model.side) != (images.channels, images.side) {
             return Ok(Err(format!(
@@ -89,11 +99,9 @@ impl Preflight<'_> {
             Ok(scored) => scored,
             Err(why) => return Ok(Err(why)),
         };
-        if answer.classes < images.classes {
-            return Ok(Err(format!(
-                "it knows {} classes, the images of {} have {}",
-                answer.classes, self.test.name, images.classes
-            )));
+        let outputs = answer.classes;
+        if self.needed() > outputs {
+            return Ok(Ok(Tried { outputs, remarks: Vec::new() }));
         }
         if let Some(fault) = preflight::fault(calls.len(), |at| rows.row(at)) {
             return Ok(Err(fault.to_string()));
@@ -115,7 +123,7 @@ impl Preflight<'_> {
         if let Err(why) = self.differentiate()? {
             return Ok(Err(why));
         }
-        Ok(Ok(output.into_iter().chain(proposal).collect()))
+        Ok(Ok(Tried { outputs, remarks: output.into_iter().chain(proposal).collect() }))
     }
 
     /// What is said of a model that cannot be attacked, unless the machine is to blame.
@@ -146,8 +154,16 @@ impl Preflight<'_> {
         indices.iter().flat_map(image).copied().collect()
     }
 
+    /// The output that is right for an image.
     fn label(&self, index: u32) -> u16 {
-        self.test.images.labels.get(index as usize).copied().unwrap_or_default().into()
+        let class = self.test.images.labels.get(index as usize).copied().unwrap_or_default();
+        self.settings.output(class.into())
+    }
+
+    /// The outputs that a model must have for the images.
+    fn needed(&self) -> u32 {
+        let labels = self.order.iter().map(|&index| u32::from(self.label(index)) + 1);
+        labels.max().unwrap_or(0)
     }
 
     /// Asks the trainer, which is started if it is not there.

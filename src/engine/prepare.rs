@@ -20,6 +20,8 @@ pub struct Prepared {
     pub labels: Vec<u8>,
     /// The test part, if it was asked for.
     pub test: Option<TestPart>,
+    /// Training images of each class, those to validate on included.
+    pub class_counts: Vec<u32>,
 }
 
 /// What there is to know of the test part of a data set.
@@ -71,6 +73,7 @@ pub fn prepare(config: &SearchConfig, data: &Located) -> Result<Prepared, DataEr
     } else {
         Split::draw(labels, validation, train, seed)?
     };
+    let class_counts = images.class_counts();
     let count = |list: &[u32]| u32::try_from(list.len()).unwrap_or(u32::MAX);
     let labels = split.validation.iter().map(|&index| images.labels[index as usize]).collect();
     let (train, validation, split) =
@@ -85,7 +88,7 @@ pub fn prepare(config: &SearchConfig, data: &Located) -> Result<Prepared, DataEr
         validation,
         split: Hash::of(&split),
     };
-    Ok(Prepared { facts, split, folder: data.folder.clone(), labels, test: None })
+    Ok(Prepared { facts, split, folder: data.folder.clone(), labels, test: None, class_counts })
 }
 
 /// [`prepare`], and the test part too.

@@ -67,7 +67,7 @@ pub struct AttackData {
     pub channels: u32,
     /// Side in pixels.
     pub side: u32,
-    /// Number of classes.
+    /// Number of classes of the images; a model may have more (`attack-outputs`).
     pub classes: u32,
     /// Images in the test part.
     pub images: u32,
@@ -86,6 +86,16 @@ pub struct AttackVictim {
     pub architecture: String,
     /// Hashes of its weights, a member each; of a TorchScript file the hash of the file.
     pub weights: Vec<Hash>,
+}
+
+/// How many classes a model tells apart, where that is not the number of classes of the images.
+/// Follows the `attack-victim` that it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttackOutputs {
+    /// The model.
+    pub victim: u16,
+    /// Its outputs: ranks and targets are among them.
+    pub outputs: u32,
 }
 
 /// What kind of model a victim is.
@@ -166,7 +176,7 @@ pub struct PoolPart {
     pub first: u32,
     /// Indices into the test part, in drawn order; at most [`PoolPart::IMAGES`].
     pub indices: Vec<u32>,
-    /// The true class of each.
+    /// The true class of each, as the images number classes.
     pub labels: Vec<u16>,
 }
 
@@ -210,7 +220,7 @@ impl ImagesCrafted {
 /// What was done to one image.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CraftedImage {
-    /// The class aimed at; the true one if the attack only moves away from it.
+    /// The output aimed at; that of the true class if the attack only moves away from it.
     pub target: u16,
     /// Largest change of a value, of 255.
     pub linf: u8,
@@ -263,7 +273,7 @@ pub struct ScoredImage {
     /// Classes ranked above the true one (higher score, or the same and a lower index): it is among
     /// the k likeliest if this is below k. [`ScoredImage::NONE`] if the scores were not finite.
     pub rank: u16,
-    /// The class ranked first.
+    /// The output ranked first.
     pub top1: u16,
     /// Its probability.
     pub p_top1: f32,

@@ -136,6 +136,7 @@ impl Digest {
             }
             Event::PoolPart(part) => ((0, 0), part.first.into()),
             Event::AttackVictim(victim) => ((0, 0), victim.victim.into()),
+            Event::AttackOutputs(outputs) => ((0, 0), outputs.victim.into()),
             Event::AttackSpecified(specified) => ((0, 0), specified.spec.into()),
             Event::AttackTransformation(what) => ((0, 0), what.transformation.into()),
             Event::ImagesCrafted(crafted) => {

@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::attacks::{
-    AttackFinished, AttackSpecified, AttackStarted, AttackTrainer, AttackTransformation,
-    AttackVictim, ImagesCrafted, ImagesScored, PoolPart,
+    AttackFinished, AttackOutputs, AttackSpecified, AttackStarted, AttackTrainer,
+    AttackTransformation, AttackVictim, ImagesCrafted, ImagesScored, PoolPart,
 };
 use super::ensembles::EnsembleSaved;
 use super::forks::{ForkFinished, ForkStarted, Inherited, ScheduleExtended};
@@ -119,6 +119,7 @@ kinds! {
     36 AttackFinished "attack-finished" version 1 Logical,
     37 PoolPart "pool-part" version 1 Logical,
     38 AttackTrainer "attack-trainer" version 1 Operational,
+    39 AttackOutputs "attack-outputs" version 1 Logical,
     40 PredictionsRecorded "predictions-recorded" version 1 Logical,
     41 RunModel "run-model" version 1 Logical,
     42 CheckpointKept "checkpoint-kept" version 1 Operational,

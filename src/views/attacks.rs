@@ -7,9 +7,13 @@ use super::fold::{cached, count, impossible, number, run};
 use crate::adversary::gradients::Tally;
 use crate::adversary::sampling::Sampling;
 use crate::events::{
-    AttackSpecified, AttackStarted, AttackTrainer, AttackTransformation, AttackVictim, ConfigPart,
-    Event, Hash, ImagesCrafted, ImagesScored, PoolPart, Recorded, ScoredImage, TrialOf, Victim,
+    AttackOutputs, AttackSpecified, AttackStarted, AttackTrainer, AttackTransformation,
+    AttackVictim, ConfigPart, Event, Hash, ImagesCrafted, ImagesScored, PoolPart, Recorded,
+    ScoredImage, TrialOf, Victim,
 };
+
+/// Digits of a hash that tell models apart.
+const MODEL_DIGITS: usize = 12;
 
 /// Takes in an event of an attack.
 pub(super) fn fold(db: &Connection, recorded: &Recorded, attack: u32) -> Result<(), ViewError> {
@@ -25,6 +29,10 @@ pub(super) fn fold(db: &Connection, recorded: &Recorded, attack: u32) -> Result<
         Event::ConfigPart(part) => config_part(db, recorded, attack, part),
         Event::PoolPart(part) => pool_part(db, recorded, attack, part),
         Event::AttackVictim(victim) => self::victim(db, recorded, attack, victim),
+        Event::AttackOutputs(AttackOutputs { victim, outputs }) => {
+            let sql = "UPDATE victim SET outputs = ? WHERE attack = ? AND victim = ?";
+            run(db, sql, (outputs, attack, victim))
+        }
         Event::AttackSpecified(AttackSpecified { spec, method, eps, hash, text }) => {
             let sql = "INSERT INTO specification VALUES (?, ?, ?, ?, ?, ?)";
             run(db, sql, (attack, spec, method, eps, hash.to_string(), text))
@@ -166,9 +174,40 @@ fn victim(
     };
     let weights: Vec<String> = victim.weights.iter().map(ToString::to_string).collect();
     let AttackVictim { victim, label, architecture, .. } = victim;
-    let sql = "INSERT INTO victim VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-    let weights = weights.join(" ");
-    run(db, sql, (attack, victim, kind, trial, label, architecture, weights, members))
+    let label = distinct(db, attack, label)?;
+    // A model of one file or trial is known by its own hash.
+    let mut model = match &weights[..] {
+        [one] => one.clone(),
+        several => Hash::of(several.join(" ").as_bytes()).to_string(),
+    };
+    model.truncate(MODEL_DIGITS);
+    let sql = "INSERT INTO victim VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,
+                 (SELECT classes FROM attack WHERE id = ?))";
+    cached(db, sql)?.execute(rusqlite::params![
+        attack,
+        victim,
+        kind,
+        trial,
+        label,
+        architecture,
+        weights.join(" "),
+        members,
+        model,
+        attack,
+    ])?;
+    Ok(())
+}
+
+/// A label that no other model of the attack has: the second of two `m.pt` is `m.pt#2`. New attacks
+/// have none twice.
+fn distinct(db: &Connection, attack: u32, label: &str) -> Result<String, ViewError> {
+    let known = "SELECT EXISTS (SELECT 1 FROM victim WHERE attack = ? AND label = ?)";
+    let (mut shown, mut number) = (label.to_owned(), 1);
+    while cached(db, known)?.query_row((attack, &shown), |row| row.get(0))? {
+        number += 1;
+        shown = format!("{label}#{number}");
+    }
+    Ok(shown)
 }
 
 fn transformation(

@@ -253,6 +253,7 @@ impl Folder {
             }
             Event::AttackStarted(_)
             | Event::AttackVictim(_)
+            | Event::AttackOutputs(_)
             | Event::AttackSpecified(_)
             | Event::AttackTransformation(_)
             | Event::PoolPart(_)

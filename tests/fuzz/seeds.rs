@@ -283,6 +283,9 @@ const EXPRESSIONS: &[&str] = &[
 ];
 
 const SETTINGS: &[&str] = &[
+    "n01440764 tench, Tinca tinca\ngreat_white\nGreat White\n",
+    r#"{"0": ["n01440764", "tench"], "1": "dog"}"#,
+    r#"{"tench": 0, "dog": 1}"#,
     "replay.draws=128",
     "schedule.phases=[{epsilon=1.0,models=4294967295},{epsilon=0.5,models=4294967295}]",
     "reward.expression=accuracy-0.01*params",

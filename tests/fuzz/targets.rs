@@ -7,6 +7,7 @@
 use std::cell::OnceCell;
 use std::path::PathBuf;
 
+use qtrail::adversary::classes::{Classes, read_outputs};
 use qtrail::adversary::pack::{pack, unpack};
 use qtrail::adversary::protocol::Settings;
 use qtrail::adversary::sampling::Sampling;
@@ -184,7 +185,7 @@ pub fn trainer(bytes: &[u8]) {
     }
 }
 
-/// Settings: of a search, a recipe, an attack, the replay lab; and a single `KEY=VALUE`.
+/// Settings: of a search, a recipe, an attack, the replay lab; a single `KEY=VALUE`; names of outputs.
 pub fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(config) = SearchConfig::read(text, None, &[]) {
@@ -201,6 +202,12 @@ pub fn config(bytes: &[u8]) {
     {
         let _ = settings.specs();
         let _ = settings.transforms();
+    }
+    if let Ok(outputs) = read_outputs(text) {
+        let names: Vec<String> = text.lines().take(9).map(str::to_owned).collect();
+        let classes = Classes { data: "fuzz", names: &names, counts: &[1, 0, 2] };
+        let mapping = classes.by_names(&outputs).unwrap_or_default();
+        let _ = classes.check(&mapping, "model", u32::try_from(outputs.len()).unwrap_or(0));
     }
     let _ = Sampling::of_config(text);
     let _ = toml::from_str::<qtrail::lab::settings::Settings>(text);

@@ -299,7 +299,7 @@ fn series_samples() -> [Event; 2] {
     [joined.into(), reused.into()]
 }
 
-fn attack_samples() -> [Event; 9] {
+fn attack_samples() -> [Event; 10] {
     let data = AttackData {
         name: "mnist".into(),
         content: hash(8),
@@ -405,6 +405,7 @@ fn attack_samples() -> [Event; 9] {
         AttackFinished { crafted: 36_000, scored: 1_440_000 }.into(),
         part.into(),
         trainer.into(),
+        AttackOutputs { victim: 2, outputs: 1_000 }.into(),
     ]
 }
 

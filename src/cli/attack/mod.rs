@@ -1,6 +1,8 @@
 //! `qtrail attack`: crafts adversarial images against trained models, transforms them, and records
 //! what every model makes of them.
 
+mod classes;
+mod labels;
 mod models;
 mod options;
 mod progress;
@@ -8,11 +10,11 @@ mod progress;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::progress::duration;
-use super::{CliError, Context, Exit, names, note, say, work};
+use super::{CliError, Context, Exit, data, names, note, say, work};
 use crate::adversary::gradients::warnings;
 use crate::adversary::job::Attack;
 use crate::adversary::protocol::Settings;
-use crate::data::{DataError, Located, Reading};
+use crate::data::{DataError, Located, Part, Reading};
 use crate::engine::Ending;
 use crate::engine::attacks::{Target, TestPart};
 use crate::engine::session::Session;
@@ -26,6 +28,8 @@ use progress::Progress;
 pub struct Args {
     #[command(flatten)]
     models: models::ModelArgs,
+    #[command(flatten)]
+    classes: classes::ClassArgs,
     #[command(flatten)]
     options: options::OptionArgs,
     /// What to call the attack
@@ -52,17 +56,27 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     for model in &wanted {
         targets.push(session.target(&model.name, &model.members, &context.data)?);
     }
-    let data = images(args, &targets, context)?;
-    DataError::check_text(&data.folder)?;
-    let test = TestPart::read(&data)?;
-    for (file, range) in args.models.scripts()? {
-        let target = session.script(file, &test.images)?.with_range(&range);
-        if targets.iter().any(|known: &Target| known.victim.weights == target.victim.weights) {
-            return Err(CliError::usage(format!("{} is named twice", target.victim.label)));
+    let located = images(args, &targets, context)?;
+    DataError::check_text(&located.folder)?;
+    let test = TestPart::read(&located)?;
+    let counts = test.images.class_counts();
+    data::look_at_classes(&located, Part::Test, &counts)?;
+    let taken: Vec<String> = targets.iter().map(|target| target.victim.label.clone()).collect();
+    let labels = labels::labels(&taken, args.models.scripts())?;
+    let ranges = args.models.ranges()?;
+    for ((script, label), range) in args.models.scripts().iter().zip(&labels).zip(&ranges) {
+        let target = session.script(label, &script.file, &test.images)?.with_range(range);
+        let same = |known: &&Target| known.victim.weights == target.victim.weights;
+        if let Some(known) = targets.iter().find(same) {
+            let (one, other) = (&known.victim.label, script.file.display());
+            return Err(CliError::usage(format!(
+                "{other} is named twice: {one} is the same model"
+            )));
         }
         targets.push(target);
     }
-    let settings = args.options.settings(&test, &targets)?;
+    let mapping = args.classes.find(&test.classes(&counts))?;
+    let settings = args.options.settings(&test, &targets, mapping.outputs.clone())?;
     let threads = args.threads.unwrap_or_else(work::threads);
     // The same command again goes on with the attack that it began, or has nothing left to do.
     let beginning = session.attack_lock()?;
@@ -70,6 +84,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         drop(beginning);
         let lock = session.lock(scope)?;
         let attack = session.attack(scope)?;
+        if let Some(kept) = kept(args, &targets, &attack) {
+            note(&format!("{scope} is this attack; {kept}"));
+        }
         if attack.is_finished() {
             session.close()?;
             note(&format!("nothing is left to do: {scope} is this attack, and is finished"));
@@ -81,16 +98,38 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     }
     let mut workplace = session.workplace(threads)?;
     let propose = args.models.is_range_open();
-    let remarks = session.try_out(&targets, &test, &settings, propose, &mut workplace)?;
-    remarks.iter().for_each(|remark| note(remark));
+    let tried = session.try_out(&targets, &test, &settings, propose, &mut workplace)?;
+    let outputs: Vec<u32> = tried.iter().map(|model| model.outputs).collect();
+    mapping.check(&targets, &outputs)?;
+    tried.iter().flat_map(|model| &model.remarks).for_each(|remark| note(remark));
     // From here on Ctrl-C ends it between two micro-batches.
     let stop = work::stop_flag()?;
-    let (scope, lock) = session.begin_attack(&args.name, &settings, &targets, &test, threads)?;
+    let (scope, lock) =
+        session.begin_attack(&args.name, &settings, &targets, &outputs, &test, threads)?;
     drop(beginning);
     let attack = session.attack(scope)?;
     announce(scope, &attack, &settings);
+    args.classes.doubt(&test.classes(&counts), &targets, &outputs, context);
     let begun = Begun { scope, lock, attack };
     carry_on(session, begun, &targets, &test, Some(workplace), &stop)
+}
+
+/// What is not changed by naming an attack or its models anew; `None` if nothing is.
+fn kept(args: &Args, targets: &[Target], attack: &Attack) -> Option<String> {
+    let mut kept = Vec::new();
+    let name = attack.started().map_or("", |started| started.name.as_str());
+    if !args.name.is_empty() && args.name != name {
+        kept.push(match name {
+            "" => "it stays without a name".to_owned(),
+            name => format!("its name stays {name}"),
+        });
+    }
+    let labels = attack.victims().iter().map(|victim| victim.label.as_str());
+    let labels: Vec<&str> = labels.collect();
+    if !targets.iter().map(|target| target.victim.label.as_str()).eq(labels.iter().copied()) {
+        kept.push(format!("its models stay {}", labels.join(", ")));
+    }
+    (!kept.is_empty()).then(|| kept.join(", and "))
 }
 
 /// Goes on with an attack that was interrupted.

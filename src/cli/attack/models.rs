@@ -1,6 +1,6 @@
 //! Which models are attacked: trials, ensembles of them, files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::adversary::range::InputRange;
 use crate::cli::reading::{answer_from_log, choose, collect};
@@ -26,13 +26,24 @@ pub(super) struct ModelArgs {
     /// A TorchScript model: gets images, gives logits, or several outputs of which the first (or
     /// `logits` of a dictionary) is taken.
     /// Such a file is code, and is run: take none from anybody whose programs you would not run
-    #[arg(long = "model", value_name = "torchscript:FILE", value_parser = script)]
-    scripts: Vec<PathBuf>,
+    /// Its label is NAME, or follows from the name of the file [default: model.pt, or as much of its
+    /// path as tells it from the others]
+    #[arg(long = "model", value_name = "[NAME=]torchscript:FILE", value_parser = script)]
+    scripts: Vec<Script>,
     /// What a --model expects of pixel values: 0..255, 0..1, imagenet, or MEAN/STD of values from 0 to
     /// 1, as 0.5/0.5 or 0.485,0.456,0.406/0.229,0.224,0.225. Given once for all of them, or once for
     /// each, in their order [default: 0..255]
     #[arg(long = "input-range", value_name = "RANGE", requires = "scripts")]
     ranges: Vec<InputRange>,
+}
+
+/// A TorchScript file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Script {
+    /// What it is to be called, if that is given.
+    pub(super) name: Option<String>,
+    /// The file.
+    pub(super) file: PathBuf,
 }
 
 /// A trial or an ensemble of trials.
@@ -43,32 +54,40 @@ pub(super) struct Wanted {
     pub(super) members: Vec<(TrialOf, String)>,
 }
 
-fn script(text: &str) -> Result<PathBuf, String> {
-    match text.split_once(':') {
-        Some(("torchscript", file)) if !file.is_empty() => Ok(file.into()),
-        _ => Err("a model is given as torchscript:FILE".to_owned()),
+const FORMAT: &str = "torchscript:";
+
+fn script(text: &str) -> Result<Script, String> {
+    let (name, of) = match text.split_once('=') {
+        Some((name, of)) if !text.starts_with(FORMAT) => (Some(name.to_owned()), of),
+        _ => (None, text),
+    };
+    match of.strip_prefix(FORMAT) {
+        Some(file) if !file.is_empty() => Ok(Script { name, file: file.into() }),
+        _ => Err("a model is given as torchscript:FILE or NAME=torchscript:FILE".to_owned()),
     }
 }
 
 impl ModelArgs {
-    /// Files of models, and what they expect of pixel values.
+    /// Files of models.
+    pub(super) fn scripts(&self) -> &[Script] {
+        &self.scripts
+    }
+
+    /// What the models of files expect of pixel values, in their order.
     ///
     /// # Errors
     /// Exit code 2 if there are neither one nor as many input ranges as files.
-    pub(super) fn scripts(&self) -> Result<Vec<(&Path, InputRange)>, CliError> {
-        let range = |at: usize| match self.ranges.as_slice() {
-            [] => InputRange::default(),
-            [one] => one.clone(),
-            some => some[at].clone(),
-        };
+    pub(super) fn ranges(&self) -> Result<Vec<InputRange>, CliError> {
         let (files, ranges) = (self.scripts.len(), self.ranges.len());
-        if ranges > 1 && ranges != files {
-            return Err(CliError::usage(format!(
+        match self.ranges.as_slice() {
+            [] => Ok(vec![InputRange::default(); files]),
+            [one] => Ok(vec![one.clone(); files]),
+            each if ranges == files => Ok(each.to_vec()),
+            _ => Err(CliError::usage(format!(
                 "--input-range is given {ranges} times for {files} models"
             ))
-            .hint("give it once for all --model, or once for each, in their order"));
+            .hint("give it once for all --model, or once for each, in their order")),
         }
-        Ok(self.scripts.iter().enumerate().map(|(at, file)| (file.as_path(), range(at))).collect())
     }
 
     /// Whether input ranges are left to their default.

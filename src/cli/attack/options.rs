@@ -77,7 +77,7 @@ impl From<SettingsError> for CliError {
 }
 
 impl OptionArgs {
-    /// The settings of an attack on `targets` with these images.
+    /// The settings of an attack on `targets` with these images, whose classes these outputs mean.
     ///
     /// # Errors
     /// What a person is to be told.
@@ -85,6 +85,7 @@ impl OptionArgs {
         &self,
         test: &TestPart,
         targets: &[Target],
+        outputs: Vec<u16>,
     ) -> Result<Settings, CliError> {
         let count = test.images.count;
         let base = Settings::of_protocol(&self.protocol, test.images.channels);
@@ -130,6 +131,7 @@ impl OptionArgs {
             iterations: self.iterations.or(base.iterations),
             random_start: self.random_start,
             dtype: self.dtype.unwrap_or(base.dtype),
+            outputs,
             data: test.settings(),
             sampling,
             transformations: match self.transform.as_slice() {

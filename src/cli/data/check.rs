@@ -4,10 +4,11 @@ use comfy_table::Table;
 
 use super::{print, table};
 use crate::cli::destination::Destination;
-use crate::cli::{CliError, say};
+use crate::cli::{CliError, note, say};
 use crate::data::catalog::hex;
 use crate::data::check::{self, FileReport, PartReport};
-use crate::data::{Located, Part, pictures};
+use crate::data::names::{self, ClassNames};
+use crate::data::{DataError, Located, Part, pictures};
 
 /// From dark to light.
 const SHADES: &[u8] = b" .:-=+*#%@";
@@ -30,10 +31,27 @@ pub(super) fn check(located: &Located, mean_image: Option<&Destination>) -> Resu
             file.write(&pictures::png(train.channels, train.side, &bytes)?)?;
         }
     }
-    // A set that is not what its name says is an error, after all of it was shown.
+    // A set that is not what its name says is an error, after all of it was shown. So is one whose
+    // names of classes would be those of others.
+    for remark in remarks(located, &report.parts)? {
+        note(&format!("{}: {remark}", located.name));
+    }
     let known = located.known.map_or(&[][..], |_| &Part::ALL);
     known.iter().try_for_each(|&part| located.read(part).map(drop))?;
     Ok(())
+}
+
+/// What looks wrong with the classes of both parts.
+fn remarks(located: &Located, parts: &[PartReport]) -> Result<Vec<String>, DataError> {
+    let [train, test] = parts else { return Ok(Vec::new()) };
+    let ClassNames { names, mut remarks } = names::look(located, Part::Train, &train.class_counts)?;
+    // Classes that have images to train on, and none to test on.
+    let tested = |class: usize| test.class_counts.get(class).copied().unwrap_or(0);
+    let counts = train.class_counts.iter().enumerate();
+    let counts: Vec<u32> =
+        counts.map(|(class, &count)| if count == 0 { 1 } else { tested(class) }).collect();
+    remarks.extend(names::empty_classes(&names, Part::Test, &counts));
+    Ok(remarks)
 }
 
 fn parts(parts: &[PartReport]) -> Table {

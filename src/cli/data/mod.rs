@@ -16,7 +16,8 @@ use super::terminal::escaped;
 use super::{CliError, Context, note, say};
 use crate::data::derive::{Classes, derive};
 use crate::data::fetch::{Fetch, Fetched, Http, PackageTools, Step};
-use crate::data::{DataError, DataHome, KnownSet, Located, Reading, known_names};
+use crate::data::names::{self, ClassNames};
+use crate::data::{DataError, DataHome, KnownSet, Located, Part, Reading, known_names};
 
 /// How long a server may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -107,6 +108,21 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+/// Says what looks wrong with the classes of images that are about to be used, and returns their
+/// names: none if nothing says what they are called.
+///
+/// # Errors
+/// [`DataError`] if the names would be those of other classes, or cannot be read.
+pub(super) fn look_at_classes(
+    located: &Located,
+    part: Part,
+    counts: &[u32],
+) -> Result<Vec<String>, DataError> {
+    let ClassNames { names, remarks } = names::look(located, part, counts)?;
+    remarks.iter().for_each(|remark| note(&format!("{}: {remark}", located.name)));
+    Ok(names)
 }
 
 fn fetch(name: &str, from: Option<&Path>, extra: bool, home: &DataHome) -> Result<(), DataError> {

@@ -286,11 +286,11 @@ impl Of<'_> {
         let picture = |pixels: &[u8], said: Option<(u16, f32)>| {
             let lines = match said {
                 Some((class, p)) => {
-                    vec![gallery.class(class), format!("{:.1} %", 100.0 * f64::from(p))]
+                    vec![gallery.meaning(class), format!("{:.1} %", 100.0 * f64::from(p))]
                 }
                 None => vec!["not judged".into()],
             };
-            let marked = said.is_some_and(|(class, _)| class != truth);
+            let marked = said.is_some_and(|(output, _)| output != gallery.output(truth));
             let side = u32::try_from(gallery.side).unwrap_or(0);
             Picture { rgb: interleaved(pixels, gallery.channels), side, lines, marked }
         };

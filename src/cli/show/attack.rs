@@ -1,7 +1,7 @@
 //! An attack: what it is, how it computes, and what is left of each model.
 
 use super::{Row, Sheet};
-use crate::adversary::protocol::Settings;
+use crate::adversary::protocol::{NO_OUTPUT, Settings};
 use crate::cli::reading::collect;
 use crate::cli::{CliError, masking};
 use crate::views::{Answer, Value};
@@ -28,7 +28,7 @@ pub(super) fn show(sheet: &mut Sheet, answer: &Answer, label: &str) -> Result<()
         Some(draw) if draw > 0 => format!("{draw} drawn anew for each method and eps"),
         _ => "the whole pool".to_owned(),
     };
-    let lines = [
+    let mut lines = vec![
         ("status", text("status")),
         ("models", text("models")),
         ("methods", text("methods")),
@@ -43,8 +43,17 @@ pub(super) fn show(sheet: &mut Sheet, answer: &Answer, label: &str) -> Result<()
         ("began", format!("{} UTC", text("started"))),
         ("last event", format!("{} UTC", text("updated"))),
     ];
+    if let Some(mapping) = mapping(answer, label)? {
+        lines.insert(4, ("classes", mapping));
+    }
     let title = format!("{label}  protocol {}", text("protocol"));
     sheet.facts(("attack", &attack), &title, &lines)?;
+    let names = ["victim", "kind", "outputs", "model"];
+    let sql = format!(
+        "SELECT v.label, v.kind, v.outputs, v.model FROM victim v JOIN attack a ON a.id = v.attack
+         WHERE a.label = '{label}' ORDER BY v.victim"
+    );
+    sheet.table("models", answer, &names, &sql)?;
     let names = ["victim", "method", "eps", "accuracy", "fraction"];
     let sql = format!(
         "SELECT victim, method, eps, accuracy, fraction FROM robustness
@@ -76,4 +85,21 @@ fn input_ranges(answer: &Answer, label: &str) -> Result<Vec<Vec<Value>>, CliErro
         ranges.push(vec![label.clone(), Value::Text(range.to_string())]);
     }
     Ok(ranges)
+}
+
+/// Which outputs of the models mean the classes of the images, unless they are numbered alike.
+fn mapping(answer: &Answer, label: &str) -> Result<Option<String>, CliError> {
+    let sql = format!("SELECT config, classes FROM attack WHERE label = '{label}'");
+    let Some(row) = Row::first(answer, &sql)? else { return Ok(None) };
+    let settings = Settings::read(&row.text("config")).ok();
+    let outputs = settings.map(|settings| settings.outputs).filter(|outputs| !outputs.is_empty());
+    let output = |output: &u16| match *output {
+        NO_OUTPUT => "none".to_owned(),
+        output => output.to_string(),
+    };
+    Ok(outputs.map(|outputs| {
+        let outputs: Vec<String> = outputs.iter().map(output).collect();
+        let last = outputs.len().saturating_sub(1);
+        format!("0 to {last} are outputs {} of the models", outputs.join(", "))
+    }))
 }
