@@ -5,6 +5,8 @@
 //! as they have to be. What does not hold loses the step, and the trainer with it; a step is tried
 //! three times.
 
+use std::rc::Rc;
+
 use rayon::prelude::*;
 
 use super::faults::{self, Room};
@@ -18,7 +20,7 @@ use crate::adversary::rank::{self, least_likely, loss};
 use crate::adversary::spec::Label;
 use crate::adversary::transform::{self, Image};
 use crate::agent::trials::ATTEMPTS_MAX;
-use crate::data::Images;
+use crate::data::ImageSet;
 use crate::events::{
     AttackTrainer, CraftedImage, Crafting, Event, Hash, ImagesCrafted, ImagesScored, Recorded,
     Scope, ScoredImage,
@@ -71,7 +73,7 @@ pub struct AttackEngine<'a, L> {
     /// Where crafted images are kept.
     pub artifacts: Artifacts,
     /// The test part.
-    pub images: &'a Images,
+    pub images: &'a ImageSet,
     /// The models by number.
     pub models: &'a [ModelRequest],
     /// Who computes.
@@ -82,10 +84,16 @@ pub struct AttackEngine<'a, L> {
     pub report: &'a mut dyn AttackReport,
     /// What was crafted last: victim, first image, images.
     pub last: Option<(u16, u32, Vec<Part>)>,
+    /// The clean images that were looked at last.
+    pub clean: Option<Rc<Batch>>,
 }
 
+/// Most bytes of images in one request: copies of a micro-batch go to the trainer some at a time.
+const REQUEST_BYTES: usize = 64 << 20;
+
 /// A micro-batch of clean images.
-struct Batch {
+#[derive(Debug)]
+pub struct Batch {
     first: u32,
     length: usize,
     /// Values of an image.
@@ -203,31 +211,35 @@ impl<L: EventLog> AttackEngine<'_, L> {
         self.attack.plan()
     }
 
-    fn batch(&self, first: u32) -> Batch {
+    /// The micro-batch at `first`. Steps that follow one another are about the same one.
+    fn batch(&mut self, first: u32) -> Result<Rc<Batch>, EngineError> {
+        if let Some(batch) = self.clean.as_ref().filter(|batch| batch.first == first) {
+            return Ok(Rc::clone(batch));
+        }
         let length = self.plan().map_or(0, |plan| plan.length(first, self.attack.images()));
         let range = first as usize..(first + length) as usize;
         let indices = self.attack.pool().get(range.clone()).unwrap_or_default().to_vec();
         let labels = self.attack.labels().get(range).unwrap_or_default().to_vec();
-        let side = self.images.side as usize;
-        let values = self.images.channels as usize * side * side;
-        let image = |&index: &u32| {
-            let start = index as usize * values;
-            self.images.pixels.get(start..start + values).unwrap_or_default()
-        };
-        let pixels = indices.iter().flat_map(image).copied().collect();
-        Batch { first, length: indices.len(), values, pixels, indices, labels }
+        let (values, pixels) = (self.images.length(), self.images.gather(&indices)?);
+        let batch =
+            Rc::new(Batch { first, length: indices.len(), values, pixels, indices, labels });
+        self.clean = Some(Rc::clone(&batch));
+        Ok(batch)
     }
 
+    /// Asks the trainer for a part of a step: `before` of `of` such parts are done.
     fn ask(
         &mut self,
         step: Step,
         request: &Request,
         id: u64,
+        (before, of): (usize, usize),
     ) -> Result<Result<Answer, Lost>, EngineError> {
         let (report, attack) = (&mut *self.report, &*self.attack);
         let (stop, mut told) = (self.stop, false);
         self.workplace.ask(request, id, |share| {
             if let Some(share) = share {
+                let share = (before as f64 + share) / of as f64;
                 report.news(attack, &AttackNews::Working(step, share));
             }
             if !told && stop() {
@@ -239,7 +251,7 @@ impl<L: EventLog> AttackEngine<'_, L> {
     }
 
     fn craft(&mut self, victim: u16, first: u32) -> Result<Result<Vec<Event>, Lost>, EngineError> {
-        let (batch, step) = (self.batch(first), Step::Craft { victim, first });
+        let (batch, step) = (self.batch(first)?, Step::Craft { victim, first });
         let Some(plan) = self.plan() else { return Ok(Err("the attack is not open".into())) };
         let (chains, dtype) = (plan.chains.clone(), plan.settings.dtype);
         let mut pixels = batch.pixels.clone();
@@ -264,8 +276,9 @@ impl<L: EventLog> AttackEngine<'_, L> {
             device: self.workplace.device.clone(),
             threads: self.workplace.threads,
             staging: self.workplace.inbox.path().to_owned(),
+            measure: false,
         };
-        let answer = match self.ask(step, &Request::Craft(Box::new(request)), id)? {
+        let answer = match self.ask(step, &Request::Craft(Box::new(request)), id, (0, 1))? {
             Ok(Answer::Crafted(answer)) => answer,
             Ok(other) => return Ok(Err(format!("it said {other:?} to what was to be crafted"))),
             Err(lost) => return Ok(Err(lost)),
@@ -382,17 +395,6 @@ impl<L: EventLog> AttackEngine<'_, L> {
         }
     }
 
-    /// The images that were crafted after one specification.
-    fn source(&self, batch: &Batch, spec: Option<u16>) -> Vec<u8> {
-        match (spec, &self.last) {
-            (Some(spec), Some((_, _, parts))) => {
-                let part = parts.iter().find(|part| part.spec == spec);
-                part.map(|part| part.pixels.clone()).unwrap_or_default()
-            }
-            _ => batch.pixels.clone(),
-        }
-    }
-
     fn judge_own(
         &mut self,
         step: Step,
@@ -400,28 +402,30 @@ impl<L: EventLog> AttackEngine<'_, L> {
         spec: Option<u16>,
         first: u32,
     ) -> Result<Result<Vec<Event>, Lost>, EngineError> {
-        let batch = self.batch(first);
+        let batch = self.batch(first)?;
         if spec.is_some()
             && let Err(lost) = self.parts(victim, &batch)?
         {
             return Ok(Err(lost));
         }
-        let pixels = self.source(&batch, spec);
+        let pixels = source(&batch, spec, self.last.as_ref());
         let Some(plan) = self.plan() else { return Ok(Err("the attack is not open".into())) };
         let copies: Vec<(u16, u16)> = plan.copies(step).collect();
         let (channels, side) = (self.images.channels as usize, self.images.side as usize);
-        let seed = plan.settings.seed;
-        let transformed = |&(number, repeat): &(u16, u16)| -> Vec<u8> {
-            let what = &*plan.transforms[usize::from(number)].transform;
-            let images = pixels.chunks(batch.values).zip(&batch.indices);
-            let one = |(values, &index): (&[u8], &u32)| {
-                let mut chance = transform::chance(seed, what, repeat, index);
-                what.apply(Image { values, channels, side }, &mut chance)
+        let (values, indices) = (batch.values, &batch.indices);
+        let make = |plan: &Plan, some: &[(u16, u16)]| -> Vec<Vec<u8>> {
+            let transformed = |&(number, repeat): &(u16, u16)| -> Vec<u8> {
+                let what = &*plan.transforms[usize::from(number)].transform;
+                let images = pixels.chunks(values).zip(indices);
+                let one = |(values, &index): (&[u8], &u32)| {
+                    let mut chance = transform::chance(plan.settings.seed, what, repeat, index);
+                    what.apply(Image { values, channels, side }, &mut chance)
+                };
+                images.flat_map(one).collect()
             };
-            images.flat_map(one).collect()
+            some.par_iter().map(transformed).collect()
         };
-        let blocks: Vec<Vec<u8>> = copies.par_iter().map(transformed).collect();
-        let logits = match self.score(step, victim, &blocks.concat(), batch.length)? {
+        let logits = match self.score(step, victim, &batch, &copies, &make)? {
             Ok(logits) => logits,
             Err(lost) => return Ok(Err(lost)),
         };
@@ -441,15 +445,19 @@ impl<L: EventLog> AttackEngine<'_, L> {
         victim: u16,
         first: u32,
     ) -> Result<Result<Vec<Event>, Lost>, EngineError> {
-        let batch = self.batch(first);
+        let batch = self.batch(first)?;
         if let Err(lost) = self.parts(victim, &batch)? {
             return Ok(Err(lost));
         }
         let specs = self.plan().map_or(0, |plan| plan.specs.len());
-        let specs = 0..u16::try_from(specs).unwrap_or(u16::MAX);
-        let blocks: Vec<Vec<u8>> =
-            specs.clone().map(|spec| self.source(&batch, Some(spec))).collect();
-        let logits = match self.score(step, judge, &blocks.concat(), batch.length)? {
+        let specs: Vec<u16> = (0..u16::try_from(specs).unwrap_or(u16::MAX)).collect();
+        // Taken out meanwhile: who makes copies of them borrows them.
+        let last = self.last.take();
+        let crafted = |spec: &u16| source(&batch, Some(*spec), last.as_ref());
+        let make = |_: &Plan, some: &[u16]| some.iter().map(crafted).collect();
+        let logits = self.score(step, judge, &batch, &specs, &make);
+        self.last = last;
+        let logits = match logits? {
             Ok(logits) => logits,
             Err(lost) => return Ok(Err(lost)),
         };
@@ -459,39 +467,63 @@ impl<L: EventLog> AttackEngine<'_, L> {
             let source = Some(Crafting { victim, spec });
             ImagesScored { judge, source, transformation: 0, repeat: 0, first, images }.into()
         };
-        Ok(Ok(specs.zip(0..).map(event).collect()))
+        Ok(Ok(specs.into_iter().zip(0..).map(event).collect()))
     }
 
-    /// What a model makes of images.
-    fn score(
+    /// What a model makes of copies of a micro-batch, a block each, which `make` makes. No more of
+    /// them are in memory than fit into a request.
+    fn score<T>(
         &mut self,
         step: Step,
         judge: u16,
-        pixels: &[u8],
-        at_once: usize,
+        batch: &Batch,
+        copies: &[T],
+        make: &dyn Fn(&Plan, &[T]) -> Vec<Vec<u8>>,
     ) -> Result<Result<Rows, Lost>, EngineError> {
-        let side = self.images.side as usize;
-        let count = pixels.len() / (self.images.channels as usize * side * side).max(1);
-        let images = self.workplace.inbox.give("judged", pixels)?;
-        let id = self.workplace.next_id();
-        let request = ScoreRequest {
-            id,
-            model: self.models[usize::from(judge)].clone(),
-            images,
-            count: u32::try_from(count).unwrap_or(0),
-            batch: u32::try_from(at_once).unwrap_or(1),
-            dtype: self.plan().map(|plan| plan.settings.dtype).unwrap_or_default(),
-            device: self.workplace.device.clone(),
-            threads: self.workplace.threads,
-            staging: self.workplace.inbox.path().to_owned(),
-        };
-        Ok(match self.ask(step, &Request::Score(Box::new(request)), id)? {
-            Ok(Answer::Scored(ScoredAnswer { logits, classes, .. })) => {
-                self.workplace.take_logits(&logits, count, classes)?
+        let at_once = (REQUEST_BYTES / batch.pixels.len().max(1)).max(1);
+        let requests = copies.len().div_ceil(at_once);
+        let mut all = Rows::default();
+        for (copies, number) in copies.chunks(at_once).zip(0..) {
+            let Some(plan) = self.plan() else { return Ok(Err("the attack is not open".into())) };
+            let (images, dtype) = (make(plan, copies).concat(), plan.settings.dtype);
+            let images = self.workplace.inbox.give("judged", &images)?;
+            let (id, count) = (self.workplace.next_id(), copies.len() * batch.length);
+            let request = ScoreRequest {
+                id,
+                model: self.models[usize::from(judge)].clone(),
+                images,
+                count: u32::try_from(count).unwrap_or(0),
+                batch: u32::try_from(batch.length).unwrap_or(1),
+                dtype,
+                device: self.workplace.device.clone(),
+                threads: self.workplace.threads,
+                staging: self.workplace.inbox.path().to_owned(),
+            };
+            let request = Request::Score(Box::new(request));
+            let rows = match self.ask(step, &request, id, (number, requests))? {
+                Ok(Answer::Scored(ScoredAnswer { logits, classes, .. })) => {
+                    self.workplace.take_logits(&logits, count, classes)?
+                }
+                Ok(other) => Err(format!("it said {other:?} to what was to be judged")),
+                Err(lost) => Err(lost),
+            };
+            match rows.and_then(|rows| all.append(rows)) {
+                Ok(()) => {}
+                Err(lost) => return Ok(Err(lost)),
             }
-            Ok(other) => Err(format!("it said {other:?} to what was to be judged")),
-            Err(lost) => Err(lost),
-        })
+        }
+        Ok(Ok(all))
+    }
+}
+
+/// The clean images of a micro-batch, or those of `last` that were crafted after a specification.
+fn source(batch: &Batch, spec: Option<u16>, last: Option<&(u16, u32, Vec<Part>)>) -> Vec<u8> {
+    match (spec, last) {
+        (Some(spec), Some((_, _, parts))) => {
+            let part = parts.iter().find(|part| part.spec == spec);
+            part.map(|part| part.pixels.clone()).unwrap_or_default()
+        }
+        _ => batch.pixels.clone(),
     }
 }
 

@@ -76,7 +76,7 @@ impl Honest {
         write(&request.staging, "z", &zeros);
         let (id, classes) = (request.id, 3);
         let (images, logits, zeros) = ("i".into(), "l".into(), "z".into());
-        Answer::Crafted(CraftedAnswer { id, images, logits, zeros, classes })
+        Answer::Crafted(CraftedAnswer { id, images, logits, zeros, classes, memory: None })
     }
 }
 
@@ -135,11 +135,11 @@ fn settings() -> Settings {
     }
 }
 
-fn images() -> Images {
+fn images() -> ImageSet {
     let mut chance = crate::chance::Stream::new(9, "images", 0);
     let pixels = (0..7 * 4).map(|_| u8::try_from(chance.below(256)).unwrap()).collect();
     let labels = vec![0, 1, 2, 0, 1, 2, 0];
-    Images { pixels, labels, count: 7, channels: 1, side: 2, classes: 3 }
+    Images { pixels, labels, count: 7, channels: 1, side: 2, classes: 3 }.into()
 }
 
 /// The batch that begins the attack.
@@ -148,7 +148,7 @@ fn beginning() -> Vec<Event> {
     let pool = settings.pool(7);
     let plan = Plan::new(settings.clone(), 3).unwrap();
     let labelled: Vec<_> =
-        pool.iter().map(|&index| (index, images.labels[index as usize].into())).collect();
+        pool.iter().map(|&index| (index, images.labels[index as usize])).collect();
     let victim = |number: u16| AttackVictim {
         victim: number,
         what: Victim::Torchscript { file: String::new() },
@@ -253,6 +253,7 @@ impl World {
             stop: &|| false,
             report: &mut (),
             last: None,
+            clean: None,
         };
         let result = engine.run();
         (journal.into_log(), result)

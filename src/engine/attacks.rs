@@ -1,5 +1,6 @@
 //! Sessions that attack: models and images found, an attack begun or taken up, and carried on.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::attack::{AttackEngine, AttackReport};
@@ -10,11 +11,12 @@ use super::references::check_named;
 use super::session::{Session, SessionError};
 use super::workplace::Workplace;
 use super::{Ending, EngineError};
-use crate::adversary::job::{Attack, Plan, opening};
+use crate::adversary::job::{Attack, Plan, opening, pool_parts};
 use crate::adversary::protocol::{Data, Settings};
 use crate::adversary::spec::Dtype;
 use crate::agent::trials::Status;
-use crate::data::{DataHome, Images, Located, Part};
+use crate::data::pictures::is_drawn;
+use crate::data::{DataHome, ImageSet, Located, Part};
 use crate::events::{
     AttackData, AttackStarted, AttackVictim, Event, Hash, Outcome, Recorded, Resumed, Scope,
     TrialOf, Victim,
@@ -38,11 +40,13 @@ pub struct Target {
 #[derive(Debug, Clone)]
 pub struct TestPart {
     /// The images.
-    pub images: Images,
+    pub images: ImageSet,
     /// Name of the data set.
     pub name: String,
     /// Its folder.
     pub folder: PathBuf,
+    /// The seed that drew it, if nothing else sets it apart from the training part.
+    pub seed: Option<u64>,
 }
 
 impl TestPart {
@@ -51,8 +55,10 @@ impl TestPart {
     /// # Errors
     /// [`SessionError::Data`] if it cannot be read.
     pub fn read(data: &Located) -> Result<Self, SessionError> {
-        let images = data.read(Part::Test)?;
-        Ok(Self { images, name: data.name.clone(), folder: data.folder.clone() })
+        let images = ImageSet::open(data, Part::Test)?;
+        let drawn = data.known.is_none() && is_drawn(&data.folder);
+        let seed = drawn.then_some(data.reading.seed);
+        Ok(Self { images, name: data.name.clone(), folder: data.folder.clone(), seed })
     }
 
     /// What the settings of an attack say of it.
@@ -62,8 +68,14 @@ impl TestPart {
             name: self.name.clone(),
             content: Hash(self.images.digest()),
             channels: self.images.channels,
+            seed: self.seed,
         }
     }
+}
+
+/// The images of a pool with their classes.
+fn labelled(pool: &[u32], images: &ImageSet) -> Vec<(u32, u16)> {
+    pool.iter().map(|&index| (index, images.labels[index as usize])).collect()
 }
 
 fn wrong<T>(why: impl Into<String>) -> Result<T, SessionError> {
@@ -120,6 +132,7 @@ impl Session {
             split: artifacts.path(ArtifactHash(data.split.0)),
             resize: settings.resize,
             extra: settings.extra,
+            seed: settings.seed,
             fit: job.terms(trial.trial).fit,
         };
         let recipe = job.config().recipe.clone();
@@ -182,7 +195,7 @@ impl Session {
     pub fn script(
         &mut self,
         file: &std::path::Path,
-        images: &Images,
+        images: &ImageSet,
     ) -> Result<Target, SessionError> {
         let bytes = match std::fs::read(file) {
             Ok(bytes) => bytes,
@@ -211,7 +224,7 @@ impl Session {
     pub fn recorded_target(
         &mut self,
         victim: &AttackVictim,
-        images: &Images,
+        images: &ImageSet,
         home: &DataHome,
     ) -> Result<Target, SessionError> {
         let label = &victim.label;
@@ -274,9 +287,7 @@ impl Session {
                 ));
             }
             workplace.muster()?;
-            let side = images.side as usize;
-            let values = images.channels as usize * side * side;
-            let file = workplace.inbox.give("tried", &images.pixels[..values])?;
+            let file = workplace.inbox.give("tried", &images.gather(&[0])?)?;
             let id = workplace.next_id();
             let request = ScoreRequest {
                 id,
@@ -315,20 +326,37 @@ impl Session {
         Ok(())
     }
 
-    /// The attack with this configuration, if there is one.
+    /// The attack with this configuration, if there is one; with `any_batch` whatever the size of
+    /// its micro-batches, which was chosen by the memory that there was.
     ///
     /// # Errors
     /// [`SessionError`] if the log cannot be read.
-    pub fn find_attack(&mut self, settings: &Settings) -> Result<Option<Scope>, SessionError> {
-        let (wanted, mut found) = (Hash::of(settings.to_toml().as_bytes()), None);
-        self.journal.reread(|recorded| {
-            if let Event::AttackStarted(started) = &recorded.event
-                && started.config == wanted
-            {
-                found = Some(recorded.scope);
+    pub fn find_attack(
+        &mut self,
+        settings: &Settings,
+        any_batch: bool,
+    ) -> Result<Option<Scope>, SessionError> {
+        let mut texts: BTreeMap<Scope, (Hash, String)> = BTreeMap::new();
+        self.journal.reread(|recorded| match &recorded.event {
+            Event::AttackStarted(started) => {
+                texts.insert(recorded.scope, (started.config, String::new()));
             }
+            Event::ConfigPart(part) => {
+                if let Some((_, text)) = texts.get_mut(&recorded.scope) {
+                    text.push_str(&part.text);
+                }
+            }
+            _ => {}
         })?;
-        Ok(found)
+        let wanted = Hash::of(settings.to_toml().as_bytes());
+        let same = |(_, (hash, _)): &(&Scope, &(Hash, String))| *hash == wanted;
+        let like = |(_, (_, text)): &(&Scope, &(Hash, String))| {
+            let sized =
+                Settings::read(text).map(|found| Settings { batch: settings.batch, ..found });
+            any_batch && sized.is_ok_and(|found| found == *settings)
+        };
+        let newest = || texts.iter().rev();
+        Ok(newest().find(same).or_else(|| newest().find(like)).map(|(scope, _)| *scope))
     }
 
     /// Begins an attack and returns its id.
@@ -350,8 +378,7 @@ impl Session {
         let pool = settings.pool(images.count);
         let count = u32::try_from(pool.len()).unwrap_or(u32::MAX);
         let plan = Plan::new(settings.clone(), count).map_err(SessionError::Settings)?;
-        let label = |&index: &u32| (index, u16::from(images.labels[index as usize]));
-        let labelled: Vec<(u32, u16)> = pool.iter().map(label).collect();
+        let labelled = labelled(&pool, images);
         let victims = targets.iter().zip(0..);
         let victims = victims.map(|(t, victim)| AttackVictim { victim, ..t.victim.clone() });
         let rest = opening(&plan, &labelled, victims.collect());
@@ -391,11 +418,14 @@ impl Session {
         let first = std::iter::once(Event::from(started));
         let batch: Vec<Event> =
             first.chain(parts.into_iter().map(Event::from)).chain(rest).collect();
-        if batch.len() > BATCH_MAX {
-            let (count, most) = (batch.len(), BATCH_MAX);
+        // A large pool follows in batches of its own; all else is one.
+        let pooled = |event: &Event| matches!(event, Event::PoolPart(_));
+        let head = batch.iter().take_while(|event| !pooled(event)).count();
+        if head > BATCH_MAX {
+            let most = BATCH_MAX;
             return wrong(format!(
-                "an attack begins with at most {most} facts, this one has {count}: fewer images \
-                 (500 are one), models, sizes or transformations are needed"
+                "an attack begins with at most {most} facts besides its images, this one has {head}: \
+                 fewer models, sizes or transformations are needed"
             ));
         }
         let artifacts = self.store.artifacts();
@@ -415,16 +445,58 @@ impl Session {
         }
         check_named(&batch, &artifacts)?;
         let (scope, lock) = self.claim(Index::next_attack)?;
-        let index = &mut self.index;
-        self.journal.record(scope, &batch, |foreign| index.push(foreign))?;
-        let position = self.journal.position();
-        for event in batch {
-            self.index.push(&Recorded { position, at: 0, scope, event });
+        for batch in batch.chunks(BATCH_MAX) {
+            self.record_opening(scope, batch)?;
         }
         Ok((scope, lock))
     }
 
-    /// The state of an attack, folded from the log.
+    fn record_opening(&mut self, scope: Scope, batch: &[Event]) -> Result<(), SessionError> {
+        let index = &mut self.index;
+        self.journal.record(scope, batch, |foreign| index.push(foreign))?;
+        let position = self.journal.position();
+        for event in batch {
+            self.index.push(&Recorded { position, at: 0, scope, event: event.clone() });
+        }
+        Ok(())
+    }
+
+    /// Records what is missing of the beginning of an attack: whoever began it may have been killed
+    /// between two batches of images.
+    ///
+    /// # Errors
+    /// [`SessionError`] if the images are others, or the log refuses.
+    pub fn finish_opening(
+        &mut self,
+        scope: Scope,
+        attack: &mut Attack,
+        test: &TestPart,
+    ) -> Result<(), SessionError> {
+        if attack.plan().is_some() {
+            return Ok(());
+        }
+        self.check_test(scope, attack, test)?;
+        let settings =
+            attack.settings().map_err(|error| SessionError::Settings(error.to_string()))?;
+        let pool = settings.pool(test.images.count);
+        let parts = pool_parts(&labelled(&pool, &test.images), attack.pool().len());
+        for batch in parts.chunks(BATCH_MAX) {
+            self.record_opening(scope, batch)?;
+            for event in batch {
+                attack.apply(event).map_err(EngineError::from)?;
+            }
+        }
+        match attack.plan() {
+            Some(_) => Ok(()),
+            None => {
+                let reason = "is not complete".to_owned();
+                Err(FoldError::Config { scope, reason }.into())
+            }
+        }
+    }
+
+    /// The state of an attack, folded from the log. It has no plan if whoever began it was killed:
+    /// [`Session::finish_opening`] completes it.
     ///
     /// # Errors
     /// [`SessionError`] if its history cannot be.
@@ -435,14 +507,13 @@ impl Session {
                 wrong = attack.apply(&recorded.event).err().map(|error| (recorded.position, error));
             }
         })?;
-        let reason = match (wrong, attack.plan()) {
-            (Some((position, error)), _) => {
-                format!("cannot be followed: event {position}, {error}")
+        match wrong {
+            None => Ok(attack),
+            Some((position, error)) => {
+                let reason = format!("cannot be followed: event {position}, {error}");
+                Err(FoldError::Config { scope, reason }.into())
             }
-            (None, None) => "is not complete".to_owned(),
-            (None, Some(_)) => return Ok(attack),
-        };
-        Err(FoldError::Config { scope, reason }.into())
+        }
     }
 
     /// Carries on an attack whose lock is held.
@@ -479,6 +550,7 @@ impl Session {
             stop,
             report,
             last: None,
+            clean: None,
         };
         Ok(engine.run()?)
     }

@@ -88,6 +88,7 @@ pub fn craft(
         logits: logits_file,
         zeros: zeros_file,
         classes,
+        memory: None,
     })
 }
 
