@@ -89,7 +89,7 @@ def train(request):
         predictions=predictions)
 
 
-def main(train=train, **hello):
+def main(train=train, more=None, **hello):
     threading.Thread(target=read_requests, daemon=True).start()
     while True:
         request = requests.get()
@@ -102,6 +102,8 @@ def main(train=train, **hello):
             except OSError as error:
                 say(type="error", id=request["id"], message=str(error), cause="machine",
                     errno=error.errno)
+        elif more and request["type"] in more:
+            more[request["type"]](request)
         else:
             say(type="error", id=request["id"], message="this trainer only trains")
 

@@ -178,7 +178,7 @@ mod tests {
             }
         }
         let located = Located::at("set", folder.path(), Reading::default());
-        let mut shown = Vec::new();
+        let mut shown: Vec<u8> = Vec::new();
         let set =
             ImageSet::open_with(&located, Part::Test, &mut |image| shown.extend(image)).unwrap();
         let images = located.read(Part::Test).unwrap();

@@ -176,3 +176,53 @@ fn craft(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adversary::protocol::Settings;
+
+    /// Inception v3 on a CPU: 107 MB an image of 299 x 299 pixels in colour.
+    const INCEPTION: Costs =
+        Costs { forward: 0.1, image: 107_000_000, rest: 400_000_000, free: 60 << 30 };
+    const VALUES: usize = 3 * 299 * 299;
+
+    #[test]
+    fn micro_batches_fit_into_memory() {
+        let batch = |memory, costs: Costs| costs.batch(memory, 100, VALUES, 12);
+        assert_eq!(batch(None, INCEPTION), 24, "3.9 GB of 130 MB each");
+        assert_eq!(batch(Some(16 << 30), INCEPTION), 100);
+        assert_eq!(batch(Some(1 << 30), INCEPTION), 4);
+        assert_eq!(batch(Some(1 << 20), INCEPTION), 1, "it is tried all the same");
+        // Little is free on this machine.
+        assert_eq!(batch(None, Costs { free: 1 << 30, ..INCEPTION }), 6);
+        // A GPU: what is free counts, not the 4 GiB of a CPU.
+        assert_eq!(batch(None, Costs { rest: 0, ..INCEPTION }), 100);
+        assert_eq!(batch(None, Costs { rest: 0, free: 8 << 30, ..INCEPTION }), 48);
+        // A trainer that says nothing of memory.
+        assert_eq!(batch(None, Costs::default()), 100);
+        assert_eq!(Costs::default().batch(None, 20, 784, 9), 20);
+        assert_eq!(Costs { image: 1_000, ..INCEPTION }.batch(None, 100, 784, 9), 100);
+    }
+
+    #[test]
+    fn an_estimate_follows_from_what_was_measured() {
+        let base = Settings::of_protocol("small", 3).unwrap();
+        let settings = Settings {
+            eps: vec![2, 16],
+            transformations: Vec::new(),
+            victims: vec![Vec::new(), Vec::new()],
+            ..base
+        };
+        let plan = Plan::new(settings, 200).unwrap();
+        let estimate = INCEPTION.estimate(&plan, 200, VALUES);
+        let each = u64::from(sweep::gradients(&plan.chains));
+        assert_eq!(estimate.gradients, each * 200 * 2);
+        // Each gradient is two and a half forward passes of 0.1 s, and images are looked at too.
+        let seconds = estimate.time.as_secs_f64() / (200.0 * 2.0 * each as f64 * 0.25);
+        assert!((1.0..1.3).contains(&seconds), "{seconds}");
+        // Fast: two bits a value; the others 3 for eps 2 and 6 for eps 16.
+        let packed = 200 * 2 * (2 + 2 + 3 + 6 + 3 + 6) * VALUES as u64 / 8;
+        assert!((packed..packed + packed / 50).contains(&estimate.bytes), "{estimate:?}");
+    }
+}
