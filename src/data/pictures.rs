@@ -41,6 +41,9 @@ pub struct Walked {
     pub remarks: Vec<String>,
 }
 
+/// Is shown each picture: its file, class, side and pixels.
+pub type Each<'a> = &'a mut dyn FnMut(&Path, u16, u32, &[u8]) -> Result<(), DataError>;
+
 /// One picture as it is seen, and what it was.
 struct Seen {
     side: u32,
@@ -174,10 +177,7 @@ impl Pictures {
     ///
     /// # Errors
     /// [`DataError`] naming the pictures that cannot be used, or what `each` says.
-    pub fn walk(
-        &self,
-        each: &mut dyn FnMut(&Path, u16, u32, &[u8]) -> Result<(), DataError>,
-    ) -> Result<Walked, DataError> {
+    pub fn walk(&self, each: Each<'_>) -> Result<Walked, DataError> {
         let mut shape = None;
         let mut bad = Bad::default();
         let (mut inks, mut misnamed) = (Tally::default(), Tally::default());

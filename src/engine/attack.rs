@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use super::faults::{self, Room};
 use super::jobs::Index;
 use super::journal::Journal;
+use super::micro_batch::{Batch, source};
 use super::workplace::{Lost, Rows, Workplace};
 use super::{Ending, EngineError};
 use crate::adversary::job::{Attack, Plan, Step};
@@ -27,9 +28,7 @@ use crate::events::{
 };
 use crate::log::EventLog;
 use crate::log::artifacts::Artifacts;
-use crate::trainer::protocol::{
-    Answer, CraftRequest, CraftedAnswer, Hello, ModelRequest, Request, ScoreRequest, ScoredAnswer,
-};
+use crate::trainer::protocol::{Answer, CraftRequest, CraftedAnswer, Hello, ModelRequest, Request};
 
 /// What a person may want to see.
 #[derive(Debug)]
@@ -86,27 +85,6 @@ pub struct AttackEngine<'a, L> {
     pub last: Option<(u16, u32, Vec<Part>)>,
     /// The clean images that were looked at last.
     pub clean: Option<Rc<Batch>>,
-}
-
-/// Most bytes of images in one request: copies of a micro-batch go to the trainer some at a time.
-const REQUEST_BYTES: usize = 64 << 20;
-
-/// A micro-batch of clean images.
-#[derive(Debug)]
-pub struct Batch {
-    first: u32,
-    length: usize,
-    /// Values of an image.
-    values: usize,
-    pixels: Vec<u8>,
-    indices: Vec<u32>,
-    labels: Vec<u16>,
-}
-
-impl Batch {
-    fn image(&self, at: usize) -> &[u8] {
-        &self.pixels[at * self.values..(at + 1) * self.values]
-    }
 }
 
 impl<L: EventLog> AttackEngine<'_, L> {
@@ -207,28 +185,12 @@ impl<L: EventLog> AttackEngine<'_, L> {
         }
     }
 
-    fn plan(&self) -> Option<&Plan> {
+    pub(super) fn plan(&self) -> Option<&Plan> {
         self.attack.plan()
     }
 
-    /// The micro-batch at `first`. Steps that follow one another are about the same one.
-    fn batch(&mut self, first: u32) -> Result<Rc<Batch>, EngineError> {
-        if let Some(batch) = self.clean.as_ref().filter(|batch| batch.first == first) {
-            return Ok(Rc::clone(batch));
-        }
-        let length = self.plan().map_or(0, |plan| plan.length(first, self.attack.images()));
-        let range = first as usize..(first + length) as usize;
-        let indices = self.attack.pool().get(range.clone()).unwrap_or_default().to_vec();
-        let labels = self.attack.labels().get(range).unwrap_or_default().to_vec();
-        let (values, pixels) = (self.images.length(), self.images.gather(&indices)?);
-        let batch =
-            Rc::new(Batch { first, length: indices.len(), values, pixels, indices, labels });
-        self.clean = Some(Rc::clone(&batch));
-        Ok(batch)
-    }
-
     /// Asks the trainer for a part of a step: `before` of `of` such parts are done.
-    fn ask(
+    pub(super) fn ask(
         &mut self,
         step: Step,
         request: &Request,
@@ -468,62 +430,6 @@ impl<L: EventLog> AttackEngine<'_, L> {
             ImagesScored { judge, source, transformation: 0, repeat: 0, first, images }.into()
         };
         Ok(Ok(specs.into_iter().zip(0..).map(event).collect()))
-    }
-
-    /// What a model makes of copies of a micro-batch, a block each, which `make` makes. No more of
-    /// them are in memory than fit into a request.
-    fn score<T>(
-        &mut self,
-        step: Step,
-        judge: u16,
-        batch: &Batch,
-        copies: &[T],
-        make: &dyn Fn(&Plan, &[T]) -> Vec<Vec<u8>>,
-    ) -> Result<Result<Rows, Lost>, EngineError> {
-        let at_once = (REQUEST_BYTES / batch.pixels.len().max(1)).max(1);
-        let requests = copies.len().div_ceil(at_once);
-        let mut all = Rows::default();
-        for (copies, number) in copies.chunks(at_once).zip(0..) {
-            let Some(plan) = self.plan() else { return Ok(Err("the attack is not open".into())) };
-            let (images, dtype) = (make(plan, copies).concat(), plan.settings.dtype);
-            let images = self.workplace.inbox.give("judged", &images)?;
-            let (id, count) = (self.workplace.next_id(), copies.len() * batch.length);
-            let request = ScoreRequest {
-                id,
-                model: self.models[usize::from(judge)].clone(),
-                images,
-                count: u32::try_from(count).unwrap_or(0),
-                batch: u32::try_from(batch.length).unwrap_or(1),
-                dtype,
-                device: self.workplace.device.clone(),
-                threads: self.workplace.threads,
-                staging: self.workplace.inbox.path().to_owned(),
-            };
-            let request = Request::Score(Box::new(request));
-            let rows = match self.ask(step, &request, id, (number, requests))? {
-                Ok(Answer::Scored(ScoredAnswer { logits, classes, .. })) => {
-                    self.workplace.take_logits(&logits, count, classes)?
-                }
-                Ok(other) => Err(format!("it said {other:?} to what was to be judged")),
-                Err(lost) => Err(lost),
-            };
-            match rows.and_then(|rows| all.append(rows)) {
-                Ok(()) => {}
-                Err(lost) => return Ok(Err(lost)),
-            }
-        }
-        Ok(Ok(all))
-    }
-}
-
-/// The clean images of a micro-batch, or those of `last` that were crafted after a specification.
-fn source(batch: &Batch, spec: Option<u16>, last: Option<&(u16, u32, Vec<Part>)>) -> Vec<u8> {
-    match (spec, last) {
-        (Some(spec), Some((_, _, parts))) => {
-            let part = parts.iter().find(|part| part.spec == spec);
-            part.map(|part| part.pixels.clone()).unwrap_or_default()
-        }
-        _ => batch.pixels.clone(),
     }
 }
 

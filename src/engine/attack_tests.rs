@@ -18,7 +18,7 @@ use crate::events::digest::Digests;
 use crate::events::{AttackData, AttackStarted, AttackVictim, Recorded, Victim};
 use crate::log::{MemoryLog, Store};
 use crate::trainer::process::{Said, StartError};
-use crate::trainer::protocol::{ErrorCause, Member, PROTOCOL};
+use crate::trainer::protocol::{ErrorCause, Member, PROTOCOL, ScoredAnswer};
 use crate::trainer::{Start, Talk};
 
 const SCOPE: Scope = Scope::Attack(1);

@@ -1,25 +1,24 @@
 //! Sessions that attack: models and images found, an attack begun or taken up, and carried on.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::attack::{AttackEngine, AttackReport};
 use super::faults::MARGIN;
 use super::inbox::Inbox;
 use super::jobs::{FoldError, Index, config_parts};
+use super::openings::labelled;
 use super::references::check_named;
 use super::session::{Session, SessionError};
 use super::workplace::Workplace;
 use super::{Ending, EngineError};
-use crate::adversary::job::{Attack, Plan, opening, pool_parts};
+use crate::adversary::job::{Attack, Plan, opening};
 use crate::adversary::protocol::{Data, Settings};
 use crate::adversary::spec::Dtype;
 use crate::agent::trials::Status;
 use crate::data::pictures::is_drawn;
 use crate::data::{DataHome, ImageSet, Located, Part};
 use crate::events::{
-    AttackData, AttackStarted, AttackVictim, Event, Hash, Outcome, Recorded, Resumed, Scope,
-    TrialOf, Victim,
+    AttackData, AttackStarted, AttackVictim, Event, Hash, Outcome, Resumed, Scope, TrialOf, Victim,
 };
 use crate::log::artifacts::ArtifactHash;
 use crate::log::{BATCH_MAX, NamedLock};
@@ -71,11 +70,6 @@ impl TestPart {
             seed: self.seed,
         }
     }
-}
-
-/// The images of a pool with their classes.
-fn labelled(pool: &[u32], images: &ImageSet) -> Vec<(u32, u16)> {
-    pool.iter().map(|&index| (index, images.labels[index as usize])).collect()
 }
 
 fn wrong<T>(why: impl Into<String>) -> Result<T, SessionError> {
@@ -326,39 +320,6 @@ impl Session {
         Ok(())
     }
 
-    /// The attack with this configuration, if there is one; with `any_batch` whatever the size of
-    /// its micro-batches, which was chosen by the memory that there was.
-    ///
-    /// # Errors
-    /// [`SessionError`] if the log cannot be read.
-    pub fn find_attack(
-        &mut self,
-        settings: &Settings,
-        any_batch: bool,
-    ) -> Result<Option<Scope>, SessionError> {
-        let mut texts: BTreeMap<Scope, (Hash, String)> = BTreeMap::new();
-        self.journal.reread(|recorded| match &recorded.event {
-            Event::AttackStarted(started) => {
-                texts.insert(recorded.scope, (started.config, String::new()));
-            }
-            Event::ConfigPart(part) => {
-                if let Some((_, text)) = texts.get_mut(&recorded.scope) {
-                    text.push_str(&part.text);
-                }
-            }
-            _ => {}
-        })?;
-        let wanted = Hash::of(settings.to_toml().as_bytes());
-        let same = |(_, (hash, _)): &(&Scope, &(Hash, String))| *hash == wanted;
-        let like = |(_, (_, text)): &(&Scope, &(Hash, String))| {
-            let sized =
-                Settings::read(text).map(|found| Settings { batch: settings.batch, ..found });
-            any_batch && sized.is_ok_and(|found| found == *settings)
-        };
-        let newest = || texts.iter().rev();
-        Ok(newest().find(same).or_else(|| newest().find(like)).map(|(scope, _)| *scope))
-    }
-
     /// Begins an attack and returns its id.
     ///
     /// # Errors
@@ -464,50 +425,6 @@ impl Session {
         Ok(batch)
     }
 
-    fn record_opening(&mut self, scope: Scope, batch: &[Event]) -> Result<(), SessionError> {
-        let index = &mut self.index;
-        self.journal.record(scope, batch, |foreign| index.push(foreign))?;
-        let position = self.journal.position();
-        for event in batch {
-            self.index.push(&Recorded { position, at: 0, scope, event: event.clone() });
-        }
-        Ok(())
-    }
-
-    /// Records what is missing of the beginning of an attack: whoever began it may have been killed
-    /// between two batches of images.
-    ///
-    /// # Errors
-    /// [`SessionError`] if the images are others, or the log refuses.
-    pub fn finish_opening(
-        &mut self,
-        scope: Scope,
-        attack: &mut Attack,
-        test: &TestPart,
-    ) -> Result<(), SessionError> {
-        if attack.plan().is_some() {
-            return Ok(());
-        }
-        self.check_test(scope, attack, test)?;
-        let settings =
-            attack.settings().map_err(|error| SessionError::Settings(error.to_string()))?;
-        let pool = settings.pool(test.images.count);
-        let parts = pool_parts(&labelled(&pool, &test.images), attack.pool().len());
-        for batch in parts.chunks(BATCH_MAX) {
-            self.record_opening(scope, batch)?;
-            for event in batch {
-                attack.apply(event).map_err(EngineError::from)?;
-            }
-        }
-        match attack.plan() {
-            Some(_) => Ok(()),
-            None => {
-                let reason = "is not complete".to_owned();
-                Err(FoldError::Config { scope, reason }.into())
-            }
-        }
-    }
-
     /// The state of an attack, folded from the log. It has no plan if whoever began it was killed:
     /// [`Session::finish_opening`] completes it.
     ///
@@ -597,96 +514,5 @@ impl Session {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::super::session::Surroundings;
-    use super::*;
-    use crate::data::Images;
-    use crate::log::{Options, Store};
-
-    fn session(store: &std::path::Path) -> Session {
-        let surroundings = Surroundings {
-            options: Options::default(),
-            trainer: PathBuf::new(),
-            device: "cpu".into(),
-            silence: Duration::from_secs(60),
-            clock: || 0,
-            program: "qtrail 0".into(),
-        };
-        Session::open(Store::open_or_create(store).unwrap(), surroundings, Box::new(())).unwrap()
-    }
-
-    /// So many images of one pixel each.
-    fn test_part(count: u32) -> TestPart {
-        let pixels: Vec<u8> = (0..count).map(|image| image.to_le_bytes()[0]).collect();
-        let labels = (0..count).map(|image| image.to_le_bytes()[0] % 3).collect();
-        let images = Images { pixels, labels, count, channels: 1, side: 1, classes: 3 };
-        let (name, folder) = ("many".to_owned(), PathBuf::from("/data"));
-        TestPart { images: images.into(), name, folder, seed: None }
-    }
-
-    /// Its beginning has more facts than a batch of the log; somebody may be killed between two.
-    #[test]
-    fn an_attack_on_fifty_thousand_images_is_begun_and_taken_up() {
-        let folder = tempfile::tempdir().unwrap();
-        let (file, test) = (folder.path().join("net.pt"), test_part(50_000));
-        std::fs::write(&file, "PK").unwrap();
-        let [whole, cut] = ["whole", "cut"].map(|name| folder.path().join(name));
-        let mut session = session(&whole);
-        let target = session.script(&file, &test.images).unwrap();
-        let victims = vec![target.victim.weights.clone()];
-        let base = Settings::of_protocol("kurakin2017", 1).unwrap();
-        let settings = Settings { images: 50_000, victims, data: test.settings(), ..base };
-        let targets = [target];
-        let (scope, _lock) = session.begin_attack("", &settings, &targets, &test, 1).unwrap();
-        let expected = session.attack(scope).unwrap();
-        assert_eq!(expected.images(), 50_000);
-        assert!(expected.plan().is_some() && expected.next().is_some());
-
-        let mut session = self::session(&cut);
-        let events = session.beginning("", &settings, &targets, &test, 1).unwrap();
-        assert!(events.len() > BATCH_MAX + 20, "{} facts", events.len());
-        let (scope, lock) = session.claim(Index::next_attack).unwrap();
-        session.record_opening(scope, &events[..BATCH_MAX]).unwrap();
-        drop(lock);
-        session.close().unwrap();
-        let mut session = self::session(&cut);
-        assert_eq!(session.find_attack(&settings, false).unwrap(), Some(scope));
-        let mut attack = session.attack(scope).unwrap();
-        assert!(attack.plan().is_none(), "images are missing");
-        let other = session.finish_opening(scope, &mut attack, &test_part(49_999));
-        assert!(matches!(other, Err(SessionError::OtherData { .. })));
-        session.finish_opening(scope, &mut attack, &test).unwrap();
-        let again = session.attack(scope).unwrap();
-        for attack in [attack, again] {
-            assert_eq!(attack.pool(), expected.pool());
-            assert_eq!(attack.labels(), expected.labels());
-            assert_eq!(attack.next(), expected.next());
-        }
-    }
-
-    #[test]
-    fn an_attack_is_found_whatever_size_of_micro_batches_was_chosen_for_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let (file, test) = (folder.path().join("net.pt"), test_part(30));
-        std::fs::write(&file, "PK").unwrap();
-        let mut session = session(&folder.path().join("store"));
-        let target = session.script(&file, &test.images).unwrap();
-        let victims = vec![target.victim.weights.clone()];
-        let base = Settings::of_protocol("small", 1).unwrap();
-        let wanted = Settings { images: 30, victims, data: test.settings(), ..base };
-        let small = Settings { batch: 8, ..wanted.clone() };
-        let (first, _lock) = session.begin_attack("", &small, &[target.clone()], &test, 1).unwrap();
-        assert_eq!(session.find_attack(&wanted, true).unwrap(), Some(first));
-        assert_eq!(session.find_attack(&wanted, false).unwrap(), None);
-        let other = Settings { alpha: 2, ..wanted.clone() };
-        assert_eq!(session.find_attack(&other, true).unwrap(), None);
-        // The very same settings go before others.
-        let (exact, _lock) =
-            session.begin_attack("", &wanted, &[target.clone()], &test, 1).unwrap();
-        let third = Settings { batch: 4, ..wanted.clone() };
-        let (_, _lock) = session.begin_attack("", &third, &[target], &test, 1).unwrap();
-        assert_eq!(session.find_attack(&wanted, true).unwrap(), Some(exact));
-    }
-}
+#[path = "attacks_tests.rs"]
+mod tests;

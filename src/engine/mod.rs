@@ -18,6 +18,8 @@ pub mod jobs;
 pub mod journal;
 pub mod keeper;
 pub mod measure;
+mod micro_batch;
+mod openings;
 pub mod predictions;
 pub mod prepare;
 pub mod references;
