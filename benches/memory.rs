@@ -59,6 +59,7 @@ fn main() {
                 fit: Fit::Train,
                 resize: None,
                 extra: false,
+                seed: 0,
             },
             device: "cpu".into(),
             threads: 0,

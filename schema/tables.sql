@@ -548,11 +548,12 @@ CREATE TABLE scored (
   destroyed1     INTEGER,          -- of those, right after the transformation: the numerator
   destroyed5     INTEGER,
   ranks          BLOB    NOT NULL, -- u16: classes ranked above the true one; 65535: there is no rank
+  -- Beside the ranks, so that both are read without the rest, which lies on pages of its own.
+  flags          BLOB    NOT NULL, -- u8: 1 not finite, 2 dropped
   top1           BLOB    NOT NULL, -- u16: class ranked first
   p_top1         BLOB    NOT NULL, -- f32: its probability
   p_true         BLOB    NOT NULL, -- f32: probability of the true class
   target_ranks   BLOB    NOT NULL, -- u16: classes ranked above the one aimed at
-  flags          BLOB    NOT NULL, -- u8: 1 not finite, 2 dropped
   PRIMARY KEY (attack, judge, victim, spec, transformation, repeat, first)
 ) STRICT, WITHOUT ROWID;
 

@@ -346,7 +346,7 @@ fn extra_images_are_fetched_when_wanted() {
     let (bench, set) = (Bench::new(), svhn(&[url]));
     bench.fetch(set, None, false).unwrap();
     assert_eq!(bench.names(), ["test_32x32.mat", "train_32x32.mat"]);
-    let reading = Reading { extra: true, resize: None };
+    let reading = Reading { extra: true, ..Reading::default() };
     let error = set.read(&bench.place(), Part::Train, reading).unwrap_err().to_string();
     assert!(error.contains("`qtrail data fetch svhn --extra` brings them"), "{error}");
     for _ in 0..2 {

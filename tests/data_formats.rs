@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use qtrail::data::{
-    DataHome, Format, Images, Located, Part, Reading, Split, check, format, pictures,
+    DataHome, Format, ImageSet, Images, Located, Part, Reading, Split, check, format, pictures,
 };
 use tempfile::TempDir;
 
@@ -307,7 +307,7 @@ fn grey_pictures_stay_grey_and_other_shapes_need_to_be_resized() {
     let error = error(&folder, Part::Train);
     assert!(error.contains("2-wide.png has images of 8 x 12 pixels"), "{error}");
     assert!(error.contains("--resize SIDE"), "{error}");
-    let reading = Reading { resize: Some(8), extra: false };
+    let reading = Reading { resize: Some(8), ..Reading::default() };
     let train = format::read(&folder, Part::Train, reading).unwrap();
     assert_eq!((shape(&train), train.labels.as_slice()), ((4, 1, 8, 2), &[0, 0, 1, 1][..]));
     assert_eq!(train.image(0), pixels(0, 1, 8));
@@ -363,11 +363,20 @@ fn damaged_and_hostile_pictures_are_named() {
     let mut flipped = fs::read(files("pictures/train/cat/1.png")).unwrap();
     flipped[50] ^= 1;
     assert!(write("train/cat/1.png", flipped).contains("no good PNG picture"));
-    let cmyk = fs::read(files("cmyk.jpg")).unwrap();
-    assert!(write("train/dog/1.jpg", cmyk).contains("qtrail reads grey and RGB"));
-    let jpeg = fs::read(files("pictures/train/dog/1.jpg")).unwrap();
-    assert!(write("train/cat/1.png", jpeg.clone()).contains("1.png is no good PNG picture"));
-    assert!(write("train/cat/0.gif", vec![1]).contains("it is no file named .png, .jpg or .jpeg"));
+    assert!(write("train/cat/0.png", vec![1]).contains("its content is neither PNG nor JPEG"));
+    for (start, name) in [
+        (&b"GIF89a.."[..], "GIF"),
+        (b"BM......", "BMP"),
+        (b"II*\0....", "TIFF"),
+        (b"RIFF....WEBPVP8 ", "WebP"),
+        (b"\0\0\0\x20ftypavif", "AVIF"),
+    ] {
+        let error = write("train/cat/0.png", start.to_vec());
+        let expected = format!("it is a {name} file; qtrail reads PNG and JPEG: convert it");
+        assert!(error.contains(&expected), "{error}");
+    }
+    let within = |folder: &Path| fs::create_dir(folder.join("train/cat/more")).unwrap();
+    assert!(spoilt(&within).contains("it is a folder in the folder of a class"));
     assert!(write("train/notes", vec![1]).contains("lies beside the folders of the classes"));
     let empty = |folder: &Path| fs::create_dir(folder.join("train/ant")).unwrap();
     assert!(spoilt(&empty).contains("ant is no good folder of a class: it has no pictures"));
@@ -377,6 +386,139 @@ fn damaged_and_hostile_pictures_are_named() {
     assert_eq!(Images::read(folder.path(), Part::Train).unwrap().count, 6);
     fs::create_dir(folder.path().join("test/emu")).unwrap();
     assert!(error(folder.path(), Part::Test).contains("the training part has no class emu"));
+}
+
+/// ImageNet has a PNG that is called .JPEG; web browsers name WebP pictures .jpg.
+#[test]
+fn the_content_says_what_a_picture_is() {
+    let plain = Images::read(&files("pictures"), Part::Train).unwrap();
+    let folder = copy("pictures");
+    let rename = |from: &str, to: &str| {
+        fs::rename(folder.path().join("train").join(from), folder.path().join("train").join(to))
+            .unwrap();
+    };
+    rename("cat/1.png", "cat/1.jpg");
+    rename("dog/1.jpg", "dog/1.jfif");
+    rename("dog/3-progressive.jpg", "dog/3");
+    assert_eq!(Images::read(folder.path(), Part::Train).unwrap(), plain);
+    let located = Located::at("pictures", folder.path(), Reading::default());
+    let report = check::check(&located).unwrap();
+    let remarks = report.parts[0].remarks.join("\n");
+    assert!(remarks.contains("another format than their names say: 2"), "{remarks}");
+    assert!(remarks.contains("cat/1.jpg, a PNG file"), "{remarks}");
+}
+
+/// Compared with what Pillow makes of the same file: 8 x 8 pixels of one colour.
+#[test]
+fn inks_are_turned_into_colours_and_counted() {
+    let folder = copy("pictures");
+    let path = folder.path().join("train/dog/1.jpg");
+    fs::copy(files("cmyk.jpg"), &path).unwrap();
+    let located = Located::at("pictures", folder.path(), Reading::default());
+    let images = located.read(Part::Train).unwrap();
+    near(images.image(3), [250, 249, 248]);
+    let remarks = check::check(&located).unwrap().parts[0].remarks.join("\n");
+    assert!(remarks.contains("CMYK pictures turned into RGB: 1; the first is"), "{remarks}");
+    // Without Adobe's marker nobody knows whether inks are inverted.
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(5).position(|window| window == b"Adobe").unwrap();
+    bytes[at..at + 5].copy_from_slice(b"Other");
+    fs::write(path, bytes).unwrap();
+    let error = error(folder.path(), Part::Train);
+    assert!(error.contains("CMYK without Adobe's marker"), "{error}");
+}
+
+#[test]
+fn all_bad_files_are_named_at_once() {
+    let folder = copy("pictures");
+    let bad = |name: String| fs::write(folder.path().join("train/cat").join(name), "x").unwrap();
+    bad("0.png".to_owned());
+    bad("9.txt".to_owned());
+    let error = |folder: &Path| self::error(folder, Part::Train);
+    let two = error(folder.path());
+    assert!(two.starts_with("2 files in ") && two.lines().count() == 3, "{two}");
+    assert!(two.contains("cat/0.png is no good picture") && two.contains("cat/9.txt"), "{two}");
+    (10..60).for_each(|number| bad(format!("{number}.png")));
+    let many = error(folder.path());
+    assert!(many.starts_with("52 files in ") && many.ends_with("\n  and 32 more"), "{many}");
+}
+
+/// A folder of classes, `each` pictures of 2 x 2 pixels in each.
+fn classes_in(folder: &Path, each: u8) {
+    for (class, shade) in [("ant", 10), ("bee", 130)] {
+        fs::create_dir_all(folder.join(class)).unwrap();
+        for number in 0..each {
+            let picture = pictures::png(1, 2, &[shade + number; 4]).unwrap();
+            fs::write(folder.join(class).join(format!("{number:02}.png")), picture).unwrap();
+        }
+    }
+}
+
+#[test]
+fn folders_of_classes_alone_are_split_by_the_data_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    classes_in(folder.path(), 20);
+    // What lies around: other programs' files, a folder without pictures.
+    for clutter in ["Thumbs.db", "ant/desktop.ini", "bee/.DS_Store", "bee/Thumbs.db", "notes.txt"] {
+        fs::write(folder.path().join(clutter), "x").unwrap();
+    }
+    fs::create_dir(folder.path().join("store")).unwrap();
+    fs::write(folder.path().join("store/HEAD"), "x").unwrap();
+    assert_eq!(Format::of(folder.path()).unwrap(), Format::Pictures);
+    let located = |seed| Located::at("set", folder.path(), Reading { seed, ..Reading::default() });
+    let read = |seed, part| located(seed).read(part).unwrap();
+    let (train, test) = (read(3, Part::Train), read(3, Part::Test));
+    assert_eq!((train.class_counts(), test.class_counts()), (vec![16, 16], vec![4, 4]));
+    assert!(test.pixels.iter().all(|pixel| !train.pixels.contains(pixel)), "in one part only");
+    assert_ne!(read(4, Part::Test).digest(), test.digest());
+    assert_eq!(read(3, Part::Test), test);
+    assert_eq!(located(3).class_names(2), ["ant", "bee"]);
+    let report = check::check(&located(3)).unwrap();
+    let remarks = report.parts[1].remarks.join("\n");
+    assert!(remarks.contains("drawn with the data seed 3"), "{remarks}");
+    assert!(remarks.contains("passed over in the test part: 4 hidden files"), "{remarks}");
+    // A class with a single picture is trained on; no test part is left.
+    let folder = tempfile::tempdir().unwrap();
+    classes_in(folder.path(), 1);
+    assert_eq!(Images::read(folder.path(), Part::Train).unwrap().count, 2);
+    assert!(error(folder.path(), Part::Test).contains("no class has two pictures"));
+}
+
+#[test]
+fn val_stands_for_test_and_training_images_may_be_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    classes_in(&folder.path().join("train"), 3);
+    classes_in(&folder.path().join("val"), 2);
+    let test = Images::read(folder.path(), Part::Test).unwrap();
+    assert_eq!((test.count, test.classes), (4, 2));
+    fs::remove_dir_all(folder.path().join("train")).unwrap();
+    assert_eq!(Images::read(folder.path(), Part::Test).unwrap(), test);
+    let missing = error(folder.path(), Part::Train);
+    assert!(missing.contains("has no folder `train` with its classes"), "{missing}");
+    let located = Located::at("set", folder.path(), Reading::default());
+    let report = check::check(&located).unwrap();
+    assert_eq!(report.parts.iter().map(|part| part.part).collect::<Vec<_>>(), [Part::Test]);
+    assert!(report.parts[0].remarks[0].contains("the folder `val` is the test part"));
+    // The test part, where both are there.
+    classes_in(&folder.path().join("test"), 1);
+    assert_eq!(Images::read(folder.path(), Part::Test).unwrap().count, 2);
+}
+
+/// Networks are trained on at most 256 classes; models of others may know a thousand.
+#[test]
+fn a_thousand_classes_can_be_attacked() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = pictures::png(1, 1, &[7]).unwrap();
+    for class in 0..300 {
+        let within = folder.path().join(format!("test/{class:04}"));
+        fs::create_dir_all(&within).unwrap();
+        fs::write(within.join("0.png"), &picture).unwrap();
+    }
+    let located = Located::at("set", folder.path(), Reading::default());
+    let set = ImageSet::open(&located, Part::Test).unwrap();
+    assert_eq!((set.count, set.classes, set.labels[299]), (300, 300, 299));
+    let error = error(folder.path(), Part::Test);
+    assert!(error.contains("300 classes to train on; allowed are 1 to 256"), "{error}");
 }
 
 #[test]
@@ -475,7 +617,7 @@ fn idx_files_hold_colour_and_other_shapes_too() {
     );
     write("train-images-idx4-ubyte", &[0x0804, 2, 3, 4, 2], &both[..48]);
     assert!(error(folder.path(), Part::Train).contains("4 x 2 pixels; qtrail needs square"));
-    let reading = Reading { resize: Some(2), extra: false };
+    let reading = Reading { resize: Some(2), ..Reading::default() };
     let images = format::read(folder.path(), Part::Train, reading).unwrap();
     assert_eq!(shape(&images), (2, 3, 2, 2));
     assert_eq!(images.image(0)[..4], [both[2], both[3], both[4], both[5]]);
@@ -585,7 +727,7 @@ proptest! {
         }
         bytes.truncate(cut.map_or(bytes.len(), |cut| cut.index(bytes.len())));
         fs::write(path, bytes).unwrap();
-        let reading = Reading { resize, extra: false };
+        let reading = Reading { resize, ..Reading::default() };
         if let Ok(images) = format::read(folder.path(), Part::Train, reading) {
             prop_assert_eq!(images.pixels.len(), images.length() * images.count as usize);
             prop_assert_eq!(images.labels.len(), images.count as usize);

@@ -115,6 +115,7 @@ impl Bench {
             device: "cpu".into(),
             threads: 1,
             staging: self.workplace.path("staging"),
+            measure: false,
         }
     }
 

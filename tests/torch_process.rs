@@ -185,8 +185,18 @@ fn every_format_is_trained_on() {
         let (folder, name, split) =
             (files.join(name), name.to_owned(), workplace.path("other-split"));
         let fit = Default::default();
-        request.data =
-            DataRequest { name, folder, channels, side, classes, split, fit, resize, extra };
+        request.data = DataRequest {
+            name,
+            folder,
+            channels,
+            side,
+            classes,
+            split,
+            fit,
+            resize,
+            extra,
+            seed: 0,
+        };
         process.train(&request);
         let (epochs, answer) = process.result();
         // Two images are no better than chance, or are: either way they were trained on.

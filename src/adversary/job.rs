@@ -5,10 +5,11 @@
 //! What is missing is decided from what is recorded alone, so an attack that was killed anywhere
 //! goes on at the micro-batch.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::gradients::{Judged, Tally};
-use super::protocol::{Repeated, Settings};
+use super::protocol::{Repeated, Settings, SettingsError};
 use super::spec::AttackSpec;
 use super::sweep::{self, Chain};
 use crate::events::{
@@ -83,6 +84,11 @@ pub struct Attack {
     specified: u16,
     transformed: u16,
     plan: Option<Plan>,
+    /// Steps before this one are done.
+    done_until: usize,
+    /// Forward passes of all steps, and of those that are recorded, about.
+    cost: u64,
+    cost_done: u64,
     /// Events of each step that are recorded.
     recorded: BTreeMap<Step, u32>,
     /// Where the images crafted against a victim, from the first one on, are kept.
@@ -183,6 +189,17 @@ impl Plan {
         }
     }
 
+    /// What a step costs, about, in forward passes, where the pool has so many images.
+    fn cost_of(&self, step: Step, images: u32) -> u64 {
+        u64::from(self.cost(step)) * u64::from(self.length(step.first(), images))
+    }
+
+    /// Forward passes of all steps, about.
+    #[must_use]
+    pub fn forward_passes(&self, images: u32) -> u64 {
+        self.steps.iter().map(|&step| self.cost_of(step, images)).sum()
+    }
+
     /// Images of the micro-batch at `first`.
     #[must_use]
     pub fn length(&self, first: u32, images: u32) -> u32 {
@@ -268,7 +285,7 @@ impl Attack {
             return Ok(());
         }
         let refused = |why: String| Impossible { event: event.kind().name, why };
-        let settings = Settings::read(&self.config).map_err(|error| refused(error.to_string()))?;
+        let settings = self.settings().map_err(|error| refused(error.to_string()))?;
         let plan = Plan::new(settings, started.images).map_err(refused)?;
         let counts = (plan.specs.len(), plan.transforms.len(), plan.settings.victims.len());
         let announced =
@@ -276,6 +293,7 @@ impl Attack {
         if counts != announced || plan.settings.batch != started.batch {
             return Err(refused("the settings say something else".to_owned()));
         }
+        self.cost = plan.steps.iter().map(|&step| plan.cost_of(step, started.images)).sum();
         self.plan = Some(plan);
         Ok(())
     }
@@ -321,16 +339,28 @@ impl Attack {
             return refused("a micro-batch has another number of images");
         }
         let most = plan.events(step);
+        let cost = plan.cost_of(step, self.images());
         let recorded = self.recorded.entry(step).or_default();
         *recorded += 1;
-        if *recorded > most { refused("the step is recorded already") } else { Ok(()) }
+        match (*recorded).cmp(&most) {
+            Ordering::Less => {}
+            Ordering::Equal => self.cost_done += cost,
+            Ordering::Greater => return refused("the step is recorded already"),
+        }
+        while self.step(self.done_until).is_some_and(|step| self.is_done(step)) {
+            self.done_until += 1;
+        }
+        Ok(())
+    }
+
+    fn step(&self, number: usize) -> Option<Step> {
+        self.plan.as_ref()?.steps.get(number).copied()
     }
 
     /// The first step that is missing; `None` if there is none.
     #[must_use]
     pub fn next(&self) -> Option<Step> {
-        let plan = self.plan.as_ref()?;
-        plan.steps.iter().copied().find(|step| !self.is_done(*step))
+        self.step(self.done_until)
     }
 
     /// Whether a step is recorded.
@@ -344,6 +374,14 @@ impl Attack {
     #[must_use]
     pub fn closing(&self) -> AttackFinished {
         AttackFinished { crafted: self.crafted, scored: self.scored }
+    }
+
+    /// Its settings.
+    ///
+    /// # Errors
+    /// [`SettingsError`] if they are not complete, or cannot be followed.
+    pub fn settings(&self) -> Result<Settings, SettingsError> {
+        Settings::read(&self.config)
     }
 
     /// The plan, once all that belongs to the beginning is recorded.
@@ -434,21 +472,28 @@ impl Attack {
     /// Forward passes done and to be done in all, about.
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
-        let Some(plan) = &self.plan else { return (0, 0) };
-        let (mut done, mut all) = (0, 0);
-        for &step in &plan.steps {
-            let first = step.first();
-            let cost = u64::from(plan.cost(step)) * u64::from(plan.length(first, self.images()));
-            all += cost;
-            done += if self.is_done(step) { cost } else { 0 };
-        }
-        (done, all)
+        (self.cost_done, self.cost)
     }
 }
 
-/// The events after the first with which an attack begins: pool, victims, attacks,
-/// transformations. Each victim comes with the number of its outputs; `classes` is that of the
-/// images, which is not recorded again.
+/// The images of a pool that follow the first `known` ones, as events.
+#[must_use]
+pub fn pool_parts(pool: &[(u32, u16)], known: usize) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut first = known;
+    for part in pool.get(known..).unwrap_or_default().chunks(PoolPart::IMAGES) {
+        let (indices, labels) = part.iter().copied().unzip();
+        let place = u32::try_from(first).unwrap_or(u32::MAX);
+        events.push(PoolPart { first: place, indices, labels }.into());
+        first += part.len();
+    }
+    events
+}
+
+/// The events after the first with which an attack begins: victims, attacks, transformations and
+/// the pool, which comes last because a large one takes more than one batch of the log. Each victim
+/// comes with the number of its outputs; `classes` is that of the images, which is not recorded
+/// again.
 #[must_use]
 pub fn opening(
     plan: &Plan,
@@ -456,12 +501,7 @@ pub fn opening(
     victims: Vec<(AttackVictim, u32)>,
     classes: u32,
 ) -> Vec<Event> {
-    let mut events = Vec::new();
-    for (part, number) in pool.chunks(PoolPart::IMAGES).zip(0_u32..) {
-        let first = number * u32::try_from(PoolPart::IMAGES).unwrap_or(u32::MAX);
-        let (indices, labels) = part.iter().copied().unzip();
-        events.push(PoolPart { first, indices, labels }.into());
-    }
+    let mut events: Vec<Event> = Vec::new();
     for (victim, outputs) in victims {
         let number = victim.victim;
         events.push(victim.into());
@@ -487,5 +527,6 @@ pub fn opening(
         };
         events.push(event.into());
     }
+    events.extend(pool_parts(pool, 0));
     events
 }

@@ -78,6 +78,19 @@ pub struct Data {
     pub content: Hash,
     /// Colour channels.
     pub channels: u32,
+    /// The seed that drew the test part, where nothing else sets it apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+impl Data {
+    /// The seed that drew the test part, as the configuration of an attack has it; 0 if none did.
+    #[must_use]
+    pub fn seed_of_config(text: &str) -> u64 {
+        let table: Option<toml::Table> = text.parse().ok();
+        let seed = table.and_then(|table| table.get("data")?.get("seed")?.as_integer());
+        seed.and_then(|seed| u64::try_from(seed).ok()).unwrap_or(0)
+    }
 }
 
 /// Transformations of one family.
@@ -132,6 +145,8 @@ fn families(channels: u32) -> impl Iterator<Item = &'static Family> {
 }
 
 impl Settings {
+    /// Images of a micro-batch, unless memory is short or somebody says otherwise.
+    pub const BATCH: u16 = 100;
     /// The protocols by name.
     pub const PROTOCOLS: &[&str] = &["kurakin2017", "small", "custom"];
 
@@ -144,7 +159,7 @@ impl Settings {
             protocol: name.to_owned(),
             seed: 0,
             images: 500,
-            batch: 100,
+            batch: Self::BATCH,
             methods,
             eps: vec![8, 16, 32],
             alpha: 1,

@@ -160,6 +160,7 @@ impl From<EngineError> for CliError {
         match error {
             EngineError::Journal(error) => error.into(),
             EngineError::Log(error) => error.into(),
+            EngineError::Data(error) => error.into(),
             EngineError::Machine(error) => Self::new(Exit::System, error)
                 .hint("deal with that, then `qtrail resume`; nothing recorded is lost, and no trial counts as lost"),
             EngineError::Trainer(error) if error.is_of_machine() => Self::new(Exit::System, error)

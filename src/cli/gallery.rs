@@ -4,8 +4,8 @@ use super::cells::exact;
 use super::reading::collect;
 use super::{CliError, Context, Exit};
 use crate::adversary::pack::unpack;
-use crate::adversary::protocol::Settings;
-use crate::data::{Part, Reading};
+use crate::adversary::protocol::{Data, Settings};
+use crate::data::{DataError, ImageSet, Part, Reading};
 use crate::events::Hash;
 use crate::log::Store;
 use crate::log::artifacts::Artifacts;
@@ -93,7 +93,9 @@ impl<'a> Gallery<'a> {
         };
         // At the size at which the models saw them; images of that size stay as they are.
         let resize = u32::try_from(integer(&row[4])).ok();
-        let images = located.read_as(Reading { resize, extra: false }).read(Part::Test)?;
+        let seed = Data::seed_of_config(&exact(&row[7]));
+        let reading = Reading { resize, extra: false, seed };
+        let images = ImageSet::open(&located.read_as(reading), Part::Test)?;
         if Hash(images.digest()).to_string() != exact(&row[2]) {
             let found = located.folder.display();
             let message = format!("{found}: these are not the images of {attack}");
@@ -102,15 +104,13 @@ impl<'a> Gallery<'a> {
         let sql = format!("SELECT image, label FROM pool WHERE attack = {id} ORDER BY place");
         let pool = collect(answer, &sql)?;
         let (channels, side) = (size(&row[3]), size(&row[4]));
-        let values = channels * side * side;
         let indices: Vec<usize> = pool.iter().map(|row| size(&row[0])).collect();
-        let mut clean = Vec::with_capacity(indices.len() * values);
-        for index in &indices {
-            let image = images.pixels.get(index * values..(index + 1) * values);
-            let missing =
-                || CliError::new(Exit::Damaged, format!("there is no test image {index}"));
-            clean.extend(image.ok_or_else(missing)?);
-        }
+        let numbers: Vec<u32> =
+            indices.iter().map(|&index| u32::try_from(index).unwrap_or(u32::MAX)).collect();
+        let clean = images.gather(&numbers).map_err(|error| match error {
+            DataError::NoImage { .. } => CliError::new(Exit::Damaged, error),
+            error => error.into(),
+        })?;
         let class = |row: &Vec<Value>| u16::try_from(integer(&row[1])).unwrap_or(u16::MAX);
         // The folder of a known set may have been given by its path.
         let named = context.data.locate(&name).ok().filter(|named| named.known.is_some());

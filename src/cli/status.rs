@@ -11,7 +11,7 @@ use crate::events::Scope;
 use crate::log::{Busy, Locks, Store};
 use crate::views::{Rows as _, Value};
 
-/// Shows unfinished searches and runs, their running trial, and how long they will take.
+/// Shows unfinished searches, runs and attacks, how far they are, and how long they will take.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -38,12 +38,18 @@ LEFT JOIN architecture a ON a.id = t.architecture
 LEFT JOIN attempt d ON d.trial = t.id AND d.outcome = 'running'
 WHERE j.finished_at IS NULL ORDER BY j.id, t.id";
 
+/// One line an unfinished attack: how much is done of what is to be crafted and scored.
+const ATTACKS: &str = "\
+SELECT label, name, crafted + scored, to_craft + to_score, device, started_at, last_at, resumed
+FROM attack WHERE finished_at IS NULL ORDER BY id";
+
 /// The columns, as they are printed.
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 14] = [
     "search",
     "state",
     "models",
     "planned",
+    "progress",
     "best_accuracy",
     "left",
     "epsilon",
@@ -64,6 +70,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let locks = Locks::new(store.lock_folder(), context.command.clone(), Duration::ZERO);
     let answer = answer(context, None)?;
     let rows = collect(&answer, SQL)?;
+    let attacks = collect(&answer, ATTACKS)?;
     let mut printer =
         Printer::new(args.format, |_| Hint::default()).dropping_columns("--format json has all");
     let mut print = || {
@@ -72,34 +79,34 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             let holder = holder(&locks, &row[0]);
             printer.row(&line(row, holder.as_ref()))?;
         }
+        for row in &attacks {
+            let holder = holder(&locks, &row[0]);
+            printer.row(&attack(row, holder.as_ref()))?;
+        }
         Ok(())
     };
     print().map_err(|error| CliError::output(&error))?;
     printer.finish(&[footer(&answer)]).map_err(|error| CliError::output(&error))?;
-    if rows.is_empty() {
-        note("nothing is left to do: every search and run in the store is finished");
+    if rows.is_empty() && attacks.is_empty() {
+        note("nothing is left to do: every search, run and attack in the store is finished");
     }
     Ok(())
 }
 
-/// Who carries on a search or run, if anybody does.
+/// Who carries on a search, run or attack, if anybody does.
 fn holder(locks: &Locks, label: &Value) -> Option<Busy> {
     let Value::Text(label) = label else { return None };
     let scope: Scope = label.parse().ok()?;
     locks.holder(&lock_name(scope)).ok()?
 }
 
-fn line(row: &[Value], holder: Option<&Busy>) -> [Value; 13] {
+fn line(row: &[Value], holder: Option<&Busy>) -> [Value; 14] {
     let [search, name, planned, models, best, epsilon, mean, trial, arch, device, epoch, started] =
         row
     else {
         return COLUMNS.map(|_| Value::Null); // the query has twelve columns
     };
-    let state = match holder {
-        None => format!("stopped: qtrail resume {}", text(search)),
-        Some(Busy { holder: Some(holder), .. }) => format!("running, process {}", holder.pid),
-        Some(_) => "running".to_owned(),
-    };
+    let state = state(search, holder);
     // A trial that a dead process left behind does not run.
     let running = |value: &Value| if holder.is_some() { value.clone() } else { Value::Null };
     let left = match (planned, models, mean) {
@@ -117,9 +124,10 @@ fn line(row: &[Value], holder: Option<&Busy>) -> [Value; 13] {
     };
     [
         search.clone(),
-        Value::Text(state),
+        state,
         models.clone(),
         planned.clone(),
+        percent(models, planned),
         best.clone(),
         left,
         epsilon.clone(),
@@ -130,6 +138,57 @@ fn line(row: &[Value], holder: Option<&Busy>) -> [Value; 13] {
         running(device),
         running(arch),
     ]
+}
+
+/// The line of an attack. The time left follows from the time since it began; of one that was
+/// resumed it is not known.
+fn attack(row: &[Value], holder: Option<&Busy>) -> [Value; 14] {
+    let mut line = COLUMNS.map(|_| Value::Null);
+    let [label, name, done, all, device, started, last, resumed] = row else {
+        return line; // the query has eight columns
+    };
+    let unbroken = holder.is_some() && *resumed == Value::Integer(0);
+    let (mut left, mut running_for) = (Value::Null, Value::Null);
+    if let (true, Value::Integer(started), Value::Integer(last)) = (unbroken, started, last) {
+        running_for = seconds(clock::now().saturating_sub(*started) as f64 / 1e3);
+        if let (Value::Integer(done @ 1..), Value::Integer(all)) = (done, all) {
+            let each = last.saturating_sub(*started) as f64 / 1e3 / *done as f64;
+            left = seconds(each * all.saturating_sub(*done) as f64);
+        }
+    }
+    let known = [
+        ("search", label.clone()),
+        ("state", state(label, holder)),
+        ("progress", percent(done, all)),
+        ("left", left),
+        ("running_for", running_for),
+        ("name", name.clone()),
+        ("device", if holder.is_some() { device.clone() } else { Value::Null }),
+    ];
+    for (column, value) in known {
+        if let Some(place) = COLUMNS.iter().position(|name| *name == column) {
+            line[place] = value;
+        }
+    }
+    line
+}
+
+fn state(label: &Value, holder: Option<&Busy>) -> Value {
+    Value::Text(match holder {
+        None => format!("stopped: qtrail resume {}", text(label)),
+        Some(Busy { holder: Some(holder), .. }) => format!("running, process {}", holder.pid),
+        Some(_) => "running".to_owned(),
+    })
+}
+
+/// How much is done, in whole percent, rounded down: 100 % is all of it.
+fn percent(done: &Value, all: &Value) -> Value {
+    match (done, all) {
+        (Value::Integer(done), Value::Integer(all @ 1..)) => {
+            Value::Text(format!("{} %", done.saturating_mul(100) / all))
+        }
+        _ => Value::Null,
+    }
 }
 
 fn seconds(seconds: f64) -> Value {

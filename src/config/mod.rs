@@ -130,8 +130,8 @@ pub struct DataConfig {
     /// Images set aside for validation, of each class its share. With extra images, a third of them
     /// from those, and equally many of each class.
     pub validation: u32,
-    /// Images trained on; unset: all that are left.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Images trained on; unset, or the word `all`: all that are left.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "number_or_all")]
     pub train: Option<u32>,
     /// Seed of the split; independent of the seed of the search.
     pub seed: u64,
@@ -141,6 +141,25 @@ pub struct DataConfig {
     /// Whether the training part is the set's training images and its extra ones (SVHN has some).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub extra: bool,
+}
+
+/// Reads a number, or `all`, which takes the number of a preset away.
+fn number_or_all<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u32>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a number of images, or \"all\"")]
+    enum Images {
+        Number(u32),
+        Word(String),
+    }
+    match Images::deserialize(deserializer)? {
+        Images::Number(number) => Ok(Some(number)),
+        Images::Word(word) if word == "all" => Ok(None),
+        Images::Word(word) => Err(serde::de::Error::custom(format!(
+            "expected a number of images, or \"all\", not {word:?}"
+        ))),
+    }
 }
 
 /// Which share of random actions, for how many models.

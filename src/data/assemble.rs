@@ -39,19 +39,9 @@ impl Collector {
 
     /// Takes one more image, which comes from the file `path`.
     pub(super) fn push(&mut self, image: &Raw<'_>, path: &Path) -> Result<(), DataError> {
-        let Raw { channels, width, height, pixels } = *image;
-        let side = self.resize.unwrap_or(width);
-        if self.resize.is_none() && width != height {
-            let (path, rows, columns) = (path.to_path_buf(), height, width);
-            return Err(DataError::NotSquare { path, rows, columns });
-        }
-        DataError::limit(path, "pixels in a row", side.into(), SIDE_MAX.into())?;
-        let (expected, found) = (*self.shape.get_or_insert((channels, side)), (channels, side));
-        if expected != found {
-            let size = |(channels, side)| format!("{side} x {side} pixels, {channels} channels");
-            let (path, expected, found) = (path.to_path_buf(), size(expected), size(found));
-            return Err(DataError::MixedSizes { path, expected, found });
-        }
+        let Raw { channels, pixels, .. } = *image;
+        let side = side(image, self.resize, path)?;
+        same(*self.shape.get_or_insert((channels, side)), (channels, side), path)?;
         let length = u64::from(channels) * u64::from(side) * u64::from(side);
         let bytes = self.pixels.len() as u64 + length;
         DataError::limit(path, "bytes of pixels so far", bytes, BYTES_MAX)?;
@@ -83,4 +73,33 @@ impl Collector {
         let count = fit(count);
         Ok(Images { pixels: self.pixels, labels, count, channels, side, classes })
     }
+}
+
+/// The side that an image has once it is resampled, if it is.
+///
+/// # Errors
+/// [`DataError::NotSquare`] if it is oblong and stays as it is, [`DataError::OutOfLimits`] if it is
+/// too large.
+pub(super) fn side(image: &Raw<'_>, resize: Option<u32>, path: &Path) -> Result<u32, DataError> {
+    let Raw { width, height, .. } = *image;
+    if resize.is_none() && width != height {
+        let (path, rows, columns) = (path.to_path_buf(), height, width);
+        return Err(DataError::NotSquare { path, rows, columns });
+    }
+    let side = resize.unwrap_or(width);
+    DataError::limit(path, "pixels in a row", side.into(), SIDE_MAX.into())?;
+    Ok(side)
+}
+
+/// Makes sure that an image has the channels and the side of those before it.
+///
+/// # Errors
+/// [`DataError::MixedSizes`] if it does not.
+pub(super) fn same(expected: (u32, u32), found: (u32, u32), path: &Path) -> Result<(), DataError> {
+    if expected == found {
+        return Ok(());
+    }
+    let size = |(channels, side)| format!("{side} x {side} pixels, {channels} channels");
+    let (path, expected, found) = (path.to_path_buf(), size(expected), size(found));
+    Err(DataError::MixedSizes { path, expected, found })
 }

@@ -6,14 +6,14 @@ use sha2::Sha256;
 
 use super::catalog::hash_file;
 use super::folder::{IdxFolder, part_files};
-use super::{DataError, Format, Images, Located, Part, format};
+use super::{DataError, Format, ImageSet, Located, Part};
 
 /// What a data set holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
     /// The format of the files.
     pub format: Format,
-    /// Training part, then test part.
+    /// Training part, then test part; only those that there are.
     pub parts: Vec<PartReport>,
     /// The files, training first; none of pictures, which may be many.
     pub files: Vec<FileReport>,
@@ -38,6 +38,8 @@ pub struct PartReport {
     pub mean_image: Vec<f64>,
     /// BLAKE3 of pixels and labels, as recorded with every search.
     pub digest: [u8; 32],
+    /// Facts about its files that a person should know, a sentence each.
+    pub remarks: Vec<String>,
 }
 
 /// What one file is.
@@ -64,13 +66,21 @@ pub fn check(located: &Located) -> Result<Report, DataError> {
     let format = Format::of(folder)?;
     let mut report = Report { format, parts: Vec::new(), files: Vec::new() };
     let mut paths = Vec::new();
-    for part in Part::ALL {
+    // Pictures to be attacked need no training part.
+    let there = |part: &Part| match format {
+        Format::Pictures => format.files(folder, *part, false).is_ok(),
+        _ => true,
+    };
+    let parts: Vec<Part> = Part::ALL.into_iter().filter(there).collect();
+    for &part in &parts {
         paths.extend(format.files(folder, part, extra)?.into_iter().map(|path| (part, path)));
     }
     // An NPZ file holds both parts.
     paths.dedup_by(|(_, a), (_, b)| a == b);
-    for part in Part::ALL {
-        report.parts.push(part_report(part, &format::read(folder, part, located.reading)?));
+    // Content that differs from a known set is looked at all the same.
+    let plain = Located { known: None, ..located.clone() };
+    for part in parts {
+        report.parts.push(part_report(part, &plain)?);
     }
     if format != Format::Pictures {
         for (part, path) in paths {
@@ -81,17 +91,26 @@ pub fn check(located: &Located) -> Result<Report, DataError> {
     Ok(report)
 }
 
-fn part_report(part: Part, images: &Images) -> PartReport {
-    PartReport {
+fn part_report(part: Part, located: &Located) -> Result<PartReport, DataError> {
+    let mut sums: Vec<u64> = Vec::new();
+    let images = ImageSet::open_with(located, part, &mut |image| {
+        sums.resize(image.len(), 0);
+        sums.iter_mut().zip(image).for_each(|(sum, &pixel)| *sum += u64::from(pixel));
+    })?;
+    let count = f64::from(images.count.max(1));
+    // At most 10 million images of bytes: the sum of all pixels is exact in a f64.
+    let all = sums.iter().sum::<u64>() as f64;
+    Ok(PartReport {
         part,
         count: images.count,
         channels: images.channels,
         side: images.side,
         class_counts: images.class_counts(),
-        mean_pixel: images.mean_pixel(),
-        mean_image: images.mean_image(),
+        mean_pixel: all / (count * sums.len().max(1) as f64),
+        mean_image: sums.iter().map(|&sum| sum as f64 / count).collect(),
         digest: images.digest(),
-    }
+        remarks: images.remarks,
+    })
 }
 
 fn file_report(located: &Located, part: Part, path: PathBuf) -> Result<FileReport, DataError> {

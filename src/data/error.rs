@@ -138,12 +138,37 @@ pub enum DataError {
         /// What is wrong, and where in it.
         reason: String,
     },
+    /// Several files of a set cannot be used.
+    #[error("{count} files in {} cannot be used:{}", folder.display(), listed(*count, named))]
+    BadFiles {
+        /// The folder.
+        folder: PathBuf,
+        /// How many.
+        count: usize,
+        /// What is wrong with the first of them.
+        named: Vec<String>,
+    },
+    /// A picture was replaced while it was in use.
+    #[error("{} is another picture than when the set was opened; restore it, or begin anew", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An image is asked for that the part does not have.
+    #[error("there is no image {index}; the part has {count}")]
+    NoImage {
+        /// Its index.
+        index: u32,
+        /// Number of images.
+        count: u32,
+    },
     /// Nothing in a folder is recognised.
     #[error(
         "{} holds no data set that qtrail knows the format of. It reads the four IDX files \
          (train-images-idx3-ubyte, …), CIFAR's binary files (data_batch_1.bin, …, test_batch.bin, or \
          train.bin and test.bin), SVHN's train_32x32.mat and test_32x32.mat, one .npz file with \
-         x_train, y_train, x_test and y_test, and pictures (PNG, JPEG) in train/CLASS/ and test/CLASS/",
+         x_train, y_train, x_test and y_test, and pictures (PNG, JPEG) in train/CLASS/ and test/CLASS/, in \
+         one of them alone, or in CLASS/",
         folder.display()
     )]
     Unrecognised {
@@ -389,6 +414,14 @@ impl DataError {
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_path_buf();
         move |source| Self::Io { doing, path, source }
+    }
+}
+
+fn listed(count: usize, named: &[String]) -> String {
+    let lines: String = named.iter().map(|line| format!("\n  {line}")).collect();
+    match count.saturating_sub(named.len()) {
+        0 => lines,
+        others => format!("{lines}\n  and {others} more"),
     }
 }
 

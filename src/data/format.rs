@@ -57,8 +57,11 @@ impl Format {
     pub fn of(folder: &Path) -> Result<Self, DataError> {
         fs::read_dir(folder).map_err(DataError::io("read", folder))?;
         let mut found = Self::ALL.into_iter().filter(|format| format.is_begun(folder));
+        let (first, second) = (found.next(), found.next());
+        // Folders of pictures beside files of another format do not make it doubtful.
+        let first = first.or_else(|| pictures::is_there(folder).then_some(Self::Pictures));
         let folder = folder.to_path_buf();
-        match (found.next(), found.next()) {
+        match (first, second) {
             (Some(format), None) => Ok(format),
             (None, _) => Err(DataError::Unrecognised { folder }),
             (Some(first), Some(second)) => {
@@ -118,7 +121,7 @@ impl Format {
             (Self::Svhn, Part::Train) if extra => Ok(vec![file(mat::TRAIN)?, file(mat::EXTRA)?]),
             (Self::Svhn, Part::Train) => Ok(vec![file(mat::TRAIN)?]),
             (Self::Npz, _) => Ok(npz::file(folder).into_iter().collect()),
-            (Self::Pictures, _) => Ok(vec![folder.join(part.name())]),
+            (Self::Pictures, _) => Ok(vec![pictures::folder_of(folder, part)?]),
         }
     }
 
@@ -141,7 +144,7 @@ impl Format {
                 parts.zip(&files[1..]).try_fold(first, |all, (more, path)| all.and(more?, path))
             }
             Self::Npz => npz::read(&files[0], part, resize),
-            Self::Pictures => pictures::read(folder, part, resize),
+            Self::Pictures => pictures::read(folder, part, reading),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! [`mod@format`] recognises what a folder holds and reads it: IDX files ([`folder`], [`idx`]), CIFAR's
 //! binary version ([`cifar`]), SVHN's MAT files ([`mat`]), NumPy arrays ([`npz`]), pictures in one
-//! folder a class ([`pictures`]). All of them are read strictly, and end as [`Images`].
+//! folder a class ([`pictures`]). All of them are read strictly, and end as [`Images`], all in memory,
+//! or as an [`ImageSet`], whose pictures are decoded when they are needed.
 //!
 //! [`catalog`] knows the sets that have a name, [`locate`] says where they lie, [`fetch`] brings
 //! them there, [`mod@derive`] makes a set of some classes of another, [`check`] looks at all of one,
@@ -16,12 +17,15 @@ mod assemble;
 pub mod catalog;
 pub mod check;
 pub mod cifar;
+mod decode;
 pub mod derive;
 mod error;
 pub mod fetch;
 pub mod folder;
 pub mod format;
 pub mod idx;
+pub mod image_set;
+pub mod layout;
 pub mod locate;
 pub mod mat;
 pub mod names;
@@ -37,6 +41,7 @@ pub use catalog::{KnownSet, known_names};
 pub use error::DataError;
 pub use folder::IdxFolder;
 pub use format::Format;
+pub use image_set::ImageSet;
 pub use locate::{DataHome, Located};
 pub use split::{Split, SplitError};
 
@@ -65,13 +70,15 @@ pub const SIDE_MAX: u32 = 1024;
 /// Most bytes of pixels in one part: what is kept in memory at once.
 pub const BYTES_MAX: u64 = 4 << 30;
 
-/// How images are read; the settings `data.resize` and `data.extra` of a search.
+/// How images are read; the settings `data.resize`, `data.extra` and `data.seed` of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reading {
     /// Side in pixels to which every image is resampled ([`resize`]); unset: as they are.
     pub resize: Option<u32>,
     /// Whether the extra images of a set that has some follow those of its training part.
     pub extra: bool,
+    /// Decides which images are the test part, where no folder or file sets them apart.
+    pub seed: u64,
 }
 
 /// The two parts a data set comes in.
@@ -126,16 +133,6 @@ impl Images {
         self.channels as usize * self.side as usize * self.side as usize
     }
 
-    /// The mean over all images of each byte of an image, 0 to 255: channels x side x side.
-    #[must_use]
-    pub fn mean_image(&self) -> Vec<f64> {
-        let mut sums = vec![0_u64; self.length()];
-        for image in self.pixels.chunks_exact(self.length().max(1)) {
-            sums.iter_mut().zip(image).for_each(|(sum, &pixel)| *sum += u64::from(pixel));
-        }
-        sums.into_iter().map(|sum| sum as f64 / f64::from(self.count.max(1))).collect()
-    }
-
     /// These images, and then `more`, which come from `path`.
     ///
     /// # Errors
@@ -171,14 +168,6 @@ impl Images {
         let mut counts = vec![0; self.classes as usize];
         self.labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
         counts
-    }
-
-    /// Mean of all pixels, from 0 to 255.
-    #[must_use]
-    pub fn mean_pixel(&self) -> f64 {
-        // At most 4 GiB of bytes below 256: the sum is below 2^40, exact in a f64.
-        let sum: u64 = self.pixels.iter().map(|&pixel| u64::from(pixel)).sum();
-        sum as f64 / self.pixels.len().max(1) as f64
     }
 }
 

@@ -5,11 +5,14 @@
 //! as they have to be. What does not hold loses the step, and the trainer with it; a step is tried
 //! three times.
 
+use std::rc::Rc;
+
 use rayon::prelude::*;
 
 use super::faults::{self, Room};
 use super::jobs::Index;
 use super::journal::Journal;
+use super::micro_batch::{Batch, source};
 use super::workplace::{Lost, Rows, Workplace};
 use super::{Ending, EngineError};
 use crate::adversary::job::{Attack, Plan, Step};
@@ -18,16 +21,14 @@ use crate::adversary::rank::{self, least_likely, loss};
 use crate::adversary::spec::Label;
 use crate::adversary::transform::{self, Image};
 use crate::agent::trials::ATTEMPTS_MAX;
-use crate::data::Images;
+use crate::data::ImageSet;
 use crate::events::{
     AttackTrainer, CraftedImage, Crafting, Event, Hash, ImagesCrafted, ImagesScored, Recorded,
     Scope, ScoredImage,
 };
 use crate::log::EventLog;
 use crate::log::artifacts::Artifacts;
-use crate::trainer::protocol::{
-    Answer, CraftRequest, CraftedAnswer, Hello, ModelRequest, Request, ScoreRequest, ScoredAnswer,
-};
+use crate::trainer::protocol::{Answer, CraftRequest, CraftedAnswer, Hello, ModelRequest, Request};
 
 /// What a person may want to see.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ pub struct AttackEngine<'a, L> {
     /// Where crafted images are kept.
     pub artifacts: Artifacts,
     /// The test part.
-    pub images: &'a Images,
+    pub images: &'a ImageSet,
     /// The models by number.
     pub models: &'a [ModelRequest],
     /// Who computes.
@@ -82,24 +83,8 @@ pub struct AttackEngine<'a, L> {
     pub report: &'a mut dyn AttackReport,
     /// What was crafted last: victim, first image, images.
     pub last: Option<(u16, u32, Vec<Part>)>,
-}
-
-/// A micro-batch of clean images.
-struct Batch {
-    first: u32,
-    length: usize,
-    /// Values of an image.
-    values: usize,
-    pixels: Vec<u8>,
-    indices: Vec<u32>,
-    /// The outputs that mean their true classes.
-    labels: Vec<u16>,
-}
-
-impl Batch {
-    fn image(&self, at: usize) -> &[u8] {
-        &self.pixels[at * self.values..(at + 1) * self.values]
-    }
+    /// The clean images that were looked at last.
+    pub clean: Option<Rc<Batch>>,
 }
 
 impl<L: EventLog> AttackEngine<'_, L> {
@@ -200,37 +185,23 @@ impl<L: EventLog> AttackEngine<'_, L> {
         }
     }
 
-    fn plan(&self) -> Option<&Plan> {
+    pub(super) fn plan(&self) -> Option<&Plan> {
         self.attack.plan()
     }
 
-    fn batch(&self, first: u32) -> Batch {
-        let length = self.plan().map_or(0, |plan| plan.length(first, self.attack.images()));
-        let range = first as usize..(first + length) as usize;
-        let indices = self.attack.pool().get(range.clone()).unwrap_or_default().to_vec();
-        let output = |&class: &u16| self.plan().map_or(class, |plan| plan.settings.output(class));
-        let labels = self.attack.labels().get(range).unwrap_or_default().iter().map(output);
-        let labels = labels.collect();
-        let side = self.images.side as usize;
-        let values = self.images.channels as usize * side * side;
-        let image = |&index: &u32| {
-            let start = index as usize * values;
-            self.images.pixels.get(start..start + values).unwrap_or_default()
-        };
-        let pixels = indices.iter().flat_map(image).copied().collect();
-        Batch { first, length: indices.len(), values, pixels, indices, labels }
-    }
-
-    fn ask(
+    /// Asks the trainer for a part of a step: `before` of `of` such parts are done.
+    pub(super) fn ask(
         &mut self,
         step: Step,
         request: &Request,
         id: u64,
+        (before, of): (usize, usize),
     ) -> Result<Result<Answer, Lost>, EngineError> {
         let (report, attack) = (&mut *self.report, &*self.attack);
         let (stop, mut told) = (self.stop, false);
         self.workplace.ask(request, id, |share| {
             if let Some(share) = share {
+                let share = (before as f64 + share) / of as f64;
                 report.news(attack, &AttackNews::Working(step, share));
             }
             if !told && stop() {
@@ -242,7 +213,7 @@ impl<L: EventLog> AttackEngine<'_, L> {
     }
 
     fn craft(&mut self, victim: u16, first: u32) -> Result<Result<Vec<Event>, Lost>, EngineError> {
-        let (batch, step) = (self.batch(first), Step::Craft { victim, first });
+        let (batch, step) = (self.batch(first)?, Step::Craft { victim, first });
         let Some(plan) = self.plan() else { return Ok(Err("the attack is not open".into())) };
         let (chains, dtype) = (plan.chains.clone(), plan.settings.dtype);
         let mut pixels = batch.pixels.clone();
@@ -267,8 +238,9 @@ impl<L: EventLog> AttackEngine<'_, L> {
             device: self.workplace.device.clone(),
             threads: self.workplace.threads,
             staging: self.workplace.inbox.path().to_owned(),
+            measure: false,
         };
-        let answer = match self.ask(step, &Request::Craft(Box::new(request)), id)? {
+        let answer = match self.ask(step, &Request::Craft(Box::new(request)), id, (0, 1))? {
             Ok(Answer::Crafted(answer)) => answer,
             Ok(other) => return Ok(Err(format!("it said {other:?} to what was to be crafted"))),
             Err(lost) => return Ok(Err(lost)),
@@ -394,17 +366,6 @@ impl<L: EventLog> AttackEngine<'_, L> {
         }
     }
 
-    /// The images that were crafted after one specification.
-    fn source(&self, batch: &Batch, spec: Option<u16>) -> Vec<u8> {
-        match (spec, &self.last) {
-            (Some(spec), Some((_, _, parts))) => {
-                let part = parts.iter().find(|part| part.spec == spec);
-                part.map(|part| part.pixels.clone()).unwrap_or_default()
-            }
-            _ => batch.pixels.clone(),
-        }
-    }
-
     fn judge_own(
         &mut self,
         step: Step,
@@ -412,28 +373,30 @@ impl<L: EventLog> AttackEngine<'_, L> {
         spec: Option<u16>,
         first: u32,
     ) -> Result<Result<Vec<Event>, Lost>, EngineError> {
-        let batch = self.batch(first);
+        let batch = self.batch(first)?;
         if spec.is_some()
             && let Err(lost) = self.parts(victim, &batch)?
         {
             return Ok(Err(lost));
         }
-        let pixels = self.source(&batch, spec);
+        let pixels = source(&batch, spec, self.last.as_ref());
         let Some(plan) = self.plan() else { return Ok(Err("the attack is not open".into())) };
         let copies: Vec<(u16, u16)> = plan.copies(step).collect();
         let (channels, side) = (self.images.channels as usize, self.images.side as usize);
-        let seed = plan.settings.seed;
-        let transformed = |&(number, repeat): &(u16, u16)| -> Vec<u8> {
-            let what = &*plan.transforms[usize::from(number)].transform;
-            let images = pixels.chunks(batch.values).zip(&batch.indices);
-            let one = |(values, &index): (&[u8], &u32)| {
-                let mut chance = transform::chance(seed, what, repeat, index);
-                what.apply(Image { values, channels, side }, &mut chance)
+        let (values, indices) = (batch.values, &batch.indices);
+        let make = |plan: &Plan, some: &[(u16, u16)]| -> Vec<Vec<u8>> {
+            let transformed = |&(number, repeat): &(u16, u16)| -> Vec<u8> {
+                let what = &*plan.transforms[usize::from(number)].transform;
+                let images = pixels.chunks(values).zip(indices);
+                let one = |(values, &index): (&[u8], &u32)| {
+                    let mut chance = transform::chance(plan.settings.seed, what, repeat, index);
+                    what.apply(Image { values, channels, side }, &mut chance)
+                };
+                images.flat_map(one).collect()
             };
-            images.flat_map(one).collect()
+            some.par_iter().map(transformed).collect()
         };
-        let blocks: Vec<Vec<u8>> = copies.par_iter().map(transformed).collect();
-        let logits = match self.score(step, victim, &blocks.concat(), batch.length)? {
+        let logits = match self.score(step, victim, &batch, &copies, &make)? {
             Ok(logits) => logits,
             Err(lost) => return Ok(Err(lost)),
         };
@@ -453,15 +416,19 @@ impl<L: EventLog> AttackEngine<'_, L> {
         victim: u16,
         first: u32,
     ) -> Result<Result<Vec<Event>, Lost>, EngineError> {
-        let batch = self.batch(first);
+        let batch = self.batch(first)?;
         if let Err(lost) = self.parts(victim, &batch)? {
             return Ok(Err(lost));
         }
         let specs = self.plan().map_or(0, |plan| plan.specs.len());
-        let specs = 0..u16::try_from(specs).unwrap_or(u16::MAX);
-        let blocks: Vec<Vec<u8>> =
-            specs.clone().map(|spec| self.source(&batch, Some(spec))).collect();
-        let logits = match self.score(step, judge, &blocks.concat(), batch.length)? {
+        let specs: Vec<u16> = (0..u16::try_from(specs).unwrap_or(u16::MAX)).collect();
+        // Taken out meanwhile: who makes copies of them borrows them.
+        let last = self.last.take();
+        let crafted = |spec: &u16| source(&batch, Some(*spec), last.as_ref());
+        let make = |_: &Plan, some: &[u16]| some.iter().map(crafted).collect();
+        let logits = self.score(step, judge, &batch, &specs, &make);
+        self.last = last;
+        let logits = match logits? {
             Ok(logits) => logits,
             Err(lost) => return Ok(Err(lost)),
         };
@@ -471,39 +438,7 @@ impl<L: EventLog> AttackEngine<'_, L> {
             let source = Some(Crafting { victim, spec });
             ImagesScored { judge, source, transformation: 0, repeat: 0, first, images }.into()
         };
-        Ok(Ok(specs.zip(0..).map(event).collect()))
-    }
-
-    /// What a model makes of images.
-    fn score(
-        &mut self,
-        step: Step,
-        judge: u16,
-        pixels: &[u8],
-        at_once: usize,
-    ) -> Result<Result<Rows, Lost>, EngineError> {
-        let side = self.images.side as usize;
-        let count = pixels.len() / (self.images.channels as usize * side * side).max(1);
-        let images = self.workplace.inbox.give("judged", pixels)?;
-        let id = self.workplace.next_id();
-        let request = ScoreRequest {
-            id,
-            model: self.models[usize::from(judge)].clone(),
-            images,
-            count: u32::try_from(count).unwrap_or(0),
-            batch: u32::try_from(at_once).unwrap_or(1),
-            dtype: self.plan().map(|plan| plan.settings.dtype).unwrap_or_default(),
-            device: self.workplace.device.clone(),
-            threads: self.workplace.threads,
-            staging: self.workplace.inbox.path().to_owned(),
-        };
-        Ok(match self.ask(step, &Request::Score(Box::new(request)), id)? {
-            Ok(Answer::Scored(ScoredAnswer { logits, classes, .. })) => {
-                self.workplace.take_logits(&logits, count, classes)?
-            }
-            Ok(other) => Err(format!("it said {other:?} to what was to be judged")),
-            Err(lost) => Err(lost),
-        })
+        Ok(Ok(specs.into_iter().zip(0..).map(event).collect()))
     }
 }
 

@@ -11,13 +11,14 @@ use crate::adversary::craft::along;
 use crate::adversary::job::opening;
 use crate::adversary::linear::Linear;
 use crate::adversary::protocol::{Grid, Settings};
+use crate::data::Images;
 use crate::engine::inbox::Inbox;
 use crate::engine::jobs::config_parts;
 use crate::events::digest::Digests;
 use crate::events::{AttackData, AttackStarted, AttackVictim, Recorded, Victim};
 use crate::log::{MemoryLog, Store};
 use crate::trainer::process::{Said, StartError};
-use crate::trainer::protocol::{ErrorCause, Member, PROTOCOL};
+use crate::trainer::protocol::{ErrorCause, Member, PROTOCOL, ScoredAnswer};
 use crate::trainer::{Start, Talk};
 
 const SCOPE: Scope = Scope::Attack(1);
@@ -79,7 +80,8 @@ impl Honest {
         let (id, classes) = (request.id, 3);
         write(&request.staging, "n", &invalid);
         let (images, logits, zeros, invalid) = ("i".into(), "l".into(), "z".into(), "n".into());
-        Answer::Crafted(CraftedAnswer { id, images, logits, zeros, invalid, classes })
+        let memory = None;
+        Answer::Crafted(CraftedAnswer { id, images, logits, zeros, invalid, classes, memory })
     }
 }
 
@@ -127,11 +129,16 @@ impl Start for Starts {
     }
 }
 
+thread_local! {
+    /// Images of a micro-batch in what is begun next.
+    static BATCH: std::cell::Cell<u16> = const { std::cell::Cell::new(2) };
+}
+
 fn settings() -> Settings {
     let base = Settings::of_protocol("small", 1).unwrap();
     Settings {
         images: 3,
-        batch: 2,
+        batch: BATCH.get(),
         eps: vec![4, 16],
         transformations: vec![Grid::at("blur", &[0.5], 1), Grid::at("noise", &[8.0], 2)],
         victims: vec![vec![Hash([1; 32])], vec![Hash([2; 32])]],
@@ -139,11 +146,11 @@ fn settings() -> Settings {
     }
 }
 
-fn images() -> Images {
+fn images() -> ImageSet {
     let mut chance = crate::chance::Stream::new(9, "images", 0);
     let pixels = (0..7 * 4).map(|_| u8::try_from(chance.below(256)).unwrap()).collect();
     let labels = vec![0, 1, 2, 0, 1, 2, 0];
-    Images { pixels, labels, count: 7, channels: 1, side: 2, classes: 3 }
+    Images { pixels, labels, count: 7, channels: 1, side: 2, classes: 3 }.into()
 }
 
 /// The batch that begins the attack.
@@ -152,7 +159,7 @@ fn beginning() -> Vec<Event> {
     let pool = settings.pool(7);
     let plan = Plan::new(settings.clone(), 3).unwrap();
     let labelled: Vec<_> =
-        pool.iter().map(|&index| (index, images.labels[index as usize].into())).collect();
+        pool.iter().map(|&index| (index, images.labels[index as usize])).collect();
     let victim = |number: u16| AttackVictim {
         victim: number,
         what: Victim::Torchscript { file: String::new() },
@@ -180,7 +187,7 @@ fn beginning() -> Vec<Event> {
         pool: Hash::default(),
         images: 3,
         pool_parts: 1,
-        batch: 2,
+        batch: BATCH.get(),
         victims: 2,
         specifications: u16::try_from(plan.specs.len()).unwrap(),
         transformations: u16::try_from(plan.transforms.len()).unwrap(),
@@ -257,6 +264,7 @@ impl World {
             stop: &|| false,
             report: &mut (),
             last: None,
+            clean: None,
         };
         let result = engine.run();
         (journal.into_log(), result)
@@ -301,6 +309,55 @@ fn killed_after_any_event_it_is_the_same_attack() {
         assert_eq!(result.unwrap(), Ending::Finished);
         assert_eq!(digest(&log), expected, "stopped after {stop}");
     }
+}
+
+/// What is on record of each image, whatever micro-batch it was in: crafted pixels, then scores.
+fn outcomes(world: &World, log: &MemoryLog) -> Vec<String> {
+    let artifacts = Store::open(&world.0.path().join("store")).unwrap().artifacts();
+    let (images, pool) = (images(), settings().pool(7));
+    let mut outcomes = Vec::new();
+    for recorded in all(log) {
+        match recorded.event {
+            Event::ImagesCrafted(crafted) => {
+                let first = crafted.first as usize;
+                let some = &pool[first..first + crafted.images.len()];
+                let clean = images.gather(some).unwrap();
+                let hash = crate::log::artifacts::ArtifactHash(crafted.artifact.0);
+                let parts = pack::unpack(&artifacts.read(hash).unwrap(), &clean).unwrap();
+                let part = parts.iter().find(|part| part.spec == crafted.spec).unwrap();
+                for (at, image) in crafted.images.iter().enumerate() {
+                    let (place, pixels) = (first + at, &part.pixels[at * 4..(at + 1) * 4]);
+                    let (victim, spec) = (crafted.victim, crafted.spec);
+                    outcomes.push(format!("{victim} {spec} {place} {pixels:?} {image:?}"));
+                }
+            }
+            Event::ImagesScored(scored) => {
+                let ImagesScored { judge, source, transformation, repeat, .. } = scored;
+                for (image, place) in scored.images.iter().zip(scored.first..) {
+                    outcomes.push(format!(
+                        "{judge} {source:?} {transformation} {repeat} {place} {image:?}"
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+    outcomes.sort_unstable();
+    outcomes
+}
+
+#[test]
+fn the_size_of_micro_batches_decides_nothing() {
+    let [one, two, three] = [1, 2, 3].map(|batch| {
+        BATCH.set(batch);
+        let world = World::new();
+        let (log, result) = world.work(MemoryLog::default(), honest);
+        assert_eq!(result.unwrap(), Ending::Finished);
+        outcomes(&world, &log)
+    });
+    assert_eq!(one.len(), 2 * 6 * 3 + 2 * (7 * 3 * 4 + 6 * 3), "crafted, own and cross");
+    assert_eq!(one, two);
+    assert_eq!(one, three);
 }
 
 #[test]

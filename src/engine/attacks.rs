@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::attack::{AttackEngine, AttackReport};
 use super::inbox::Inbox;
 use super::jobs::{FoldError, Index, config_parts};
+use super::openings::labelled;
 use super::references::check_named;
 use super::session::{Session, SessionError};
 use super::workplace::Workplace;
@@ -14,10 +15,10 @@ use crate::adversary::job::{Attack, Plan, opening};
 use crate::adversary::protocol::{Data, Settings};
 use crate::adversary::range::InputRange;
 use crate::agent::trials::Status;
-use crate::data::{DataHome, Images, Located, Part};
+use crate::data::pictures::is_drawn;
+use crate::data::{DataHome, ImageSet, Located, Part};
 use crate::events::{
-    AttackData, AttackStarted, AttackVictim, Event, Hash, Outcome, Recorded, Resumed, Scope,
-    TrialOf, Victim,
+    AttackData, AttackStarted, AttackVictim, Event, Hash, Outcome, Resumed, Scope, TrialOf, Victim,
 };
 use crate::log::artifacts::ArtifactHash;
 use crate::log::{BATCH_MAX, NamedLock};
@@ -36,13 +37,15 @@ pub struct Target {
 #[derive(Debug, Clone)]
 pub struct TestPart {
     /// The images.
-    pub images: Images,
+    pub images: ImageSet,
     /// Name of the data set.
     pub name: String,
     /// Its folder.
     pub folder: PathBuf,
     /// What its classes are called; empty if nothing says so.
     pub class_names: Vec<String>,
+    /// The seed that drew it, if nothing else sets it apart from the training part.
+    pub seed: Option<u64>,
 }
 
 impl TestPart {
@@ -51,15 +54,37 @@ impl TestPart {
     /// # Errors
     /// [`SessionError::Data`] if it cannot be read.
     pub fn read(data: &Located) -> Result<Self, SessionError> {
-        let images = data.read(Part::Test)?;
+        let images = ImageSet::open(data, Part::Test)?;
+        let drawn = data.known.is_none() && is_drawn(&data.folder);
+        let seed = drawn.then_some(data.reading.seed);
         let (name, folder) = (data.name.clone(), data.folder.clone());
-        Ok(Self { images, name, folder, class_names: data.told_names().unwrap_or_default() })
+        let class_names = data.told_names().unwrap_or_default();
+        Ok(Self { images, name, folder, class_names, seed })
     }
 
     /// Its classes; `counts` is how many images each has.
     #[must_use]
     pub fn classes<'a>(&'a self, counts: &'a [u32]) -> Classes<'a> {
         Classes { data: &self.name, names: &self.class_names, counts }
+    }
+
+    /// Whether models with so many outputs know the classes.
+    ///
+    /// # Errors
+    /// [`SessionError::Settings`] naming the model that does not.
+    pub fn check(
+        &self,
+        settings: &Settings,
+        targets: &[Target],
+        outputs: &[u32],
+    ) -> Result<(), SessionError> {
+        let counts = self.images.class_counts();
+        let classes = self.classes(&counts);
+        for (target, &outputs) in targets.iter().zip(outputs) {
+            let label = &target.victim.label;
+            classes.check(&settings.outputs, label, outputs).map_err(SessionError::Settings)?;
+        }
+        Ok(())
     }
 
     /// What the settings of an attack say of it.
@@ -69,6 +94,7 @@ impl TestPart {
             name: self.name.clone(),
             content: Hash(self.images.digest()),
             channels: self.images.channels,
+            seed: self.seed,
         }
     }
 }
@@ -140,6 +166,7 @@ impl Session {
             split: artifacts.path(ArtifactHash(data.split.0)),
             resize: settings.resize,
             extra: settings.extra,
+            seed: settings.seed,
             fit: job.terms(trial.trial).fit,
         };
         let recipe = job.config().recipe.clone();
@@ -203,7 +230,7 @@ impl Session {
         &mut self,
         label: &str,
         file: &std::path::Path,
-        images: &Images,
+        images: &ImageSet,
     ) -> Result<Target, SessionError> {
         let bytes = match std::fs::read(file) {
             Ok(bytes) => bytes,
@@ -232,7 +259,7 @@ impl Session {
     pub fn recorded_target(
         &mut self,
         victim: &AttackVictim,
-        images: &Images,
+        images: &ImageSet,
         home: &DataHome,
     ) -> Result<Target, SessionError> {
         let label = &victim.label;
@@ -273,22 +300,6 @@ impl Session {
         Ok(Workplace { device, host, threads, start, trainer, inbox, last_id, reported })
     }
 
-    /// The attack with this configuration, if there is one.
-    ///
-    /// # Errors
-    /// [`SessionError`] if the log cannot be read.
-    pub fn find_attack(&mut self, settings: &Settings) -> Result<Option<Scope>, SessionError> {
-        let (wanted, mut found) = (Hash::of(settings.to_toml().as_bytes()), None);
-        self.journal.reread(|recorded| {
-            if let Event::AttackStarted(started) = &recorded.event
-                && started.config == wanted
-            {
-                found = Some(recorded.scope);
-            }
-        })?;
-        Ok(found)
-    }
-
     /// Begins an attack and returns its id. `outputs` is what [`Session::try_out`] found.
     ///
     /// # Errors
@@ -302,22 +313,50 @@ impl Session {
         test: &TestPart,
         threads: u32,
     ) -> Result<(Scope, NamedLock), SessionError> {
+        let batch = self.beginning(name, settings, targets, outputs, test, threads)?;
+        let artifacts = self.store.artifacts();
+        // Until the events that name them are recorded.
+        let _pin = artifacts.pin(self.surroundings.options.wait)?;
+        for target in targets {
+            for member in &target.model.members {
+                if let Member::Torchscript { file, .. } = member {
+                    let read = std::fs::read(file);
+                    let read = read.map_err(|error| {
+                        let file = file.display();
+                        SessionError::Settings(format!("cannot read {file}: {error}"))
+                    })?;
+                    artifacts.put(&read)?;
+                }
+            }
+        }
+        check_named(&batch, &artifacts)?;
+        let (scope, lock) = self.claim(Index::next_attack)?;
+        for batch in batch.chunks(BATCH_MAX) {
+            self.record_opening(scope, batch)?;
+        }
+        Ok((scope, lock))
+    }
+
+    /// The events with which an attack begins.
+    fn beginning(
+        &self,
+        name: &str,
+        settings: &Settings,
+        targets: &[Target],
+        outputs: &[u32],
+        test: &TestPart,
+        threads: u32,
+    ) -> Result<Vec<Event>, SessionError> {
         if self.index().find(name).is_some() {
             return wrong(format!("something called {name} is in the store already"));
         }
         check_labels(targets)?;
         let images = &test.images;
-        let counts = images.class_counts();
-        let classes = test.classes(&counts);
-        for (target, &outputs) in targets.iter().zip(outputs) {
-            let label = &target.victim.label;
-            classes.check(&settings.outputs, label, outputs).map_err(SessionError::Settings)?;
-        }
+        test.check(settings, targets, outputs)?;
         let pool = settings.pool(images.count);
         let count = u32::try_from(pool.len()).unwrap_or(u32::MAX);
         let plan = Plan::new(settings.clone(), count).map_err(SessionError::Settings)?;
-        let label = |&index: &u32| (index, u16::from(images.labels[index as usize]));
-        let labelled: Vec<(u32, u16)> = pool.iter().map(label).collect();
+        let labelled = labelled(&pool, images);
         let victims = targets.iter().zip(outputs).zip(0..);
         let victims = victims
             .map(|((t, &outputs), victim)| (AttackVictim { victim, ..t.victim.clone() }, outputs));
@@ -358,40 +397,21 @@ impl Session {
         let first = std::iter::once(Event::from(started));
         let batch: Vec<Event> =
             first.chain(parts.into_iter().map(Event::from)).chain(rest).collect();
-        if batch.len() > BATCH_MAX {
-            let (count, most) = (batch.len(), BATCH_MAX);
+        // A large pool follows in batches of its own; all else is one.
+        let pooled = |event: &Event| matches!(event, Event::PoolPart(_));
+        let head = batch.iter().take_while(|event| !pooled(event)).count();
+        if head > BATCH_MAX {
+            let most = BATCH_MAX;
             return wrong(format!(
-                "an attack begins with at most {most} facts, this one has {count}: fewer images \
-                 (500 are one), models, sizes or transformations are needed"
+                "an attack begins with at most {most} facts besides its images, this one has {head}: \
+                 fewer models, sizes or transformations are needed"
             ));
         }
-        let artifacts = self.store.artifacts();
-        // Until the events that name them are recorded.
-        let _pin = artifacts.pin(self.surroundings.options.wait)?;
-        for target in targets {
-            for member in &target.model.members {
-                if let Member::Torchscript { file, .. } = member {
-                    let read = std::fs::read(file);
-                    let read = read.map_err(|error| {
-                        let file = file.display();
-                        SessionError::Settings(format!("cannot read {file}: {error}"))
-                    })?;
-                    artifacts.put(&read)?;
-                }
-            }
-        }
-        check_named(&batch, &artifacts)?;
-        let (scope, lock) = self.claim(Index::next_attack)?;
-        let index = &mut self.index;
-        self.journal.record(scope, &batch, |foreign| index.push(foreign))?;
-        let position = self.journal.position();
-        for event in batch {
-            self.index.push(&Recorded { position, at: 0, scope, event });
-        }
-        Ok((scope, lock))
+        Ok(batch)
     }
 
-    /// The state of an attack, folded from the log.
+    /// The state of an attack, folded from the log. It has no plan if whoever began it was killed:
+    /// [`Session::finish_opening`] completes it.
     ///
     /// # Errors
     /// [`SessionError`] if its history cannot be.
@@ -402,14 +422,13 @@ impl Session {
                 wrong = attack.apply(&recorded.event).err().map(|error| (recorded.position, error));
             }
         })?;
-        let reason = match (wrong, attack.plan()) {
-            (Some((position, error)), _) => {
-                format!("cannot be followed: event {position}, {error}")
+        match wrong {
+            None => Ok(attack),
+            Some((position, error)) => {
+                let reason = format!("cannot be followed: event {position}, {error}");
+                Err(FoldError::Config { scope, reason }.into())
             }
-            (None, None) => "is not complete".to_owned(),
-            (None, Some(_)) => return Ok(attack),
-        };
-        Err(FoldError::Config { scope, reason }.into())
+        }
     }
 
     /// Carries on an attack whose lock is held.
@@ -446,6 +465,7 @@ impl Session {
             stop,
             report,
             last: None,
+            clean: None,
         };
         Ok(engine.run()?)
     }
@@ -477,3 +497,7 @@ impl Session {
         Ok(lock)
     }
 }
+
+#[cfg(test)]
+#[path = "attacks_tests.rs"]
+mod tests;

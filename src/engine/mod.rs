@@ -17,6 +17,9 @@ pub mod inbox;
 pub mod jobs;
 pub mod journal;
 pub mod keeper;
+pub mod measure;
+mod micro_batch;
+mod openings;
 pub mod predictions;
 pub mod preflight;
 pub mod prepare;
@@ -33,6 +36,7 @@ use std::time::Duration;
 
 use crate::agent::trials::{Computer, Trial};
 use crate::agent::{Decision, Impossible, Job, Terms};
+use crate::data::DataError;
 use crate::events::{
     ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Recorded,
     Scope,
@@ -76,6 +80,9 @@ pub enum EngineError {
     /// The machine cannot go on: no space, a folder that is gone, a device that fails.
     #[error(transparent)]
     Machine(#[from] MachineFault),
+    /// An image is gone, or is another one than before.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// The engine recorded what cannot be: a mistake in this program.
     #[error("{0}")]
     Impossible(#[from] Impossible),
@@ -312,6 +319,7 @@ impl<L: EventLog> Engine<'_, L> {
                 split: self.machine.split.clone(),
                 resize: config.data.resize,
                 extra: config.data.extra,
+                seed: config.data.seed,
                 fit,
             },
             device: self.machine.device.clone(),

@@ -144,20 +144,10 @@ impl Preflight<'_> {
         places.iter().filter_map(|&place| self.order.get(place as usize)).copied().collect()
     }
 
-    fn pixels(&self, indices: &[u32]) -> Vec<u8> {
-        let images = &self.test.images;
-        let values = images.channels as usize * (images.side as usize).pow(2);
-        let image = |&index: &u32| {
-            let start = index as usize * values;
-            images.pixels.get(start..start + values).unwrap_or_default()
-        };
-        indices.iter().flat_map(image).copied().collect()
-    }
-
     /// The output that is right for an image.
     fn label(&self, index: u32) -> u16 {
         let class = self.test.images.labels.get(index as usize).copied().unwrap_or_default();
-        self.settings.output(class.into())
+        self.settings.output(class)
     }
 
     /// The outputs that a model must have for the images.
@@ -179,7 +169,7 @@ impl Preflight<'_> {
         indices: &[u32],
         batch: u32,
     ) -> Result<Result<(Rows, ScoredAnswer), Refusal>, SessionError> {
-        let images = self.workplace.inbox.give("tried", &self.pixels(indices))?;
+        let images = self.workplace.inbox.give("tried", &self.test.images.gather(indices)?)?;
         let id = self.workplace.next_id();
         let request = ScoreRequest {
             id,
@@ -255,7 +245,7 @@ impl Preflight<'_> {
     fn differentiate(&mut self) -> Result<Result<(), Refusal>, SessionError> {
         let count = DIFFERENTIATED.min(self.settings.batch.into()).min(self.order.len());
         let indices = &self.order[..count];
-        let pixels = self.pixels(indices);
+        let pixels = self.test.images.gather(indices)?;
         let images = self.workplace.inbox.give("clean", &pixels)?;
         let id = self.workplace.next_id();
         let smallest = Settings {
@@ -276,6 +266,7 @@ impl Preflight<'_> {
             device: self.workplace.device.clone(),
             threads: self.workplace.threads,
             staging: self.workplace.inbox.path().to_owned(),
+            measure: false,
         };
         let answer = match self.ask(&Request::Craft(Box::new(request)), id)? {
             Ok(Answer::Crafted(answer)) => answer,

@@ -54,7 +54,7 @@ impl Prepared {
 /// How a configuration has images read.
 #[must_use]
 pub fn reading(config: &DataConfig) -> Reading {
-    Reading { resize: config.resize, extra: config.extra }
+    Reading { resize: config.resize, extra: config.extra, seed: config.seed }
 }
 
 /// Reads the training images of a data set and draws the split that `config` asks for.

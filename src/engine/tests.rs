@@ -375,6 +375,7 @@ fn request() -> TrainRequest {
             split: PathBuf::new(),
             resize: None,
             extra: false,
+            seed: 0,
             fit: Default::default(),
         },
         device: "cpu".into(),

@@ -170,12 +170,27 @@ impl Workplace {
 }
 
 /// Logits, a row an image.
+#[derive(Debug, Default)]
 pub struct Rows {
     values: Vec<f32>,
     wide: usize,
 }
 
 impl Rows {
+    /// Takes in more rows after these.
+    ///
+    /// # Errors
+    /// If they are of another model: of another length.
+    pub fn append(&mut self, mut more: Self) -> Result<(), Lost> {
+        if !self.values.is_empty() && self.wide != more.wide {
+            let (before, now) = (self.wide, more.wide);
+            return Err(format!("the trainer says {before} classes, and then {now}"));
+        }
+        self.wide = more.wide;
+        self.values.append(&mut more.values);
+        Ok(())
+    }
+
     /// The logits of an image.
     #[must_use]
     pub fn row(&self, image: usize) -> &[f32] {

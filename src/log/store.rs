@@ -43,6 +43,14 @@ pub struct Store {
     format: u32,
 }
 
+/// A store to try something in, which is gone when this is dropped.
+#[derive(Debug)]
+pub struct Aside {
+    /// The store.
+    pub store: Store,
+    _sibling: Sibling,
+}
+
 impl Store {
     /// Opens the store at `root`. Reads `STORE`, nothing else, and writes nothing.
     ///
@@ -123,6 +131,23 @@ impl Store {
             LogError::Missing { path } => LogError::Occupied { path },
             other => other,
         })
+    }
+
+    /// An empty store in a hidden folder near `root`, to try something in before there is a store at
+    /// `root`. No folder is made for it but its own; a killed process leaves `.NAME.creating-…`.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn aside(root: &Path) -> Result<Aside, LogError> {
+        let root = settled(root)?;
+        let near = root.ancestors().skip(1).find(|folder| folder.is_dir());
+        let (Some(parent), Some(name)) = (near, root.file_name()) else {
+            return Err(LogError::Occupied { path: root });
+        };
+        let sibling = Sibling::make(parent, name, Purpose::Creating)?;
+        furnish(sibling.path(), sibling.id())?;
+        let store = Self::open(sibling.path())?;
+        Ok(Aside { store, _sibling: sibling })
     }
 
     /// The folder.
@@ -303,6 +328,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("STORE"), text).unwrap();
         Store::open(folder.path())
+    }
+
+    #[test]
+    fn a_store_to_try_something_in_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("not/yet/store");
+        let aside = Store::aside(&root).unwrap();
+        assert!(aside.store.read_head().is_ok() && !root.exists());
+        assert_eq!(aside.store.root().parent(), Some(&*folder.path().canonicalize().unwrap()));
+        drop(aside);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

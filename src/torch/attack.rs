@@ -88,6 +88,7 @@ pub fn craft(
         zeros: leave("zeros", &zeros)?,
         invalid: leave("invalid", &invalid)?,
         classes,
+        memory: None,
     })
 }
 

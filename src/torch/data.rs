@@ -216,7 +216,7 @@ pub fn located(request: &DataRequest) -> Located {
 }
 
 fn reading(request: &DataRequest) -> Reading {
-    Reading { resize: request.resize, extra: request.extra }
+    Reading { resize: request.resize, extra: request.extra, seed: request.seed }
 }
 
 fn check(request: &DataRequest, images: &Images) -> Result<(), TorchError> {

@@ -70,6 +70,23 @@ fn libtorch_folder() -> Option<PathBuf> {
     path?.parent().map(Path::to_owned)
 }
 
+/// Free memory of the GPU in use and all of it, in bytes, as the CUDA runtime says that libtorch
+/// brought along.
+#[must_use]
+pub fn cuda_memory() -> Option<(u64, u64)> {
+    type MemoryInfo = unsafe extern "C" fn(*mut usize, *mut usize) -> std::ffi::c_int;
+    let (mut free, mut all) = (0, 0);
+    // SAFETY: the runtime's function has had this signature since its first version; it writes two
+    // numbers of the size of a pointer to where it is told, and nothing else.
+    #[allow(unsafe_code)]
+    let answer = unsafe {
+        let library = Library::this();
+        let info = library.get::<MemoryInfo>(b"cudaMemGetInfo\0").ok()?;
+        info(&raw mut free, &raw mut all)
+    };
+    (answer == 0).then_some((free as u64, all as u64))
+}
+
 /// Name and version of the numerical library.
 #[must_use]
 pub fn library() -> String {

@@ -2,6 +2,10 @@
 
 use std::fs;
 
+use tch::Device;
+
+use crate::trainer::protocol::MemoryAnswer;
+
 /// Lets the peak start anew, with what is in use now: what was freed goes back to the system first.
 /// Where that is not allowed, it is the peak since the start.
 pub fn forget_peak() {
@@ -34,6 +38,32 @@ pub fn peak() -> u64 {
 #[must_use]
 pub fn of_machine() -> u64 {
     read("/proc/meminfo", "MemTotal:").unwrap_or(u64::MAX)
+}
+
+/// Memory of a device: the peak of this process on a CPU, what is in use on a GPU, where libtorch
+/// keeps what it has had. Nothing if it is not known.
+#[must_use]
+pub fn of_device(device: Device) -> Option<MemoryAnswer> {
+    match device {
+        Device::Cpu => {
+            let free = read("/proc/meminfo", "MemAvailable:")?.min(left_in_group());
+            Some(MemoryAnswer { peak: peak(), free }).filter(|memory| memory.peak > 0)
+        }
+        Device::Cuda(_) => {
+            let (free, all) = super::device::cuda_memory()?;
+            Some(MemoryAnswer { peak: all.saturating_sub(free), free })
+        }
+        _ => None,
+    }
+}
+
+/// What the control group of this process may still take, as containers are limited.
+fn left_in_group() -> u64 {
+    let number = |name: &str| -> Option<u64> {
+        fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse().ok()
+    };
+    let limit = number("memory.max").zip(number("memory.current"));
+    limit.map_or(u64::MAX, |(limit, used)| limit.saturating_sub(used))
 }
 
 fn read(path: &str, name: &str) -> Option<u64> {

@@ -175,7 +175,14 @@ impl Trainer {
         set_threads(request.threads);
         let device = device::named(&request.device)?;
         let model = self.models.get(&request.model, request.dtype, device, &mut self.data)?;
-        attack::craft(request, model, device, place).map(Answer::Crafted)
+        if request.measure {
+            memory::forget_peak();
+        }
+        let mut answer = attack::craft(request, model, device, place)?;
+        if request.measure {
+            answer.memory = memory::of_device(device);
+        }
+        Ok(Answer::Crafted(answer))
     }
 
     fn score(&mut self, request: &ScoreRequest, place: &Place) -> Result<Answer, TorchError> {

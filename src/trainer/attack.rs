@@ -84,6 +84,9 @@ pub struct CraftRequest {
     pub threads: u32,
     /// Folder in which the trainer leaves files.
     pub staging: PathBuf,
+    /// Whether the memory that it takes is wanted too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub measure: bool,
 }
 
 /// Judge images by a model.
@@ -124,6 +127,18 @@ pub struct CraftedAnswer {
     pub invalid: String,
     /// Classes of the model.
     pub classes: u32,
+    /// The memory that it took, if that was asked for and is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryAnswer>,
+}
+
+/// Memory of a device, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryAnswer {
+    /// The most that was in use: of a CPU by the trainer alone, of a GPU by all who use it.
+    pub peak: u64,
+    /// What is free.
+    pub free: u64,
 }
 
 /// Images were judged.

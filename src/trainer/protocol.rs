@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use super::attack::{
-    CraftRequest, CraftedAnswer, Member, ModelRequest, NetworkRequest, ScoreRequest, ScoredAnswer,
+    CraftRequest, CraftedAnswer, Member, MemoryAnswer, ModelRequest, NetworkRequest, ScoreRequest,
+    ScoredAnswer,
 };
 use crate::arch::Architecture;
 use crate::config::recipe::Recipe;
@@ -116,9 +117,17 @@ pub struct DataRequest {
     /// Whether the set's extra images follow those of its training part.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub extra: bool,
+    /// Seed that draws the test images of pictures that lie in no folder of a part.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seed: u64,
     /// Which of both to train on.
     #[serde(default)]
     pub fit: Fit,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What a trainer answers.

@@ -350,11 +350,11 @@ fn scored(
         fooled(1, true),
         fooled(5, true),
         packed(images, |image| image.rank.to_le_bytes()),
+        packed(images, |image| image.flags.to_le_bytes()),
         packed(images, |image| image.top1.to_le_bytes()),
         packed(images, |image| image.p_top1.to_le_bytes()),
         packed(images, |image| image.p_true.to_le_bytes()),
         packed(images, |image| image.target_rank.to_le_bytes()),
-        packed(images, |image| image.flags.to_le_bytes()),
     ])?;
     run(db, "UPDATE attack SET scored = scored + ? WHERE id = ?", (number_of, attack))
 }

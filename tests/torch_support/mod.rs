@@ -83,6 +83,7 @@ impl Workplace {
                 split: self.path("split"),
                 resize: None,
                 extra: false,
+                seed: 0,
                 fit: Fit::Train,
             },
             device: "cpu".into(),

@@ -17,10 +17,12 @@ use crate::adversary::protocol::Settings;
 use crate::data::{DataError, Located, Part, Reading};
 use crate::engine::Ending;
 use crate::engine::attacks::{Target, TestPart};
+use crate::engine::measure::Costs;
 use crate::engine::session::Session;
 use crate::engine::workplace::Workplace;
 use crate::events::Scope;
-use crate::log::{NamedLock, Store};
+use crate::log::{Aside, NamedLock, Store};
+use classes::Mapping;
 use progress::Progress;
 
 /// Attacks trained models with adversarial images.
@@ -35,6 +37,14 @@ pub struct Args {
     /// What to call the attack
     #[arg(long, default_value = "")]
     name: String,
+    /// Cuts images to squares and resamples them to this side in pixels [default: as the first trial
+    /// saw them, else as they are]
+    #[arg(long, value_name = "SIDE", value_parser = super::data::side())]
+    resize: Option<u32>,
+    /// Seed that draws the test images of pictures that lie in folders of classes alone [default: that
+    /// of the first trial, else 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    data_seed: Option<u64>,
     /// Threads to compute with on a CPU [default: all]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: Option<u32>,
@@ -48,17 +58,111 @@ pub struct Args {
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     names::check_optional("--name", &args.name)?;
-    let store = Store::open(&context.store)?;
-    let wanted = args.models.find(context)?;
+    let Opened { mut session, aside } = open(args, context)?;
+    let wanted = wanted(args, &mut session, context)?;
+    let threads = args.threads.unwrap_or_else(work::threads);
+    let mut tried = None;
+    if let Some(aside) = aside {
+        // Only models that can be attacked are worth a store.
+        let mut workplace = session.workplace(threads)?;
+        tried = Some(wanted.try_out(args, &mut session, &mut workplace)?);
+        drop(workplace); // the trainer leaves before its folder does
+        session.close()?;
+        drop(aside);
+        session = open_store(args, context, Store::open_or_create(&context.store)?)?;
+    }
+    let Wanted { targets, test, settings, .. } = &wanted;
+    // The same command again goes on with the attack that it began, or has nothing left to do.
+    let beginning = session.attack_lock()?;
+    if let Some(scope) = session.find_attack(settings, args.options.batch().is_none())? {
+        drop(beginning);
+        let lock = session.lock(scope)?;
+        let mut attack = session.attack(scope)?;
+        if let Some(kept) = kept(args, targets, &attack) {
+            note(&format!("{scope} is this attack; {kept}"));
+        }
+        if attack.is_finished() {
+            session.close()?;
+            note(&format!("nothing is left to do: {scope} is this attack, and is finished"));
+            return Ok(());
+        }
+        note(&format!("{scope} is this attack, and goes on"));
+        session.finish_opening(scope, &mut attack, test)?;
+        let begun = Begun { scope, lock, attack };
+        return carry_on(session, begun, targets, test, None, &*work::stop_flag()?);
+    }
+    // From here on Ctrl-C ends it between two micro-batches.
+    let stop = work::stop_flag()?;
+    let mut workplace = session.workplace(threads)?;
+    let Tried { costs, outputs } = match tried {
+        Some(tried) => tried,
+        None => wanted.try_out(args, &mut session, &mut workplace)?,
+    };
+    let settings = args.options.sized(settings, &costs, test);
+    let (scope, lock) =
+        session.begin_attack(&args.name, &settings, targets, &outputs, test, threads)?;
+    drop(beginning);
+    let attack = session.attack(scope)?;
+    announce(scope, &attack, &settings);
+    foretell(scope, &attack, &costs, test, &workplace.device);
+    args.classes.doubt(&test.classes(&wanted.counts), targets, &outputs, context);
+    let begun = Begun { scope, lock, attack };
+    carry_on(session, begun, targets, test, Some(workplace), &stop)
+}
+
+/// A session, in the store, or where there is none in one that is gone afterwards.
+struct Opened {
+    session: Session,
+    aside: Option<Aside>,
+}
+
+fn open(args: &Args, context: &Context) -> Result<Opened, CliError> {
+    let there = Store::open_if_there(&context.store)?;
+    let (store, aside) = match there {
+        Some(store) => (store, None),
+        // Trials and ensembles are those of a store.
+        None if args.models.of_store()? => (Store::open(&context.store)?, None),
+        None => {
+            // A verb that cannot train makes no store.
+            work::trainer(&args.work, context)?;
+            let aside = Store::aside(&context.store)?;
+            (aside.store.clone(), Some(aside))
+        }
+    };
+    Ok(Opened { session: open_store(args, context, store)?, aside })
+}
+
+fn open_store(args: &Args, context: &Context, store: Store) -> Result<Session, CliError> {
     let trainer = work::trainer(&args.work, context)?;
-    let mut session = work::session(&args.work, context, trainer, store)?;
+    work::session(&args.work, context, trainer, store)
+}
+
+/// What is to be attacked, with which images and how.
+struct Wanted {
+    targets: Vec<Target>,
+    test: TestPart,
+    /// Images of each class.
+    counts: Vec<u32>,
+    mapping: Mapping,
+    settings: Settings,
+}
+
+/// What was found out about the models before anything is recorded.
+struct Tried {
+    costs: Costs,
+    /// How many outputs each has.
+    outputs: Vec<u32>,
+}
+
+fn wanted(args: &Args, session: &mut Session, context: &Context) -> Result<Wanted, CliError> {
     let mut targets = Vec::new();
-    for model in &wanted {
+    for model in &args.models.find(context)? {
         targets.push(session.target(&model.name, &model.members, &context.data)?);
     }
     let located = images(args, &targets, context)?;
     DataError::check_text(&located.folder)?;
     let test = TestPart::read(&located)?;
+    test.images.remarks.iter().for_each(|remark| note(&format!("{}: {remark}", located.name)));
     let counts = test.images.class_counts();
     data::look_at_classes(&located, Part::Test, &counts)?;
     let taken: Vec<String> = targets.iter().map(|target| target.victim.label.clone()).collect();
@@ -77,41 +181,27 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     }
     let mapping = args.classes.find(&test.classes(&counts))?;
     let settings = args.options.settings(&test, &targets, mapping.outputs.clone())?;
-    let threads = args.threads.unwrap_or_else(work::threads);
-    // The same command again goes on with the attack that it began, or has nothing left to do.
-    let beginning = session.attack_lock()?;
-    if let Some(scope) = session.find_attack(&settings)? {
-        drop(beginning);
-        let lock = session.lock(scope)?;
-        let attack = session.attack(scope)?;
-        if let Some(kept) = kept(args, &targets, &attack) {
-            note(&format!("{scope} is this attack; {kept}"));
-        }
-        if attack.is_finished() {
-            session.close()?;
-            note(&format!("nothing is left to do: {scope} is this attack, and is finished"));
-            return Ok(());
-        }
-        note(&format!("{scope} is this attack, and goes on"));
-        let begun = Begun { scope, lock, attack };
-        return carry_on(session, begun, &targets, &test, None, &*work::stop_flag()?);
+    Ok(Wanted { targets, test, counts, mapping, settings })
+}
+
+impl Wanted {
+    /// Tries the models, and measures them.
+    fn try_out(
+        &self,
+        args: &Args,
+        session: &mut Session,
+        workplace: &mut Workplace,
+    ) -> Result<Tried, CliError> {
+        let Self { targets, test, settings, .. } = self;
+        let propose = args.models.is_range_open();
+        let tried = session.try_out(targets, test, settings, propose, workplace)?;
+        let outputs: Vec<u32> = tried.iter().map(|model| model.outputs).collect();
+        self.mapping.check(targets, &outputs)?;
+        test.check(settings, targets, &outputs)?;
+        tried.iter().flat_map(|model| &model.remarks).for_each(|remark| note(remark));
+        let costs = session.measure(targets, test, settings.dtype, workplace)?;
+        Ok(Tried { costs, outputs })
     }
-    let mut workplace = session.workplace(threads)?;
-    let propose = args.models.is_range_open();
-    let tried = session.try_out(&targets, &test, &settings, propose, &mut workplace)?;
-    let outputs: Vec<u32> = tried.iter().map(|model| model.outputs).collect();
-    mapping.check(&targets, &outputs)?;
-    tried.iter().flat_map(|model| &model.remarks).for_each(|remark| note(remark));
-    // From here on Ctrl-C ends it between two micro-batches.
-    let stop = work::stop_flag()?;
-    let (scope, lock) =
-        session.begin_attack(&args.name, &settings, &targets, &outputs, &test, threads)?;
-    drop(beginning);
-    let attack = session.attack(scope)?;
-    announce(scope, &attack, &settings);
-    args.classes.doubt(&test.classes(&counts), &targets, &outputs, context);
-    let begun = Begun { scope, lock, attack };
-    carry_on(session, begun, &targets, &test, Some(workplace), &stop)
 }
 
 /// What is not changed by naming an attack or its models anew; `None` if nothing is.
@@ -143,7 +233,7 @@ pub fn go_on(
     context: &Context,
 ) -> Result<(), CliError> {
     let lock = session.lock(scope)?;
-    let attack = session.attack(scope)?;
+    let mut attack = session.attack(scope)?;
     if attack.is_finished() {
         session.close()?;
         note(&format!("nothing is left to do: {scope} is finished"));
@@ -157,8 +247,11 @@ pub fn go_on(
         None => context.data.recorded(&folder, &name)?,
     };
     let resize = attack.started().map(|started| started.data.side);
-    let test = TestPart::read(&data.read_as(Reading { resize, extra: false }))?;
+    let drawn = attack.settings().ok().and_then(|settings| settings.data.seed);
+    let reading = Reading { resize, extra: false, seed: drawn.unwrap_or(0) };
+    let test = TestPart::read(&data.read_as(reading))?;
     session.check_test(scope, &attack, &test)?;
+    session.finish_opening(scope, &mut attack, &test)?;
     let mut targets = Vec::new();
     for (victim, at) in attack.victims().iter().zip(0..) {
         let range = attack.plan().map(|plan| plan.settings.input_range(at)).unwrap_or_default();
@@ -177,8 +270,12 @@ fn images(args: &Args, targets: &[Target], context: &Context) -> Result<Located,
             Member::Network(network) => Some(&network.data),
             Member::Torchscript { .. } => None,
         });
-    // All models see the images at the same size.
-    let reading = Reading { resize: first.and_then(|data| data.resize), extra: false };
+    // All models see the images at the same size, and none that it was trained on.
+    let reading = Reading {
+        resize: args.resize.or_else(|| first.and_then(|data| data.resize)),
+        extra: false,
+        seed: args.data_seed.unwrap_or_else(|| first.map_or(0, |data| data.seed)),
+    };
     if let Some(data) = &args.work.data {
         return Ok(context.data.locate(data)?.read_as(reading));
     }
@@ -281,4 +378,26 @@ fn announce(scope: Scope, attack: &Attack, settings: &Settings) {
         crate::adversary::sweep::gradients(&plan.chains),
         plan.transforms.len() - 1,
     ));
+}
+
+/// Says how much an attack is about to do, and very roughly for how long.
+fn foretell(scope: Scope, attack: &Attack, costs: &Costs, test: &TestPart, device: &str) {
+    let Some((plan, started)) = attack.plan().zip(attack.started()) else { return };
+    let estimate = costs.estimate(plan, started.images, test.images.length());
+    note(&format!(
+        "{scope}: {} images to craft by {} gradients, {} scores, in micro-batches of {}; very roughly \
+         {} on {device}, up to {:.0} MB on disk",
+        started.to_craft,
+        estimate.gradients,
+        started.to_score,
+        plan.settings.batch,
+        duration(estimate.time),
+        (estimate.bytes as f64 / 1e6).ceil(),
+    ));
+    if costs.image > 0 && plan.settings.batch < Settings::BATCH {
+        note(&format!(
+            "{scope}: an image takes {:.0} MB; --memory allows larger micro-batches, --batch sets them",
+            (costs.image as f64 / 1e6).ceil()
+        ));
+    }
 }

@@ -95,18 +95,26 @@ impl ModelArgs {
         self.ranges.is_empty()
     }
 
+    /// Whether any of them is in the store.
+    ///
+    /// # Errors
+    /// If none is named at all.
+    pub(super) fn of_store(&self) -> Result<bool, CliError> {
+        let trials = !self.models.is_empty() || self.top.is_some() || !self.ensemble.is_empty();
+        if !trials && self.scripts.is_empty() {
+            return Err(CliError::usage("which models are to be attacked?")
+                .hint("name trials (t17), or say --top 3, or --model torchscript:FILE"));
+        }
+        Ok(trials)
+    }
+
     /// Finds the trials in the store.
     ///
     /// # Errors
     /// What a person is to be told.
     pub(super) fn find(&self, context: &Context) -> Result<Vec<Wanted>, CliError> {
         let mut wanted: Vec<Wanted> = Vec::new();
-        let trials = !self.models.is_empty() || self.top.is_some() || !self.ensemble.is_empty();
-        if !trials && self.scripts.is_empty() {
-            return Err(CliError::usage("which models are to be attacked?")
-                .hint("name trials (t17), or say --top 3, or --model torchscript:FILE"));
-        }
-        if !trials {
+        if !self.of_store()? {
             return Ok(wanted);
         }
         let answer = answer_from_log(context, None)?;

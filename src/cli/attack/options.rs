@@ -7,6 +7,7 @@ use crate::adversary::spec::{Dtype, Method, Rounding};
 use crate::adversary::transform::{FAMILIES, Family};
 use crate::cli::CliError;
 use crate::engine::attacks::{Target, TestPart};
+use crate::engine::measure::Costs;
 
 /// How models are attacked.
 #[derive(Debug, clap::Args)]
@@ -39,9 +40,12 @@ pub(super) struct OptionArgs {
     /// What gradients are computed in: f32 or bf16
     #[arg(long)]
     dtype: Option<Dtype>,
-    /// Images computed at once
+    /// Images computed at once [default: as many as fit into --memory, at most 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     batch: Option<u16>,
+    /// Memory that crafting may take, as 4GiB [default: 4GiB of a CPU, of a GPU what is free]
+    #[arg(long, value_name = "SIZE", value_parser = bytes, conflicts_with = "batch")]
+    memory: Option<u64>,
     /// A transformation as blur, blur=0.5,1 or noise=8x5 (5 times each), or none [default: all]
     #[arg(long, value_name = "NAME[=P,…][xN]")]
     transform: Vec<String>,
@@ -70,6 +74,21 @@ fn side(text: &str) -> Result<Side, String> {
     known.ok_or_else(|| "it is adv, clean or both".to_owned())
 }
 
+/// Reads a number of bytes: 4GiB, 512MiB.
+fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no size; write it as 4GiB or 512MiB");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match &text[digits.len()..] {
+        "GiB" => 1 << 30,
+        "MiB" => 1 << 20,
+        "GB" => 1_000_000_000,
+        "MB" => 1_000_000,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = digits.parse().map_err(|_| wrong())?;
+    count.checked_mul(unit).filter(|&bytes| bytes > 0).ok_or_else(wrong)
+}
+
 impl From<SettingsError> for CliError {
     fn from(error: SettingsError) -> Self {
         Self::usage(error)
@@ -77,6 +96,18 @@ impl From<SettingsError> for CliError {
 }
 
 impl OptionArgs {
+    /// The size of micro-batches that was asked for.
+    pub(super) fn batch(&self) -> Option<u16> {
+        self.batch
+    }
+
+    /// The settings with micro-batches that fit into memory, unless their size was asked for.
+    pub(super) fn sized(&self, settings: &Settings, costs: &Costs, test: &TestPart) -> Settings {
+        let (values, specs) = (test.images.length(), settings.specs().len());
+        let fits = || costs.batch(self.memory, settings.batch, values, specs);
+        Settings { batch: self.batch.unwrap_or_else(fits), ..settings.clone() }
+    }
+
     /// The settings of an attack on `targets` with these images, whose classes these outputs mean.
     ///
     /// # Errors

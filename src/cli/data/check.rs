@@ -23,8 +23,12 @@ pub(super) fn check(located: &Located, mean_image: Option<&Destination>) -> Resu
     if !report.files.is_empty() {
         print(&files(&report.files));
     }
+    for part in &report.parts {
+        part.remarks.iter().for_each(|remark| say(&format!("{}: {remark}", part.part.name())));
+    }
     if let Some(train) = report.parts.first() {
-        say("the mean image of the training part:");
+        let which = if train.part == Part::Train { "training" } else { "test" };
+        say(&format!("the mean image of the {which} part:"));
         drawing(train).iter().for_each(|line| say(line));
         if let Some(file) = mean_image {
             let bytes: Vec<u8> = train.mean_image.iter().map(|&mean| byte(mean)).collect();
@@ -72,7 +76,9 @@ fn parts(parts: &[PartReport]) -> Table {
 }
 
 fn classes(located: &Located, parts: &[PartReport]) -> Table {
-    let mut table = table(&["class", "name", "train", "test"], &[0, 2, 3]);
+    let columns = parts.iter().map(|part| part.part.name());
+    let columns: Vec<&str> = ["class", "name"].into_iter().chain(columns).collect();
+    let mut table = table(&columns, &[0, 2, 3]);
     let most = parts.iter().map(|part| part.class_counts.len()).max().unwrap_or(0);
     let names = located.class_names(u32::try_from(most).unwrap_or(u32::MAX));
     for (class, name) in names.into_iter().enumerate() {

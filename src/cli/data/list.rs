@@ -48,10 +48,15 @@ fn place(home: &DataHome, set: &'static KnownSet) -> String {
 /// Images of both parts, side, channels.
 fn glance(set: &Located) -> Result<(String, String, String), DataError> {
     let format = Format::of(&set.folder)?;
-    let Glance { count, channels, width, height } = format.glance(&set.folder, Part::Train)?;
-    // A set that nothing is to be tested on may have no such part.
-    let test = format.glance(&set.folder, Part::Test).ok();
-    let tested = test.map_or_else(|| "none".to_owned(), |test| test.count.to_string());
+    // A set may lack the part that nothing is trained on, or that nothing is tested on.
+    let train = format.glance(&set.folder, Part::Train);
+    let test = format.glance(&set.folder, Part::Test);
+    let count = |part: &Result<Glance, DataError>| match part {
+        Ok(glance) => glance.count.to_string(),
+        Err(_) => "none".to_owned(),
+    };
+    let (count, tested) = (count(&train), count(&test));
+    let Glance { channels, width, height, .. } = train.or(test)?;
     let side = if width == height { width.to_string() } else { format!("{height} x {width}") };
     Ok((format!("{count} + {tested}"), side, channels.to_string()))
 }

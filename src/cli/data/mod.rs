@@ -31,7 +31,8 @@ A folder with images is a data set too, wherever a name is asked for. Its format
   CIFAR        data_batch_1.bin, …, test_batch.bin; or train.bin, test.bin (CIFAR-100)
   SVHN         train_32x32.mat, test_32x32.mat, and extra_32x32.mat if wanted
   NumPy        one .npz file with x_train, y_train, x_test, y_test; pixels uint8
-  pictures     train/CLASS/*.png or .jpg, test/CLASS/*
+  pictures     PNG and JPEG in train/CLASS/ and test/CLASS/ (or val/CLASS/); in one of them alone; or in
+               CLASS/, where one of five pictures of each class, drawn by the data seed, is a test image
 Names of classes are taken from class-names.txt, one a line, if there is one.";
 
 /// Arguments of `qtrail data`.
@@ -73,6 +74,9 @@ enum Verb {
         /// Counts the extra images as training images
         #[arg(long)]
         extra: bool,
+        /// Seed that draws the test images of pictures in CLASS/; as data.seed
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        data_seed: u64,
     },
     /// Make a data set of some classes of another one
     Split {
@@ -98,8 +102,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     match &args.verb {
         Verb::List => list::list(&context.data),
         Verb::Fetch { name, from, extra } => fetch(name, from.as_deref(), *extra, &context.data)?,
-        Verb::Check { data, mean_image, resize, extra } => {
-            let reading = Reading { resize: *resize, extra: *extra };
+        Verb::Check { data, mean_image, resize, extra, data_seed } => {
+            let reading = Reading { resize: *resize, extra: *extra, seed: *data_seed };
             let located = context.data.locate(data)?.read_as(reading);
             check::check(&located, mean_image.as_ref())?;
         }
