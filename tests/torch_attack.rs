@@ -350,6 +350,27 @@ fn bf16_is_another_attack_of_the_same_kind() {
     assert!(far <= Some(8));
 }
 
+/// Memory is told where it is asked for, and more images take more of it: 64 filters of 3 x 3 on
+/// 1,000 images are at least as many numbers of four bytes.
+#[test]
+fn the_memory_of_crafting_is_told_when_it_is_asked_for() {
+    let mut bench = Bench::new();
+    let network = bench.trained("[C(64,3,1), SM(4)]", Preprocess::Scale, 41);
+    let model = Bench::model(vec![network]);
+    let mut memory = |count: usize, measure: bool| {
+        let chains = plan(&specs(&[Method::Fast], &[8]));
+        let request = bench.craft_request(&model, chains, &pictures(count));
+        let request = Request::Craft(Box::new(CraftRequest { measure, ..request }));
+        let Answer::Crafted(answer) = bench.ask(&request) else { panic!() };
+        answer.memory
+    };
+    assert_eq!(memory(4, false), None);
+    let (few, many) = (memory(4, true).unwrap(), memory(1_004, true).unwrap());
+    let numbers = (1_000 * 64 * VALUES * 4) as u64;
+    assert!(many.peak > few.peak + numbers, "{few:?} {many:?} {numbers}");
+    assert!(few.free > 0 && many.free > 0);
+}
+
 #[test]
 fn what_cannot_be_attacked_is_an_answer() {
     let mut bench = Bench::new();
