@@ -45,11 +45,11 @@ impl Session {
         let mut remarks = Vec::new();
         for target in targets {
             let label = &target.victim.label;
-            let mut trial =
+            let mut tried =
                 Preflight { model: &target.model, test, settings, order: &order, workplace };
-            let found = match preflight.carry_out(propose)? {
+            let found = match tried.carry_out(propose)? {
                 Ok(found) => found,
-                Err(why) => return Err(preflight.refused(label, &why)),
+                Err(why) => return Err(tried.refused(label, &why)),
             };
             remarks.extend(found.into_iter().map(|remark| format!("{label}: {remark}")));
         }
