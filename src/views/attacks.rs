@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::ViewError;
 use super::fold::{cached, count, impossible, number, run};
 use crate::adversary::sampling::Sampling;
+use crate::adversary::spec::settings;
 use crate::events::{
     AttackSpecified, AttackStarted, AttackTrainer, AttackTransformation, AttackVictim, ConfigPart,
     Event, Hash, ImagesCrafted, ImagesScored, PoolPart, Recorded, ScoredImage, TrialOf, Victim,
@@ -25,8 +26,8 @@ pub(super) fn fold(db: &Connection, recorded: &Recorded, attack: u32) -> Result<
         Event::PoolPart(part) => pool_part(db, recorded, attack, part),
         Event::AttackVictim(victim) => self::victim(db, recorded, attack, victim),
         Event::AttackSpecified(AttackSpecified { spec, method, eps, hash, text }) => {
-            let sql = "INSERT INTO specification VALUES (?, ?, ?, ?, ?, ?)";
-            run(db, sql, (attack, spec, method, eps, hash.to_string(), text))
+            let sql = "INSERT INTO specification VALUES (?, ?, ?, ?, ?, ?, ?)";
+            run(db, sql, (attack, spec, method, eps, hash.to_string(), text, settings(text)))
         }
         Event::AttackTransformation(what) => transformation(db, attack, what),
         Event::ImagesCrafted(crafted) => self::crafted(db, recorded, attack, crafted),

@@ -65,7 +65,12 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let threads = args.threads.unwrap_or_else(work::threads);
     // The same command again goes on with the attack that it began, or has nothing left to do.
     let beginning = session.attack_lock()?;
-    if let Some(scope) = session.find_attack(&settings)? {
+    let earlier = args.options.without_noise(&settings);
+    let known = match (session.find_attack(&settings)?, earlier) {
+        (None, Some(earlier)) => session.find_attack(&earlier)?,
+        (known, _) => known,
+    };
+    if let Some(scope) = known {
         drop(beginning);
         let lock = session.lock(scope)?;
         let attack = session.attack(scope)?;
@@ -225,9 +230,13 @@ fn models_named(count: usize) -> String {
 fn announce(scope: Scope, attack: &Attack, settings: &Settings) {
     let Some((plan, started)) = attack.plan().zip(attack.started()) else { return };
     let labels: Vec<&str> = attack.victims().iter().map(|victim| victim.label.as_str()).collect();
+    let noise = match plan.noisy_images(started.images) {
+        0 => String::new(),
+        images => format!(", random noise on {images} images"),
+    };
     let eps: Vec<String> = settings.eps.iter().map(ToString::to_string).collect();
     note(&format!(
-        "{scope}: {} images of {} against {}; {} attacks (eps {}) of {} gradients, {} transformations",
+        "{scope}: {} images of {} against {}; {} attacks (eps {}) of {} gradients, {} transformations{noise}",
         started.images,
         started.data.name,
         labels.join(", "),
