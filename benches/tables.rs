@@ -192,6 +192,7 @@ const ATTACK_QUESTIONS: &[&[&str]] = &[
     &["table", "robustness"],
     &["table", "transfer-attack"],
     &["table", "methods"],
+    &["table", "checks"],
     &["plot", "destruction", "--format", "svg"],
 ];
 

@@ -475,10 +475,11 @@ CREATE TABLE victim (
 CREATE TABLE specification (
   attack INTEGER NOT NULL,
   spec   INTEGER NOT NULL, -- from 0
-  method TEXT    NOT NULL, -- fast, basic, least-likely …
+  method TEXT    NOT NULL, -- fast, basic, least-likely …; random-noise: nothing is crafted
   eps    INTEGER NOT NULL, -- of 255
   hash   TEXT    NOT NULL, -- results can be compared if it is the same
   text   TEXT    NOT NULL, -- all settings, TOML
+  settings TEXT,           -- what tells those of one method and eps apart; NULL if the text does not say
   PRIMARY KEY (attack, spec)
 ) STRICT, WITHOUT ROWID;
 
@@ -704,7 +705,7 @@ LEFT JOIN attempt a ON a.trial = e.trial AND a.attempt = e.attempt;
 -- Accuracies of models under attack. Empty here, for other programs: it takes functions that they do
 -- not have; this program has a temporary view of this name (below).
 CREATE VIEW robust_cell AS
-SELECT 0 AS trial, 0 AS n, 0.0 AS adv, 0 AS front
+SELECT 0 AS trial, 0 AS n, 0.0 AS adv, 0 AS front, '' AS spec, 0 AS attack, 0 AS others
 WHERE 0;
 
 -- table top: Which architectures are best?
@@ -726,9 +727,11 @@ SELECT
   t.epsilon AS epsilon, -- share of random actions when it was sampled
   o.adv AS adv_accuracy, -- share of adversarial images still right (top-1); crafted against this very model after `--spec` (else basic, eps 8)
   o.n AS adv_n, -- test images it is a share of: those judged by every attacked model of the search
+  'a' || o.attack AS adv_attack, -- [id] the attack it is from: of all with one specification and one set of images, those on the most models of the search; of equals the most images, then the strongest, then the oldest. `--attack` chooses another
   o.front AS front, -- 1 if no attacked model is at least as good in both accuracies
   a.depth AS depth, -- layers without softmax
   t.kept AS kept, -- 1 if its weights are kept
+  o.spec AS adv_spec, -- the attack that adv_accuracy is under: method, eps and what else tells specifications apart
   't' || t.id AS trial, -- [id] its training
   j.label AS search -- [id] its search or run
 FROM ranked r
@@ -1354,6 +1357,7 @@ SELECT
   sum(c.images) AS images, -- crafted
   v.label AS victim, -- [id] the model
   v.model AS model, -- [id] first digits of the hash of its weights: the same model in every attack
+  s.settings AS settings, -- what tells specifications of one method and eps apart: steps, start, precision, batches
   s.hash AS hash, -- of the specification: results can be compared if it is the same
   c.spec AS spec, -- number of the specification in its attack
   a.label AS attack -- [id] its attack
@@ -1609,47 +1613,63 @@ LEFT JOIN job j ON j.id = e.job;
 DROP VIEW IF EXISTS temp.robust_cell;
 CREATE TEMP VIEW robust_cell AS
 WITH
-  -- Attacks on trials by the method and size of `args`; of each search the specification used last.
-  hit AS MATERIALIZED (
+  -- Attacks on trials by the method and size of `args`. Accuracies can be compared if specification
+  -- and images are the same.
+  judged AS MATERIALIZED (
     SELECT
-      t.job, v.trial, v.attack, v.victim, s.spec,
-      s.hash = first_value(s.hash) OVER (
-        PARTITION BY t.job ORDER BY a.finished_at IS NULL, a.id DESC, s.spec DESC) AS wanted,
-      row_number() OVER (
-        PARTITION BY v.trial, s.hash ORDER BY a.finished_at IS NULL, a.id DESC) AS newest
+      t.job, v.trial, v.attack, s.hash || a.pool || a.content AS comparable,
+      s.method || ':' || s.eps || coalesce(', ' || s.settings, '') AS spec,
+      (SELECT gather_whole(place, image) FROM pool WHERE attack = v.attack) AS images,
+      (SELECT gather_ranks(first, ranks, flags) FROM scored
+        WHERE attack = v.attack AND judge = v.victim AND victim = v.victim AND spec = s.spec
+          AND transformation = 0 AND repeat = 0) AS ranks
     FROM args x
     JOIN specification s ON s.method = x.spec_method AND s.eps = x.spec_eps
     JOIN attack a ON a.id = s.attack
     JOIN victim v ON v.attack = s.attack AND v.trial IS NOT NULL
     JOIN trial t ON t.id = v.trial
   ),
-  judged AS MATERIALIZED (
+  counted AS MATERIALIZED (
     SELECT
-      h.job, h.trial,
-      (SELECT gather_whole(place, image) FROM pool WHERE attack = h.attack) AS images,
-      (SELECT gather_ranks(first, ranks, flags) FROM scored
-        WHERE attack = h.attack AND judge = h.victim AND victim = h.victim AND spec = h.spec
-          AND transformation = 0 AND repeat = 0) AS ranks
-    FROM hit h
-    WHERE h.wanted AND h.newest = 1
+      *, seen(everything(length(ranks) / 2), ranks) AS seen,
+      correct(1, everything(length(ranks) / 2), ranks) AS correct
+    FROM judged WHERE ranks IS NOT NULL
+  ),
+  -- Of the same on one model whichever judged the most images, of equals the oldest.
+  best AS MATERIALIZED (
+    SELECT
+      *, row_number() OVER (PARTITION BY trial, comparable ORDER BY seen DESC, attack) AS place
+    FROM counted
+  ),
+  compared AS MATERIALIZED (
+    SELECT
+      job, comparable, row_number() OVER (
+        PARTITION BY job
+        ORDER BY count(*) DESC, sum(seen) DESC, sum(correct) * 1.0 / sum(seen), min(attack)) AS place,
+      count(*) OVER (PARTITION BY job) - 1 AS others
+    FROM best WHERE place = 1 GROUP BY job, comparable
+  ),
+  shown AS MATERIALIZED (
+    SELECT b.*, c.others
+    FROM best b JOIN compared c ON c.job = b.job AND c.comparable = b.comparable AND c.place = 1
+    WHERE b.place = 1
   ),
   common AS MATERIALIZED (
-    SELECT job, common_images(images, ranks) AS images FROM judged
-    WHERE ranks IS NOT NULL GROUP BY job
+    SELECT job, common_images(images, ranks) AS images FROM shown GROUP BY job
   ),
   robust AS MATERIALIZED (
     SELECT
-      j.job, j.trial, length(c.images) / 4 AS n,
+      j.job, j.trial, j.spec, j.attack, j.others, length(c.images) / 4 AS n,
       correct_of(1, c.images, j.images, j.ranks) * 1.0 / nullif(length(c.images) / 4, 0) AS adv
-    FROM judged j JOIN common c ON c.job = j.job
-    WHERE j.ranks IS NOT NULL
+    FROM shown j JOIN common c ON c.job = j.job
   )
 SELECT
   r.trial, r.n, r.adv,
   CASE WHEN r.adv IS NOT NULL THEN r.adv > coalesce(max(r.adv) OVER (
     PARTITION BY r.job, r.adv IS NULL ORDER BY t.accuracy DESC, r.adv DESC, t.id
     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), -1)
-  END AS front
+  END AS front,
+  r.spec, r.attack, r.others
 FROM robust r JOIN trial t ON t.id = r.trial
 WHERE t.status = 'trained' AND t.accuracy IS NOT NULL;
 
@@ -1681,7 +1701,12 @@ WITH
       restricted(
         sampled(
           x.sampling, a.seed, s.method, s.eps, a.images,
-          CASE WHEN o.in_order THEN a.fixed ELSE coalesce(x.draw, a.draw) END, o.in_order,
+          CASE
+            WHEN o.in_order THEN a.fixed
+            -- Noise was scored on few images: all of them.
+            WHEN s.method = 'random-noise' THEN 0
+            ELSE coalesce(x.draw, a.draw)
+          END, o.in_order,
           coalesce(x.prefilter_k, a.prefilter_k), coalesce(x.confidence, a.confidence),
           coalesce(x.side, a.confident_side), c.ranks, cp.p, v.ranks, vp.p),
         l.labels, x.class, x.subset_from, x.subset_to) AS mask
@@ -1771,6 +1796,7 @@ SELECT
   l.clean AS clean_right, -- clean images that are right
   l.clean_n AS clean_n, -- clean images
   l.k AS k, -- of the k likeliest
+  s.settings AS settings, -- what tells specifications of one method and eps apart: steps, start, precision, batches
   l.spec AS spec, -- number of the specification in its attack
   l.transformation AS step, -- number of the transformation in its attack
   a.label AS attack -- [id] its attack
@@ -1848,6 +1874,7 @@ SELECT
   l.destroyed AS destroyed, -- numerator of the rate
   l.fooled AS fooled, -- its denominator
   l.k AS k, -- of the k likeliest
+  s.settings AS settings, -- what tells specifications of one method and eps apart: steps, start, precision, batches
   l.spec AS spec, -- number of the specification in its attack
   l.transformation AS step, -- number of the transformation in its attack
   a.label AS attack -- [id] its attack
@@ -1899,6 +1926,8 @@ SELECT
   v.model AS model, -- [id] first digits of the hash of its weights: the same model in every attack
   x.sampling AS "case", -- average, or prefiltered by the one attack; the sample is that of the one attack
   c.k AS k, -- of the k likeliest
+  s.settings AS settings, -- what tells specifications of the one method and eps apart: steps, start, precision, batches
+  o.settings AS other_settings, -- the same of the other one
   c.spec AS spec, -- number of the one specification in its attack
   c.other AS other_spec, -- number of the other one
   c.transformation AS step, -- number of the transformation in its attack
@@ -1951,6 +1980,7 @@ SELECT
   c.correct AS "right", -- images that are right
   c.n AS n, -- images that were judged
   c.k AS k, -- of the k likeliest
+  s.settings AS settings, -- what tells specifications of one method and eps apart: steps, start, precision, batches
   c.spec AS spec, -- number of the specification in its attack; -1: no attack
   c.label AS attack -- [id] its attack
 FROM counted c
@@ -2019,9 +2049,88 @@ SELECT
   v.architecture AS victim_arch, -- what the one is made of
   j.architecture AS judge_arch, -- what the other is made of
   c.k AS k, -- of the k likeliest
+  s.settings AS settings, -- what tells specifications of one method and eps apart: steps, start, precision, batches
   c.spec AS spec, -- number of the specification in its attack
   c.label AS attack -- [id] its attack
 FROM counted c
 JOIN victim v ON v.attack = c.attack AND v.victim = c.victim
 JOIN victim j ON j.attack = c.attack AND j.victim = c.judge
-JOIN specification s ON s.attack = c.attack AND s.spec = c.spec;
+JOIN specification s ON s.attack = c.attack AND s.spec = c.spec AND s.method <> 'random-noise';
+
+-- table checks: Which signs are there that attacks were weak, not models robust (Athalye et al. 2018, Carlini et al. 2019)?
+-- order: attack, victim, k, number
+CREATE TEMP VIEW checks AS
+WITH
+  judged AS MATERIALIZED (
+    SELECT attack, judge, victim, spec, gather_ranks(first, ranks, flags) AS ranks
+    FROM scored
+    WHERE transformation = 0 AND repeat = 0
+    GROUP BY attack, judge, victim, spec
+  ),
+  gradients AS MATERIALIZED (
+    SELECT
+      c.attack, c.victim, c.spec, sum(c.images) AS images,
+      -- At most so many images have no gradient at all.
+      sum(c.zero_gradient) / (a.side * a.side * a.channels) AS without
+    FROM crafted c JOIN attack a ON a.id = c.attack
+    GROUP BY c.attack, c.victim, c.spec
+  ),
+  -- Clean accuracies on test parts: of all models that were attacked, and of those trained here.
+  known AS MATERIALIZED (
+    SELECT
+      a.content, v.weights, v.trial, v.label,
+      sum(s.right1) * 1.0 / nullif(sum(s.images - s.dropped), 0) AS accuracy
+    FROM victim v
+    JOIN attack a ON a.id = v.attack
+    JOIN main.scored s ON s.attack = v.attack AND s.judge = v.victim AND s.victim = -1
+      AND s.spec = -1 AND s.transformation = 0 AND s.repeat = 0
+    GROUP BY v.attack, v.victim
+    UNION ALL
+    SELECT a.content, '', t.id, 't' || t.id, coalesce(p.correct * 1.0 / p.images, t.accuracy)
+    FROM (SELECT DISTINCT content, data, side, classes FROM attack) a
+    JOIN job j ON j.data = a.data AND j.side = a.side AND j.classes = a.classes
+    JOIN trial t ON t.job = j.id AND t.status = 'trained'
+    LEFT JOIN prediction p ON p.trial = t.id AND p.part = 'test'
+  ),
+  best AS MATERIALIZED (
+    SELECT v.attack, v.victim, max(o.accuracy) AS accuracy, o.label
+    FROM victim v
+    JOIN attack a ON a.id = v.attack
+    JOIN known o ON o.content = a.content AND o.weights <> v.weights
+      AND NOT coalesce(o.trial = v.trial, 0)
+    GROUP BY v.attack, v.victim
+  ),
+  found AS MATERIALIZED (
+    SELECT
+      j.attack, j.judge AS victim, k.value AS k, a.classes,
+      gradient_signs(
+        k.value, a.classes, CASE WHEN j.victim <> j.judge THEN o.label END, s.method, s.eps,
+        s.text, j.ranks, g.images, g.without, b.accuracy, b.label) AS signs
+    FROM judged j
+    JOIN args x
+    JOIN attack a ON a.id = j.attack
+    JOIN json_each('[' || x.ks || ']') k ON k.value < a.classes
+    LEFT JOIN specification s ON s.attack = j.attack AND s.spec = j.spec
+    LEFT JOIN victim o ON o.attack = j.attack AND o.victim = j.victim
+    LEFT JOIN gradients g ON g.attack = j.attack AND g.victim = j.judge AND j.victim = j.judge
+      AND g.spec = j.spec
+    LEFT JOIN best b ON b.attack = j.attack AND b.victim = j.judge
+    GROUP BY j.attack, j.judge, k.value
+  )
+SELECT
+  v.label AS victim, -- [id] the model, attacked and judging
+  json_extract(g.value, '$.sign') AS sign, -- accuracy-flat: it does not fall while eps grows; one-step-stronger than many; noise-as-strong as the attack; transfer-stronger: images crafted against another model do more; chance-not-reached by an iterative attack of eps 128 or more; clean-accuracy-low: near chance, or far below the best other model on these images; no-gradient: on more than a tenth of the images
+  json_extract(g.value, '$.verdict') AS verdict, -- ok, suspicious, or not known
+  json_extract(g.value, '$.figures') AS figures, -- the numbers behind it: accuracies under method:eps
+  json_extract(g.value, '$.needed') AS needed, -- what would tell, if it is not known
+  json_extract(g.value, '$.difference') AS difference, -- between the fractions misclassified: under the larger eps less the smaller; one step less many; the attack less noise; images crafted against the other model less its own
+  json_extract(g.value, '$.p') AS p, -- McNemar's exact test: probability of so uneven a split were both alike
+  json_extract(g.value, '$.n') AS n, -- images compared: correctly classified when clean, and judged under both
+  f.k || '/' || f.classes AS top, -- right: the true class is among the k likeliest of all classes
+  f.k AS k, -- of the k likeliest
+  g.key + 1 AS number, -- of the sign
+  a.label AS attack -- [id] its attack
+FROM found f
+JOIN json_each(f.signs) g
+JOIN attack a ON a.id = f.attack
+JOIN victim v ON v.attack = f.attack AND v.victim = f.victim;

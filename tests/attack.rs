@@ -93,6 +93,18 @@ fn killed_at_any_moment_and_repeated_it_is_the_same_attack() {
     world.run("a", &SHORT).code(0).says("a1 is finished: 720 images crafted against 2 models");
     world.run("a", &SHORT).code(0).says("nothing is left to do: a1 is this attack");
     world.run("a", &["resume", "a1"]).code(0).says("nothing is left to do");
+    // An attack of an earlier version, which scored no noise, is found by the same command.
+    world.copy("b", "earlier");
+    let earlier = [&SHORT[..], &["--noise-images", "0"]].concat();
+    world.run("earlier", &earlier).code(0).says("a1 is finished: 720 images crafted");
+    world.run("earlier", &SHORT).code(0).says("nothing is left to do: a1 is this attack");
+    let noise = |event: &Event| match event {
+        Event::AttackSpecified(spec) => spec.method == "random-noise",
+        _ => false,
+    };
+    assert_eq!((world.count("earlier", noise), world.count("a", noise)), (0, 2));
+    let another = [&SHORT[..], &["--noise-images", "20"]].concat();
+    world.run("earlier", &another).code(0).says("random noise on 20 images").says("a2 is finished");
     let expected = world.outcome("a");
     assert_eq!(expected.1.len(), 2 * 6 * 3);
 
@@ -154,7 +166,8 @@ fn what_cannot_be_attacked_is_said_and_nothing_is_recorded() {
     std::fs::write(world.0.path("text.pt"), "no model").unwrap();
     std::fs::write(world.0.path("zip.pt"), "PK\u{3}\u{4} no model either").unwrap();
     common::write_images(&world.0.path("small"), 20, 4);
-    let refused: [(&[&str], &str); 13] = [
+    let refused: [(&[&str], &str); 14] = [
+        (&["attack", "t1", "--method", "random-noise"], "--noise-images sets on how many"),
         (&["attack", "--ensemble", "mine"], "no ensemble is called mine"),
         (&["attack"], "which models"),
         (&["attack", "t99"], "there is no trial t99"),

@@ -92,6 +92,16 @@ fn figures_of_attacks_are_drawn_in_every_way() {
     let sheet = ["plot", "perturbation", "net1.pt", "--image", "12", "--data", "data"];
     world.run("store", &sheet).says("eps 16: 4, 75.0 %").says("test image 37");
     world.run("store", &["plot", "destruction"]).says("fast, top 1/10 (15 images)");
+    // The k likeliest of any figure that counts them are those of the tables.
+    for name in ["destruction", "robustness"] {
+        let drawn = |k: &str| {
+            let ran = world.run("store", &["plot", name, "net0.pt", "--k", k]);
+            ran.code(0);
+            ran.stdout()
+        };
+        assert!(drawn("1").contains("1/10") && !drawn("1").contains("5/10"), "{}", drawn("1"));
+        assert!(drawn("2,4").contains("2/10") && drawn("2,4").contains("4/10"), "{}", drawn("2,4"));
+    }
 }
 
 /// Models may have been trained on resampled images (`data.resize`): those are the ones attacked.
@@ -121,7 +131,9 @@ fn images_are_shown_at_the_size_at_which_they_were_attacked() {
 fn what_cannot_be_drawn_or_exported_is_named() {
     let (world, _) = world();
     common::write_images(&world.path("other"), 28, 41);
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 11] = [
+        (&["plot", "perturbation", "--k", "1"], "--k: perturbation"),
+        (&["plot", "qdepth", "--k", "1"], "qdepth shows a search"),
         (&["plot", "perturbation", "--image", "30", "--data", "data"], "the pool of a1 ends at 29"),
         (&["plot", "perturbation", "--data", "other"], "these are not the images of a1"),
         (&["plot", "perturbation", "t9", "--data", "data"], "no model called t9 was attacked"),

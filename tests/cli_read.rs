@@ -160,7 +160,8 @@ fn golden_table_of_studies() {
 #[test]
 fn golden_tables_of_attacks() {
     let world = World::new();
-    let cases: [(&str, &[&str]); 9] = [
+    let cases: [(&str, &[&str]); 10] = [
+        ("table_checks", &["checks", "--attack", "a1"]),
         ("table_attacks", &["attacks"]),
         ("table_accuracy", &["accuracy", "--attack", "a1", "--victim", "t1", "--eps", "8"]),
         ("table_destruction", &["destruction", "--attack", "a1", "--k", "1", "--eps", "16"]),

@@ -227,7 +227,7 @@ fn a_finished_search_can_be_extended() {
     world.run("whole", &["resume"]).code(0).says("s2 is finished: 20 models");
     world.run("whole", &["report", "--search", "s2", "-o", "r.html"]).code(0);
     let page = std::fs::read_to_string(world.path("r.html")).unwrap();
-    for text in ["qtrail fork s1 --at ", "--policy uniform --k 20", " --seed 7 --extend 1:2"] {
+    for text in ["qtrail fork s1 --at ", "--policy uniform --draws 20", " --seed 7 --extend 1:2"] {
         assert!(page.contains(text), "{text}");
     }
 }
@@ -249,7 +249,7 @@ fn what_cannot_be_forked_or_extended_is_said() {
         (vec!["fork", "s1", "--at", "2"], "it has no experiences by then"),
         (vec!["fork", "s1", "--at", "60", "--policy", "sweep"], "would never learn"),
         (vec!["fork", "s1", "--at", "60", "--policy", "newst"], "there are uniform,"),
-        (vec!["fork", "s1", "--at", "60", "--k", "0"], "replay.draws = 0: 1 to 700"),
+        (vec!["fork", "s1", "--at", "60", "--draws", "0"], "replay.draws = 0: 1 to 700"),
         (vec!["fork", "s1", "--at", "60", "--alpha", "2"], "above 0 to 1"),
         (vec!["fork", "s1", "--at", "60", "--name", "s7"], "unlike an id"),
         (vec!["search", "--extend", "0.1:0", "s1"], "EPSILON:MODELS"),

@@ -385,7 +385,7 @@ fn simulated_searches_can_be_saved_and_drawn() {
     world.run("s", &["plot", "simulate", "--shuffle"]).code(2).says("learns from no history");
     world.run("s", &["plot", "simulate", "--study", "no"]).code(2).says("no study is called no");
     world.run("s", &["plot", "qdepth", "--preset", "demo"]).code(2).says("simulates nothing");
-    world.run("s", &["plot", "qdepth", "--k", "3"]).code(2).says("what is on record");
+    world.run("s", &["plot", "qdepth", "--draws", "3"]).code(2).says("what is on record");
     // A terminal of 80 columns has the intervals.
     let table = with(&["simulate"], &[]).code(0).stdout();
     let of_newest = table.lines().find(|line| line.trim_start().starts_with("newest")).unwrap();
@@ -479,7 +479,7 @@ fn simulated_searches() {
     // An import knows few architectures of its space.
     history::imported().store(&world.path("s"));
     let on = |unknown: &str| {
-        let fixed = ["simulate", "svhn", "--seeds", "0..1", "--k", "5", "--format", "csv"];
+        let fixed = ["simulate", "svhn", "--seeds", "0..1", "--draws", "5", "--format", "csv"];
         world.run("s", &[&fixed[..], &["--schedule", "1:3,0.5:3", "--unknown", unknown]].concat())
     };
     on("stop").code(0).says("have no record");

@@ -45,6 +45,11 @@ fn killed_at_any_moment_and_resumed_it_is_the_same_search() {
     let world = World::new();
     world.run("whole", &World::tiny("7")).code(0).says("s1 is finished: 12 models");
     let expected = world.digest("whole");
+    let wide = [&World::tiny("7")[..], &["--set", "space.widths=[16,8]"]].concat();
+    world
+        .run("wide", &wide)
+        .code(0)
+        .says("widths below the 10 classes are left out (space.widths): 8\n");
 
     // What is killed: qtrail, its trainer, or both; after ever other times.
     let begun = world.path("killed/artifacts/staging/search-s1");

@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::gradients::{Judged, Tally};
+use super::noise::{NoiseSpec, RANDOM_NOISE};
 use super::protocol::{Repeated, Settings, SettingsError};
 use super::spec::AttackSpec;
 use super::sweep::{self, Chain};
@@ -24,6 +25,13 @@ pub enum Step {
     /// Craft a micro-batch against a victim, after all specifications.
     Craft {
         /// The victim.
+        victim: u16,
+        /// Place of the first image in the pool.
+        first: u32,
+    },
+    /// What a model makes of random noise of all sizes.
+    Noise {
+        /// The victim, and judge.
         victim: u16,
         /// Place of the first image in the pool.
         first: u32,
@@ -54,9 +62,10 @@ impl Step {
     #[must_use]
     pub fn first(self) -> u32 {
         match self {
-            Self::Craft { first, .. } | Self::Own { first, .. } | Self::Cross { first, .. } => {
-                first
-            }
+            Self::Craft { first, .. }
+            | Self::Noise { first, .. }
+            | Self::Own { first, .. }
+            | Self::Cross { first, .. } => first,
         }
     }
 }
@@ -110,6 +119,8 @@ pub struct Plan {
     pub settings: Settings,
     /// The attacks by number.
     pub specs: Vec<AttackSpec>,
+    /// Random noise; its numbers follow those of the attacks.
+    pub noise: Vec<NoiseSpec>,
     /// How they share gradients.
     pub chains: Vec<Chain>,
     /// The transformations by number.
@@ -127,8 +138,8 @@ impl Plan {
         settings.check().map_err(|error| error.to_string())?;
         let transforms = settings.transforms().map_err(|error| error.to_string())?;
         let specs = settings.specs();
-        let chains = sweep::plan(&specs);
-        let mut plan = Self { settings, specs, chains, transforms, steps: Vec::new() };
+        let (noise, chains) = (settings.noise(), sweep::plan(&specs));
+        let mut plan = Self { settings, specs, noise, chains, transforms, steps: Vec::new() };
         plan.steps = plan.all_steps(images);
         Ok(plan)
     }
@@ -141,6 +152,7 @@ impl Plan {
         for victim in victims.clone() {
             for first in firsts() {
                 steps.push(Step::Craft { victim, first });
+                steps.extend(self.has_noise(first).then_some(Step::Noise { victim, first }));
                 let sources = std::iter::once(None).chain((0..specs).map(Some));
                 let own = sources.map(|spec| Step::Own { victim, spec, first });
                 steps.extend(own.filter(|step| self.events(*step) > 0));
@@ -152,6 +164,36 @@ impl Plan {
             }
         }
         steps
+    }
+
+    /// Whether random noise is scored on the micro-batch at `first`.
+    fn has_noise(&self, first: u32) -> bool {
+        first < self.settings.noise_images
+    }
+
+    /// How many of the images of a pool random noise is scored on: whole micro-batches.
+    #[must_use]
+    pub fn noisy_images(&self, images: u32) -> u32 {
+        let batch = u32::from(self.settings.batch.max(1));
+        self.settings.noise_images.div_ceil(batch).saturating_mul(batch).min(images)
+    }
+
+    /// The number of the specification of some noise.
+    #[must_use]
+    pub fn noise_number(&self, noise: usize) -> u16 {
+        u16::try_from(self.specs.len() + noise).unwrap_or(u16::MAX)
+    }
+
+    /// Whether a specification is random noise: nothing is crafted after it.
+    #[must_use]
+    pub fn is_noise(&self, spec: u16) -> bool {
+        usize::from(spec) >= self.specs.len()
+    }
+
+    /// Number of specifications: attacks and noise.
+    #[must_use]
+    pub fn specifications(&self) -> usize {
+        self.specs.len() + self.noise.len()
     }
 
     /// The transformations of a step, by number, without the identity: with their repetitions.
@@ -174,6 +216,7 @@ impl Plan {
         let specs = u32::try_from(self.specs.len()).unwrap_or(u32::MAX);
         match step {
             Step::Craft { .. } => 2 * specs + 1,
+            Step::Noise { .. } => u32::try_from(self.noise.len()).unwrap_or(u32::MAX),
             Step::Own { .. } => u32::try_from(self.copies(step).count()).unwrap_or(u32::MAX),
             Step::Cross { .. } => specs,
         }
@@ -287,7 +330,7 @@ impl Attack {
         let refused = |why: String| Impossible { event: event.kind().name, why };
         let settings = self.settings().map_err(|error| refused(error.to_string()))?;
         let plan = Plan::new(settings, started.images).map_err(refused)?;
-        let counts = (plan.specs.len(), plan.transforms.len(), plan.settings.victims.len());
+        let counts = (plan.specifications(), plan.transforms.len(), plan.settings.victims.len());
         let announced =
             (self.specified.into(), self.transformed.into(), usize::from(started.victims));
         if counts != announced || plan.settings.batch != started.batch {
@@ -314,7 +357,15 @@ impl Attack {
 
     fn take_scored(&mut self, event: &Event, scored: &ImagesScored) -> Result<(), Impossible> {
         let ImagesScored { judge, source, transformation, first, .. } = *scored;
+        let is_noise = |spec| self.plan.as_ref().is_some_and(|plan| plan.is_noise(spec));
         let step = match (source, transformation) {
+            (Some(Crafting { victim, spec }), _) if is_noise(spec) => {
+                if victim != judge || transformation != 0 {
+                    let why = "noise is neither transformed nor crafted for a model".to_owned();
+                    return Err(Impossible { event: event.kind().name, why });
+                }
+                Step::Noise { victim, first }
+            }
             (Some(Crafting { victim, .. }), 0) if victim != judge => {
                 Step::Cross { judge, victim, first }
             }
@@ -509,11 +560,11 @@ pub fn opening(
             events.push(AttackOutputs { victim: number, outputs }.into());
         }
     }
-    for (spec, number) in plan.specs.iter().zip(0..) {
-        let text = spec.text();
-        let (method, eps) = (spec.method.name().to_owned(), spec.eps.into());
-        let hash = Hash::of(text.as_bytes());
-        events.push(AttackSpecified { spec: number, method, eps, hash, text }.into());
+    let attacks = plan.specs.iter().map(|spec| (spec.method.name(), spec.eps, spec.text()));
+    let noise = plan.noise.iter().map(|noise| (RANDOM_NOISE, noise.eps, noise.text()));
+    for ((method, eps, text), spec) in attacks.chain(noise).zip(0..) {
+        let (method, eps, hash) = (method.to_owned(), eps.into(), Hash::of(text.as_bytes()));
+        events.push(AttackSpecified { spec, method, eps, hash, text }.into());
     }
     for (repeated, number) in plan.transforms.iter().zip(0..) {
         let transform = &*repeated.transform;

@@ -2,17 +2,19 @@
 //! is made of their results. Pure.
 //!
 //! [`spec`] says exactly what an attack does, [`sweep`] shares gradients between attacks of several
-//! sizes, [`craft`] is the arithmetic of a step on whole pixel values, over anything that is a
+//! sizes, [`noise`] is what they are compared with, [`craft`] is the arithmetic of a step on whole pixel values, over anything that is a
 //! [`Classifier`]. [`rank`] turns logits into facts, [`pack`] keeps crafted images small,
 //! [`transform`] is what happens to an image on its way to a model, [`protocol`] puts all of it
 //! together, [`job`] says what is left to do. [`preflight`] says whether a model can be attacked,
 //! [`range`] what it expects of pixel values, [`gradients`] whether an attack could move its images.
 //! [`sampling`] draws the samples of the result tables,
 //! [`destruction`] has their rates and intervals, [`comparison`] two attacks on the same images.
+//! [`checks`] looks for signs that an attack was weak.
 //!
 //! Pixel values are bytes, 0 to 255, and so is the size of an attack, `eps`. Iterates are whole
 //! numbers: with a whole step nothing is ever rounded, and |X' - X| <= eps holds exactly.
 
+pub mod checks;
 pub mod classes;
 pub mod comparison;
 pub mod craft;
@@ -20,6 +22,7 @@ pub mod destruction;
 pub mod gradients;
 pub mod job;
 pub mod linear;
+pub mod noise;
 pub mod pack;
 pub mod preflight;
 pub mod protocol;

@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::noise::NoiseSpec;
 use super::range::InputRange;
 use super::sampling::Sampling;
 use super::spec::{AttackSpec, Dtype, Method, Rounding, iterations};
@@ -16,6 +17,8 @@ use crate::events::{Hash, ImagesCrafted};
 
 /// Most attacks in one run: what is recorded of a micro-batch fits into one batch of the log.
 pub const SPECS_MAX: usize = 49;
+/// Images on which random noise is scored, unless a person says otherwise.
+pub const NOISE_IMAGES: u32 = 100;
 /// Most transformed copies of one image.
 pub const COPIES_MAX: usize = 100;
 /// In the place of an output: no image is of this class.
@@ -48,6 +51,10 @@ pub struct Settings {
     pub random_start: bool,
     /// What gradients are computed in.
     pub dtype: Dtype,
+    /// Random noise of the same sizes is scored on the micro-batches that begin within the first so
+    /// many images of the pool; 0: on none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub noise_images: u32,
     /// Sizes whose images undergo the artificial transformations; of none given, all. The camera
     /// sees all sizes.
     pub transform_eps: Vec<u8>,
@@ -119,6 +126,12 @@ pub struct Repeated {
 #[error("{0}")]
 pub struct SettingsError(pub String);
 
+// Serde asks with a reference.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 fn refused<T>(why: impl Into<String>) -> Result<T, SettingsError> {
     Err(SettingsError(why.into()))
 }
@@ -167,6 +180,7 @@ impl Settings {
             iterations: None,
             random_start: false,
             dtype: Dtype::F32,
+            noise_images: NOISE_IMAGES,
             transform_eps: Vec::new(),
             outputs: Vec::new(),
             data: Data::default(),
@@ -319,6 +333,13 @@ impl Settings {
         };
         let sizes = |&method: &Method| self.eps.iter().map(move |&eps| one(method, eps));
         self.methods.iter().flat_map(sizes).collect()
+    }
+
+    /// Random noise of the same sizes. Its specifications are numbered after the attacks.
+    #[must_use]
+    pub fn noise(&self) -> Vec<NoiseSpec> {
+        let sizes = self.eps.iter().filter(|_| self.noise_images > 0);
+        sizes.map(|&eps| NoiseSpec { eps, dtype: self.dtype, batch: self.batch }).collect()
     }
 
     /// The transformations by number: the identity, then what the settings name.
@@ -493,6 +514,18 @@ pub(super) mod tests {
             let error = with(change);
             assert!(error.contains(expected), "{error} has no {expected}");
         }
+    }
+
+    /// What was recorded before there was noise keeps its text, and so its hash.
+    #[test]
+    fn noise_is_a_setting_that_need_not_be_there() {
+        let settings = settings("small");
+        assert_eq!(settings.noise_images, 100);
+        assert_eq!(settings.noise().iter().map(|noise| noise.eps).collect::<Vec<_>>(), [8, 16, 32]);
+        assert!(settings.to_toml().contains("noise-images = 100\n"));
+        let none = Settings { noise_images: 0, ..settings };
+        assert!(none.noise().is_empty() && !none.to_toml().contains("noise-"));
+        assert_eq!(Settings::read(&none.to_toml()).unwrap(), none);
     }
 
     #[test]

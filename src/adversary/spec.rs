@@ -188,6 +188,46 @@ impl AttackSpec {
     }
 }
 
+/// What a canonical text says, as far as it can be read: older ones may say less.
+fn read(text: &str) -> toml::Table {
+    text.parse().unwrap_or_default()
+}
+
+fn number(table: &toml::Table, key: &str) -> Option<u32> {
+    u32::try_from(table.get(key)?.as_integer()?).ok()
+}
+
+/// How far the steps of an attack lead together, from its canonical text.
+#[must_use]
+pub fn reach(text: &str) -> Option<u32> {
+    let table = read(text);
+    number(&table, "iterations")?.checked_mul(number(&table, "alpha")?)
+}
+
+/// What tells specifications of one method and eps apart, in words, from the canonical text:
+/// `10 steps of 1, random start, batches of 100`. `None` if the text does not say.
+#[must_use]
+pub fn settings(text: &str) -> Option<String> {
+    let table = read(text);
+    let is = |key: &str, value: &str| table.get(key).and_then(toml::Value::as_str) == Some(value);
+    let steps = number(&table, "iterations").zip(number(&table, "alpha"));
+    let steps = steps.map(|(steps, alpha)| match steps {
+        1 => format!("1 step of {alpha}"),
+        _ => format!("{steps} steps of {alpha}"),
+    });
+    let said = |is: bool, words: &str| is.then(|| words.to_owned());
+    let parts = [
+        steps,
+        said(is("iteration-rule", "given"), "their number given"),
+        said(is("rounding", "ceil"), "their number rounded up"),
+        said(table.contains_key("start") && !is("start", "clean"), "random start"),
+        said(is("dtype", "bf16"), "bf16"),
+        number(&table, "micro-batch").map(|batch| format!("batches of {batch}")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -245,6 +285,15 @@ pub(super) mod tests {
             AttackSpec { batch: 64, ..base.clone() },
         ];
         assert!(others.iter().all(|other| other.text() != base.text()));
+        // So do the words, for one method and eps.
+        let words = |spec: &AttackSpec| settings(&spec.text()).unwrap();
+        assert_eq!(words(&base), "2 steps of 1, batches of 100");
+        assert!(others[2..].iter().all(|other| words(other) != words(&base)));
+        let all = AttackSpec { rounding: None, random_start: true, ..others[6].clone() };
+        let expected = "2 steps of 1, their number given, random start, bf16, batches of 100";
+        assert_eq!(words(&all), expected);
+        assert_eq!((settings("method = \"fast\""), settings("no TOML")), (None, None));
+        assert_eq!((reach(&base.text()), reach("")), (Some(2), None));
         assert_eq!("fasst".parse::<Method>().unwrap_err().split(' ').next(), Some("fasst"));
     }
 }

@@ -31,7 +31,7 @@ pub struct Args {
     policy: Option<Policy>,
     /// Draws after each experience [default: as the source]
     #[arg(long, value_name = "N")]
-    k: Option<u32>,
+    draws: Option<u32>,
     /// Learning rate [default: as the source]
     #[arg(long)]
     alpha: Option<f64>,
@@ -108,7 +108,7 @@ impl Args {
         // With a decimal point, for TOML.
         let number = |value: Option<f64>| value.map(|value| format!("{value:?}"));
         lay("replay.policy", self.policy.map(|policy| policy.to_string()));
-        lay("replay.draws", self.k.map(|k| k.to_string()));
+        lay("replay.draws", self.draws.map(|draws| draws.to_string()));
         lay("learning.alpha", number(self.alpha));
         lay("learning.gamma", number(self.gamma));
         lay("learning.init", number(self.init));

@@ -3,6 +3,7 @@
 use super::cells::exact;
 use super::reading::collect;
 use super::{CliError, Context, Exit};
+use crate::adversary::noise::RANDOM_NOISE;
 use crate::adversary::pack::unpack;
 use crate::adversary::protocol::{Data, Settings};
 use crate::data::{DataError, ImageSet, Part, Reading};
@@ -185,6 +186,10 @@ impl<'a> Gallery<'a> {
         places: std::ops::Range<usize>,
     ) -> Result<Vec<u8>, CliError> {
         let (victim, number) = (model.victim, spec.spec);
+        if spec.method == RANDOM_NOISE {
+            return Err(CliError::usage("images with random noise are not kept")
+                .hint("they follow from the seed of the attack: schema/README.md, Noise"));
+        }
         let sql = format!(
             "SELECT first, images, artifact FROM crafted
              WHERE attack = {} AND victim = {victim} AND spec = {number} AND first < {}
@@ -332,7 +337,8 @@ fn file_name(label: &str, taken: impl Fn(&str) -> bool) -> String {
     names.find(|name| !name.is_empty() && !taken(name)).unwrap_or_default()
 }
 
-/// The ways of crafting of an attack that are among those wanted; nothing wanted: all.
+/// The ways of crafting of an attack that are among those wanted; nothing wanted: all but random
+/// noise, after which nothing is crafted.
 ///
 /// # Errors
 /// What a person is to be told: an attack without them.
@@ -367,8 +373,8 @@ pub(super) fn specs(
         }
     }
     let wanted = all.iter().filter(|spec| {
-        (methods.is_empty() || methods.contains(&spec.method))
-            && (sizes.is_empty() || sizes.contains(&spec.eps))
+        let all = methods.is_empty() && spec.method != RANDOM_NOISE;
+        (all || methods.contains(&spec.method)) && (sizes.is_empty() || sizes.contains(&spec.eps))
     });
     Ok(wanted.cloned().collect())
 }

@@ -47,12 +47,13 @@ impl ParameterArgs {
         let default = Arguments::default();
         let sums_up = SUMS_UP.contains(&select.table.as_str());
         let (window, bins) = (self.window, self.bins);
+        let attacks = self.samples.arguments(answer, select)?;
         answer.set_arguments(&Arguments {
             window: window.unwrap_or(default.window),
             bins: bins.unwrap_or(default.bins),
             quarantined: self.rows.include_quarantined,
             search: select.search.clone().filter(|_| sums_up),
-            attacks: self.samples.arguments(select),
+            attacks,
         })?;
         Ok(())
     }

@@ -10,21 +10,24 @@ use crate::views::{Answer, AttackArguments, Select, Value};
 pub(super) const SAMPLED: &[&str] = &["accuracy", "destruction", "methods"];
 /// Tables about all images of an attack.
 const POOLED: &[&str] = &["robustness", "transfer_attack"];
-/// Tables that have a column `attack`.
-const OF_ATTACKS: &[&str] =
+/// Tables with a row for each specification.
+const SPECIFIED: &[&str] =
     &["accuracy", "destruction", "methods", "robustness", "transfer_attack", "perturbations"];
+/// The table with a row for each sign of hidden gradients.
+const CHECKS: &str = "checks";
 
 /// Options of the tables about attacks.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Tables about attacks")]
 pub(super) struct SampleArgs {
-    /// Of this attack: a1, a name, or all [default: the newest attack]
+    /// Of this attack: a1, a name, or all [default: the newest attack; of `top` see its adv_attack]
     #[arg(long, value_name = "ATTACK")]
     pub(super) attack: Option<String>,
     /// Images as they come, or those clean right and adversarial wrong with confidence
     #[arg(long, value_enum, value_name = "CASE")]
     case: Option<Case>,
-    /// Right means: the true class is among the K likeliest [default: 1,5]
+    /// Count an image as correctly classified if its true class is in the top K [default: 1,5; of
+    /// `checks` 1]
     #[arg(long, value_name = "K,…", value_delimiter = ',',
           value_parser = clap::value_parser!(u16).range(1..=60_000))]
     k: Vec<u16>,
@@ -124,7 +127,7 @@ fn spec(text: &str) -> Result<(String, u16), String> {
 
 /// Whether a table has the rows of one attack.
 pub(super) fn is_of_attacks(table: &str) -> bool {
-    OF_ATTACKS.contains(&table)
+    SPECIFIED.contains(&table) || table == CHECKS
 }
 
 impl SampleArgs {
@@ -134,20 +137,23 @@ impl SampleArgs {
     /// What a person is to be told.
     pub(super) fn check(&self, table: &str) -> Result<(), CliError> {
         let both = [SAMPLED, POOLED].concat();
+        let counted = [&both[..], &[CHECKS]].concat();
+        let of_models = [SPECIFIED, &[CHECKS]].concat();
+        let of_attacks = [&of_models[..], &["top"]].concat();
         let options: [(&str, bool, &[&str]); 14] = [
-            ("--attack", self.attack.is_some(), OF_ATTACKS),
+            ("--attack", self.attack.is_some(), &of_attacks),
             ("--case", self.case.is_some(), SAMPLED),
-            ("--k", !self.k.is_empty(), &both),
+            ("--k", !self.k.is_empty(), &counted),
             ("--confidence", self.confidence.is_some(), SAMPLED),
             ("--side", self.side.is_some(), SAMPLED),
             ("--prefilter-k", !self.prefilter_k.is_empty(), SAMPLED),
             ("--draw", self.draw.is_some(), SAMPLED),
             ("--class", self.class.is_some(), &both),
             ("--subset", self.subset.is_some(), &both),
-            ("--eps", !self.eps.is_empty(), OF_ATTACKS),
-            ("--method", !self.method.is_empty(), OF_ATTACKS),
+            ("--eps", !self.eps.is_empty(), SPECIFIED),
+            ("--method", !self.method.is_empty(), SPECIFIED),
             ("--transformation", !self.transformation.is_empty(), SAMPLED),
-            ("--victim", !self.victim.is_empty(), OF_ATTACKS),
+            ("--victim", !self.victim.is_empty(), &of_models),
             ("--spec", self.spec.is_some(), &["top"]),
         ];
         for (option, given, tables) in options {
@@ -168,13 +174,26 @@ impl SampleArgs {
     }
 
     /// The parameters of the tables.
-    pub(super) fn arguments(&self, select: &Select) -> AttackArguments {
+    ///
+    /// # Errors
+    /// Exit code 2 if there is no attack of the name given.
+    pub(super) fn arguments(
+        &self,
+        answer: &Answer,
+        select: &Select,
+    ) -> Result<AttackArguments, CliError> {
         let list = |numbers: &Vec<u16>| Some(numbers.clone()).filter(|list| !list.is_empty());
         let number = |label: &String| label.strip_prefix('a').and_then(|n| n.parse().ok());
-        AttackArguments {
-            attack: select.attack.as_ref().and_then(number),
+        // `top` has rows of searches; an attack is a parameter of one column.
+        let attack = match (&select.attack, &self.attack) {
+            (None, Some(attack)) => choose(answer, Some(attack))?,
+            (known, _) => known.clone(),
+        };
+        let ks = list(&self.k).or_else(|| (select.table == CHECKS).then(|| vec![1]));
+        Ok(AttackArguments {
+            attack: attack.as_ref().and_then(number),
             prefiltered: self.case == Some(Case::Prefiltered),
-            ks: list(&self.k),
+            ks,
             draw: self.draw,
             prefilter_k: list(&self.prefilter_k),
             confidence: self.confidence,
@@ -182,7 +201,7 @@ impl SampleArgs {
             class: self.class,
             subset: self.subset,
             spec: self.spec.clone(),
-        }
+        })
     }
 
     /// Which rows of a table are meant, as a condition.

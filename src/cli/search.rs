@@ -105,6 +105,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     }
     let prepared = settings::images(&args.work, context, &mut config)?;
     check(&config, &prepared.facts).map_err(CliError::usage)?;
+    left_out(&config.space.widths, prepared.facts.classes).iter().for_each(|line| note(line));
     let threads = args.settings.threads();
     if let Some(repeats) = args.repeat {
         let begin = series::Begin {
@@ -126,6 +127,23 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let job = session.job(scope)?;
     announce(scope, &*job, &args.work.device);
     work::carry_on(session, scope, lock, job, &prepared.folder)
+}
+
+/// What the state space leaves out of `space.widths`: an FC layer is as wide as there are classes, or
+/// wider.
+fn left_out(widths: &[u32], classes: u32) -> Option<String> {
+    let narrow: Vec<u32> = widths.iter().copied().filter(|&width| width < classes).collect();
+    let list: Vec<String> = narrow.iter().map(ToString::to_string).collect();
+    let rest = match narrow.len() == widths.len() {
+        true => "; no fully connected layer is left",
+        false => "",
+    };
+    (!narrow.is_empty()).then(|| {
+        format!(
+            "widths below the {classes} classes are left out (space.widths): {}{rest}",
+            list.join(", ")
+        )
+    })
 }
 
 /// Says what a search is about to do, and very roughly for how long.
@@ -189,5 +207,23 @@ impl Args {
             self.max_madds.map(|most| format!("limits.madds={most}")),
         ];
         over.into_iter().flatten().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn narrow_widths_are_named() {
+        let of = |widths: &[u32], classes| left_out(widths, classes).unwrap_or_default();
+        assert_eq!(of(&[512, 256, 128], 100), "");
+        assert_eq!(
+            of(&[512, 256, 128], 200),
+            "widths below the 200 classes are left out (space.widths): 128"
+        );
+        let all = of(&[64, 32], 100);
+        assert!(all.ends_with("64, 32; no fully connected layer is left"), "{all}");
+        assert_eq!(of(&[], 100), "");
     }
 }

@@ -217,8 +217,7 @@ fn clean_against_robust(answer: &Answer, of: &str) -> Result<Vec<String>, CliErr
     for job in collect(answer, &format!("SELECT label FROM job WHERE {of} ORDER BY id"))? {
         let label = exact(&job[0]);
         let sql = format!(
-            "SELECT t.accuracy, r.adv, r.n, x.spec_method || ':' || x.spec_eps
-             FROM robust_cell r JOIN args x
+            "SELECT t.accuracy, r.adv, r.n, r.spec, 'a' || r.attack, r.others FROM robust_cell r
              JOIN trial t ON t.id = r.trial JOIN job j ON j.id = t.job
              WHERE j.label = '{label}' AND r.adv IS NOT NULL"
         );
@@ -233,10 +232,20 @@ fn clean_against_robust(answer: &Answer, of: &str) -> Result<Vec<String>, CliErr
                 None => format!("n/a (all {count} models are alike)"),
             },
         };
+        let mut attacks: Vec<String> = rows.iter().map(|row| exact(&row[4])).collect();
+        attacks.sort_unstable();
+        attacks.dedup();
         let (images, spec) = (exact(&first[2]), exact(&first[3]));
+        let others = match &first[5] {
+            Value::Integer(others @ 1..) => {
+                format!("; {others} more with other settings or images: --attack shows one")
+            }
+            _ => String::new(),
+        };
         notes.push(format!(
-            "{label}: adv_accuracy under {spec} on {images} images; its rank correlation with \
-             accuracy: {correlation}"
+            "{label}: adv_accuracy under {spec} on {images} images ({}{others}); its rank \
+             correlation with accuracy: {correlation}",
+            attacks.join(", ")
         ));
     }
     Ok(notes)

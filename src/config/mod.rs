@@ -2,7 +2,8 @@
 //!
 //! A configuration is a *flavour* (`paper` or `code`: what the paper says and what its authors'
 //! program does where they differ), a preset or a file laid over it, and single keys laid over
-//! that. The complete result is recorded with the search; [`SearchConfig::to_toml`] is its
+//! that. A preset or file may have sections of one flavour, `[code.recipe]`, that are laid over the
+//! rest of it under that flavour. The complete result is recorded with the search; [`SearchConfig::to_toml`] is its
 //! canonical text.
 
 pub mod expression;
@@ -63,15 +64,19 @@ pub enum Flavour {
     Code,
 }
 
+impl Flavour {
+    /// All of them, as they are written.
+    const ALL: [(Self, &str); 2] = [(Self::Paper, "paper"), (Self::Code, "code")];
+}
+
 impl std::str::FromStr for Flavour {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "paper" => Ok(Self::Paper),
-            "code" => Ok(Self::Code),
-            _ => Err(format!("`{text}` is neither `paper` nor `code`")),
-        }
+        let known = Self::ALL.into_iter().find(|(_, name)| *name == text);
+        known
+            .map(|(flavour, _)| flavour)
+            .ok_or_else(|| format!("`{text}` is neither `paper` nor `code`"))
     }
 }
 
@@ -325,7 +330,8 @@ impl SearchConfig {
         flavour: Option<Flavour>,
         settings: &[String],
     ) -> Result<Self, ConfigError> {
-        let mut over: Table = toml::from_str(text)?;
+        let mut text: Table = toml::from_str(text)?;
+        let mut over = Table::new();
         for setting in settings {
             lay_over(&mut over, parse_setting(setting)?);
         }
@@ -335,8 +341,13 @@ impl SearchConfig {
                 Value::try_from(flavour).unwrap_or(Value::Boolean(false)),
             );
         }
-        let flavour = over.get("flavour").cloned().unwrap_or_else(|| "paper".into());
-        let mut table = base(flavour.clone().try_into()?);
+        let named = over.get("flavour").or_else(|| text.get("flavour")).cloned();
+        let flavour: Flavour = named.map_or(Ok(Flavour::default()), Value::try_into)?;
+        let sections = Flavour::ALL.map(|(of, name)| (of, section(&mut text, name)));
+        let mut table = base(flavour);
+        lay_over(&mut table, text);
+        let own = sections.into_iter().filter(|(of, _)| *of == flavour);
+        own.for_each(|(_, section)| lay_over(&mut table, section));
         lay_over(&mut table, over);
         let config: Self = toml::from_str(&toml::to_string(&table).unwrap_or_default())?;
         config.check()?;
@@ -505,6 +516,19 @@ fn base(flavour: Flavour) -> Table {
 }
 
 /// Lays one table over another, key by key; lists are replaced as a whole.
+/// Takes a section out of a table; nothing if there is none. What is no section stays, and is
+/// refused with all other settings that there are not.
+fn section(table: &mut Table, name: &str) -> Table {
+    match table.remove(name) {
+        Some(Value::Table(section)) => section,
+        Some(other) => {
+            table.insert(name.to_owned(), other);
+            Table::new()
+        }
+        None => Table::new(),
+    }
+}
+
 fn lay_over(below: &mut Table, above: Table) {
     for (key, value) in above {
         match (below.get_mut(&key), value) {

@@ -1,3 +1,5 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::*;
 use crate::arch::GapHead;
 use crate::arch::dropout::DropoutRule;
@@ -90,4 +92,96 @@ fn too_many_models_are_refused_and_not_added_up_to_few() {
     let text = format!("[schedule]\nphases = [{phase}, {phase}]");
     let error = SearchConfig::read(&text, None, &[]).unwrap_err().to_string();
     assert!(error.contains("schedule.phases.models = 4294967295: 1 to 1000000"), "{error}");
+}
+
+/// Settings as a list: `recipe.augment.mirror` and its value.
+fn flat(table: &Table) -> BTreeMap<String, String> {
+    let mut flat = BTreeMap::new();
+    for (key, value) in table {
+        match value {
+            Value::Table(table) => {
+                let within = self::flat(table).into_iter();
+                flat.extend(within.map(|(inner, value)| (format!("{key}.{inner}"), value)));
+            }
+            Value::String(text) => {
+                flat.insert(key.clone(), text.clone());
+            }
+            Value::Float(number) => {
+                flat.insert(key.clone(), number.to_string());
+            }
+            other => {
+                flat.insert(key.clone(), other.to_string());
+            }
+        }
+    }
+    flat
+}
+
+/// Settings that differ, but for the name of the flavour: key, and the two values.
+fn differences(paper: &Table, code: &Table) -> BTreeMap<String, (String, String)> {
+    let (paper, code) = (flat(paper), flat(code));
+    let unset = |key: &str| match key {
+        "recipe.chance" => "1 / classes".to_owned(),
+        "recipe.augment.mirror" => "false".to_owned(),
+        "recipe.augment.translate" => "0".to_owned(),
+        _ => "unset".to_owned(),
+    };
+    let value = |of: &BTreeMap<String, String>, key: &str| {
+        of.get(key).cloned().unwrap_or_else(|| unset(key))
+    };
+    let keys: BTreeSet<&String> = paper.keys().chain(code.keys()).collect();
+    let both = keys.into_iter().map(|key| (key.clone(), (value(&paper, key), value(&code, key))));
+    both.filter(|(key, (paper, code))| key != "flavour" && paper != code).collect()
+}
+
+/// README's table of the settings in which the flavours differ is complete and right: for every
+/// preset, and where no preset says otherwise.
+#[test]
+fn the_readme_names_every_difference_of_the_flavours() {
+    let general = differences(&base(Flavour::Paper), &base(Flavour::Code));
+    let mut expected: BTreeMap<String, (String, String)> = general.clone();
+    for (name, ..) in presets::PRESETS {
+        let table =
+            |flavour| -> Table { preset(name, Some(flavour), &[]).to_toml().parse().unwrap() };
+        for (key, values) in differences(&table(Flavour::Paper), &table(Flavour::Code)) {
+            match general.get(&key) {
+                Some(general) => assert_eq!(general, &values, "{name}: {key}"),
+                None => assert!(expected.insert(format!("{key} of {name}"), values).is_none()),
+            }
+        }
+    }
+    let readme = include_str!("../../README.md");
+    let rows = readme.split("\n| | `paper` (default) | `code` |\n|---|---|---|\n").nth(1).unwrap();
+    let plain = |cell: &str| {
+        let cell = cell.split([':', ',']).next().unwrap();
+        cell.replace('`', "").trim().to_owned()
+    };
+    let row = |line: &str| {
+        let cells: Vec<String> = line.trim_matches('|').split(" | ").map(plain).collect();
+        let [key, paper, code] = <[String; 3]>::try_from(cells).unwrap();
+        let key = key.split(" when ").next().unwrap().to_owned();
+        (key, (paper, code))
+    };
+    let told: BTreeMap<_, _> =
+        rows.lines().take_while(|line| line.starts_with('|')).map(row).collect();
+    assert_eq!(told, expected);
+    assert!(told.contains_key("recipe.preprocess of svhn-small"), "{told:?}");
+}
+
+/// What holds under one flavour alone is laid over the rest of the text, and below single keys.
+#[test]
+fn sections_of_a_flavour() {
+    let text = presets::text("tiny").unwrap().to_owned()
+        + "\n[code.recipe]\nepochs = 7\n[paper.replay]\ndraws = 3\n";
+    let read = |flavour, settings: &[&str]| {
+        let settings: Vec<String> = settings.iter().map(|&s| s.to_owned()).collect();
+        let config = SearchConfig::read(&text, flavour, &settings).unwrap();
+        (config.recipe.epochs, config.replay.draws)
+    };
+    assert_eq!(read(None, &[]), (2, 3));
+    assert_eq!(read(Some(Flavour::Code), &[]), (7, 20));
+    assert_eq!(read(None, &["flavour=code"]), (7, 20));
+    assert_eq!(read(Some(Flavour::Code), &["recipe.epochs=4"]), (4, 20));
+    let error = SearchConfig::read("code = 3", None, &[]).unwrap_err().to_string();
+    assert!(error.contains("unknown field `code`"), "{error}");
 }

@@ -5,6 +5,7 @@
 //! as they have to be. What does not hold loses the step, and the trainer with it; a step is tried
 //! three times.
 
+mod noise;
 use std::rc::Rc;
 
 use rayon::prelude::*;
@@ -180,6 +181,7 @@ impl<L: EventLog> AttackEngine<'_, L> {
     fn carry_out(&mut self, step: Step) -> Result<Result<Vec<Event>, Lost>, EngineError> {
         match step {
             Step::Craft { victim, first } => self.craft(victim, first),
+            Step::Noise { victim, first } => self.judge_noise(step, victim, first),
             Step::Own { victim, spec, first } => self.judge_own(step, victim, spec, first),
             Step::Cross { judge, victim, first } => self.judge_cross(step, judge, victim, first),
         }

@@ -10,6 +10,7 @@ use crate::adversary::Classifier as _;
 use crate::adversary::craft::along;
 use crate::adversary::job::opening;
 use crate::adversary::linear::Linear;
+use crate::adversary::noise::noisy;
 use crate::adversary::protocol::{Grid, Settings};
 use crate::data::Images;
 use crate::engine::inbox::Inbox;
@@ -139,6 +140,7 @@ fn settings() -> Settings {
     Settings {
         images: 3,
         batch: BATCH.get(),
+        noise_images: 2,
         eps: vec![4, 16],
         transformations: vec![Grid::at("blur", &[0.5], 1), Grid::at("noise", &[8.0], 2)],
         victims: vec![vec![Hash([1; 32])], vec![Hash([2; 32])]],
@@ -189,7 +191,7 @@ fn beginning() -> Vec<Event> {
         pool_parts: 1,
         batch: BATCH.get(),
         victims: 2,
-        specifications: u16::try_from(plan.specs.len()).unwrap(),
+        specifications: u16::try_from(plan.specifications()).unwrap(),
         transformations: u16::try_from(plan.transforms.len()).unwrap(),
         to_craft,
         to_score,
@@ -331,6 +333,8 @@ fn outcomes(world: &World, log: &MemoryLog) -> Vec<String> {
                     outcomes.push(format!("{victim} {spec} {place} {pixels:?} {image:?}"));
                 }
             }
+            // Noise is scored on whole micro-batches.
+            Event::ImagesScored(scored) if scored.source.is_some_and(|from| from.spec >= 6) => {}
             Event::ImagesScored(scored) => {
                 let ImagesScored { judge, source, transformation, repeat, .. } = scored;
                 for (image, place) in scored.images.iter().zip(scored.first..) {
@@ -358,6 +362,44 @@ fn the_size_of_micro_batches_decides_nothing() {
     assert_eq!(one.len(), 2 * 6 * 3 + 2 * (7 * 3 * 4 + 6 * 3), "crafted, own and cross");
     assert_eq!(one, two);
     assert_eq!(one, three);
+}
+
+/// Random noise is scored on the first micro-batch alone, by each model, and as the trainer sees it;
+/// nothing is crafted after it.
+#[test]
+fn noise_is_scored_where_it_was_asked_for() {
+    let (log, result) = World::new().work(MemoryLog::default(), honest);
+    assert_eq!(result.unwrap(), Ending::Finished);
+    let (plan, images, pool) = (Plan::new(settings(), 3).unwrap(), images(), settings().pool(7));
+    let mut seen = Vec::new();
+    for recorded in all(&log) {
+        let Event::ImagesScored(scored) = recorded.event else {
+            let crafted =
+                matches!(&recorded.event, Event::ImagesCrafted(c) if plan.is_noise(c.spec));
+            assert!(!crafted);
+            continue;
+        };
+        let Some(source) = scored.source.filter(|source| plan.is_noise(source.spec)) else {
+            continue;
+        };
+        assert_eq!((source.victim, scored.transformation), (scored.judge, 0));
+        seen.push((scored.judge, source.spec, scored.first));
+        let file = if scored.judge == 0 { "one" } else { "two" };
+        let members = vec![Member::Torchscript { file: file.into(), input: Default::default() }];
+        let model = model(&ModelRequest { members, channels: 1, side: 2 });
+        let eps = plan.noise[usize::from(source.spec) - plan.specs.len()].eps;
+        for (image, &index) in scored.images.iter().zip(&pool) {
+            let noise = noisy(0, index, eps, &images.gather(&[index]).unwrap());
+            let truth = images.labels[index as usize].into();
+            let expected = rank::score(&logits(&model, &noise), truth, Some(truth)).unwrap();
+            assert_eq!((image.rank, image.target_rank), (expected.rank, expected.target_rank));
+            assert_eq!(image.rank, image.target_rank);
+        }
+    }
+    seen.sort_unstable();
+    let specs = [plan.noise_number(0), plan.noise_number(1)];
+    assert_eq!(specs, [6, 7]);
+    assert_eq!(seen, [(0, 6, 0), (0, 7, 0), (1, 6, 0), (1, 7, 0)]);
 }
 
 #[test]

@@ -385,7 +385,7 @@ impl Session {
             pool_parts: few(labelled.chunks(crate::events::PoolPart::IMAGES).count()),
             batch: settings.batch,
             victims: few(targets.len()),
-            specifications: few(plan.specs.len()),
+            specifications: few(plan.specifications()),
             transformations: few(plan.transforms.len()),
             to_craft,
             to_score,

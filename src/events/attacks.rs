@@ -42,7 +42,7 @@ pub struct AttackStarted {
     pub specifications: u16,
     /// Number of `attack-transformation` events that follow.
     pub transformations: u16,
-    /// Images that will be crafted: victims × specifications × images.
+    /// Images that will be crafted: victims × specifications that craft some × images.
     pub to_craft: u64,
     /// Scores that will be recorded, one an image.
     pub to_score: u64,
@@ -137,7 +137,8 @@ pub struct TrialOf {
 pub struct AttackSpecified {
     /// From 0, without gaps, in its attack.
     pub spec: u16,
-    /// `fast`, `basic`, `least-likely`, `least-likely-step`, `random-target`.
+    /// `fast`, `basic`, `least-likely`, `least-likely-step`, `random-target`; `random-noise`, after which
+    /// nothing is crafted.
     pub method: String,
     /// Largest change of a pixel value, of 255.
     pub eps: u16,

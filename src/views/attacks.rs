@@ -6,6 +6,7 @@ use super::ViewError;
 use super::fold::{cached, count, impossible, number, run};
 use crate::adversary::gradients::Tally;
 use crate::adversary::sampling::Sampling;
+use crate::adversary::spec::settings;
 use crate::events::{
     AttackOutputs, AttackSpecified, AttackStarted, AttackTrainer, AttackTransformation,
     AttackVictim, ConfigPart, Event, Hash, ImagesCrafted, ImagesScored, PoolPart, Recorded,
@@ -34,8 +35,8 @@ pub(super) fn fold(db: &Connection, recorded: &Recorded, attack: u32) -> Result<
             run(db, sql, (outputs, attack, victim))
         }
         Event::AttackSpecified(AttackSpecified { spec, method, eps, hash, text }) => {
-            let sql = "INSERT INTO specification VALUES (?, ?, ?, ?, ?, ?)";
-            run(db, sql, (attack, spec, method, eps, hash.to_string(), text))
+            let sql = "INSERT INTO specification VALUES (?, ?, ?, ?, ?, ?, ?)";
+            run(db, sql, (attack, spec, method, eps, hash.to_string(), text, settings(text)))
         }
         Event::AttackTransformation(what) => transformation(db, attack, what),
         Event::ImagesCrafted(crafted) => self::crafted(db, recorded, attack, crafted),

@@ -9,7 +9,7 @@ use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{ViewError, packed, schema};
+use super::{ViewError, packed, schema, signs};
 use crate::events::{Class, KINDS};
 
 /// A value of a row.
@@ -224,6 +224,7 @@ fn functions(connection: &Connection) -> Result<(), ViewError> {
         let (x, y) = (number(context, 0)?, number(context, 1)?);
         Ok(x.zip(y).map(|(x, y)| f64::powf(x, y)).and_then(finite))
     })?;
+    signs::functions(connection)?;
     Ok(packed::functions(connection)?)
 }
 

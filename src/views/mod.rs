@@ -15,6 +15,7 @@
 //! | `studies` | studies: invisible until they are complete |
 //! | `attacks` | attacks: images crafted and judged, packed a micro-batch a row |
 //! | `packed` | SQL functions over packed numbers of images |
+//! | `signs` | the SQL function behind table `checks` |
 //! | `agent` | what searches learned, folded with every recorded digest checked |
 //! | `mind` | a Q-table and its memory, learning what is on record |
 //! | `ahead` | reading the log in one thread while another folds |
@@ -67,6 +68,7 @@ mod runs;
 mod schema;
 mod select;
 mod series;
+mod signs;
 mod stamp;
 mod studies;
 mod times;

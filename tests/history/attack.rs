@@ -235,7 +235,10 @@ impl Attack {
                 None => Hash::of(&first.to_le_bytes()),
             };
             for (victim, _) in self.victims.iter().enumerate() {
-                for (spec, (_, eps)) in self.specs.iter().enumerate() {
+                let crafting = self.specs.iter().enumerate();
+                for (spec, (_, eps)) in
+                    crafting.filter(|(_, (method, _))| *method != "random-noise")
+                {
                     let image = |place: u32| CraftedImage {
                         target: self.label(place),
                         linf: u8::try_from(*eps).unwrap(),

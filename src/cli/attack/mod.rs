@@ -74,7 +74,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let Wanted { targets, test, settings, .. } = &wanted;
     // The same command again goes on with the attack that it began, or has nothing left to do.
     let beginning = session.attack_lock()?;
-    if let Some(scope) = session.find_attack(settings, args.options.batch().is_none())? {
+    let any_batch = args.options.batch().is_none();
+    let known =
+        match (session.find_attack(settings, any_batch)?, args.options.without_noise(settings)) {
+            (None, Some(earlier)) => session.find_attack(&earlier, any_batch)?,
+            (known, _) => known,
+        };
+    if let Some(scope) = known {
         drop(beginning);
         let lock = session.lock(scope)?;
         let mut attack = session.attack(scope)?;
@@ -367,9 +373,13 @@ fn models_named(count: usize) -> String {
 fn announce(scope: Scope, attack: &Attack, settings: &Settings) {
     let Some((plan, started)) = attack.plan().zip(attack.started()) else { return };
     let labels: Vec<&str> = attack.victims().iter().map(|victim| victim.label.as_str()).collect();
+    let noise = match plan.noisy_images(started.images) {
+        0 => String::new(),
+        images => format!(", random noise on {images} images"),
+    };
     let eps: Vec<String> = settings.eps.iter().map(ToString::to_string).collect();
     note(&format!(
-        "{scope}: {} images of {} against {}; {} attacks (eps {}) of {} gradients, {} transformations",
+        "{scope}: {} images of {} against {}; {} attacks (eps {}) of {} gradients, {} transformations{noise}",
         started.images,
         started.data.name,
         labels.join(", "),

@@ -1,5 +1,6 @@
 //! How models are attacked: a protocol, and what is laid over it.
 
+use crate::adversary::noise::RANDOM_NOISE;
 use crate::adversary::protocol::{Grid, Settings, SettingsError};
 use crate::adversary::range::InputRange;
 use crate::adversary::sampling::Side;
@@ -23,8 +24,12 @@ pub(super) struct OptionArgs {
     #[arg(long, value_name = "EPS", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..))]
     eps: Vec<u8>,
     /// fast, basic, least-likely, least-likely-step, random-target
-    #[arg(long, value_name = "METHOD", value_delimiter = ',')]
+    #[arg(long, value_name = "METHOD", value_delimiter = ',', value_parser = method)]
     method: Vec<Method>,
+    /// Number of images on which random noise of the same sizes is scored, rounded up to whole
+    /// micro-batches, for `table checks`; 0: none [default: 100]
+    #[arg(long, value_name = "N")]
+    noise_images: Option<u32>,
     /// One step of an iterative attack
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..))]
     alpha: Option<u8>,
@@ -69,6 +74,13 @@ pub(super) struct OptionArgs {
     seed: u64,
 }
 
+fn method(text: &str) -> Result<Method, String> {
+    match text {
+        RANDOM_NOISE => Err("--noise-images sets on how many images it is scored".to_owned()),
+        text => text.parse(),
+    }
+}
+
 fn side(text: &str) -> Result<Side, String> {
     let known = [Side::Adv, Side::Clean, Side::Both].into_iter().find(|side| side.name() == text);
     known.ok_or_else(|| "it is adv, clean or both".to_owned())
@@ -106,6 +118,12 @@ impl OptionArgs {
         let (values, specs) = (test.images.length(), settings.specs().len());
         let fits = || costs.batch(self.memory, settings.batch, values, specs);
         Settings { batch: self.batch.unwrap_or_else(fits), ..settings.clone() }
+    }
+
+    /// What an earlier version recorded of the same options: it scored no noise. `None` if noise
+    /// is asked for.
+    pub(super) fn without_noise(&self, settings: &Settings) -> Option<Settings> {
+        self.noise_images.is_none().then(|| Settings { noise_images: 0, ..settings.clone() })
     }
 
     /// The settings of an attack on `targets` with these images, whose classes these outputs mean.
@@ -163,6 +181,7 @@ impl OptionArgs {
             random_start: self.random_start,
             dtype: self.dtype.unwrap_or(base.dtype),
             outputs,
+            noise_images: self.noise_images.unwrap_or(base.noise_images),
             data: test.settings(),
             sampling,
             transformations: match self.transform.as_slice() {

@@ -103,6 +103,9 @@ fn named(attack: &Attack, step: Step) -> String {
         Step::Craft { victim, first } => {
             format!("crafting against {} from image {}", label(victim), first + 1)
         }
+        Step::Noise { victim, first } => {
+            format!("random noise for {} from image {}", label(victim), first + 1)
+        }
         Step::Own { victim, first, .. } => {
             format!("transforming for {} from image {}", label(victim), first + 1)
         }

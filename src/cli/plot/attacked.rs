@@ -63,6 +63,10 @@ pub(crate) struct AttackArgs {
     /// Only these methods: fast, basic, least-likely …
     #[arg(long, value_name = "METHOD,…", value_delimiter = ',')]
     method: Vec<String>,
+    /// Count an image as correctly classified if its true class is in the top K [default: 1,5]
+    #[arg(long, value_name = "K,…", value_delimiter = ',',
+          value_parser = clap::value_parser!(u16).range(1..=60_000))]
+    k: Vec<u16>,
     /// `perturbation`: folder or name of the images [default: where they were]
     #[arg(long, value_name = "NAME|DIR")]
     data: Option<String>,
@@ -82,6 +86,7 @@ impl AttackArgs {
             || self.image.is_some()
             || !self.eps.is_empty()
             || !self.method.is_empty()
+            || !self.k.is_empty()
             || self.data.is_some()
     }
 }
@@ -102,8 +107,13 @@ pub(crate) fn draw(
     if args.image.is_some() && kind.name != "perturbation" {
         return Err(CliError::usage("--image: only perturbation shows one image"));
     }
+    if !args.k.is_empty() && kind.name == "perturbation" {
+        return Err(CliError::usage("--k: perturbation shows what a model takes an image for")
+            .hint("robustness and destruction count the k likeliest"));
+    }
     let number = attack.trim_start_matches('a').parse().ok();
-    let attacks = AttackArguments { attack: number, ..AttackArguments::default() };
+    let ks = Some(args.k.clone()).filter(|ks| !ks.is_empty());
+    let attacks = AttackArguments { attack: number, ks, ..AttackArguments::default() };
     answer.set_arguments(&Arguments { attacks, ..Arguments::default() })?;
     let of = Of { answer, attack: &attack, models: &models, specs: &specs };
     let drawing = match kind.name {

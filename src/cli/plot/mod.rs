@@ -49,7 +49,7 @@ pub struct Args {
     window: Option<u32>,
     /// `exposure`, `simulate`: of a recorded study (`qtrail table replays`), instead of --policy
     #[arg(long, value_name = "NAME", conflicts_with_all = [
-        "search", "policies", "k", "alpha", "gamma", "init", "order", "duplicates", "reward",
+        "search", "policies", "draws", "alpha", "gamma", "init", "order", "duplicates", "reward",
         "missing", "include_quarantined", "seeds", "shuffle", "path_value", "at", "preset",
         "table", "schedule", "unknown",
     ])]
@@ -225,7 +225,7 @@ fn simulated(args: &Args, kind: &Kind, format: Format, context: &Context) -> Res
                 search: args.search.as_deref(),
                 policies: if lesson.policies.is_empty() { &uniform } else { &lesson.policies },
                 seeds: lesson.seeds.clone(),
-                draws: lesson.k,
+                draws: lesson.draws,
                 learning: (lesson.alpha, lesson.gamma, lesson.init),
                 world: &args.world,
                 at: args.at.at,

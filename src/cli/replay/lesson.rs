@@ -31,7 +31,7 @@ pub(crate) struct LessonArgs {
     pub(crate) policies: Vec<String>,
     /// Draws after each experience [default: as the search did]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) k: Option<u32>,
+    pub(crate) draws: Option<u32>,
     /// Learning rate [default: as the search did]
     #[arg(long, value_parser = alpha)]
     pub(crate) alpha: Option<f64>,
@@ -96,14 +96,14 @@ fn finite(text: &str) -> Result<f64, String> {
 impl LessonArgs {
     /// Whether anything but the defaults is asked for.
     pub(crate) fn is_told(&self) -> bool {
-        let Self { policies, k, alpha, gamma, init, reward, .. } = self;
+        let Self { policies, draws, alpha, gamma, init, reward, .. } = self;
         let learning = [alpha, gamma, init].into_iter().any(Option::is_some);
         let flags = self.shuffle || self.missing != Missing::Fail;
         let choices = self.order != Order::Backward
             || self.duplicates != Duplicates::First
             || self.path_value != PathValue::Mean
             || self.seeds.is_some();
-        !policies.is_empty() || k.is_some() || reward.is_some() || learning || flags || choices
+        !policies.is_empty() || draws.is_some() || reward.is_some() || learning || flags || choices
     }
 
     /// Whether something is asked for that only a history has.
@@ -155,7 +155,7 @@ impl LessonArgs {
         let recorded = history.config.learning;
         let settings = Settings {
             search: label.to_owned(),
-            draws: self.k.unwrap_or(history.config.replay.draws),
+            draws: self.draws.unwrap_or(history.config.replay.draws),
             order: self.order,
             duplicates: self.duplicates,
             path_value: self.path_value,

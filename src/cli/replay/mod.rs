@@ -41,7 +41,7 @@ pub struct Args {
     save: Option<String>,
     /// Does a recorded study again and says whether the same comes out
     #[arg(long, value_name = "NAME", conflicts_with_all = [
-        "search", "policies", "k", "alpha", "gamma", "init", "order", "duplicates", "reward",
+        "search", "policies", "draws", "alpha", "gamma", "init", "order", "duplicates", "reward",
         "missing", "include_quarantined", "seeds", "shuffle", "path_value", "exposure", "export_q",
         "save", "columns", "at",
     ])]

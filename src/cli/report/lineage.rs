@@ -52,7 +52,7 @@ impl Lineage {
             false => format!(" --extend {}", self.more.join(",")),
         };
         Some(format!(
-            "qtrail fork {source} --at {at} --policy {} --k {} --alpha {} --gamma {} --init {} \
+            "qtrail fork {source} --at {at} --policy {} --draws {} --alpha {} --gamma {} --init {} \
              --seed {seed}{extend}{name}\n",
             quoted(&replay.policy.to_string()),
             replay.draws,

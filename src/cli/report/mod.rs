@@ -51,6 +51,7 @@ const TABLES: &[(&str, u64)] = &[
 
 /// The same of the attack on its models.
 const ATTACK_TABLES: &[(&str, u64)] = &[
+    ("checks", 100),
     ("robustness", 200),
     ("accuracy", 400),
     ("destruction", 400),

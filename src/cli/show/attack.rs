@@ -28,6 +28,7 @@ pub(super) fn show(sheet: &mut Sheet, answer: &Answer, label: &str) -> Result<()
         Some(draw) if draw > 0 => format!("{draw} drawn anew for each method and eps"),
         _ => "the whole pool".to_owned(),
     };
+    let checks = checks(answer, label)?;
     let mut lines = vec![
         ("status", text("status")),
         ("models", text("models")),
@@ -38,6 +39,7 @@ pub(super) fn show(sheet: &mut Sheet, answer: &Answer, label: &str) -> Result<()
         ),
         ("transformations", format!("{}, the identity included", text("transformations"))),
         ("recorded", format!("{} images crafted, {} scores", text("crafted"), text("scored"))),
+        ("checks", checks),
         ("seed", text("seed")),
         ("computed by", format!("{} on {}", text("library"), text("device"))),
         ("began", format!("{} UTC", text("started"))),
@@ -62,9 +64,9 @@ pub(super) fn show(sheet: &mut Sheet, answer: &Answer, label: &str) -> Result<()
     sheet.table("robustness", answer, &names, &sql)?;
     sheet.rows("input_ranges", &["victim", "input_range"], &input_ranges(answer, label)?)?;
     sheet.notes = masking::of(answer, &format!("a.label = '{label}'"))?;
-    let names = ["method", "eps", "specification"];
+    let names = ["method", "eps", "settings", "specification"];
     let sql = format!(
-        "SELECT s.method, s.eps, s.hash FROM specification s JOIN attack a ON a.id = s.attack
+        "SELECT s.method, s.eps, s.settings, s.hash FROM specification s JOIN attack a ON a.id = s.attack
          WHERE a.label = '{label}' ORDER BY s.spec"
     );
     sheet.table("specifications", answer, &names, &sql)
@@ -102,4 +104,22 @@ fn mapping(answer: &Answer, label: &str) -> Result<Option<String>, CliError> {
         let last = outputs.len().saturating_sub(1);
         format!("0 to {last} are outputs {} of the models", outputs.join(", "))
     }))
+}
+
+/// How many signs of hidden gradients there are, and where they are listed.
+fn checks(answer: &Answer, label: &str) -> Result<String, CliError> {
+    let sql = format!(
+        "SELECT count(*) AS all_of_them, count(CASE verdict WHEN 'suspicious' THEN 1 END) AS suspicious,
+           count(CASE verdict WHEN 'not known' THEN 1 END) AS unknown
+         FROM checks WHERE attack = '{label}' AND k = 1"
+    );
+    let found = Row::first(answer, &sql)?;
+    let count = |name| found.as_ref().and_then(|row| row.int(name)).unwrap_or(0);
+    Ok(format!(
+        "{} of {} signs that the attack was weak are suspicious, {} not known: `qtrail table checks \
+         --attack {label}`",
+        count("suspicious"),
+        count("all_of_them"),
+        count("unknown")
+    ))
 }

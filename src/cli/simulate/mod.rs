@@ -53,7 +53,7 @@ pub struct Args {
     seeds: Option<Seeds>,
     /// Draws after each episode [default: as the search did]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    k: Option<u32>,
+    draws: Option<u32>,
     /// Learning rate [default: as the search did]
     #[arg(long)]
     alpha: Option<f64>,
@@ -118,7 +118,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         search: args.search.as_deref(),
         policies: &args.policies,
         seeds: args.seeds.clone(),
-        draws: args.k,
+        draws: args.draws,
         learning: (args.alpha, args.gamma, args.init),
         world: &args.world,
         at: args.at.at,
