@@ -92,3 +92,22 @@ fn an_attack_is_found_whatever_size_of_micro_batches_was_chosen_for_it() {
     let (_, _lock) = session.begin_attack("", &third, &[target], &[3], &test, 1).unwrap();
     assert_eq!(session.find_attack(&wanted, true).unwrap(), Some(exact));
 }
+
+#[test]
+fn no_two_models_of_an_attack_share_a_label() {
+    let target = |label: &str| Target {
+        victim: AttackVictim {
+            victim: 0,
+            what: Victim::Torchscript { file: "m.pt".into() },
+            label: label.into(),
+            architecture: String::new(),
+            weights: vec![Hash::of(label.as_bytes())],
+        },
+        model: ModelRequest { members: Vec::new(), channels: 1, side: 2 },
+    };
+    assert!(check_labels(&[target("m.pt"), target("x/m.pt")]).is_ok());
+    for other in ["m.pt", "M.pt"] {
+        let error = check_labels(&[target("t1"), target("m.pt"), target(other)]).unwrap_err();
+        assert!(error.to_string().contains("two models are called"), "{error}");
+    }
+}
