@@ -2070,9 +2070,8 @@ WITH
   gradients AS MATERIALIZED (
     SELECT
       c.attack, c.victim, c.spec, sum(c.images) AS images,
-      -- At most so many images have no gradient at all.
-      sum(c.zero_gradient) / (a.side * a.side * a.channels) AS without
-    FROM crafted c JOIN attack a ON a.id = c.attack
+      sum(c.zero_images) + sum(c.invalid_images) AS without
+    FROM crafted c
     GROUP BY c.attack, c.victim, c.spec
   ),
   -- Clean accuracies on test parts: of all models that were attacked, and of those trained here.
