@@ -80,6 +80,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         return carry_on(session, begun, &targets, &test, None, &*work::stop_flag()?);
     }
     let mut workplace = session.workplace(threads)?;
+    if !args.models.scripts()?.is_empty() {
+        note("trying the models on images of the set; nothing is recorded yet"); // large ones take a while
+    }
     let propose = args.models.is_range_open();
     let remarks = session.try_out(&targets, &test, &settings, propose, &mut workplace)?;
     remarks.iter().for_each(|remark| note(remark));
