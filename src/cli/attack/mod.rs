@@ -97,13 +97,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         let begun = Begun { scope, lock, attack };
         return carry_on(session, begun, targets, test, None, &*work::stop_flag()?);
     }
-    // From here on Ctrl-C ends it between two micro-batches.
-    let stop = work::stop_flag()?;
     let mut workplace = session.workplace(threads)?;
     let Tried { costs, outputs } = match tried {
         Some(tried) => tried,
         None => wanted.try_out(args, &mut session, &mut workplace)?,
     };
+    // From here on Ctrl-C ends it between two micro-batches.
+    let stop = work::stop_flag()?;
     let settings = args.options.sized(settings, &costs, test);
     let (scope, lock) =
         session.begin_attack(&args.name, &settings, targets, &outputs, test, threads)?;
@@ -199,6 +199,10 @@ impl Wanted {
         workplace: &mut Workplace,
     ) -> Result<Tried, CliError> {
         let Self { targets, test, settings, .. } = self;
+        if !args.models.scripts().is_empty() {
+            // Large ones take a while.
+            note("trying the models on images of the set; nothing is recorded yet");
+        }
         let propose = args.models.is_range_open();
         let tried = session.try_out(targets, test, settings, propose, workplace)?;
         let outputs: Vec<u32> = tried.iter().map(|model| model.outputs).collect();
