@@ -185,3 +185,16 @@ fn sections_of_a_flavour() {
     let error = SearchConfig::read("code = 3", None, &[]).unwrap_err().to_string();
     assert!(error.contains("unknown field `code`"), "{error}");
 }
+
+#[test]
+fn all_takes_the_number_of_training_images_away() {
+    let read = |setting: &str| {
+        SearchConfig::read(presets::text("tiny").unwrap(), None, &[setting.to_owned()])
+    };
+    assert_eq!(read("data.train=300").unwrap().data.train, Some(300));
+    let all = read("data.train=all").unwrap();
+    assert_eq!(all.data.train, None);
+    assert!(!all.to_toml().contains("train ="), "absent, as it always was");
+    let error = read("data.train=most").unwrap_err().to_string();
+    assert!(error.contains("\"all\", not \"most\""), "{error}");
+}
