@@ -103,8 +103,8 @@ fn killed_at_any_moment_and_repeated_it_is_the_same_attack() {
         _ => false,
     };
     assert_eq!((world.count("earlier", noise), world.count("a", noise)), (0, 2));
-    let another = [&SHORT[..], &["--noise-images", "20"]].concat();
-    world.run("earlier", &another).code(0).says("random noise on 20 images").says("a2 is finished");
+    let another = [&SHORT[..], &["--noise-images", "30"]].concat();
+    world.run("earlier", &another).code(0).says("random noise on 30 images").says("a2 is finished");
     let expected = world.outcome("a");
     assert_eq!(expected.1.len(), 2 * 6 * 3);
 

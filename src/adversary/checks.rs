@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::comparison::{Pair, compare, mcnemar};
 use super::destruction::{Ranks, Share, UNSEEN, accuracy};
+use super::gradients::DOUBTFUL;
 use super::noise::RANDOM_NOISE;
 use super::spec::Method;
 
@@ -19,8 +20,6 @@ use super::spec::Method;
 pub const ALPHA: f64 = 0.05;
 /// Images that are correctly classified when clean, below which random noise says nothing.
 pub const FEW: u32 = 20;
-/// Fraction of the images without a usable gradient above which accuracy is not robustness.
-pub const WITHOUT_GRADIENT: f64 = 0.1;
 /// From this eps on every image can be made plain grey, so no model can know more than chance.
 pub const GREY: u16 = 128;
 /// A clean accuracy not above this fraction of the way from chance to 1 is called chance.
@@ -424,8 +423,7 @@ impl Evidence {
             worst.without_gradient,
             worst.images
         );
-        let verdict =
-            if part(worst) > WITHOUT_GRADIENT { Verdict::Suspicious } else { Verdict::Clear };
+        let verdict = if part(worst) > DOUBTFUL { Verdict::Suspicious } else { Verdict::Clear };
         Finding { sign, verdict, figures, needed: None, compared: None }
     }
 }

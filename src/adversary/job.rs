@@ -171,13 +171,6 @@ impl Plan {
         first < self.settings.noise_images
     }
 
-    /// How many of the images of a pool random noise is scored on: whole micro-batches.
-    #[must_use]
-    pub fn noisy_images(&self, images: u32) -> u32 {
-        let batch = u32::from(self.settings.batch.max(1));
-        self.settings.noise_images.div_ceil(batch).saturating_mul(batch).min(images)
-    }
-
     /// The number of the specification of some noise.
     #[must_use]
     pub fn noise_number(&self, noise: usize) -> u16 {
@@ -234,7 +227,7 @@ impl Plan {
 
     /// What a step costs, about, in forward passes, where the pool has so many images.
     fn cost_of(&self, step: Step, images: u32) -> u64 {
-        u64::from(self.cost(step)) * u64::from(self.length(step.first(), images))
+        u64::from(self.cost(step)) * u64::from(self.images(step, images))
     }
 
     /// Forward passes of all steps, about.
@@ -249,14 +242,23 @@ impl Plan {
         u32::from(self.settings.batch).min(images.saturating_sub(first))
     }
 
+    /// Images that a step is about: those of its micro-batch; of noise the first ones of the pool.
+    #[must_use]
+    pub fn images(&self, step: Step, images: u32) -> u32 {
+        let images = match step {
+            Step::Noise { .. } => images.min(self.settings.noise_images),
+            _ => images,
+        };
+        self.length(step.first(), images)
+    }
+
     /// Images that will be crafted, and scores that will be recorded.
     #[must_use]
     pub fn totals(&self, images: u32) -> (u64, u64) {
         let (mut craft, mut score) = (0, 0);
         let specs = self.specs.len() as u64;
         for &step in &self.steps {
-            let first = step.first();
-            let length = u64::from(self.length(first, images));
+            let length = u64::from(self.images(step, images));
             let crafted = if matches!(step, Step::Craft { .. }) { specs } else { 0 };
             craft += length * crafted;
             score += length * (u64::from(self.events(step)) - crafted);
@@ -384,9 +386,8 @@ impl Attack {
 
     fn count(&mut self, event: &Event, step: Step, images: usize) -> Result<(), Impossible> {
         let refused = |why: &str| Err(Impossible { event: event.kind().name, why: why.to_owned() });
-        let first = step.first();
         let Some(plan) = &self.plan else { return refused("the attack is not open") };
-        if plan.length(first, self.images()) as usize != images {
+        if plan.images(step, self.images()) as usize != images {
             return refused("a micro-batch has another number of images");
         }
         let most = plan.events(step);

@@ -51,8 +51,7 @@ pub struct Settings {
     pub random_start: bool,
     /// What gradients are computed in.
     pub dtype: Dtype,
-    /// Random noise of the same sizes is scored on the micro-batches that begin within the first so
-    /// many images of the pool; 0: on none.
+    /// Random noise of the same sizes is scored on the first so many images of the pool.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub noise_images: u32,
     /// Sizes whose images undergo the artificial transformations; of none given, all. The camera

@@ -140,7 +140,7 @@ fn settings() -> Settings {
     Settings {
         images: 3,
         batch: BATCH.get(),
-        noise_images: 2,
+        noise_images: 1,
         eps: vec![4, 16],
         transformations: vec![Grid::at("blur", &[0.5], 1), Grid::at("noise", &[8.0], 2)],
         victims: vec![vec![Hash([1; 32])], vec![Hash([2; 32])]],
@@ -333,8 +333,6 @@ fn outcomes(world: &World, log: &MemoryLog) -> Vec<String> {
                     outcomes.push(format!("{victim} {spec} {place} {pixels:?} {image:?}"));
                 }
             }
-            // Noise is scored on whole micro-batches.
-            Event::ImagesScored(scored) if scored.source.is_some_and(|from| from.spec >= 6) => {}
             Event::ImagesScored(scored) => {
                 let ImagesScored { judge, source, transformation, repeat, .. } = scored;
                 for (image, place) in scored.images.iter().zip(scored.first..) {
@@ -359,13 +357,17 @@ fn the_size_of_micro_batches_decides_nothing() {
         assert_eq!(result.unwrap(), Ending::Finished);
         outcomes(&world, &log)
     });
-    assert_eq!(one.len(), 2 * 6 * 3 + 2 * (7 * 3 * 4 + 6 * 3), "crafted, own and cross");
+    assert_eq!(
+        one.len(),
+        2 * 6 * 3 + 2 * (7 * 3 * 4 + 6 * 3) + 2 * 2,
+        "crafted, own, cross, noise"
+    );
     assert_eq!(one, two);
     assert_eq!(one, three);
 }
 
-/// Random noise is scored on the first micro-batch alone, by each model, and as the trainer sees it;
-/// nothing is crafted after it.
+/// Random noise is scored on the first image alone, which is half a micro-batch, by each model, and as
+/// the trainer sees it; nothing is crafted after it.
 #[test]
 fn noise_is_scored_where_it_was_asked_for() {
     let (log, result) = World::new().work(MemoryLog::default(), honest);
@@ -383,7 +385,7 @@ fn noise_is_scored_where_it_was_asked_for() {
             continue;
         };
         assert_eq!((source.victim, scored.transformation), (scored.judge, 0));
-        seen.push((scored.judge, source.spec, scored.first));
+        seen.push((scored.judge, source.spec, scored.first, scored.images.len()));
         let file = if scored.judge == 0 { "one" } else { "two" };
         let members = vec![Member::Torchscript { file: file.into(), input: Default::default() }];
         let model = model(&ModelRequest { members, channels: 1, side: 2 });
@@ -399,7 +401,7 @@ fn noise_is_scored_where_it_was_asked_for() {
     seen.sort_unstable();
     let specs = [plan.noise_number(0), plan.noise_number(1)];
     assert_eq!(specs, [6, 7]);
-    assert_eq!(seen, [(0, 6, 0), (0, 7, 0), (1, 6, 0), (1, 7, 0)]);
+    assert_eq!(seen, [(0, 6, 0, 1), (0, 7, 0, 1), (1, 6, 0, 1), (1, 7, 0, 1)]);
 }
 
 #[test]

@@ -30,6 +30,18 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Its first so many images.
+    pub(super) fn start(&self, length: usize) -> Self {
+        let length = self.length.min(length);
+        Self {
+            length,
+            pixels: self.pixels[..length * self.values].to_vec(),
+            indices: self.indices[..length].to_vec(),
+            labels: self.labels[..length].to_vec(),
+            ..*self
+        }
+    }
+
     pub(super) fn image(&self, at: usize) -> &[u8] {
         &self.pixels[at * self.values..(at + 1) * self.values]
     }

@@ -377,7 +377,7 @@ fn models_named(count: usize) -> String {
 fn announce(scope: Scope, attack: &Attack, settings: &Settings) {
     let Some((plan, started)) = attack.plan().zip(attack.started()) else { return };
     let labels: Vec<&str> = attack.victims().iter().map(|victim| victim.label.as_str()).collect();
-    let noise = match plan.noisy_images(started.images) {
+    let noise = match settings.noise_images.min(started.images) {
         0 => String::new(),
         images => format!(", random noise on {images} images"),
     };

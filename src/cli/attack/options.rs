@@ -26,8 +26,8 @@ pub(super) struct OptionArgs {
     /// fast, basic, least-likely, least-likely-step, random-target
     #[arg(long, value_name = "METHOD", value_delimiter = ',', value_parser = method)]
     method: Vec<Method>,
-    /// Number of images on which random noise of the same sizes is scored, rounded up to whole
-    /// micro-batches, for `table checks`; 0: none [default: 100]
+    /// Number of images on which random noise of the same sizes is scored, for `table checks`; 0:
+    /// none [default: 100]
     #[arg(long, value_name = "N")]
     noise_images: Option<u32>,
     /// One step of an iterative attack

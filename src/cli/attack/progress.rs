@@ -62,7 +62,7 @@ impl Progress {
         let (done, all) = attack.progress();
         let running = match attack.plan() {
             Some(plan) if !attack.is_done(step) => {
-                let images = plan.length(step.first(), attack.images());
+                let images = plan.images(step, attack.images());
                 f64::from(plan.cost(step)) * f64::from(images) * share
             }
             _ => 0.0,

@@ -20,9 +20,10 @@ impl<L: EventLog> AttackEngine<'_, L> {
     ) -> Result<Result<Vec<Event>, Lost>, EngineError> {
         let batch = self.batch(first)?;
         let Some(plan) = self.plan() else { return Ok(Err("the attack is not open".into())) };
+        let batch = batch.start(plan.images(step, self.attack.images()) as usize);
         let (seed, noise) = (plan.settings.seed, plan.noise.clone());
         let numbers: Vec<u16> = (0..noise.len()).map(|at| plan.noise_number(at)).collect();
-        let clean = &*batch;
+        let clean = &batch;
         let block = |spec: &NoiseSpec| -> Vec<u8> {
             let images = clean.pixels.chunks(clean.values).zip(&clean.indices);
             images.flat_map(|(clean, &index)| noisy(seed, index, spec.eps, clean)).collect()
