@@ -117,7 +117,7 @@ fn an_attack_on_models_of_others_makes_the_store_once_they_were_tried() {
     let ran = place.run(&with(&["--data", "data"]));
     ran.code(0).says("a1: 20 images of data against net.pt; 1 attacks (eps 8) of 1 gradients");
     ran.says(
-        "a1: 20 images to craft by 20 gradients, 40 scores, in micro-batches of 100; very roughly",
+        "a1: 20 images to craft by 20 gradients, 60 scores, in micro-batches of 100; very roughly",
     );
     ran.says("on cpu, up to 1 MB on disk").says("a1 is finished: 20 images crafted");
     place.run(&with(&["--data", "data"])).code(0).says("nothing is left to do: a1 is this attack");

@@ -68,7 +68,7 @@ impl Version {
             Self::Ten => &["data_batch_1.bin", "test_batch.bin"],
             Self::Hundred => &["train.bin", "test.bin"],
         };
-        names.iter().any(|name| folder.join(name).is_file())
+        names.iter().any(|name| DataError::may_be_file(&folder.join(name)))
     }
 
     /// The files of a part, in order.
@@ -83,7 +83,7 @@ impl Version {
             (Self::Hundred, Part::Test) => "test.bin",
         };
         let path = folder.join(file);
-        if path.is_file() {
+        if DataError::check_file(&path)? {
             return Ok(vec![path]);
         }
         Err(DataError::MissingFile { folder: folder.to_path_buf(), file })

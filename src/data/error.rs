@@ -378,6 +378,29 @@ impl DataError {
         }
     }
 
+    /// Whether a file is at `path`. Only "there is nothing" means that there is none: a system that
+    /// refuses to look is an error of its own.
+    pub(crate) fn check_file(path: &Path) -> Result<bool, Self> {
+        match std::fs::metadata(path) {
+            Ok(found) => Ok(found.is_file()),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(Self::io("look at", path)(error)),
+        }
+    }
+
+    /// The same for a guess at what a folder holds: what cannot be looked at counts as there, so that
+    /// whoever opens it says why it cannot be.
+    pub(crate) fn may_be_file(path: &Path) -> bool {
+        Self::check_file(path).unwrap_or(true)
+    }
+
     /// Whether there is no room left.
     #[must_use]
     pub fn is_out_of_space(&self) -> bool {

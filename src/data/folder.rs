@@ -39,7 +39,8 @@ impl IdxFolder {
     /// Whether there is any file of a usual name.
     #[must_use]
     pub fn is_begun(&self) -> bool {
-        FILES.iter().any(|file| self.path(file).is_ok())
+        let missing = |error: &DataError| matches!(error, DataError::MissingFile { .. });
+        FILES.iter().any(|file| !self.path(file).as_ref().is_err_and(missing))
     }
 
     /// The four files, in the order of [`FILES`].
@@ -55,18 +56,19 @@ impl IdxFolder {
     /// Images in colour are in `train-images-idx4-ubyte`.
     ///
     /// # Errors
-    /// [`DataError::MissingFile`] if there is none.
+    /// [`DataError::MissingFile`] if there is none, [`DataError::Io`] if the system does not say.
     pub fn path(&self, file: &'static str) -> Result<PathBuf, DataError> {
         let dotted = file.replacen("-idx", ".idx", 1);
         let colour = file.replacen("-idx3", "-idx4", 1);
         let plain = [file, &dotted, &colour].map(str::to_owned);
         let packed = [file, &dotted, &colour].map(|name| format!("{name}.gz"));
-        plain
-            .iter()
-            .chain(&packed)
-            .map(|name| self.folder.join(name))
-            .find(|path| path.is_file())
-            .ok_or_else(|| DataError::MissingFile { folder: self.folder.clone(), file })
+        for name in plain.iter().chain(&packed) {
+            let path = self.folder.join(name);
+            if DataError::check_file(&path)? {
+                return Ok(path);
+            }
+        }
+        Err(DataError::MissingFile { folder: self.folder.clone(), file })
     }
 
     /// Reads the two files of one part; the images may be of any shape if not `square`.

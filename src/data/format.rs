@@ -88,7 +88,9 @@ impl Format {
         match self {
             Self::Idx => IdxFolder::new(folder).is_begun(),
             Self::Cifar(version) => version.is_begun(folder),
-            Self::Svhn => [mat::TRAIN, mat::TEST].iter().any(|name| folder.join(name).is_file()),
+            Self::Svhn => [mat::TRAIN, mat::TEST]
+                .iter()
+                .any(|name| DataError::may_be_file(&folder.join(name))),
             Self::Npz => npz::file(folder).is_some(),
             Self::Pictures => pictures::is_begun(folder),
         }
@@ -105,7 +107,7 @@ impl Format {
         }
         let file = |name: &'static str| {
             let path = folder.join(name);
-            if path.is_file() {
+            if DataError::check_file(&path)? {
                 return Ok(path);
             }
             let folder = folder.to_path_buf();

@@ -49,7 +49,7 @@ pub fn text(path: &Path) -> Result<String, DataError> {
 /// # Errors
 /// [`DataError`] as [`text`], or if a line before the last name is empty.
 pub fn read(path: &Path) -> Result<Vec<String>, DataError> {
-    if !path.is_file() {
+    if !DataError::check_file(path)? {
         return Ok(Vec::new());
     }
     let text = text(path)?;

@@ -128,10 +128,12 @@ impl Trainer {
             return Err(spawn_error(ErrorKind::BrokenPipe.into()));
         };
         let tail = Arc::clone(&stderr);
+        let refused = Arc::new(Mutex::new(None));
+        let unsaid = Arc::clone(&refused);
         let started = thread::Builder::new().spawn(move || listen(stdout, &sender));
         let started = started
             .and_then(|_| thread::Builder::new().spawn(move || drain(pipe, &tail)))
-            .and_then(|_| thread::Builder::new().spawn(move || speak(stdin, &asked)));
+            .and_then(|_| thread::Builder::new().spawn(move || speak(stdin, &asked, &unsaid)));
         if let Err(error) = started {
             let _ = child.kill().and_then(|()| child.wait());
             return Err(spawn_error(error));
@@ -149,6 +151,11 @@ impl Trainer {
         let mut trainer = Self { child, stdin, lines, stderr, hello, silence: waiting };
         let greeted = trainer.greet();
         trainer.silence = Silence::new(silence, Instant::now());
+        let refused = refused.lock().ok().and_then(|mut refused| refused.take());
+        if let Some(error) = refused.filter(|_| greeted.is_err()) {
+            // The trainer was asked nothing, so its end tells nothing.
+            return Err(spawn_error(error));
+        }
         greeted.map_err(|what| StartError::Hello {
             program: program.to_owned(),
             what,
@@ -276,9 +283,19 @@ impl Drop for Trainer {
 }
 
 /// Writes lines to a trainer. A thread of its own: a trainer that does not read must not stop qtrail.
-fn speak(mut stdin: impl Write, requests: &Receiver<Vec<u8>>) {
+fn speak(
+    mut stdin: impl Write,
+    requests: &Receiver<Vec<u8>>,
+    refused: &Mutex<Option<std::io::Error>>,
+) {
     for line in requests {
-        if stdin.write_all(&line).and_then(|()| stdin.flush()).is_err() {
+        if let Err(error) = stdin.write_all(&line).and_then(|()| stdin.flush()) {
+            // A pipe that nobody reads from any more: how the trainer ended says why.
+            if error.kind() != ErrorKind::BrokenPipe
+                && let Ok(mut refused) = refused.lock()
+            {
+                *refused = Some(error);
+            }
             return;
         }
     }
