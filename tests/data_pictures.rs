@@ -242,6 +242,24 @@ fn val_stands_for_test_and_training_images_may_be_missing() {
     assert_eq!(Images::read(folder.path(), Part::Test).unwrap().count, 2);
 }
 
+/// Left out, it would shift the numbers of the classes behind it.
+#[test]
+fn an_empty_folder_of_a_class_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    classes_in(folder.path(), 3);
+    let classes = || Images::read(folder.path(), Part::Test).map(|images| images.classes);
+    assert_eq!(classes().unwrap(), 2);
+    // A folder with other things is none of a class.
+    fs::create_dir(folder.path().join("notes")).unwrap();
+    fs::write(folder.path().join("notes/a.txt"), "none").unwrap();
+    assert_eq!(classes().unwrap(), 2);
+    let empty = folder.path().join("ape");
+    fs::create_dir(&empty).unwrap();
+    fs::write(empty.join("Thumbs.db"), "").unwrap();
+    let error = classes().unwrap_err().to_string();
+    assert!(error.contains("ape is no good folder of a class: it has no pictures"), "{error}");
+}
+
 /// Networks are trained on at most 256 classes; models of others may know a thousand.
 #[test]
 fn a_thousand_classes_can_be_attacked() {

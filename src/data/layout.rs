@@ -78,10 +78,16 @@ impl Layout {
     #[must_use]
     pub fn of(folder: &Path) -> Option<Self> {
         Self::parts(folder).or_else(|| {
-            let classes: Vec<String> = names(folder).ok()?.names;
-            let classes: Vec<String> =
-                classes.into_iter().filter(|name| has_pictures(&folder.join(name))).collect();
-            (!classes.is_empty()).then_some(Self::Classes(classes))
+            let mut classes: Vec<String> = names(folder).ok()?.names;
+            classes.iter().any(|name| has_pictures(&folder.join(name))).then(|| {
+                // An empty folder is a class without pictures, which is refused: left out, it would
+                // shift the numbers of those that follow.
+                classes.retain(|name| {
+                    let class = folder.join(name);
+                    has_pictures(&class) || is_empty_folder(&class)
+                });
+                Self::Classes(classes)
+            })
         })
     }
 
@@ -232,6 +238,11 @@ fn names(folder: &Path) -> Result<Names, DataError> {
 fn has_folders(folder: &Path) -> bool {
     let entries = fs::read_dir(folder);
     entries.is_ok_and(|entries| entries.flatten().any(|entry| entry.path().is_dir()))
+}
+
+/// Whether this is a folder with nothing in it, or nothing but clutter.
+fn is_empty_folder(folder: &Path) -> bool {
+    folder.is_dir() && names(folder).is_ok_and(|found| found.names.is_empty())
 }
 
 /// Whether a folder holds a picture: by content, whatever its name.

@@ -45,6 +45,14 @@ impl Session {
         let mut all = Vec::with_capacity(targets.len());
         for target in targets {
             let label = &target.victim.label;
+            let (model, images) = (&target.model, &test.images);
+            if (model.channels, model.side) != (images.channels, images.side) {
+                return Err(SessionError::Settings(format!(
+                    "{label} sees images of {0} x {0} pixels and {1} channels; {2} has {3} x {3} and \
+                     {4}. --resize {0} changes their size",
+                    model.side, model.channels, test.name, images.side, images.channels
+                )));
+            }
             let mut tried =
                 Preflight { model: &target.model, test, settings, order: &order, workplace };
             let mut found = match tried.carry_out(propose)? {
@@ -87,13 +95,7 @@ struct Accuracy {
 impl Preflight<'_> {
     /// What is to be said about the model.
     fn carry_out(&mut self, propose: bool) -> Result<Result<Tried, Refusal>, SessionError> {
-        let (model, images) = (self.model, &self.test.images);
-        if (model.channels, model.side) != (images.channels, images.side) {
-            return Ok(Err(format!(
-                "it sees images of {0} x {0} pixels and {1} channels; {2} has {3} x {3} and {4}",
-                model.side, model.channels, self.test.name, images.side, images.channels
-            )));
-        }
+        let model = self.model;
         let calls = preflight::calls(self.order.len().try_into().unwrap_or(u32::MAX));
         let (rows, answer) = match self.score(model, &self.chosen(calls.as_flattened()), 2)? {
             Ok(scored) => scored,
@@ -123,7 +125,15 @@ impl Preflight<'_> {
         if let Err(why) = self.differentiate()? {
             return Ok(Err(why));
         }
-        Ok(Ok(Tried { outputs, remarks: output.into_iter().chain(proposal).collect() }))
+        let alone = (self.order.len() == 1).then(|| {
+            "whether its output depends on the other images of a batch could not be tried with one \
+             image"
+                .to_owned()
+        });
+        Ok(Ok(Tried {
+            outputs,
+            remarks: output.into_iter().chain(proposal).chain(alone).collect(),
+        }))
     }
 
     /// What is said of a model that cannot be attacked, unless the machine is to blame.
