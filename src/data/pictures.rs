@@ -1,4 +1,4 @@
-//! Pictures in folders, one folder a class; [`super::layout`] finds them, [`super::decode`] reads one.
+//! Pictures in folders, one folder a class; [`super::layout`] finds them, `super::decode` reads one.
 //!
 //! A set is in colour if any picture to train on is (of a set without training part, any to test on):
 //! grey ones get three equal channels then. Files that cannot be used are all named at once.
