@@ -96,6 +96,25 @@ fn labels(world: &World) -> Vec<String> {
     world.events("store").into_iter().filter_map(|recorded| label(recorded.event)).collect()
 }
 
+/// What `export` and `plot` are asked for by name is one thing.
+#[test]
+fn a_model_is_not_called_as_an_attack_is() {
+    let world = world();
+    store(&world);
+    model(&world, "m.pt", &LEVELS);
+    model(&world, "n.pt", &[120, 40, 200]);
+    let named = ["--model", "foo=torchscript:m.pt", "--eps", "8", "--name", "foo"];
+    attack(&world, &named).code(2).says("foo would be a model and a search, run or attack");
+    attack(&world, &["--model", "torchscript:m.pt", "--eps", "8", "--name", "foo"]).code(0);
+    let model = ["--model", "foo=torchscript:n.pt", "--eps", "8"];
+    attack(&world, &model).code(2).says("--model NAME=torchscript:FILE");
+    assert_eq!(labels(&world), ["m.pt"]);
+    let spaces = ["--model", "torchscript:n.pt", "--eps", "8", "--classes", "0, 1,2"];
+    attack(&world, &spaces).code(0);
+    let words = ["--model", "torchscript:n.pt", "--eps", "8", "--classes", "cat,dog,fish"];
+    attack(&world, &words).code(2).says("--class-names FILE finds classes by name");
+}
+
 #[test]
 fn models_of_one_file_name_are_told_apart_everywhere() {
     let world = world();

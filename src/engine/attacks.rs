@@ -351,6 +351,15 @@ impl Session {
             return wrong(format!("something called {name} is in the store already"));
         }
         check_labels(targets)?;
+        for AttackVictim { what, label, .. } in targets.iter().map(|target| &target.victim) {
+            let taken = label == name || self.index().find(label).is_some();
+            if taken && matches!(what, Victim::Torchscript { .. }) {
+                return wrong(format!(
+                    "{label} would be a model and a search, run or attack; call the model \
+                     something else, as in --model NAME=torchscript:FILE"
+                ));
+            }
+        }
         let images = &test.images;
         test.check(settings, targets, outputs)?;
         let pool = settings.pool(images.count);

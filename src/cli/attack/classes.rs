@@ -16,9 +16,17 @@ pub(super) struct ClassArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "classes")]
     class_names: Option<PathBuf>,
     /// The output of the models for each class of the images, in their order, as in 0,5,7
-    #[arg(long, value_name = "OUTPUT,…", value_delimiter = ',',
-          value_parser = clap::value_parser!(u16).range(..65_535))]
+    #[arg(long, value_name = "OUTPUT,…", value_delimiter = ',', value_parser = output)]
     classes: Vec<u16>,
+}
+
+/// Reads the number of an output.
+fn output(text: &str) -> Result<u16, String> {
+    let number = text.trim().parse().ok().filter(|&output: &u16| output < u16::MAX);
+    number.ok_or_else(|| {
+        "expected the number of an output, 0 to 65534; --class-names FILE finds classes by name"
+            .to_owned()
+    })
 }
 
 /// A mapping that was given.

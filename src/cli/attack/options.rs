@@ -187,6 +187,10 @@ impl OptionArgs {
             transformations: match self.transform.as_slice() {
                 [] => base.transformations,
                 [one] if one == "none" => Vec::new(),
+                some if some.iter().any(|text| text == "none") => {
+                    let why = "--transform none goes with no other --transform";
+                    return Err(CliError::usage(why));
+                }
                 some => some.iter().map(|text| grid(text)).collect::<Result<_, _>>()?,
             },
             victims: targets.iter().map(|target| target.victim.weights.clone()).collect(),
