@@ -62,13 +62,15 @@ impl Version {
     }
 
     /// Whether `folder` has any file of this version.
-    #[must_use]
-    pub fn is_begun(self, folder: &Path) -> bool {
+    ///
+    /// # Errors
+    /// [`DataError::Io`] if the system does not say.
+    pub fn is_begun(self, folder: &Path) -> Result<bool, DataError> {
         let names: &[&str] = match self {
             Self::Ten => &["data_batch_1.bin", "test_batch.bin"],
             Self::Hundred => &["train.bin", "test.bin"],
         };
-        names.iter().any(|name| DataError::may_be_file(&folder.join(name)))
+        DataError::check_any(folder, names)
     }
 
     /// The files of a part, in order.

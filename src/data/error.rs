@@ -395,10 +395,14 @@ impl DataError {
         }
     }
 
-    /// The same for a guess at what a folder holds: what cannot be looked at counts as there, so that
-    /// whoever opens it says why it cannot be.
-    pub(crate) fn may_be_file(path: &Path) -> bool {
-        Self::check_file(path).unwrap_or(true)
+    /// Whether any of these files is in `folder`.
+    pub(crate) fn check_any(folder: &Path, names: &[&str]) -> Result<bool, Self> {
+        for name in names {
+            if Self::check_file(&folder.join(name))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether there is no room left.

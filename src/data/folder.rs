@@ -37,10 +37,17 @@ impl IdxFolder {
     }
 
     /// Whether there is any file of a usual name.
-    #[must_use]
-    pub fn is_begun(&self) -> bool {
-        let missing = |error: &DataError| matches!(error, DataError::MissingFile { .. });
-        FILES.iter().any(|file| !self.path(file).as_ref().is_err_and(missing))
+    ///
+    /// # Errors
+    /// [`DataError::Io`] if the system does not say.
+    pub fn is_begun(&self) -> Result<bool, DataError> {
+        for file in FILES {
+            match self.path(file) {
+                Err(DataError::MissingFile { .. }) => {}
+                found => return found.map(|_| true),
+            }
+        }
+        Ok(false)
     }
 
     /// The four files, in the order of [`FILES`].

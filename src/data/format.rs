@@ -56,7 +56,13 @@ impl Format {
     /// [`DataError::Io`] if there is no such folder.
     pub fn of(folder: &Path) -> Result<Self, DataError> {
         fs::read_dir(folder).map_err(DataError::io("read", folder))?;
-        let mut found = Self::ALL.into_iter().filter(|format| format.is_begun(folder));
+        let mut found = Vec::new();
+        for format in Self::ALL {
+            if format.is_begun(folder)? {
+                found.push(format);
+            }
+        }
+        let mut found = found.into_iter();
         let (first, second) = (found.next(), found.next());
         // Folders of pictures beside files of another format do not make it doubtful.
         let first = first.or_else(|| pictures::is_there(folder).then_some(Self::Pictures));
@@ -84,16 +90,14 @@ impl Format {
         }
     }
 
-    fn is_begun(self, folder: &Path) -> bool {
-        match self {
-            Self::Idx => IdxFolder::new(folder).is_begun(),
-            Self::Cifar(version) => version.is_begun(folder),
-            Self::Svhn => [mat::TRAIN, mat::TEST]
-                .iter()
-                .any(|name| DataError::may_be_file(&folder.join(name))),
+    fn is_begun(self, folder: &Path) -> Result<bool, DataError> {
+        Ok(match self {
+            Self::Idx => IdxFolder::new(folder).is_begun()?,
+            Self::Cifar(version) => version.is_begun(folder)?,
+            Self::Svhn => DataError::check_any(folder, &[mat::TRAIN, mat::TEST])?,
             Self::Npz => npz::file(folder).is_some(),
             Self::Pictures => pictures::is_begun(folder),
-        }
+        })
     }
 
     /// The files of a part, in order; of pictures, the folder that they are in.

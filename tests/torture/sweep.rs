@@ -131,8 +131,8 @@ pub(crate) fn sweep(bench: &Bench, fail: &mut Row, kill: &mut Row) {
         }
     }
     // Every verb with every call, as far as the sample goes.
-    let failing = bench.spread(failing, 90, |round| (round.verb, round.call));
-    let killing = bench.spread(killing, 20, |round| (round.verb, round.call));
+    let failing = bench.spread(failing, 110, |round| (round.verb, round.call));
+    let killing = bench.spread(killing, 30, |round| (round.verb, round.call));
     for (row, rounds) in [(fail, failing), (kill, killing)] {
         bench.each(row, &rounds, |at, round| {
             let (verb, unbroken) = (&verbs[round.verb], &unbroken[round.verb]);
