@@ -21,7 +21,7 @@
 //! | `torch` | networks and training through libtorch; part of `qtrail-torch` only, not of this library; the only place that names tch | the log, the agent |
 //! | [`trainer`] | the protocol, and keeping trainer processes alive | the log |
 //! | [`agent`] | state space, Q-table, epsilon-greedy policy, schedule, replay: pure | IO, clocks, the log |
-//! | [`adversary`] | attacks as arithmetic: specifications, sweeps, transformations, samples, destruction rates: pure | how models are differentiated |
+//! | [`adversary`] | attacks as arithmetic: preflight of models, specifications, sweeps, transformations, samples, destruction rates, checks of attacks: pure | how models are differentiated |
 //! | [`data`] | image data sets: formats, sizes, fetching, splits | what is trained on them |
 //! | [`lab`] | the replay lab: a history learned from again under other replay policies, measured: pure | the log, what would have been sampled |
 //! | [`ensemble`] | ensembles as arithmetic over recorded probabilities: pure | where they come from |
