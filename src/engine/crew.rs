@@ -333,6 +333,7 @@ impl Worker {
         let complaint = match trainer.listen(patience) {
             None => return Heard::Nothing,
             Some(Said::Hangs(why)) => why,
+            Some(Said::Cut(fault)) => return self.lose("", Some(fault.into())),
             Some(Said::Ended) => String::new(),
             Some(Said::Nonsense(line)) => format!("it said {line:?}"),
             Some(Said::Answer(answer)) => match answer {
@@ -363,10 +364,10 @@ impl Worker {
                 Answer::Failed { id: of, reason, message } if of == id => {
                     return self.ended(TaskResult::Failed(reason, message), 0);
                 }
-                Answer::Error { id: of, message, cause, errno } if of == id => {
+                Answer::Error { id: of, message, cause, .. } if of == id => {
                     let message = cut(message, COMPLAINT_MAX);
                     let fault = (cause == Some(ErrorCause::Machine))
-                        .then(|| Reported { message: message.clone(), errno });
+                        .then(|| Reported::Said(message.clone()));
                     return self.lose(&message, fault);
                 }
                 other => format!("it said {other:?}, which is no answer to the request"),

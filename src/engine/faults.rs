@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::EngineError;
 use super::journal::JournalError;
 use crate::log::{Kind, LogError};
+use crate::trainer::process::PipeFault;
 
 /// Free space that is needed besides what a trial leaves: for the log and the read model.
 pub const MARGIN: u64 = 1 << 20;
@@ -57,19 +58,20 @@ pub enum MachineFault {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The trainer says that the machine failed it.
+    /// The machine failed between the trainer and qtrail, or the trainer says so.
     #[error(transparent)]
     Reported(#[from] Reported),
 }
 
-/// A trainer said that the machine failed it.
+/// A fault of the machine that came with a trainer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the trainer reports a fault of this machine: {message}")]
-pub struct Reported {
-    /// What it said.
-    pub message: String,
-    /// The error number, if there was one.
-    pub errno: Option<i32>,
+pub enum Reported {
+    /// The trainer said that the machine failed it.
+    #[error("the trainer reports a fault of this machine: {0}")]
+    Said(String),
+    /// It could not be spoken to or heard.
+    #[error(transparent)]
+    Pipe(#[from] PipeFault),
 }
 
 impl EngineError {

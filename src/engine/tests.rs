@@ -10,7 +10,7 @@ use crate::events::digest::Digests;
 use crate::events::{DataFacts, Hash, Recorded, SearchStarted};
 use crate::log::{EventLog, Fault, MemoryLog};
 use crate::trainer::fake::{Fakes, Script, by_seed};
-use crate::trainer::process::Said;
+use crate::trainer::process::{PipeFault, Said};
 use crate::trainer::protocol::{Answer, ErrorCause};
 
 const SCOPE: Scope = Scope::Search(1);
@@ -228,21 +228,34 @@ fn fails_later(request: &TrainRequest) -> Vec<Said> {
     said
 }
 
+/// The pipe to the trainer fails from the fourth request on.
+fn cannot_be_asked_later(request: &TrainRequest) -> Vec<Said> {
+    let error = std::io::Error::from_raw_os_error(5);
+    let cut = Said::Cut(PipeFault::new("a request cannot be written to the trainer", &error));
+    if request.id > 3 { vec![cut] } else { by_seed(request) }
+}
+
 #[test]
 fn a_fault_of_the_machine_stops_the_search_and_leaves_no_trace_in_the_digest() {
+    stops(fails_later, "the trainer reports a fault of this machine: no space");
+    stops(
+        cannot_be_asked_later,
+        "a request cannot be written to the trainer: Input/output error (os error 5)",
+    );
+}
+
+#[track_caller]
+fn stops(says: fn(&TrainRequest) -> Vec<Said>, text: &str) {
     let (mut log, mut stops) = (MemoryLog::default(), 0);
     let mut log = loop {
-        let (left, result) = work(log, fails_later);
+        let (left, result) = work(log, says);
         log = left.reopened();
         match result {
             Ok(ending) => {
                 assert_eq!(ending, Ending::Finished);
                 break log;
             }
-            Err(EngineError::Machine(fault)) => {
-                let text = "the trainer reports a fault of this machine: no space";
-                assert_eq!(fault.to_string(), text);
-            }
+            Err(EngineError::Machine(fault)) => assert_eq!(fault.to_string(), text),
             Err(other) => panic!("{other}"),
         }
         stops += 1;

@@ -68,16 +68,20 @@ impl Workplace {
             match trainer.listen(TICK) {
                 None => {}
                 Some(Said::Hangs(why)) => break why,
+                Some(Said::Cut(fault)) => {
+                    self.reported = Some(fault.into());
+                    break String::new();
+                }
                 Some(Said::Ended) => break String::new(),
                 Some(Said::Nonsense(line)) => break format!("it said {line:?}"),
                 Some(Said::Answer(Answer::Progress { id: of, batch, batches, .. })) if of == id => {
                     let share = f64::from(batch) / f64::from(batches.max(1));
                     meanwhile(Some(share.min(1.0)))?;
                 }
-                Some(Said::Answer(Answer::Error { id: of, message, cause, errno })) if of == id => {
+                Some(Said::Answer(Answer::Error { id: of, message, cause, .. })) if of == id => {
                     let message = cut(message, LOST_MAX);
                     if cause == Some(ErrorCause::Machine) {
-                        self.reported = Some(Reported { message: message.clone(), errno });
+                        self.reported = Some(Reported::Said(message.clone()));
                     }
                     return Ok(Err(message));
                 }

@@ -43,8 +43,28 @@ pub enum Said {
     Nonsense(String),
     /// It hangs, and why that is believed.
     Hangs(String),
+    /// The pipe to or from it failed, for another reason than that it is gone: a fault of the
+    /// machine, whatever becomes of the trainer.
+    Cut(PipeFault),
     /// Its stdout closed: the process ended or is about to.
     Ended,
+}
+
+/// What the system said of a pipe.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: {message}")]
+pub struct PipeFault {
+    what: &'static str,
+    message: String,
+    errno: Option<i32>,
+}
+
+impl PipeFault {
+    /// `error` in the words of the system, after what it kept from being done.
+    #[must_use]
+    pub fn new(what: &'static str, error: &std::io::Error) -> Self {
+        Self { what, message: error.to_string(), errno: error.raw_os_error() }
+    }
 }
 
 /// What can go wrong with starting a trainer.
@@ -84,6 +104,14 @@ impl StartError {
             Self::Hello { .. } => false,
         }
     }
+}
+
+/// Why there was no hello.
+enum Ungreeted {
+    /// The trainer did something else.
+    Said(String),
+    /// The pipe failed, so that its end tells nothing.
+    Cut(PipeFault),
 }
 
 /// A running trainer.
@@ -128,12 +156,11 @@ impl Trainer {
             return Err(spawn_error(ErrorKind::BrokenPipe.into()));
         };
         let tail = Arc::clone(&stderr);
-        let refused = Arc::new(Mutex::new(None));
-        let unsaid = Arc::clone(&refused);
+        let cut = sender.clone();
         let started = thread::Builder::new().spawn(move || listen(stdout, &sender));
         let started = started
             .and_then(|_| thread::Builder::new().spawn(move || drain(pipe, &tail)))
-            .and_then(|_| thread::Builder::new().spawn(move || speak(stdin, &asked, &unsaid)));
+            .and_then(|_| thread::Builder::new().spawn(move || speak(stdin, &asked, &cut)));
         if let Err(error) = started {
             let _ = child.kill().and_then(|()| child.wait());
             return Err(spawn_error(error));
@@ -151,20 +178,20 @@ impl Trainer {
         let mut trainer = Self { child, stdin, lines, stderr, hello, silence: waiting };
         let greeted = trainer.greet();
         trainer.silence = Silence::new(silence, Instant::now());
-        let refused = refused.lock().ok().and_then(|mut refused| refused.take());
-        if let Some(error) = refused.filter(|_| greeted.is_err()) {
-            // The trainer was asked nothing, so its end tells nothing.
-            return Err(spawn_error(error));
+        match greeted {
+            Ok(()) => Ok(trainer),
+            Err(Ungreeted::Cut(fault)) => Err(spawn_error(match fault.errno {
+                Some(errno) => std::io::Error::from_raw_os_error(errno),
+                None => std::io::Error::other(fault),
+            })),
+            Err(Ungreeted::Said(what)) => {
+                let (program, last_words) = (program.to_owned(), trainer.last_words());
+                Err(StartError::Hello { program, what, last_words })
+            }
         }
-        greeted.map_err(|what| StartError::Hello {
-            program: program.to_owned(),
-            what,
-            last_words: trainer.last_words(),
-        })?;
-        Ok(trainer)
     }
 
-    fn greet(&mut self) -> Result<(), String> {
+    fn greet(&mut self) -> Result<(), Ungreeted> {
         // A program that does not read its stdin is noticed by what it fails to answer.
         let _ = self.send(&Request::Hello { protocol: PROTOCOL });
         let said = loop {
@@ -173,23 +200,25 @@ impl Trainer {
                 Some(said) => break said,
             }
         };
-        match said {
+        let what = match said {
             Said::Answer(Answer::Hello(hello)) if hello.protocol == PROTOCOL => {
-                hello.check()?;
+                hello.check().map_err(Ungreeted::Said)?;
                 self.hello = hello;
-                Ok(())
+                return Ok(());
             }
             Said::Answer(Answer::Hello(hello)) => {
-                Err(format!("speaks protocol {}, not {PROTOCOL}", hello.protocol))
+                format!("speaks protocol {}, not {PROTOCOL}", hello.protocol)
             }
-            Said::Answer(_) => Err("did not begin with hello".into()),
-            Said::Nonsense(line) => Err(format!("said {line:?} instead of hello")),
-            Said::Hangs(why) => Err(format!("did not say hello: {why}")),
+            Said::Answer(_) => "did not begin with hello".into(),
+            Said::Nonsense(line) => format!("said {line:?} instead of hello"),
+            Said::Hangs(why) => format!("did not say hello: {why}"),
+            Said::Cut(fault) => return Err(Ungreeted::Cut(fault)),
             Said::Ended => {
                 thread::sleep(Duration::from_millis(50)); // let the last words arrive
-                Err("ended before it said hello".into())
+                "ended before it said hello".into()
             }
-        }
+        };
+        Err(Ungreeted::Said(what))
     }
 
     /// Its process id.
@@ -283,18 +312,14 @@ impl Drop for Trainer {
 }
 
 /// Writes lines to a trainer. A thread of its own: a trainer that does not read must not stop qtrail.
-fn speak(
-    mut stdin: impl Write,
-    requests: &Receiver<Vec<u8>>,
-    refused: &Mutex<Option<std::io::Error>>,
-) {
+fn speak(mut stdin: impl Write, requests: &Receiver<Vec<u8>>, cut: &SyncSender<Said>) {
     for line in requests {
         if let Err(error) = stdin.write_all(&line).and_then(|()| stdin.flush()) {
-            // A pipe that nobody reads from any more: how the trainer ended says why.
-            if error.kind() != ErrorKind::BrokenPipe
-                && let Ok(mut refused) = refused.lock()
-            {
-                *refused = Some(error);
+            // Said before the trainer ends for want of requests. A pipe that nobody reads from any
+            // more is the trainer's own end, which says why.
+            if error.kind() != ErrorKind::BrokenPipe {
+                let what = "a request cannot be written to the trainer";
+                let _ = cut.send(Said::Cut(PipeFault::new(what, &error)));
             }
             return;
         }
@@ -308,13 +333,14 @@ fn listen(stdout: impl Read, sender: &SyncSender<Said>) {
         let mut line = Vec::new();
         let read = (&mut reader).take(LINE_MAX as u64).read_until(b'\n', &mut line);
         let said = match read {
-            Ok(0) | Err(_) => Said::Ended,
+            Ok(0) => Said::Ended,
+            Err(error) => Said::Cut(PipeFault::new("the trainer cannot be read from", &error)),
             Ok(_) => match serde_json::from_slice(&line) {
                 Ok(answer) => Said::Answer(answer),
                 Err(_) => Said::Nonsense(excerpt(&line)),
             },
         };
-        let ended = said == Said::Ended;
+        let ended = matches!(said, Said::Ended | Said::Cut(_));
         if sender.send(said).is_err() || ended {
             return;
         }
