@@ -174,6 +174,15 @@ impl FrameView<'_> {
 }
 
 impl Frame {
+    /// The frame at `position` whose bytes but for the checksum these are.
+    #[must_use]
+    pub fn with_checksum(position: Position, unchecked: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(unchecked.len() + 4);
+        bytes.extend_from_slice(unchecked);
+        bytes.extend(crc(position, unchecked).to_le_bytes());
+        Self(bytes)
+    }
+
     /// Checks length, checksum and format, in that order, and gives access to the parts.
     ///
     /// # Errors

@@ -5,7 +5,9 @@
 //! does not reach the disk (`schema/README.md`).
 //!
 //! A value holds one or more frames, up to [`VALUE_MAX`] bytes, under the position of the last one:
-//! an insertion costs about as much for one event as for twenty.
+//! an insertion costs about as much for one event as for twenty. Behind [`SHORT`] they stand without
+//! their checksums, which are made again on the way out: sled has checksums of its own, and the chain
+//! hash of each frame is checked by everybody who reads.
 
 use std::cell::Cell;
 use std::fmt;
@@ -32,6 +34,11 @@ const FLUSH_EVERY_MS: u64 = 500;
 /// Most bytes of a value: one frame of the largest size. sled moves larger pages to files of their
 /// own that it never makes durable; at this limit it never does.
 const VALUE_MAX: usize = HEADER_LEN + PAYLOAD_MAX + TRAILER_LEN;
+/// The first byte of a value whose frames have no checksums. A value without it begins with the
+/// format of a frame, which is smaller: frames as they are, as earlier states of this program wrote.
+const SHORT: u8 = b'S';
+/// Bytes of a frame's checksum, its last.
+const CHECKSUM_LEN: usize = 4;
 /// How long a dropped instance, or one in a dying process, may go on holding the crate's lock.
 const FREE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -186,16 +193,25 @@ impl Database {
             for pair in self.events()?.range(from..) {
                 let (key, value) = pair?;
                 let last = position(&key)?;
-                let count = split_frames(&value).count() as u64;
+                let (short, bytes) = match value.split_first() {
+                    Some((&SHORT, short)) => (true, short),
+                    _ => (false, &*value),
+                };
+                let split = || split_frames(bytes, if short { CHECKSUM_LEN } else { 0 });
+                let count = split().count() as u64;
                 let first = (last.0 + 1).checked_sub(count).filter(|_| count > 0);
                 let broken = || Trouble::Broken(format!("the value at {last} is no frames"));
                 let positions = (first.ok_or_else(broken)?..).map(Position);
-                for (position, frame) in positions.zip(split_frames(&value)) {
+                for (position, frame) in positions.zip(split()) {
                     if frames.len() == max {
                         return Ok(frames);
                     }
                     if position > after {
-                        frames.push((position, Frame(frame.ok_or_else(broken)?.to_vec())));
+                        let frame = frame.ok_or_else(broken)?;
+                        frames.push((position, match short {
+                            true => Frame::with_checksum(position, frame),
+                            false => Frame(frame.to_vec()),
+                        }));
                     }
                 }
                 if frames.len() == max {
@@ -212,8 +228,14 @@ impl Database {
             let mut value: Vec<u8> = Vec::with_capacity(VALUE_MAX);
             let mut rest = frames.iter().zip(first.0..).peekable();
             while let Some((frame, position)) = rest.next() {
-                value.extend_from_slice(&frame.0);
-                let fits = |next: &Frame| value.len() + next.0.len() <= VALUE_MAX;
+                let Some((unchecked, _)) = frame.0.split_last_chunk::<CHECKSUM_LEN>() else {
+                    return Err(Trouble::Broken(format!("event {position} is no frame")));
+                };
+                if value.is_empty() {
+                    value.push(SHORT);
+                }
+                value.extend_from_slice(unchecked);
+                let fits = |next: &Frame| value.len() + next.0.len() - CHECKSUM_LEN <= VALUE_MAX;
                 if !rest.peek().is_some_and(|(next, _)| fits(next)) {
                     self.events()?.insert(Position(position).key(), value.as_slice())?;
                     value.clear();

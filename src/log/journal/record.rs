@@ -151,7 +151,7 @@ pub fn parse(bytes: &[u8]) -> Result<Record<'_>, Flaw> {
 impl<'a> Record<'a> {
     /// The frames; `None` in the place of one that does not fit the bytes. Whole ones fill them.
     fn frames(&self) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a> {
-        split_frames(self.frames)
+        split_frames(self.frames, 0)
     }
 
     /// The frames with their positions.
@@ -182,8 +182,11 @@ impl<'a> Record<'a> {
 }
 
 /// Splits bytes into frames by the payload length in each header; `None`, and the end, where one
-/// does not fit.
-pub(in crate::log) fn split_frames(bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+/// does not fit. Each lacks its last `without` bytes.
+pub(in crate::log) fn split_frames(
+    bytes: &[u8],
+    without: usize,
+) -> impl Iterator<Item = Option<&[u8]>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -193,7 +196,7 @@ pub(in crate::log) fn split_frames(bytes: &[u8]) -> impl Iterator<Item = Option<
             .first_chunk::<HEADER_LEN>()
             .map(|header| u32_at(header, 6) as usize)
             .filter(|payload| *payload <= PAYLOAD_MAX)
-            .and_then(|payload| rest.split_at_checked(HEADER_LEN + payload + TRAILER_LEN));
+            .and_then(|payload| rest.split_at_checked(HEADER_LEN + payload + TRAILER_LEN - without));
         let Some((frame, after)) = split else {
             rest = &[];
             return Some(None);
