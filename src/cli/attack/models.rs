@@ -90,9 +90,9 @@ impl ModelArgs {
         }
     }
 
-    /// Whether input ranges are left to their default.
-    pub(super) fn is_range_open(&self) -> bool {
-        self.ranges.is_empty()
+    /// Whether a person said what models expect of pixel values.
+    pub(super) fn are_ranges_given(&self) -> bool {
+        !self.ranges.is_empty()
     }
 
     /// Whether any of them is in the store.

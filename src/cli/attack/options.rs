@@ -181,7 +181,13 @@ impl OptionArgs {
             random_start: self.random_start,
             dtype: self.dtype.unwrap_or(base.dtype),
             outputs,
-            noise_images: self.noise_images.unwrap_or(base.noise_images),
+            // No more than there are; the default is recorded as it always was.
+            noise_images: match self.noise_images {
+                Some(noise) if noise.min(images) != base.noise_images.min(images) => {
+                    noise.min(images)
+                }
+                _ => base.noise_images,
+            },
             data: test.settings(),
             sampling,
             transformations: match self.transform.as_slice() {
