@@ -16,6 +16,9 @@ const SPECIFIED: &[&str] =
 /// The table with a row for each sign of hidden gradients.
 const CHECKS: &str = "checks";
 
+/// Rows of which K is below the outputs of the model; `top` is K/OUTPUTS.
+pub(super) const MEANING: &str = "(\"k\" = 1 OR \"k\" < CAST(substr(\"top\", instr(\"top\", '/') + 1) AS INTEGER))";
+
 /// Options of the tables about attacks.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Tables about attacks")]
@@ -228,15 +231,94 @@ impl SampleArgs {
             true if table == "methods" => among("transformation", of(&["identity".to_owned()]), ""),
             true => {}
         }
+        if self.k.is_empty() && [SAMPLED, POOLED].concat().contains(&table) {
+            conditions.push(MEANING.to_owned());
+        }
         if ["accuracy", "destruction"].contains(&table) && !self.repeats {
             conditions.push("(\"repeat\" IS NULL OR \"repeat\" = 'mean')".to_owned());
         }
         (!conditions.is_empty()).then(|| conditions.join(" AND "))
     }
 
+    /// Checks that the models asked for are among those of the attack that is shown.
+    ///
+    /// # Errors
+    /// Exit code 2 for the first model that is not, naming those that are.
+    pub(super) fn check_victims(
+        &self,
+        answer: &Answer,
+        attack: Option<&str>,
+    ) -> Result<(), CliError> {
+        if self.victim.is_empty() {
+            return Ok(());
+        }
+        let of = attack.map_or("1".to_owned(), |label| format!("a.label = '{label}'"));
+        let sql = format!(
+            "SELECT v.label FROM victim v JOIN attack a ON a.id = v.attack WHERE {of}
+             GROUP BY v.label ORDER BY min(a.id), min(v.victim)"
+        );
+        let known: Vec<String> =
+            collect(answer, &sql)?.iter().map(|row| exact(&row[0])).collect();
+        let mut wanted = self.victim.iter().map(|label| label.trim());
+        match wanted.find(|label| !known.iter().any(|known| known == label)) {
+            None => Ok(()),
+            Some(label) => {
+                let attack = attack.unwrap_or("no attack");
+                Err(CliError::usage(format!("--victim: {attack} attacked no model called {label}"))
+                    .hint(match known.is_empty() {
+                        true => "`qtrail table attacks` lists attacks".to_owned(),
+                        false => format!("attacked were {}", known.join(", ")),
+                    }))
+            }
+        }
+    }
+
+    /// The attacks on models that rows of a table are about, as a condition on specifications (`s`) and
+    /// victims (`v`).
+    pub(super) fn shown(&self) -> String {
+        let list = |texts: Vec<String>| texts.join(", ");
+        let quoted = |names: &[String]| {
+            list(names.iter().map(|name| format!("'{}'", name.trim().replace('\'', "''"))).collect())
+        };
+        let mut conditions = vec!["1".to_owned()];
+        if !self.victim.is_empty() {
+            conditions.push(format!("v.label IN ({})", quoted(&self.victim)));
+        }
+        if !self.method.is_empty() {
+            conditions.push(format!("s.method IN ({})", quoted(&self.method)));
+        }
+        if !self.eps.is_empty() {
+            let sizes = list(self.eps.iter().map(ToString::to_string).collect());
+            conditions.push(format!("s.eps IN ({sizes})"));
+        }
+        conditions.join(" AND ")
+    }
+
+    /// What is to be said if no attack is the one that `top` was asked for.
+    fn unknown_spec(&self, answer: &Answer) -> Result<Option<String>, CliError> {
+        let Some((method, eps)) = &self.spec else { return Ok(None) };
+        let sql = "SELECT method, eps FROM specification WHERE method <> 'random-noise'
+                   GROUP BY method, eps ORDER BY method, eps";
+        let known = collect(answer, sql)?;
+        let known: Vec<String> =
+            known.iter().map(|row| format!("{}:{}", exact(&row[0]), exact(&row[1]))).collect();
+        let wanted = format!("{method}:{eps}");
+        if known.contains(&wanted) {
+            return Ok(None);
+        }
+        let has = match known.is_empty() {
+            true => "the store has no attack; `qtrail attack` begins one".to_owned(),
+            false => format!("--spec takes one of {}", known.join(", ")),
+        };
+        Ok(Some(format!("no attack is {wanted}, so no model has an adv_accuracy; {has}")))
+    }
+
     /// What was drawn, for those who read the numbers.
     pub(super) fn notes(&self, answer: &Answer, select: &Select) -> Result<Vec<String>, CliError> {
         let table = select.table.as_str();
+        if table == "top" {
+            return Ok(self.unknown_spec(answer)?.into_iter().collect());
+        }
         if !is_of_attacks(table) || table == "perturbations" {
             return Ok(Vec::new());
         }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::progress::duration;
 use super::{CliError, Context, Exit, data, names, note, say, work};
-use crate::adversary::gradients::warnings;
+use crate::adversary::gradients::{score_warnings, warnings};
 use crate::adversary::job::Attack;
 use crate::adversary::protocol::Settings;
 use crate::data::{DataError, Located, Part, Reading};
@@ -403,7 +403,10 @@ fn carry_on(
                 text += &format!(" ({} in this session)", duration(progress.elapsed()));
             }
             say(&text);
-            warnings(&scope.to_string(), &attack.gradients()).iter().for_each(|line| note(line));
+            let label = scope.to_string();
+            let masked = warnings(&label, &attack.gradients());
+            let invalid = score_warnings(&label, &attack.not_finite());
+            masked.iter().chain(&invalid).for_each(|line| note(line));
             Ok(())
         }
         Ending::Interrupted => {
