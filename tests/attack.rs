@@ -171,7 +171,7 @@ fn what_cannot_be_attacked_is_said_and_nothing_is_recorded() {
         (&["attack", "--ensemble", "mine"], "no ensemble is called mine"),
         (&["attack"], "which models"),
         (&["attack", "t99"], "there is no trial t99"),
-        (&["attack", "x1"], "x1 is no trial"),
+        (&["attack", "x1"], "expected a trial, as t17, found x1"),
         (&["attack", "t1", "--eps", "0"], "0 is not in 1.."),
         (&["attack", "t1", "--eps", "256"], "256 is not in"),
         (&["attack", "t1", "t1"], "t1 is named twice"),

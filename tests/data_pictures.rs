@@ -44,7 +44,10 @@ fn grey_pictures_stay_grey_and_other_shapes_need_to_be_resized() {
     let folder = files("pictures-grey");
     let error = error(&folder, Part::Train);
     let sizes = "have 2 different sizes";
-    assert!(error.contains(sizes) && error.contains("\n  8 x 12: 1 pictures; the first is"), "{error}");
+    assert!(
+        error.contains(sizes) && error.contains("\n  8 x 12: 1 picture; the first is"),
+        "{error}"
+    );
     assert!(error.contains("2-wide.png"), "{error}");
     assert!(error.contains("--resize SIDE"), "{error}");
     let reading = Reading { resize: Some(8), ..Reading::default() };
@@ -297,7 +300,11 @@ fn sizes_must_be_equal_and_all_of_them_are_told() {
     let three = error(folder.path());
     assert!(three.contains("have 3 different sizes"), "{three}");
     let lines: Vec<&str> = three.lines().skip(1).collect();
-    for (line, (size, file)) in lines.iter().zip([("8 x 8: 6", "0"), ("3 x 3: 2", "9b.png"), ("2 x 2: 1", "9.png")]) {
+    for (line, (size, file)) in lines.iter().zip([
+        ("8 x 8: 6 pictures", "1.png"),
+        ("3 x 3: 2", "9b.png"),
+        ("2 x 2: 1 picture;", "9.png"),
+    ]) {
         assert!(line.trim().starts_with(size) && line.contains(file), "{three}");
     }
     assert!(three.contains("--resize SIDE"), "{three}");

@@ -227,7 +227,14 @@ pub fn read_outputs(text: &str) -> Result<Vec<Vec<String>>, String> {
         lines.pop();
     }
     if let Some(line) = lines.iter().position(|line| line.is_empty()) {
-        return Err(format!("line {} is empty, and a name for each output is expected", line + 1));
+        return Err(format!(
+            "line {} is empty, expected the name of output {line}; any unused name will do for an output \
+             without one",
+            line + 1
+        ));
+    }
+    if lines.is_empty() {
+        return Err("it is empty, expected a name a line, from output 0 on".to_owned());
     }
     Ok(lines.into_iter().map(of_line).collect())
 }

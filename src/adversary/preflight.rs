@@ -290,7 +290,8 @@ mod tests {
             batch.iter().map(|&x| x as f32 + calls.get()).collect()
         };
         assert_eq!(in_batches(500, 32, chance), Some(Fault::Changes));
-        let broken = |batch: &[u32]| vec![if batch.len() > 2 { f32::NAN } else { 0.0 }; batch.len()];
+        let broken =
+            |batch: &[u32]| vec![if batch.len() > 2 { f32::NAN } else { 0.0 }; batch.len()];
         assert_eq!(in_batches(500, 32, broken), Some(Fault::Size(32)));
     }
 

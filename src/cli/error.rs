@@ -199,8 +199,9 @@ impl From<SessionError> for CliError {
                 "a trainer may be silent for $QTRAIL_TRAINER_SILENCE seconds (default 120); if the \
                  model needs longer for an image, set more",
             ),
-            SessionError::Stopped => Self::new(Exit::Interrupted, error)
-                .hint("the same command tries the models again"),
+            SessionError::Stopped => {
+                Self::new(Exit::Interrupted, error).hint("the same command tries the models again")
+            }
         }
     }
 }

@@ -82,7 +82,9 @@ pub fn check(located: &Located) -> Result<Report, DataError> {
     for part in parts {
         let mut found = part_report(part, &plain)?;
         // What is true of the folder of both parts is said once.
-        found.remarks.retain(|remark| report.parts.iter().all(|part| !part.remarks.contains(remark)));
+        found
+            .remarks
+            .retain(|remark| report.parts.iter().all(|part| !part.remarks.contains(remark)));
         report.parts.push(found);
     }
     if format != Format::Pictures {

@@ -256,7 +256,8 @@ impl Pictures {
         let mut sizes: Vec<_> = sizes.into_iter().collect();
         sizes.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
         let named = sizes.iter().take(NAMED_MAX).map(|((height, width), (count, first))| {
-            format!("{height} x {width}: {count} pictures; the first is {}", first.display())
+            let pictures = if *count == 1 { "picture" } else { "pictures" };
+            format!("{height} x {width}: {count} {pictures}; the first is {}", first.display())
         });
         let (folder, count) = (self.folder.clone(), sizes.len());
         DataError::PictureSizes { folder, count, named: named.collect() }

@@ -10,9 +10,7 @@ use crate::agent::search::Search;
 use crate::agent::{Impossible, Job};
 use crate::config::{ConfigError, Order, SearchConfig};
 use crate::events::frame::Position;
-use crate::events::{
-    AttackVictim, ConfigPart, Event, Hash, Recorded, RunModel, Scope, Victim,
-};
+use crate::events::{AttackVictim, ConfigPart, Event, Hash, Recorded, RunModel, Scope, Victim};
 
 /// One search or run, as far as choosing it needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

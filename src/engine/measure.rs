@@ -108,8 +108,7 @@ impl Session {
         let mut costs = Costs::default();
         let Trial { targets, test, settings, .. } = trial;
         for target in targets {
-            let mut craft =
-                |count| craft(target, test, count, settings.dtype, workplace, watch);
+            let mut craft = |count| craft(target, test, count, settings.dtype, workplace, watch);
             // The first request also brings the model into memory.
             let (_, one) = craft(1)?;
             let few = FEW.min(test.images.count);

@@ -36,18 +36,18 @@ pub struct Args {
     classes: classes::ClassArgs,
     #[command(flatten)]
     options: options::OptionArgs,
-    /// What to call the attack
+    /// Name of the attack
     #[arg(long, default_value = "")]
     name: String,
-    /// Cuts images to squares and resamples them to this side in pixels [default: as the first trial
-    /// saw them, else as they are]
+    /// Crop images to squares and resample them to this side in pixels [default: as the first trial saw
+    /// them, otherwise unchanged]
     #[arg(long, value_name = "SIDE", value_parser = super::data::side())]
     resize: Option<u32>,
-    /// Seed that draws the test images of pictures that lie in folders of classes alone [default: that
-    /// of the first trial, else 0]
+    /// Seed that draws the test images from folders of classes without `train` and `test` [default: that of
+    /// the first trial, otherwise 0]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     data_seed: Option<u64>,
-    /// Threads to compute with on a CPU [default: all]
+    /// Number of CPU threads [default: all]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: Option<u32>,
     #[command(flatten)]
@@ -213,14 +213,14 @@ fn wanted(
     let taken: Vec<String> = targets.iter().map(|target| target.victim.label.clone()).collect();
     let labels = labels::labels(&taken, args.models.scripts())?;
     let ranges = args.models.ranges()?;
-    for ((script, label), range) in args.models.scripts().iter().zip(&labels).zip(&ranges) {
+    let scripts = args.models.scripts();
+    for ((script, label), range) in scripts.iter().zip(&labels).zip(&ranges) {
         let target = attacks::script(label, &script.file, &test.images)?.with_range(range);
         let same = |known: &&Target| known.victim.weights == target.victim.weights;
-        if let Some(known) = targets.iter().find(same) {
-            let (one, other) = (&known.victim.label, script.file.display());
-            return Err(CliError::usage(format!(
-                "{other} is named twice: {one} is the same model"
-            )));
+        if let Some(at) = targets[taken.len()..].iter().position(|known| same(&known)) {
+            let (one, other) = (scripts[at].file.display(), script.file.display());
+            return Err(CliError::usage(format!("--model: {one} and {other} are the same model"))
+                .hint("name it once"));
         }
         targets.push(target);
     }
