@@ -177,7 +177,7 @@ fn what_cannot_be_attacked_is_said_and_nothing_is_recorded() {
         (&["attack", "t1", "t1"], "t1 is named twice"),
         (&["attack", "t1", "--images", "9999"], "has 400"),
         (&["attack", "t1", "--data", "small"], "sees images of 28 x 28"),
-        (&["attack", "t1", "--transform", "sepia"], "there is no such transformation"),
+        (&["attack", "t1", "--transform", "sepia"], "no transformation is called that"),
         (&["attack", "--model", "torchscript:text.pt", "--data", "data"], "is no TorchScript file"),
         (&["attack", "--model", "torchscript:zip.pt", "--data", "data"], "is no TorchScript model"),
         (&["attack", "--model", "torchscript:none.pt", "--data", "data"], "cannot read"),

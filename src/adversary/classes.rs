@@ -373,7 +373,9 @@ mod tests {
         let both = read_outputs(r#"{"0": ["n01440764", "tench"]}"#).unwrap();
         assert_eq!(both, [strings(&["n01440764", "tench"])]);
         for (text, expected) in [
-            ("a\n\nc", "line 2 is empty"),
+            ("a\n\nc", "line 2 is empty, expected the name of output 1; any unused name will do"),
+            ("", "it is empty, expected a name a line"),
+            ("\n\n", "it is empty, expected a name a line"),
             ("[1, 2]", "expected a list of names"),
             (r#"{"a": "b"}"#, "expected a list of names"),
             (r#"{"1": "b"}"#, "output 1 does not belong to 1 names"),
