@@ -557,6 +557,8 @@ CREATE TABLE scored (
   target_ranks   BLOB    NOT NULL, -- u16: classes ranked above the one aimed at
   PRIMARY KEY (attack, judge, victim, spec, transformation, repeat, first)
 ) STRICT, WITHOUT ROWID;
+-- Warnings about scores that are not finite look at these few rows alone.
+CREATE INDEX scored_not_finite ON scored (attack, judge, spec, not_finite) WHERE not_finite > 0;
 
 -- Parameters of result tables: these, unless a question brings its own.
 CREATE TABLE args (

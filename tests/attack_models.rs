@@ -63,7 +63,7 @@ fn ten(world: &World) {
 }
 
 fn run(world: &World, arguments: &[&str]) -> Ran {
-    let trainer = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/levels.py");
+    let trainer = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/attacker.py");
     let mut command = world.qtrail("store", arguments);
     Ran(command
         .env("QTRAIL_TRAINER", trainer)
@@ -109,6 +109,14 @@ fn a_model_is_not_called_as_an_attack_is() {
     let model = ["--model", "foo=torchscript:n.pt", "--eps", "8"];
     attack(&world, &model).code(2).says("--model NAME=torchscript:FILE");
     assert_eq!(labels(&world), ["m.pt"]);
+    // Nor is anything later called as a model is.
+    let labelled = ["--model", "net=torchscript:n.pt", "--eps", "16"];
+    attack(&world, &labelled).code(0);
+    let later = ["--model", "torchscript:m.pt", "--eps", "9", "--name", "net"];
+    attack(&world, &later).code(2).says("a model that a2 attacked is called net");
+    let mut search = World::tiny("7");
+    search.extend(["--name", "net"]);
+    run(&world, &search).code(2).says("a2 attacked is called net; call the search something else");
     let spaces = ["--model", "torchscript:n.pt", "--eps", "8", "--classes", "0, 1,2"];
     attack(&world, &spaces).code(0);
     let words = ["--model", "torchscript:n.pt", "--eps", "8", "--classes", "cat,dog,fish"];
@@ -199,7 +207,7 @@ fn labels_are_names_and_given_once() {
             "`t1` cannot be a name: it looks like an id",
         ),
         (["--model", "a/b=torchscript:run1/model.pt", "--model", other], "`a/b` cannot be a name"),
-        (["--model", one, "--model", one], "run1/model.pt is named twice"),
+        (["--model", one, "--model", one], "run1/model.pt are the same model"),
         (["--model", "x=run1/model.pt", "--model", one], "NAME=torchscript:FILE"),
     ] {
         attack(&world, &models).code(2).says(expected);
@@ -402,4 +410,113 @@ fn a_trial_is_matched_by_number_with_classes_of_other_names() {
     attack(&other).code(0).says("learned class 3 as three (data), but class 3 of other is drei");
     let ran = attack(&[&other[..], &["--classes", "9,8,7,6,5,4,3,2,1,0"]].concat());
     assert!(!ran.code(0).stderr().contains("learned class"), "{}", ran.stderr());
+}
+
+/// A model with what else the trainer of these tests knows of models.
+fn odd_model(world: &World, name: &str, more: &str) {
+    fs::write(world.path(name), format!("PK{{\"levels\": {LEVELS:?}, {more}}}")).unwrap();
+}
+
+#[test]
+fn statistics_of_batches_larger_than_two_are_noticed() {
+    let world = world();
+    store(&world);
+    let before = world.position("store");
+    // In every batch of more than two; in the attack's own alone; in the rest that its last one is; in
+    // large ones alone.
+    for (above, batch, size) in
+        [(2, "8", 8), (7, "8", 8), (12, "14", 14), (3, "14", 4), (8, "8", 32)]
+    {
+        odd_model(&world, "batch.pt", &format!("\"statistics\": {above}"));
+        let attack = ["--model", "torchscript:batch.pt", "--eps", "8"];
+        let mut short = SHORT;
+        short[7] = batch;
+        let ran = run(&world, &[&["attack"], &short[..], &attack].concat());
+        ran.code(2)
+            .says("batch.pt cannot be attacked: its output for an image depends on the other");
+        ran.says(&format!("in batches of {size};"));
+    }
+    assert_eq!(world.position("store"), before);
+    odd_model(&world, "batch.pt", "\"statistics\": 100");
+    attack(&world, &["--model", "torchscript:batch.pt", "--eps", "8"]).code(0);
+}
+
+#[test]
+fn scores_that_are_no_numbers_are_told_wherever_accuracy_is() {
+    let world = world();
+    store(&world);
+    odd_model(&world, "nan.pt", "\"nan\": [60, 100]");
+    model(&world, "good.pt", &LEVELS);
+    let both = ["--model", "torchscript:nan.pt", "--model", "torchscript:good.pt"];
+    let told = format!(
+        "warning: a1, nan.pt: its scores for {} judged images are NaN or infinite; these images count \
+         as misclassified",
+        2 * PER_CLASS
+    );
+    let ran = attack(&world, &[&both[..], &["--eps", "40", "--noise-images", "0"]].concat());
+    ran.code(0).says(&told);
+    assert!(!ran.stderr().contains("good.pt: its scores"), "{}", ran.stderr());
+    for table in ["accuracy", "robustness", "destruction"] {
+        run(&world, &["table", table]).code(0).says(&told);
+        // A warning is about the models that are shown.
+        let ran = run(&world, &["table", table, "--victim", "good.pt"]);
+        assert!(!(ran.code(0).stdout() + &ran.stderr()).contains("warning"), "{}", ran.stdout());
+    }
+    run(&world, &["show", "a1"]).code(0).says(&told);
+    run(&world, &["table", "accuracy", "--victim", "goood.pt"])
+        .code(2)
+        .says("a1 attacked no model called goood.pt")
+        .says("attacked were nan.pt, good.pt");
+    run(&world, &["table", "top", "--search", "all", "--spec", "basic:99"]).says(
+        "no attack is basic:99, so no model has an adv_accuracy; --spec takes one of fast:40",
+    );
+}
+
+#[test]
+fn a_figure_without_turned_images_says_so() {
+    let world = world();
+    store(&world);
+    model(&world, "good.pt", &LEVELS);
+    let attack = ["attack", "--model", "torchscript:good.pt", "--data", "pets", "--eps", "1"];
+    let short = ["--method", "fast", "--transform", "blur=0.5", "--threads", "1"];
+    run(&world, &[&attack[..], &short].concat()).code(0);
+    run(&world, &["plot", "destruction"])
+        .code(2)
+        .says("no image on good.pt in a1 was turned from right to wrong")
+        .says("--attack chooses another one");
+    // Of three outputs five likeliest mean nothing.
+    for name in ["accuracy", "destruction", "robustness"] {
+        let ks = table(&world, &[name, "--columns", "k"]);
+        assert!(!ks.is_empty() && ks.iter().all(|k| k == "1"), "{name}: {ks:?}");
+        let asked = table(&world, &[name, "--k", "5", "--columns", "k"]);
+        assert!(!asked.is_empty() && asked.iter().all(|k| k == "5"), "{name}: {asked:?}");
+    }
+}
+
+#[test]
+fn a_file_that_changed_is_another_model_and_that_is_said() {
+    let world = world();
+    store(&world);
+    model(&world, "net.pt", &LEVELS);
+    let attack = ["attack", "--model", "torchscript:net.pt", "--eps", "8"];
+    let attack = [&attack[..], &SHORT[..]].concat();
+    let trainer = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/attacker.py");
+    let mut command = world.qtrail("store", &attack);
+    command.env("QTRAIL_TRAINER", trainer).env("QTRAIL_EXAMPLE_DELAY", "0.05");
+    let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    world.kill_after("store", &mut child, 8);
+    model(&world, "net.pt", &[41, 120, 200]);
+    let ran = run(&world, &attack);
+    ran.code(0).says("the file of net.pt has changed since a1 began").says("a1 stays open");
+    ran.says("a2 is finished");
+    run(&world, &["resume", "a1"]).code(0).says("a1 is finished");
+    model(&world, "net.pt", &[42, 120, 200]);
+    assert!(!run(&world, &attack).code(0).stderr().contains("has changed"));
+    // Noise on more images than there are is noise on all of them.
+    for noise in ["18", "100", "5000"] {
+        run(&world, &[&attack[..], &["--noise-images", noise]].concat())
+            .code(0)
+            .says("a3 is this attack");
+    }
+    run(&world, &[&attack[..], &["--noise-images", "17"]].concat()).code(0).says("a4 is finished");
 }

@@ -198,6 +198,14 @@ fn exported_tensors_are_what_was_crafted() {
     let names = String::from_utf8_lossy(&python.stdout).into_owned();
     assert!(python.status.success(), "{}", String::from_utf8_lossy(&python.stderr));
     assert!(names.contains("clean.npy") && names.contains("net1.pt.basic.8.npy"), "{names}");
+    // Which label each name stands for.
+    assert!(names.contains("models.npy"), "{names}");
+    let npz = std::fs::read(world.path("a.npz")).unwrap();
+    let mapping = br#"{"net0.pt":"net0.pt","net1.pt":"net1.pt"}"#;
+    assert!(npz.windows(mapping.len()).any(|window| window == mapping));
+    let safetensors = std::fs::read(world.path("a.safetensors")).unwrap();
+    let header = String::from_utf8_lossy(&safetensors[8..1000]).into_owned();
+    assert!(header.contains(r#"\"net1.pt\":\"net1.pt\""#), "{header}");
     assert!(!names.contains("fast"), "{names}");
 }
 
@@ -224,7 +232,9 @@ fn exported_pictures_have_the_very_pixels() {
         assert_eq!(picture(&format!("net1.pt-basic-16/{place:05}.png")), all[at..at + 784]);
     }
     let index = std::fs::read_to_string(world.path("png/index.csv")).unwrap();
-    assert!(index.contains("\n12,37,4,\"4\"\n"), "{index}");
+    assert!(index.contains("\n12,37,4,\"4\",clean,,,\n"), "{index}");
+    let crafted = "\n12,37,4,\"4\",\"net1.pt-basic-16\",\"net1.pt\",basic,16\n";
+    assert!(index.contains(crafted), "{index}");
     assert!(!world.path("png/net0.pt-basic-16").exists());
 }
 

@@ -144,7 +144,10 @@ fn memory_bounds_micro_batches_and_the_attack_is_found_again() {
     let batches: Vec<u16> = place.started().iter().map(|started| started.batch).collect();
     assert_eq!(batches, [3, 20, 8]);
     for size in ["4", "GiB", "0GiB", "4XB", "99999999999999999999GiB"] {
-        place.run(&with(&["--data", "data", "--memory", size])).code(2).says("is no size");
+        place
+            .run(&with(&["--data", "data", "--memory", size]))
+            .code(2)
+            .says("is not an amount of memory");
     }
     place.run(&with(&["--data", "data", "--memory", "1GiB", "--batch", "1"])).code(2);
 }
@@ -239,4 +242,39 @@ fn test_images_of_folders_of_classes_are_drawn_by_a_recorded_seed() {
         parts.collect::<String>()
     };
     assert!(config(2).contains("seed = 5\n"), "{}", config(2));
+}
+
+#[test]
+fn a_trial_that_is_stopped_or_hangs_leaves_nothing_and_says_so() {
+    let place = Place::new();
+    std::fs::write(place.0.path("hangs.pt"), r#"PK{"levels": [10, 90], "hangs": true}"#).unwrap();
+    let before = place.names();
+    let attack = ["attack", "--model", "torchscript:hangs.pt", "--data", "data", "--threads", "1"];
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+        let mut command = place.command(&attack, &[]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        // The first line says that the trial has begun, with which model and what is done.
+        let mut reader = std::io::BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        std::io::BufRead::read_line(&mut reader, &mut said).unwrap();
+        assert!(said.contains("trying hangs.pt (1 of 1), nothing is recorded yet: "), "{said}");
+        assert!(said.contains("scoring pairs of images twice"), "{said}");
+        assert_eq!(place.names().len(), before.len() + 1, "the store to try it in");
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, signal).unwrap();
+        std::io::Read::read_to_string(&mut reader, &mut said).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(6), "{said}");
+        assert!(said.contains("nothing was recorded"), "{said}");
+        assert_eq!(place.names(), before, "{signal:?}");
+    }
+    let ran = place.run_with(&attack, &[("QTRAIL_TRAINER_SILENCE", "1")]);
+    ran.code(2)
+        .says("hangs.pt cannot be attacked: the trainer hangs with it; it said nothing for ");
+    ran.says("QTRAIL_TRAINER_SILENCE");
+    assert_eq!(place.names(), before);
+    // So it is where a store is already.
+    qtrail::log::Store::open_or_create(&place.0.path("s")).unwrap();
+    let (position, before) = (place.0.position("s"), place.names());
+    place.run_with(&attack, &[("QTRAIL_TRAINER_SILENCE", "1")]).code(2).says("the trainer hangs");
+    assert_eq!((place.0.position("s"), place.names()), (position, before));
 }

@@ -155,11 +155,13 @@ fn ranks_that_realise_table_2_print_table_3() {
 fn what_is_undefined_is_shown_as_such() {
     // Nothing is ever fooled; five classes, so that every image is among the five likeliest.
     let world = recorded(&small(5, 10, vec![("jpeg", 50.0, 1)]), |_| right(0, 0.9));
-    let (_, shown, _) = world.run(&["table", "destruction", "--columns", "top,rate,fraction"]);
+    let both = ["--k", "1,5"];
+    let destruction = ["table", "destruction", "--columns", "top,rate,fraction"];
+    let (_, shown, _) = world.run(&[&destruction[..], &both].concat());
     let lines: Vec<String> =
         shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(lines[2..6], ["1/5 n/a (0/0) 0/0", "5/5 n/a (0/0) 0/0"].repeat(2), "{shown}");
-    for row in world.rows(&["destruction"]) {
+    for row in world.rows(&[&["destruction"], &both[..]].concat()) {
         assert_eq!(
             (&row["rate"], &row["low"], &row["fooled"]),
             (&Value::Null, &Value::Null, &0.into())
@@ -167,9 +169,15 @@ fn what_is_undefined_is_shown_as_such() {
         assert_eq!(row["clean_accuracy"].is_null(), row["k"] == 5);
     }
     // k is not below the number of classes: every answer would be right.
-    for row in world.rows(&["accuracy"]).into_iter().chain(world.rows(&["robustness"])) {
+    let rows = |table: &'static str| world.rows(&[&[table], &both[..]].concat());
+    for row in rows("accuracy").into_iter().chain(rows("robustness")) {
         let accuracy = row.get("adv_accuracy").unwrap_or(&row["accuracy"]);
         assert_eq!(accuracy.is_null(), row["k"] == 5, "{row}");
+    }
+    // Unless it is asked for, it is not shown.
+    for table in ["destruction", "accuracy", "robustness"] {
+        let rows = world.rows(&[table]);
+        assert!(!rows.is_empty() && rows.iter().all(|row| row["k"] == 1), "{table}");
     }
     let (_, shown, _) =
         world.run(&["table", "accuracy", "--k", "5", "--columns", "adv_accuracy,adv_fraction"]);

@@ -1,12 +1,13 @@
 //! Plots, reports and exports, as people ask for them.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr, clippy::disallowed_methods)]
 
+mod attack_world;
 mod history;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use assert_cmd::cargo::cargo_bin;
+use attack_world::World;
 use history::{History, finished};
 
 const PLOTS: [&str; 6] = ["learning", "accuracy-histogram", "qdepth", "qfield", "pareto", "curves"];
@@ -16,55 +17,9 @@ const TOLD: [&str; 3] = ["exposure", "stability", "simulate"];
 const ATTACKS: [&str; 3] = ["robustness", "destruction", "perturbation"];
 const EVIL: &str = "</script><script>document.title='caught'</script>\"'&<b>";
 
-struct World(tempfile::TempDir);
-
-impl World {
-    fn new() -> Self {
-        let world = Self(tempfile::tempdir().unwrap());
-        finished().store(&world.path("store"));
-        world
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path(name)).unwrap()
-    }
-
-    /// Exit code, stdout, stderr.
-    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        let Output { status, stdout, stderr } = Command::new(cargo_bin("qtrail"))
-            .env_clear()
-            .env("QTRAIL_STORE", "store")
-            .current_dir(self.0.path())
-            .stdin(Stdio::null())
-            .args(arguments)
-            .output()
-            .unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (status.code().unwrap(), text(&stdout), text(&stderr))
-    }
-
-    #[track_caller]
-    fn good(&self, arguments: &[&str]) -> String {
-        let (code, stdout, stderr) = self.run(arguments);
-        assert_eq!(code, 0, "{arguments:?}: {stderr}");
-        stdout
-    }
-
-    #[track_caller]
-    fn refuses(&self, arguments: &[&str], words: &[&str]) {
-        let (code, stdout, stderr) = self.run(arguments);
-        assert_eq!((code, stdout.as_str()), (2, ""), "{arguments:?}: {stderr}");
-        words.iter().for_each(|word| assert!(stderr.contains(word), "{arguments:?}: {stderr}"));
-    }
-}
-
 #[test]
 fn every_plot_is_listed_and_drawn_in_every_way() {
-    let world = World::new();
+    let world = World::of(&finished());
     let listed = world.good(&["plots", "--format", "tsv", "--no-header"]);
     let names: Vec<&str> = listed.lines().map(|line| line.split('\t').next().unwrap()).collect();
     assert_eq!(names, [&PLOTS[..], &TOLD, &ATTACKS].concat());
@@ -93,38 +48,51 @@ fn every_plot_is_listed_and_drawn_in_every_way() {
 
 #[test]
 fn mistakes_are_named() {
-    let world = World::new();
-    world.refuses(
+    let world = World::of(&finished());
+    world.refuses_saying(
         &["plot", "lerning"],
         &["no plot is called `lerning`", "did you mean `learning`?"],
     );
-    world.refuses(&["plot", "learning", "-o", "a.jpg"], &["a.jpg", ".svg nor .png", "--format"]);
-    world.refuses(
+    world.refuses_saying(
+        &["plot", "learning", "-o", "a.jpg"],
+        &["a.jpg", ".svg nor .png", "--format"],
+    );
+    world.refuses_saying(
         &["plot", "learning", "-o", "no/such/a.svg"],
         &["cannot write no/such/a.svg: No such file"],
     );
-    world.refuses(&["plot", "learning", "--search", "all"], &["one search, not all"]);
-    world.refuses(&["plot", "learning", "--search", "s9"], &["no search or run is called s9"]);
-    world.refuses(&["plot", "learning", "--at", "1"], &["s1 has no samples", "as of event 1"]);
-    world.refuses(&["plot", "exposure"], &["no policy is named"]);
-    world.refuses(&["plot", "exposure", "--study", "a"], &["no study is called a"]);
-    world.refuses(
+    world.refuses_saying(&["plot", "learning", "--search", "all"], &["one search, not all"]);
+    world.refuses_saying(
+        &["plot", "learning", "--search", "s9"],
+        &["no search or run is called s9"],
+    );
+    world.refuses_saying(
+        &["plot", "learning", "--at", "1"],
+        &["s1 has no samples", "as of event 1"],
+    );
+    world.refuses_saying(&["plot", "exposure"], &["no policy is named"]);
+    world.refuses_saying(&["plot", "exposure", "--study", "a"], &["no study is called a"]);
+    world.refuses_saying(
         &["plot", "qdepth", "--policy", "uniform"],
         &["exposure takes the arguments of replay, simulate those of simulate"],
     );
-    world.refuses(&["plot", "pareto", "--seeds", "3"], &["exposure takes the arguments"]);
-    world.refuses(&["plot", "pareto", "--eps", "8"], &["pareto shows a search", "robustness"]);
-    world.refuses(&["plot", "robustness"], &["the store has no attack"]);
-    world.refuses(&["plot", "robustness", "--search", "s1"], &["robustness shows an attack"]);
-    world.refuses(&["report", "--at", "0"], &["has no search"]);
-    world.refuses(&["export", "qtable", "--columns", "18"], &["17 or 21"]);
-    world.refuses(&["export", "qtable", "--at", "1"], &["s1 has no Q-table"]);
+    world.refuses_saying(&["plot", "pareto", "--seeds", "3"], &["exposure takes the arguments"]);
+    world.refuses_saying(
+        &["plot", "pareto", "--eps", "8"],
+        &["pareto shows a search", "robustness"],
+    );
+    world.refuses_saying(&["plot", "robustness"], &["the store has no attack"]);
+    world
+        .refuses_saying(&["plot", "robustness", "--search", "s1"], &["robustness shows an attack"]);
+    world.refuses_saying(&["report", "--at", "0"], &["has no search"]);
+    world.refuses_saying(&["export", "qtable", "--columns", "18"], &["17 or 21"]);
+    world.refuses_saying(&["export", "qtable", "--at", "1"], &["s1 has no Q-table"]);
     assert!(!world.path("a.jpg").exists() && !world.path("report.html").exists());
 }
 
 #[test]
 fn a_search_that_has_begun_lacks_figures_but_has_a_report() {
-    let world = World::new();
+    let world = World::of(&finished());
     world.good(&["report", "--at", "1"]);
     let page = world.read("report.html");
     assert!(!page.contains("<figure") && page.contains("As of event</dt><dd>1<"), "{page}");
@@ -132,7 +100,7 @@ fn a_search_that_has_begun_lacks_figures_but_has_a_report() {
 
 #[test]
 fn a_q_table_has_the_authors_columns() {
-    let world = World::new();
+    let world = World::of(&finished());
     let lines =
         |columns| world.good(&["export", "qtable", "--layout", "metaqnn", "--columns", columns]);
     let (narrow, wide) = (lines("17"), lines("21"));
@@ -168,7 +136,7 @@ fn the_authors_q_table_survives() {
     if !folder.exists() {
         return eprintln!("skipped: the authors' log is not here");
     }
-    let world = World::new();
+    let world = World::of(&finished());
     let file = |name: &str| folder.join(name).to_string_lossy().into_owned();
     let (log, q) = (file("replay_database.csv"), file("q_values.csv"));
     world.good(&["--store", "m", "import", "metaqnn", &log, "--q-values", &q]);
@@ -194,7 +162,7 @@ fn evil(world: &World) -> String {
 
 #[test]
 fn a_report_needs_nothing_else_and_names_mean_themselves() {
-    let world = World::new();
+    let world = World::of(&finished());
     let page = evil(&world);
     assert!(!page.contains("<script>document"), "a name became a script");
     assert_eq!(page.matches("<script").count(), 1);
@@ -225,7 +193,7 @@ fn a_report_works_in_a_browser() {
     let Some(browser) = browser else {
         return eprintln!("skipped: no chromium on PATH");
     };
-    let world = World::new();
+    let world = World::of(&finished());
     // Clicks, and writes down what happened where --dump-dom shows it.
     let probe = "<script>
         const heads = document.querySelectorAll('#table-trials th button');

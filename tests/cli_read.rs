@@ -199,8 +199,14 @@ fn golden_tables_of_attacks() {
 fn parameters_are_checked_where_they_mean_nothing() {
     let world = World::new();
     let cases: [(&[&str], &str); 9] = [
-        (&["table", "top", "--eps", "8"], "--eps: top knows no such thing"),
-        (&["table", "destruction", "--spec", "basic:8"], "--spec: destruction knows no such thing"),
+        (
+            &["table", "top", "--eps", "8"],
+            "--eps is not supported by table top (supported by: accuracy",
+        ),
+        (
+            &["table", "destruction", "--spec", "basic:8"],
+            "--spec is not supported by table destruction (supported by: top)",
+        ),
         (&["table", "destruction", "--attack", "a9"], "no attack is called a9"),
         (&["table", "destruction", "--search", "s1"], "destruction is not about searches"),
         (&["table", "accuracy", "--confidence", "0.5"], "the average case are not filtered"),

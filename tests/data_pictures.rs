@@ -43,7 +43,12 @@ fn pictures_are_read_as_pillow_writes_them() {
 fn grey_pictures_stay_grey_and_other_shapes_need_to_be_resized() {
     let folder = files("pictures-grey");
     let error = error(&folder, Part::Train);
-    assert!(error.contains("2-wide.png has images of 8 x 12 pixels"), "{error}");
+    let sizes = "have 2 different sizes";
+    assert!(
+        error.contains(sizes) && error.contains("\n  8 x 12: 1 picture; the first is"),
+        "{error}"
+    );
+    assert!(error.contains("2-wide.png"), "{error}");
     assert!(error.contains("--resize SIDE"), "{error}");
     let reading = Reading { resize: Some(8), ..Reading::default() };
     let train = format::read(&folder, Part::Train, reading).unwrap();
@@ -214,7 +219,10 @@ fn folders_of_classes_alone_are_split_by_the_data_seed() {
     let report = check::check(&located(3)).unwrap();
     let remarks = report.parts[1].remarks.join("\n");
     assert!(remarks.contains("drawn with the data seed 3"), "{remarks}");
-    assert!(remarks.contains("passed over in the test part: 4 hidden files"), "{remarks}");
+    // What is true of both parts is said once.
+    assert!(!remarks.contains("hidden files"), "{remarks}");
+    let remarks = report.parts[0].remarks.join("\n");
+    assert!(remarks.contains("passed over: 4 hidden files"), "{remarks}");
     // A class with a single picture is trained on; no test part is left.
     let folder = tempfile::tempdir().unwrap();
     classes_in(folder.path(), 1);
@@ -278,11 +286,64 @@ fn a_thousand_classes_can_be_attacked() {
 }
 
 #[test]
-fn sizes_must_be_equal() {
+fn sizes_must_be_equal_and_all_of_them_are_told() {
     let folder = copy("pictures");
-    let picture = pictures::png(3, 2, &[7; 12]).unwrap();
-    fs::write(folder.path().join("train/dog/9.png"), picture).unwrap();
-    let error = error(folder.path(), Part::Train);
-    let expected = "9.png is an image of 2 x 2 pixels, 3 channels, the ones before it are of 8 x 8";
-    assert!(error.contains(expected), "{error}");
+    let put = |name: String, side: u32| {
+        let pixels = vec![7; 3 * side as usize * side as usize];
+        let path = folder.path().join("train/dog").join(name);
+        fs::write(path, pictures::png(3, side, &pixels).unwrap()).unwrap();
+    };
+    put("9.png".to_owned(), 2);
+    put("9b.png".to_owned(), 3);
+    put("9c.png".to_owned(), 3);
+    let error = |folder: &Path| self::error(folder, Part::Train);
+    let three = error(folder.path());
+    assert!(three.contains("have 3 different sizes"), "{three}");
+    let lines: Vec<&str> = three.lines().skip(1).collect();
+    for (line, (size, file)) in lines.iter().zip([
+        ("8 x 8: 6 pictures", "1.png"),
+        ("3 x 3: 2", "9b.png"),
+        ("2 x 2: 1 picture;", "9.png"),
+    ]) {
+        assert!(line.trim().starts_with(size) && line.contains(file), "{three}");
+    }
+    assert!(three.contains("--resize SIDE"), "{three}");
+    (10..40).for_each(|side| put(format!("{side}.png"), side));
+    let many = error(folder.path());
+    assert!(many.contains("have 33 different sizes") && many.ends_with("and 13 more"), "{many}");
+}
+
+#[test]
+fn what_is_not_seen_of_pictures_is_counted() {
+    let folder = copy("pictures");
+    let dog = folder.path().join("train/dog");
+    let write = |name: &str, color, depth, values: &[u8]| {
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, 8, 8);
+        encoder.set_color(color);
+        encoder.set_depth(depth);
+        encoder.write_header().unwrap().write_image_data(values).unwrap();
+        fs::write(dog.join(name), file).unwrap();
+    };
+    write("8.png", png::ColorType::Rgb, png::BitDepth::Sixteen, &[9; 8 * 8 * 6]);
+    write("9.png", png::ColorType::Rgba, png::BitDepth::Eight, &[9; 8 * 8 * 4]);
+    // A camera that was held upright.
+    let jpeg = fs::read(dog.join("1.jpg")).unwrap();
+    let exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    let mut turned = jpeg[..2].to_vec();
+    turned.extend([0xff, 0xe1]);
+    turned.extend(u16::try_from(exif.len() + 2).unwrap().to_be_bytes());
+    turned.extend(exif);
+    turned.extend(&jpeg[2..]);
+    fs::write(dog.join("7.jpg"), turned).unwrap();
+    let located = Located::at("pictures", folder.path(), Reading::default());
+    let remarks = check::check(&located).unwrap().parts[0].remarks.join("\n");
+    for (what, file) in [
+        ("16 bits a value, of which the upper eight are taken: 1", "8.png"),
+        ("EXIF orientation turns or mirrors", "7.jpg"),
+    ] {
+        let line = remarks.lines().find(|line| line.contains(what));
+        assert!(line.is_some_and(|line| line.contains(file)), "{remarks}");
+    }
+    assert!(remarks.contains("with transparency (RGBA), which is dropped: "), "{remarks}");
 }

@@ -120,6 +120,20 @@ fn outputs_that_depend_on_more_than_the_image_are_refused() {
     let noise = "depends on the other images of its batch (batch statistics";
     models.changed("batch.pt", &["x = torch.sub(x, torch.mean(x, [0], True))"]);
     models.refused("batch.pt", noise);
+    // Statistics of large batches alone, and another way for them without any.
+    let large = "m = torch.mul(torch.mean(x, [0], True), 0.01)";
+    let above = |size: u32, then: &str| {
+        format!(
+            "x = torch.where(torch.gt(torch.mul(torch.ones([1]), float(torch.size(x, 0))), {size}.), {then}, x)"
+        )
+    };
+    models.changed("large.pt", &[large, &above(2, "torch.sub(x, m)")]);
+    models
+        .refused("large.pt", "on the other images of its batch (batch statistics: a model traced");
+    models.changed("larger.pt", &[large, &above(31, "torch.sub(x, m)")]);
+    models.refused("larger.pt", "in batches of 32");
+    models.changed("scaled.pt", &[&above(8, "torch.mul(x, 0.5)")]);
+    models.refused("scaled.pt", "depends on the size of the batch: in batches of 16 it is another");
     let changes = "change from call to call";
     models.changed("dropout.pt", &["x = torch.dropout(x, 0.5, True)"]);
     models.changed("noise.pt", &["x = torch.add(x, torch.mul(torch.rand_like(x), 0.001))"]);
@@ -303,7 +317,7 @@ fn input_ranges_are_proposed_recorded_and_resumed() {
     let clamped = ["x = torch.mul(torch.clamp(x, 0., 1.), 255.)"];
     models.changed("unit.pt", &clamped);
     let proposed =
-        "values 0..255, on 100 % with 0..1; if the model expects 0..1, add --input-range 0..1";
+        "values 0..255, on 100 % with 0..1, on 100 % with 0.5/0.5; these fit about equally well";
     models.attacked("unit.pt").says("unit.pt: correct on 60 %").says(proposed);
     let given = ["--model", "torchscript:unit.pt", "--input-range", "0..1"];
     let ran = models.attack(&given);
@@ -339,6 +353,10 @@ fn input_ranges_are_proposed_recorded_and_resumed() {
     let last =
         models.rows("victim,accuracy", &["robustness", "--k", "1", "--where", "method = 'clean'"]);
     assert!(last.contains("unit.pt,1.0") && last.contains("bytes.pt,1.0"), "{last}");
+    // What is given is doubted too, but done.
+    let wrong = ["--model", "torchscript:unit.pt", "--input-range", "0..255", "--seed", "1"];
+    let ran = models.attack(&wrong);
+    ran.code(0).says(proposed);
     let bad: [(&[&str], &str); 4] = [
         (&["--input-range", "0..2"], "expected an input range"),
         (&["--input-range", "imagenet"], "other channels than the images"),

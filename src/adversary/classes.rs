@@ -227,7 +227,14 @@ pub fn read_outputs(text: &str) -> Result<Vec<Vec<String>>, String> {
         lines.pop();
     }
     if let Some(line) = lines.iter().position(|line| line.is_empty()) {
-        return Err(format!("line {} is empty, and a name for each output is expected", line + 1));
+        return Err(format!(
+            "line {} is empty, expected the name of output {line}; any unused name will do for an output \
+             without one",
+            line + 1
+        ));
+    }
+    if lines.is_empty() {
+        return Err("it is empty, expected a name a line, from output 0 on".to_owned());
     }
     Ok(lines.into_iter().map(of_line).collect())
 }
@@ -366,7 +373,9 @@ mod tests {
         let both = read_outputs(r#"{"0": ["n01440764", "tench"]}"#).unwrap();
         assert_eq!(both, [strings(&["n01440764", "tench"])]);
         for (text, expected) in [
-            ("a\n\nc", "line 2 is empty"),
+            ("a\n\nc", "line 2 is empty, expected the name of output 1; any unused name will do"),
+            ("", "it is empty, expected a name a line"),
+            ("\n\n", "it is empty, expected a name a line"),
             ("[1, 2]", "expected a list of names"),
             (r#"{"a": "b"}"#, "expected a list of names"),
             (r#"{"1": "b"}"#, "output 1 does not belong to 1 names"),

@@ -100,6 +100,20 @@ pub fn warnings(attack: &str, judged: &[Judged]) -> Vec<String> {
     worst.into_iter().map(line).collect()
 }
 
+/// What has to be said about scores of an attack that are NaN or infinite, by model (and how many
+/// there are of them): they count as misclassified, whatever a model would have said.
+#[must_use]
+pub fn score_warnings(attack: &str, invalid: &[(String, u64)]) -> Vec<String> {
+    let some = invalid.iter().filter(|(_, count)| *count > 0);
+    let line = |(model, count): &(String, u64)| {
+        format!(
+            "warning: {attack}, {model}: its scores for {count} judged images are NaN or infinite; these \
+             images count as misclassified, so accuracy under attack may be too low"
+        )
+    };
+    some.map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,7 @@ use super::sweep::{self, Chain};
 use crate::events::{
     AttackFinished, AttackOutputs, AttackSpecified, AttackStarted, AttackTrainer,
     AttackTransformation, AttackVictim, ConfigPart, Crafting, Event, Hash, ImagesCrafted,
-    ImagesScored, PoolPart,
+    ImagesScored, PoolPart, ScoredImage,
 };
 
 /// One step.
@@ -104,6 +104,8 @@ pub struct Attack {
     artifacts: BTreeMap<(u16, u32), Hash>,
     /// What first gradients were like, by victim and specification.
     gradients: BTreeMap<(u16, u16), Tally>,
+    /// Images for which a model gave no finite scores.
+    not_finite: BTreeMap<u16, u64>,
     /// The classes aimed at, by victim, specification and first image.
     targets: BTreeMap<(u16, u16, u32), Vec<u16>>,
     trainer: Option<AttackTrainer>,
@@ -381,6 +383,8 @@ impl Attack {
             }
         };
         self.scored += scored.images.len() as u64;
+        let invalid = scored.images.iter().filter(|one| one.flags & ScoredImage::NOT_FINITE != 0);
+        *self.not_finite.entry(judge).or_default() += invalid.count() as u64;
         self.count(event, step, scored.images.len())
     }
 
@@ -507,6 +511,13 @@ impl Attack {
             }
         }
         judged
+    }
+
+    /// For how many images each model gave scores that are NaN or infinite.
+    #[must_use]
+    pub fn not_finite(&self) -> Vec<(String, u64)> {
+        let count = |at| self.not_finite.get(&at).copied().unwrap_or(0);
+        self.victims.iter().zip(0..).map(|(victim, at)| (victim.label.clone(), count(at))).collect()
     }
 
     /// Who worked on it last.

@@ -286,6 +286,19 @@ impl Settings {
         self.check_ranges()
     }
 
+    /// Whether an attack with other settings does the same: noise on more images than there are is
+    /// noise on all of them, and with `any_batch` the size of micro-batches was chosen by the memory
+    /// that there was.
+    #[must_use]
+    pub fn are_alike(&self, other: &Self, any_batch: bool) -> bool {
+        let plain = |settings: &Self| Self {
+            noise_images: settings.noise_images.min(settings.images),
+            batch: if any_batch { Self::BATCH } else { settings.batch },
+            ..settings.clone()
+        };
+        plain(self) == plain(other)
+    }
+
     fn check_ranges(&self) -> Result<(), SettingsError> {
         let (ranges, models) = (&self.input_ranges, self.victims.len());
         if ranges.is_empty() {

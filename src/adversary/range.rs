@@ -56,11 +56,11 @@ impl InputRange {
         }
     }
 
-    /// What is worth trying if a model does badly on bytes.
+    /// The ranges in use: one of them is worth trying if a model does badly with another one.
     #[must_use]
     pub fn candidates(channels: u32) -> Vec<Self> {
         let centred = Self::Normalised { mean: vec![0.5], deviation: vec![0.5] };
-        [Self::Unit, centred, Self::imagenet()]
+        [Self::Bytes, Self::Unit, centred, Self::imagenet()]
             .into_iter()
             .filter(|range| range.fits(channels))
             .collect()
@@ -135,8 +135,8 @@ mod tests {
         let imagenet: InputRange = "imagenet".parse().unwrap();
         assert_eq!(imagenet.to_string(), texts[3]);
         assert!(imagenet.fits(3) && !imagenet.fits(1));
-        assert_eq!(InputRange::candidates(3).len(), 3);
-        assert_eq!(InputRange::candidates(1).len(), 2);
+        assert_eq!(InputRange::candidates(3).len(), 4);
+        assert_eq!(InputRange::candidates(1).len(), 3);
     }
 
     #[test]

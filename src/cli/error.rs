@@ -195,6 +195,13 @@ impl From<SessionError> for CliError {
             }
             SessionError::Device { .. } => Self::usage(error).hint("choose one with --device"),
             SessionError::Settings(_) => Self::usage(error),
+            SessionError::Hung { .. } => Self::usage(error).hint(
+                "a trainer may be silent for $QTRAIL_TRAINER_SILENCE seconds (default 120); if the \
+                 model needs longer for an image, set more",
+            ),
+            SessionError::Stopped => {
+                Self::new(Exit::Interrupted, error).hint("the same command tries the models again")
+            }
         }
     }
 }

@@ -117,9 +117,16 @@ pub(super) fn adversarial(args: &AdversarialArgs, context: &Context) -> Result<(
             let about = [
                 ("attack", attack.clone()),
                 ("data", gallery.data.clone()),
+                ("models", names(&models)),
                 ("program", format!("qtrail {}", env!("CARGO_PKG_VERSION"))),
             ];
-            put(format, &args.output, &collected(&gallery, &models, &specs)?, &about)?;
+            let mut tensors = collected(&gallery, &models, &specs)?;
+            if format == Format::Npz {
+                // It has no place for texts: the bytes of one.
+                let text = names(&models).into_bytes();
+                tensors.push(Tensor::of_bytes("models", &[text.len()], text));
+            }
+            put(format, &args.output, &tensors, &about)?;
         }
     }
     let labels: Vec<&str> = models.iter().map(|model| model.label.as_str()).collect();
@@ -142,6 +149,12 @@ fn of(args: &AdversarialArgs, answer: &Answer) -> Result<(String, Vec<Model>), C
         (true, None) => gallery::attacked(answer, Some(&args.of), None),
         (false, attack) => gallery::attacked(answer, attack.as_deref(), Some(&args.of)),
     }
+}
+
+/// What files and tensors of each model are called after, and its label, as JSON.
+fn names(models: &[Model]) -> String {
+    let names = models.iter().map(|model| (model.file.clone(), model.label.clone().into()));
+    serde_json::Value::Object(names.collect()).to_string()
 }
 
 /// Everything as tensors. The judgements on record go with the images, so that they can be checked.
@@ -207,19 +220,26 @@ fn pictures(
         write(&folder.join(format!("{place:05}.png")), &picture)
     };
     let clean = folder("clean")?;
-    let mut index = "place,test_image,class,class_name\n".to_owned();
+    let mut index = "place,test_image,class,class_name,folder,model,method,eps\n".to_owned();
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let mut listed = |place: usize, folder: &str, how: &str| {
+        let (image, class) = (gallery.indices[place], gallery.labels[place]);
+        let name = quoted(&gallery.class(class));
+        let _ = writeln!(index, "{place},{image},{class},{name},{folder},{how}");
+    };
     for place in 0..count {
         put(&clean, place, gallery.clean(place))?;
-        let class = gallery.labels[place];
-        let name = gallery.class(class).replace('"', "\"\"");
-        let _ = writeln!(index, "{place},{},{class},\"{name}\"", gallery.indices[place]);
+        listed(place, "clean", ",,");
     }
     for model in models {
         for spec in specs {
-            let folder = folder(&format!("{}-{}-{}", model.file, spec.method, spec.eps))?;
+            let named = format!("{}-{}-{}", model.file, spec.method, spec.eps);
+            let folder = folder(&named)?;
+            let how = format!("{},{},{}", quoted(&model.label), spec.method, spec.eps);
             let pixels = gallery.crafted(model, spec, 0..count)?;
             for (place, pixels) in pixels.chunks(gallery.values().max(1)).enumerate() {
                 put(&folder, place, pixels)?;
+                listed(place, &quoted(&named), &how);
             }
         }
     }

@@ -311,30 +311,37 @@ pub(super) fn models(answer: &Answer, attack: &str) -> Result<Vec<Model>, CliErr
         "SELECT v.victim, v.label FROM victim v JOIN attack a ON a.id = v.attack
          WHERE a.label = '{attack}' ORDER BY v.victim"
     );
-    let mut models: Vec<Model> = Vec::new();
-    for row in collect(answer, &sql)? {
-        let (victim, label) = (integer(&row[0]), exact(&row[1]));
-        let file = file_name(&label, |file| models.iter().any(|known| alike(&known.file, file)));
-        models.push(Model { victim, label, file });
-    }
-    Ok(models)
+    let rows = collect(answer, &sql)?;
+    let labels: Vec<String> = rows.iter().map(|row| exact(&row[1])).collect();
+    let files = file_names(&labels);
+    let named = rows.iter().zip(labels).zip(files);
+    Ok(named.map(|((row, label), file)| Model { victim: integer(&row[0]), label, file }).collect())
 }
 
-/// Whether two names may be the same file: some file systems do not tell cases apart.
-fn alike(one: &str, other: &str) -> bool {
-    one.to_lowercase() == other.to_lowercase()
-}
-
-/// A label as a part of names of files, and not one that is taken: `run1/model.pt` is
-/// `run1-model.pt`.
-fn file_name(label: &str, taken: impl Fn(&str) -> bool) -> String {
+/// Labels as parts of names of files, no two of which may be the same file: `run1/model.pt` becomes
+/// `run1-model.pt`. Labels that need no change keep their names.
+fn file_names(labels: &[String]) -> Vec<String> {
     let safe = |c: char| if c.is_alphanumeric() || "-_.+#".contains(c) { c } else { '-' };
-    let name: String = label.chars().map(safe).collect();
-    // Neither hidden nor a way to another folder.
-    let name = name.trim_start_matches('.');
-    let numbered = (2..).map(|number| format!("{name}-{number}"));
-    let mut names = std::iter::once(name.to_owned()).chain(numbered);
-    names.find(|name| !name.is_empty() && !taken(name)).unwrap_or_default()
+    let plain = |label: &String| -> String {
+        let name: String = label.chars().map(safe).collect();
+        // Neither hidden nor a way to another folder.
+        name.trim_start_matches('.').to_owned()
+    };
+    let mut order: Vec<usize> = (0..labels.len()).collect();
+    order.sort_by_key(|&at| plain(&labels[at]) != labels[at]);
+    let mut names = vec![String::new(); labels.len()];
+    for at in order {
+        let name = plain(&labels[at]);
+        let numbered = (2..).map(|number| format!("{name}-{number}"));
+        // Some file systems do not tell cases apart.
+        let is_free = |name: &String| {
+            let alike = |known: &String| known.to_lowercase() == name.to_lowercase();
+            !name.is_empty() && !names.iter().any(alike)
+        };
+        let free = std::iter::once(name.clone()).chain(numbered).find(is_free);
+        names[at] = free.unwrap_or_default();
+    }
+    names
 }
 
 /// The ways of crafting of an attack that are among those wanted; nothing wanted: all but random
@@ -441,4 +448,24 @@ pub(super) fn attacked(
         return Err(CliError::usage(message).hint(format!("it attacked {}", labels.join(", "))));
     }
     Ok((label, wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_are_distinct_for_every_set_of_labels() {
+        let cases: [(&[&str], &[&str]); 5] = [
+            (&["x/model.pt", "x-model.pt"], &["x-model.pt-2", "x-model.pt"]),
+            (&["x/m", "x-m-2", "x-m", "X-M"], &["x-m-4", "x-m-2", "x-m", "X-M-3"]),
+            (&["t1", "t1+t2", "net#2"], &["t1", "t1+t2", "net#2"]),
+            (&["..", "/", ""], &["-3", "-", "-2"]),
+            (&["a:b", "a/b", "a b"], &["a-b", "a-b-2", "a-b-3"]),
+        ];
+        for (labels, expected) in cases {
+            let labels: Vec<String> = labels.iter().map(ToString::to_string).collect();
+            assert_eq!(file_names(&labels), expected, "{labels:?}");
+        }
+    }
 }

@@ -1,26 +1,32 @@
-//! Warnings about zero and invalid gradients, for whoever reads accuracies under attack.
+//! Warnings about gradients that are zero or invalid, and about invalid scores, for whoever reads
+//! accuracies under attack.
 
 use super::CliError;
 use super::reading::collect;
-use crate::adversary::gradients::{Judged, Tally, warnings};
+use crate::adversary::gradients::{Judged, Tally, score_warnings, warnings};
 use crate::views::{Answer, Select, Value};
 
 /// Tables whose accuracies are under attack.
 const TABLES: &[&str] = &["accuracy", "robustness", "destruction", "top"];
 
-/// What has to be said under the rows of a table.
+/// What has to be said under the rows of a table, which are about the specifications and models
+/// (`s` and `v`) for which `shown` holds.
 ///
 /// # Errors
 /// [`CliError`] if the read model cannot be asked.
-pub(super) fn notes(answer: &Answer, select: &Select) -> Result<Vec<String>, CliError> {
+pub(super) fn notes(
+    answer: &Answer,
+    select: &Select,
+    shown: &str,
+) -> Result<Vec<String>, CliError> {
     if !TABLES.contains(&select.table.as_str()) {
         return Ok(Vec::new());
     }
     let quoted = |label: &String| format!("'{}'", label.replace('\'', "''"));
     if select.table != "top" {
         return match &select.attack {
-            Some(label) => of(answer, &format!("a.label = {}", quoted(label))),
-            None => of(answer, "1"),
+            Some(label) => of(answer, &format!("a.label = {} AND {shown}", quoted(label))),
+            None => of(answer, shown),
         };
     }
     let search = select.search.as_ref().map_or("1".to_owned(), |label| {
@@ -71,5 +77,31 @@ pub(super) fn of(answer: &Answer, condition: &str) -> Result<Vec<String>, CliErr
             None => attacks.push((attack.clone(), vec![judged])),
         }
     }
-    Ok(attacks.iter().flat_map(|(attack, judged)| warnings(attack, judged)).collect())
+    let mut lines: Vec<String> =
+        attacks.iter().flat_map(|(attack, judged)| warnings(attack, judged)).collect();
+    lines.extend(invalid_scores(answer, condition)?);
+    Ok(lines)
+}
+
+/// What has to be said about scores that are NaN or infinite.
+fn invalid_scores(answer: &Answer, condition: &str) -> Result<Vec<String>, CliError> {
+    // Clean images are under no specification; of noise and attacks, those that are meant.
+    let sql = format!(
+        "SELECT a.label, v.label, sum(c.not_finite)
+         FROM scored c
+         JOIN attack a ON a.id = c.attack
+         JOIN victim v ON v.attack = c.attack AND v.victim = c.judge
+         JOIN (SELECT attack, spec, method, eps FROM specification
+           UNION ALL SELECT id, -1, NULL, NULL FROM attack) s
+           ON s.attack = c.attack AND s.spec = c.spec
+         WHERE c.not_finite > 0 AND ({condition})
+         GROUP BY c.attack, c.judge ORDER BY c.attack, c.judge"
+    );
+    let mut lines = Vec::new();
+    for row in collect(answer, &sql)? {
+        if let [Value::Text(attack), Value::Text(model), Value::Integer(count)] = &row[..] {
+            lines.extend(score_warnings(attack, &[(model.clone(), count.unsigned_abs())]));
+        }
+    }
+    Ok(lines)
 }

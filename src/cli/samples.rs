@@ -16,14 +16,19 @@ const SPECIFIED: &[&str] =
 /// The table with a row for each sign of hidden gradients.
 const CHECKS: &str = "checks";
 
+/// Rows of which K is below the outputs of the model; `top` is K/OUTPUTS.
+pub(super) const MEANING: &str =
+    "(\"k\" = 1 OR \"k\" < CAST(substr(\"top\", instr(\"top\", '/') + 1) AS INTEGER))";
+
 /// Options of the tables about attacks.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Tables about attacks")]
 pub(super) struct SampleArgs {
-    /// Of this attack: a1, a name, or all [default: the newest attack; of `top` see its adv_attack]
+    /// Attack: a1, a name, or all [default: the newest attack; of `top` see its adv_attack]
     #[arg(long, value_name = "ATTACK")]
     pub(super) attack: Option<String>,
-    /// Images as they come, or those clean right and adversarial wrong with confidence
+    /// Which images to evaluate: all of them, or only those classified correctly when clean and
+    /// misclassified with high confidence when adversarial
     #[arg(long, value_enum, value_name = "CASE")]
     case: Option<Case>,
     /// Count an image as correctly classified if its true class is in the top K [default: 1,5; of
@@ -31,17 +36,18 @@ pub(super) struct SampleArgs {
     #[arg(long, value_name = "K,…", value_delimiter = ',',
           value_parser = clap::value_parser!(u16).range(1..=60_000))]
     k: Vec<u16>,
-    /// Of a prefiltered image: its prediction has at least this probability [default: as the attack says]
+    /// Minimum probability of the prediction for a prefiltered image [default: as the attack says]
     #[arg(long, value_name = "P", value_parser = probability)]
     confidence: Option<f64>,
-    /// Whose prediction that is [default: as the attack says]
+    /// Image with that prediction [default: as the attack says]
     #[arg(long, value_enum, value_name = "SIDE")]
     side: Option<SideName>,
-    /// Of a prefiltered image: for these K it is clean right, adversarial wrong [default: as the attack says]
+    /// K for which a prefiltered image is correctly classified when clean and misclassified when adversarial
+    /// [default: as the attack says]
     #[arg(long, value_name = "K,…", value_delimiter = ',',
           value_parser = clap::value_parser!(u16).range(1..=60_000))]
     prefilter_k: Vec<u16>,
-    /// Images drawn for each method and eps, or all [default: as the attack says]
+    /// Number of images sampled for each method and epsilon, or all [default: as the attack says]
     #[arg(long, value_name = "N|all", value_parser = draw)]
     draw: Option<u32>,
     /// Only images of this class, from 0
@@ -50,7 +56,7 @@ pub(super) struct SampleArgs {
     /// Only these images of the pool, by their places, as in 0-499
     #[arg(long, value_name = "FROM-TO", value_parser = subset)]
     subset: Option<(u32, u32)>,
-    /// Only attacks of these sizes, of 255
+    /// Only these epsilons, out of 255
     #[arg(long, value_name = "EPS,…", value_delimiter = ',')]
     eps: Vec<u16>,
     /// Only these methods: fast, basic, least-likely …
@@ -59,13 +65,13 @@ pub(super) struct SampleArgs {
     /// Only these transformations: identity, jpeg, camera … [default: all; of `methods` identity]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     transformation: Vec<String>,
-    /// Only these models: t17, or the name of an ensemble or a file
+    /// Only these attacked models: t17, or the label of an ensemble or a file
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
     victim: Vec<String>,
     /// Every repetition of a random transformation, not only their mean
     #[arg(long)]
     repeats: bool,
-    /// `top`: under which attack adv_accuracy is, as in basic:8 [default: basic:8]
+    /// `top`: method and epsilon of the attack that adv_accuracy is under [default: basic:8]
     #[arg(long, value_name = "METHOD:EPS", value_parser = spec)]
     spec: Option<(String, u16)>,
 }
@@ -73,18 +79,18 @@ pub(super) struct SampleArgs {
 /// Which images a sample is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Case {
-    /// As they come (Tables 1 and 3)
+    /// All images (Tables 1 and 3)
     Average,
-    /// Clean right, adversarial wrong with confidence (Tables 2 and 3)
+    /// Correctly classified when clean, misclassified with confidence when adversarial (Tables 2 and 3)
     Prefiltered,
 }
 
 /// Whose prediction is to be confident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum SideName {
-    /// The adversarial image's
+    /// The adversarial image
     Adv,
-    /// The clean image's
+    /// The clean image
     Clean,
     /// Both
     Both,
@@ -102,26 +108,31 @@ impl SideName {
 
 fn probability(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|p| (0.0..=1.0).contains(p));
-    number.ok_or_else(|| "a number from 0 to 1".to_owned())
+    number.ok_or_else(|| "expected a number from 0 to 1".to_owned())
 }
 
 fn draw(text: &str) -> Result<u32, String> {
     match text {
         "all" => Ok(0),
-        text => text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "a number, or all".to_owned()),
+        text => text
+            .parse()
+            .ok()
+            .filter(|n| *n > 0)
+            .ok_or_else(|| "expected an integer above 0, or all".to_owned()),
     }
 }
 
 fn subset(text: &str) -> Result<(u32, u32), String> {
     let ends = text.split_once('-').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-    ends.filter(|(from, to)| from <= to).ok_or_else(|| "two places, as in 0-499".to_owned())
+    ends.filter(|(from, to)| from <= to)
+        .ok_or_else(|| "expected two places, as in 0-499".to_owned())
 }
 
 fn spec(text: &str) -> Result<(String, u16), String> {
     let parts = text.rsplit_once(':').and_then(|(method, eps)| Some((method, eps.parse().ok()?)));
     match parts {
         Some((method, eps @ 1..=255)) if !method.is_empty() => Ok((method.to_owned(), eps)),
-        _ => Err("a method and an eps from 1 to 255, as in basic:8".to_owned()),
+        _ => Err("expected a method and an epsilon from 1 to 255, as in basic:8".to_owned()),
     }
 }
 
@@ -158,8 +169,10 @@ impl SampleArgs {
         ];
         for (option, given, tables) in options {
             if given && !tables.contains(&table) {
-                let message = format!("{option}: {table} knows no such thing");
-                return Err(CliError::usage(message).hint(format!("{} do", tables.join(", "))));
+                let supported = tables.join(", ");
+                return Err(CliError::usage(format!(
+                    "{option} is not supported by table {table} (supported by: {supported})"
+                )));
             }
         }
         let filters = ["--confidence", "--side", "--prefilter-k"];
@@ -228,15 +241,95 @@ impl SampleArgs {
             true if table == "methods" => among("transformation", of(&["identity".to_owned()]), ""),
             true => {}
         }
+        if self.k.is_empty() && [SAMPLED, POOLED].concat().contains(&table) {
+            conditions.push(MEANING.to_owned());
+        }
         if ["accuracy", "destruction"].contains(&table) && !self.repeats {
             conditions.push("(\"repeat\" IS NULL OR \"repeat\" = 'mean')".to_owned());
         }
         (!conditions.is_empty()).then(|| conditions.join(" AND "))
     }
 
+    /// Checks that the models asked for are among those of the attack that is shown.
+    ///
+    /// # Errors
+    /// Exit code 2 for the first model that is not, naming those that are.
+    pub(super) fn check_victims(
+        &self,
+        answer: &Answer,
+        attack: Option<&str>,
+    ) -> Result<(), CliError> {
+        if self.victim.is_empty() {
+            return Ok(());
+        }
+        let of = attack.map_or("1".to_owned(), |label| format!("a.label = '{label}'"));
+        let sql = format!(
+            "SELECT v.label FROM victim v JOIN attack a ON a.id = v.attack WHERE {of}
+             GROUP BY v.label ORDER BY min(a.id), min(v.victim)"
+        );
+        let known: Vec<String> = collect(answer, &sql)?.iter().map(|row| exact(&row[0])).collect();
+        let mut wanted = self.victim.iter().map(|label| label.trim());
+        match wanted.find(|label| !known.iter().any(|known| known == label)) {
+            None => Ok(()),
+            Some(label) => {
+                let attack = attack.unwrap_or("no attack");
+                Err(CliError::usage(format!("--victim: {attack} attacked no model called {label}"))
+                    .hint(match known.is_empty() {
+                        true => "`qtrail table attacks` lists attacks".to_owned(),
+                        false => format!("attacked were {}", known.join(", ")),
+                    }))
+            }
+        }
+    }
+
+    /// The attacks on models that rows of a table are about, as a condition on specifications (`s`) and
+    /// victims (`v`).
+    pub(super) fn shown(&self) -> String {
+        let list = |texts: Vec<String>| texts.join(", ");
+        let quoted = |names: &[String]| {
+            list(
+                names.iter().map(|name| format!("'{}'", name.trim().replace('\'', "''"))).collect(),
+            )
+        };
+        let mut conditions = vec!["1".to_owned()];
+        if !self.victim.is_empty() {
+            conditions.push(format!("v.label IN ({})", quoted(&self.victim)));
+        }
+        if !self.method.is_empty() {
+            conditions.push(format!("s.method IN ({})", quoted(&self.method)));
+        }
+        if !self.eps.is_empty() {
+            let sizes = list(self.eps.iter().map(ToString::to_string).collect());
+            conditions.push(format!("s.eps IN ({sizes})"));
+        }
+        conditions.join(" AND ")
+    }
+
+    /// What is to be said if no attack is the one that `top` was asked for.
+    fn unknown_spec(&self, answer: &Answer) -> Result<Option<String>, CliError> {
+        let Some((method, eps)) = &self.spec else { return Ok(None) };
+        let sql = "SELECT method, eps FROM specification WHERE method <> 'random-noise'
+                   GROUP BY method, eps ORDER BY method, eps";
+        let known = collect(answer, sql)?;
+        let known: Vec<String> =
+            known.iter().map(|row| format!("{}:{}", exact(&row[0]), exact(&row[1]))).collect();
+        let wanted = format!("{method}:{eps}");
+        if known.contains(&wanted) {
+            return Ok(None);
+        }
+        let has = match known.is_empty() {
+            true => "the store has no attack; `qtrail attack` begins one".to_owned(),
+            false => format!("--spec takes one of {}", known.join(", ")),
+        };
+        Ok(Some(format!("no attack is {wanted}, so no model has an adv_accuracy; {has}")))
+    }
+
     /// What was drawn, for those who read the numbers.
     pub(super) fn notes(&self, answer: &Answer, select: &Select) -> Result<Vec<String>, CliError> {
         let table = select.table.as_str();
+        if table == "top" {
+            return Ok(self.unknown_spec(answer)?.into_iter().collect());
+        }
         if !is_of_attacks(table) || table == "perturbations" {
             return Ok(Vec::new());
         }

@@ -86,7 +86,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let mut printer = printer(args.format, &select);
     let more = answer.select(&select, &mut printer)?;
     let mut lines = args.rows.parameters.samples.notes(&answer, &select)?;
-    lines.extend(footers(&answer, &select, (printer.count(), more))?);
+    lines.extend(footers(&answer, &select, &args.rows, (printer.count(), more))?);
     let count = printer.finish(&lines).map_err(|error| CliError::output(&error))?;
     if count == 0 && args.rows.require {
         return Err(CliError::new(Exit::No, format!("{} has no such row", args.name)));
@@ -115,6 +115,7 @@ pub(super) fn select(name: &str, rows: &SelectArgs, answer: &Answer) -> Result<S
     let of_the_store = OF_THE_STORE.contains(&name) && rows.search.is_none();
     if samples::is_of_attacks(name) && rows.search.is_none() {
         select.attack = samples::choose(answer, rows.parameters.samples.attack.as_deref())?;
+        rows.parameters.samples.check_victims(answer, select.attack.as_deref())?;
         let meant = rows.parameters.samples.condition(name);
         select.restriction = meant;
     } else if let Some(table) = views::table(name)
@@ -161,6 +162,7 @@ pub(super) fn printer(format: FormatArgs, select: &Select) -> Printer {
 pub(super) fn footers(
     answer: &Answer,
     select: &Select,
+    asked: &SelectArgs,
     (shown, more): (u64, bool),
 ) -> Result<Vec<String>, CliError> {
     let mut lines = Vec::new();
@@ -168,7 +170,7 @@ pub(super) fn footers(
         lines.push(format!("{shown} rows, and more; --limit and --offset"));
     }
     lines.extend(notes(answer, select)?);
-    lines.extend(masking::notes(answer, select)?);
+    lines.extend(masking::notes(answer, select, &asked.parameters.samples.shown())?);
     lines.push(footer(answer));
     Ok(lines)
 }

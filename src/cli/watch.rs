@@ -80,7 +80,7 @@ fn print(
         return Ok(());
     }
     let mut lines = rows.parameters.samples.notes(&answer, &select)?;
-    lines.extend(footers(&answer, &select, (kept.rows.len() as u64, more))?);
+    lines.extend(footers(&answer, &select, rows, (kept.rows.len() as u64, more))?);
     let mut printer = printer(args.format, &select);
     let mut show = || {
         if terminal.is_some() {

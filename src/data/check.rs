@@ -80,7 +80,12 @@ pub fn check(located: &Located) -> Result<Report, DataError> {
     // Content that differs from a known set is looked at all the same.
     let plain = Located { known: None, ..located.clone() };
     for part in parts {
-        report.parts.push(part_report(part, &plain)?);
+        let mut found = part_report(part, &plain)?;
+        // What is true of the folder of both parts is said once.
+        found
+            .remarks
+            .retain(|remark| report.parts.iter().all(|part| !part.remarks.contains(remark)));
+        report.parts.push(found);
     }
     if format != Format::Pictures {
         for (part, path) in paths {

@@ -1,8 +1,8 @@
 //! One picture: PNG or JPEG, by what is in it, whatever it is called.
 //!
-//! Transparency is dropped, of 16 bits the upper eight are taken, and the orientation in a JPEG's EXIF
-//! data is not heeded: what counts is what is stored. The inks of a CMYK picture are turned into
-//! colours.
+//! Transparency is dropped, of 16 bits the upper eight are taken, and the orientation in EXIF data is not
+//! heeded: what counts is what is stored. The inks of a CMYK picture are turned into colours. All of
+//! this is counted ([`Stored`]), so that it can be said.
 
 use std::fs::File;
 use std::io::{BufReader, Read as _, Seek as _};
@@ -55,8 +55,20 @@ pub(super) struct Picture {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) pixels: Vec<u8>,
-    /// Whether it was stored as inks.
-    pub(super) was_cmyk: bool,
+    pub(super) stored: Stored,
+}
+
+/// What of a stored picture is not seen, or not as it was stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Stored {
+    /// It is stored as inks.
+    pub(super) is_cmyk: bool,
+    /// It has 16 bits a value.
+    pub(super) is_deep: bool,
+    /// It has transparency.
+    pub(super) is_transparent: bool,
+    /// Its EXIF data says that it is to be turned or mirrored.
+    pub(super) is_turned: bool,
 }
 
 impl Kind {
@@ -186,8 +198,15 @@ fn decode_png(path: &Path) -> Result<Picture, DataError> {
     let mut stored = vec![0; reader.output_buffer_size().unwrap_or(0)];
     reader.next_frame(&mut stored).map_err(wrong)?;
     reader.finish().map_err(wrong)?;
-    let (pixels, was_cmyk) = (planes(&stored, samples, channels as usize), false);
-    Ok(Picture { kind: Kind::Png, channels, width, height, pixels, was_cmyk })
+    let pixels = planes(&stored, samples, channels as usize);
+    let exif = reader.info().exif_metadata.as_deref();
+    let stored = Stored {
+        is_cmyk: false,
+        is_deep: reader.info().bit_depth == png::BitDepth::Sixteen,
+        is_transparent: samples > channels as usize,
+        is_turned: exif.is_some_and(is_turned),
+    };
+    Ok(Picture { kind: Kind::Png, channels, width, height, pixels, stored })
 }
 
 fn jpeg_options() -> DecoderOptions {
@@ -236,28 +255,61 @@ fn decode_jpeg(path: &Path) -> Result<Picture, DataError> {
     }
     let space = if channels == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
     decoder.set_options(jpeg_options().jpeg_set_out_colorspace(space));
-    let stored = decoder.decode().map_err(wrong)?;
+    let values = decoder.decode().map_err(wrong)?;
     let channels_in = channels as usize;
-    if stored.len() != channels_in * width as usize * height as usize {
+    if values.len() != channels_in * width as usize * height as usize {
         return Err(DataError::malformed(path, JPEG, "it does not fill its size"));
     }
-    let pixels = planes(&stored, channels_in, channels_in);
-    Ok(Picture { kind: Kind::Jpeg, channels, width, height, pixels, was_cmyk })
+    let pixels = planes(&values, channels_in, channels_in);
+    let exif = segment(&bytes, 0xe1, b"Exif\0\0");
+    let is_turned = exif.is_some_and(is_turned);
+    let stored = Stored { is_cmyk: was_cmyk, is_turned, ..Stored::default() };
+    Ok(Picture { kind: Kind::Jpeg, channels, width, height, pixels, stored })
 }
 
 /// Whether a JPEG has the segment APP14 of Adobe before its picture.
 fn has_adobe_marker(bytes: &[u8]) -> bool {
+    segment(bytes, 0xee, b"Adobe").is_some()
+}
+
+/// What follows `name` in the first segment of this marker and name before the picture of a JPEG.
+fn segment<'b>(bytes: &'b [u8], marker: u8, name: &[u8]) -> Option<&'b [u8]> {
     let mut rest = bytes.get(2..).unwrap_or_default();
-    while let [0xff, marker, high, low, after @ ..] = rest {
-        match marker {
-            0xee if after.starts_with(b"Adobe") => return true,
-            0xda => return false,
-            _ => {}
+    while let [0xff, found, high, low, after @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*high, *low])).saturating_sub(2);
+        let (within, next) = after.split_at_checked(length).unwrap_or((after, &[]));
+        if *found == marker && within.starts_with(name) {
+            return within.get(name.len()..);
         }
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        rest = after.get(length.saturating_sub(2)..).unwrap_or_default();
+        if *found == 0xda {
+            return None;
+        }
+        rest = next;
     }
-    false
+    None
+}
+
+/// Whether EXIF data has an orientation other than that of the pixels: tag 274 of the first directory
+/// of a TIFF file, 1 to 8.
+fn is_turned(exif: &[u8]) -> bool {
+    let is_little = exif.starts_with(b"II*\0");
+    if !is_little && !exif.starts_with(b"MM\0*") {
+        return false;
+    }
+    let short = |at: usize| {
+        let bytes: [u8; 2] = exif.get(at..at.checked_add(2)?)?.try_into().ok()?;
+        Some(if is_little { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) })
+    };
+    let long = |at: usize| {
+        let bytes: [u8; 4] = exif.get(at..at.checked_add(4)?)?.try_into().ok()?;
+        Some(if is_little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) } as usize)
+    };
+    let orientation = || {
+        let directory = long(4)?;
+        let entries = (0..usize::from(short(directory)?)).map(|entry| directory + 2 + 12 * entry);
+        entries.into_iter().find(|&at| short(at) == Some(274)).and_then(|at| short(at + 8))
+    };
+    orientation().is_some_and(|orientation| (2..=8).contains(&orientation))
 }
 
 fn jpeg_error(path: &Path, error: &zune_jpeg::errors::DecodeErrors) -> DataError {
@@ -283,4 +335,38 @@ fn check_sides(path: &Path, width: u32, height: u32) -> Result<(), DataError> {
 fn planes(stored: &[u8], samples: usize, channels: usize) -> Vec<u8> {
     let values = |channel: usize| stored.iter().skip(channel).step_by(samples.max(1)).copied();
     (0..channels).flat_map(values).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_orientation_is_found_in_either_order_of_bytes_and_nothing_else_is() {
+        let little = |orientation: u8| {
+            let mut exif = b"II*\0\x08\0\0\0\x02\0".to_vec();
+            exif.extend(b"\x0f\x01\x02\0\x04\0\0\0abc\0");
+            exif.extend([0x12, 1, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0]);
+            exif
+        };
+        for (orientation, expected) in [(0, false), (1, false), (6, true), (8, true), (9, false)] {
+            assert_eq!(is_turned(&little(orientation)), expected, "{orientation}");
+        }
+        let big = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x03\0\0";
+        assert!(is_turned(big));
+        let whole = little(6);
+        for length in 0..whole.len() - 3 {
+            assert!(!is_turned(&whole[..length]), "{length}");
+        }
+        // A directory beyond the end, however far.
+        assert!(!is_turned(b"II*\0\xff\xff\xff\xff\x02\0"));
+        assert!(!is_turned(b"GIF89a"));
+        let mut jpeg = vec![0xff, 0xd8, 0xff, 0xe1];
+        jpeg.extend(u16::try_from(2 + 6 + whole.len()).unwrap().to_be_bytes());
+        jpeg.extend(b"Exif\0\0");
+        jpeg.extend(&whole);
+        assert_eq!(segment(&jpeg, 0xe1, b"Exif\0\0"), Some(&whole[..]));
+        assert_eq!(segment(&jpeg, 0xee, b"Adobe"), None);
+        assert_eq!(segment(&[0xff, 0xd8, 0xff, 0xda, 0, 2], 0xe1, b"Exif\0\0"), None);
+    }
 }

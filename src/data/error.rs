@@ -112,6 +112,21 @@ pub enum DataError {
         /// Its size.
         found: String,
     },
+    /// The pictures of a folder are not all of one size.
+    #[error(
+        "the pictures in {} have {count} different sizes; qtrail needs squares of one size: have them \
+         cut and resampled (--resize SIDE, the setting data.resize). Height x width in pixels:{}",
+        folder.display(),
+        listed(*count, named)
+    )]
+    PictureSizes {
+        /// The folder.
+        folder: PathBuf,
+        /// How many sizes there are.
+        count: usize,
+        /// The most frequent ones, with the number of their pictures and the first of those.
+        named: Vec<String>,
+    },
     /// Names of classes would be those of other classes.
     #[error(
         "{}: {told} class names for {classes} classes{}; expected a name for each class from 0 on",

@@ -191,10 +191,14 @@ impl Layout {
             }
             _ => {}
         }
+        let within = match self {
+            // Both parts come from the same folders.
+            Self::Classes(_) => String::new(),
+            Self::Parts { .. } => format!(" in the {} part", part.name()),
+        };
         if clutter > 0 {
             remarks.push(format!(
-                "passed over in the {} part: {clutter} hidden files or files of other programs",
-                part.name()
+                "passed over{within}: {clutter} hidden files or files of other programs"
             ));
         }
         remarks

@@ -3,12 +3,13 @@
 //! A set is in colour if any picture to train on is (of a set without training part, any to test on):
 //! grey ones get three equal channels then. Files that cannot be used are all named at once.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use super::assemble::{self, Collector, Raw};
-use super::decode::{Picture, decode, header};
+use super::decode::{Picture, Stored, decode, header};
 use super::layout::{Layout, Listing};
 use super::resize::resample;
 use super::{DataError, Images, Part, Reading};
@@ -49,8 +50,23 @@ struct Seen {
     side: u32,
     pixels: Vec<u8>,
     misnamed: Option<&'static str>,
-    was_cmyk: bool,
+    stored: Stored,
 }
+
+/// What may be said of how pictures are stored, and how it is said.
+type Said = (fn(&Stored) -> bool, &'static str);
+
+/// What is not seen of pictures, or not as it was stored.
+const STORED: [Said; 4] = [
+    (|stored| stored.is_cmyk, "CMYK pictures turned into RGB"),
+    (|stored| stored.is_deep, "pictures with 16 bits a value, of which the upper eight are taken"),
+    (|stored| stored.is_transparent, "pictures with transparency (RGBA), which is dropped"),
+    (
+        |stored| stored.is_turned,
+        "pictures that their EXIF orientation turns or mirrors, which is not heeded: they are seen as \
+         they are stored",
+    ),
+];
 
 /// How many pictures something is true of, and the first of them.
 #[derive(Default)]
@@ -180,14 +196,16 @@ impl Pictures {
     pub fn walk(&self, each: Each<'_>) -> Result<Walked, DataError> {
         let mut shape = None;
         let mut bad = Bad::default();
-        let (mut inks, mut misnamed) = (Tally::default(), Tally::default());
+        let mut misnamed = Tally::default();
+        let mut stored = STORED.map(|_| Tally::default());
         for some in self.files.chunks(AT_ONCE) {
             let seen: Vec<_> = some.par_iter().map(|(path, _)| self.see(path)).collect();
             for ((path, label), seen) in some.iter().zip(seen) {
                 let seen = match seen {
                     Ok(seen) => seen,
+                    Err(error @ DataError::NotSquare { .. }) => return Err(self.sizes(error)),
                     Err(error) => {
-                        bad.take(error)?;
+                        bad.take(error);
                         continue;
                     }
                 };
@@ -195,17 +213,22 @@ impl Pictures {
                     continue;
                 }
                 let found = (self.channels, seen.side);
-                assemble::same(*shape.get_or_insert(found), found, path)?;
-                inks.note(path, seen.was_cmyk.then_some("CMYK"));
+                assemble::same(*shape.get_or_insert(found), found, path)
+                    .map_err(|error| self.sizes(error))?;
+                for (tally, (is, _)) in stored.iter_mut().zip(STORED) {
+                    tally.note(path, is(&seen.stored).then_some(""));
+                }
                 misnamed.note(path, seen.misnamed);
                 each(path, *label, seen.side, &seen.pixels)?;
             }
         }
         bad.told(&self.folder)?;
         let mut remarks = self.remarks.clone();
-        if let Some((first, _)) = inks.first {
-            let (count, first) = (inks.count, first.display());
-            remarks.push(format!("CMYK pictures turned into RGB: {count}; the first is {first}"));
+        for (tally, (_, what)) in stored.iter().zip(STORED) {
+            if let Some((first, _)) = tally.first {
+                let (count, first) = (tally.count, first.display());
+                remarks.push(format!("{what}: {count}; the first is {first}"));
+            }
         }
         if let Some((first, format)) = misnamed.first {
             let (count, first) = (misnamed.count, first.display());
@@ -217,8 +240,31 @@ impl Pictures {
         Ok(Walked { side: shape.map_or(1, |(_, side)| side), remarks })
     }
 
+    /// The sizes that the pictures have, by what they say of themselves; `error` is what the first
+    /// one that does not fit has shown, and stays if all are alike.
+    fn sizes(&self, error: DataError) -> DataError {
+        let headers: Vec<_> = self.files.par_iter().map(|(path, _)| header(path).ok()).collect();
+        let mut sizes: BTreeMap<(u32, u32), (usize, &Path)> = BTreeMap::new();
+        for ((path, _), header) in self.files.iter().zip(headers) {
+            if let Some((_, width, height)) = header {
+                sizes.entry((height, width)).or_insert((0, path)).0 += 1;
+            }
+        }
+        if sizes.len() < 2 {
+            return error;
+        }
+        let mut sizes: Vec<_> = sizes.into_iter().collect();
+        sizes.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
+        let named = sizes.iter().take(NAMED_MAX).map(|((height, width), (count, first))| {
+            let pictures = if *count == 1 { "picture" } else { "pictures" };
+            format!("{height} x {width}: {count} {pictures}; the first is {}", first.display())
+        });
+        let (folder, count) = (self.folder.clone(), sizes.len());
+        DataError::PictureSizes { folder, count, named: named.collect() }
+    }
+
     fn see(&self, path: &Path) -> Result<Seen, DataError> {
-        let Picture { kind, channels: found, width, height, pixels, was_cmyk } = decode(path)?;
+        let Picture { kind, channels: found, width, height, pixels, stored } = decode(path)?;
         let channels = self.channels;
         let pixels = match (found, channels) {
             (1, 3) => pixels.repeat(3),
@@ -239,7 +285,7 @@ impl Pictures {
             }
         };
         let misnamed = kind.is_misnamed(path).then(|| kind.name());
-        Ok(Seen { side, pixels, misnamed, was_cmyk })
+        Ok(Seen { side, pixels, misnamed, stored })
     }
 }
 
@@ -260,17 +306,12 @@ struct Bad {
 }
 
 impl Bad {
-    /// Takes in what is wrong with a file. What is true of most pictures if it is of one, their
-    /// shape, is told at once.
-    fn take(&mut self, error: DataError) -> Result<(), DataError> {
-        if self.count == 0 && matches!(error, DataError::NotSquare { .. }) {
-            return Err(error);
-        }
+    /// Takes in what is wrong with a file.
+    fn take(&mut self, error: DataError) {
         self.count += 1;
         if self.named.len() < NAMED_MAX {
             self.named.push(error);
         }
-        Ok(())
     }
 
     fn told(mut self, folder: &Path) -> Result<(), DataError> {

@@ -253,6 +253,7 @@ impl World {
             inbox: Inbox::new(&artifacts, artifacts.staging("device-cpu").unwrap()).unwrap(),
             last_id: 0,
             reported: None,
+            hung: false,
         };
         let mut engine = AttackEngine {
             scope: SCOPE,

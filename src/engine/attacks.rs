@@ -1,6 +1,6 @@
 //! Sessions that attack: models and images found, an attack begun or taken up, and carried on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::attack::{AttackEngine, AttackReport};
 use super::inbox::Inbox;
@@ -116,6 +116,32 @@ fn wrong<T>(why: impl Into<String>) -> Result<T, SessionError> {
     Err(SessionError::Settings(why.into()))
 }
 
+/// A model in a TorchScript file, and what people call it. [`Session::begin_attack`] makes the file an
+/// artifact, so that the attack can be resumed wherever the file goes.
+///
+/// # Errors
+/// [`SessionError::Settings`] if the file cannot be read, or is no TorchScript file.
+pub fn script(label: &str, file: &Path, images: &ImageSet) -> Result<Target, SessionError> {
+    let bytes = match std::fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(error) => return wrong(format!("cannot read {}: {error}", file.display())),
+    };
+    if !bytes.starts_with(b"PK") {
+        // TorchScript is an archive; whether there is a model in it, the trainer says.
+        return wrong(format!("{} is no TorchScript file", file.display()));
+    }
+    let hash = Hash::of(&bytes);
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let what = Victim::Torchscript { file: name.unwrap_or_default() };
+    let label = label.to_owned();
+    let (architecture, weights) = (String::new(), vec![hash]);
+    let victim = AttackVictim { victim: 0, what, label, architecture, weights };
+    let members = vec![Member::Torchscript { file, input: InputRange::default() }];
+    let model = ModelRequest { members, channels: images.channels, side: images.side };
+    Ok(Target { victim, model })
+}
+
 impl Session {
     /// The network of a trial, as a trainer is told of it, and the hash of its weights.
     ///
@@ -221,37 +247,6 @@ impl Session {
         Ok(Target { victim, model })
     }
 
-    /// A model in a TorchScript file, and what people call it. The file becomes an artifact, so that the attack can be
-    /// resumed wherever the file goes.
-    ///
-    /// # Errors
-    /// [`SessionError`] if the file cannot be read.
-    pub fn script(
-        &mut self,
-        label: &str,
-        file: &std::path::Path,
-        images: &ImageSet,
-    ) -> Result<Target, SessionError> {
-        let bytes = match std::fs::read(file) {
-            Ok(bytes) => bytes,
-            Err(error) => return wrong(format!("cannot read {}: {error}", file.display())),
-        };
-        if !bytes.starts_with(b"PK") {
-            // TorchScript is an archive; whether there is a model in it, the trainer says.
-            return wrong(format!("{} is no TorchScript file", file.display()));
-        }
-        let hash = Hash::of(&bytes);
-        let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
-        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-        let what = Victim::Torchscript { file: name.unwrap_or_default() };
-        let label = label.to_owned();
-        let (architecture, weights) = (String::new(), vec![hash]);
-        let victim = AttackVictim { victim: 0, what, label, architecture, weights };
-        let members = vec![Member::Torchscript { file, input: InputRange::default() }];
-        let model = ModelRequest { members, channels: images.channels, side: images.side };
-        Ok(Target { victim, model })
-    }
-
     /// The model of a recorded victim.
     ///
     /// # Errors
@@ -276,7 +271,7 @@ impl Session {
                 let artifacts = self.store.artifacts();
                 let _ = artifacts.open(ArtifactHash(hash.0))?;
                 let file = artifacts.path(ArtifactHash(hash.0));
-                self.script(label, &file, images)?
+                script(label, &file, images)?
             }
         };
         if target.victim.weights != victim.weights {
@@ -296,8 +291,8 @@ impl Session {
         let inbox = Inbox::new(&artifacts, artifacts.staging(&owner)?)?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let start = Box::new(start);
-        let (trainer, last_id, reported) = Default::default();
-        Ok(Workplace { device, host, threads, start, trainer, inbox, last_id, reported })
+        let (trainer, last_id, reported, hung) = Default::default();
+        Ok(Workplace { device, host, threads, start, trainer, inbox, last_id, reported, hung })
     }
 
     /// Begins an attack and returns its id. `outputs` is what [`Session::try_out`] found.
@@ -337,6 +332,19 @@ impl Session {
         Ok((scope, lock))
     }
 
+    /// Which of these models of files have the label of another one that an unfinished attack is on,
+    /// and that attack.
+    #[must_use]
+    pub fn other_models(&self, targets: &[Target]) -> Vec<(String, Scope)> {
+        let files = targets.iter().map(|target| &target.victim);
+        let files = files.filter(|victim| matches!(victim.what, Victim::Torchscript { .. }));
+        let others = files.map(|victim| {
+            let open = self.index().attacks_on_other(&victim.label, &victim.weights);
+            open.into_iter().map(|scope| (victim.label.clone(), scope))
+        });
+        others.flatten().collect()
+    }
+
     /// The events with which an attack begins.
     fn beginning(
         &self,
@@ -347,9 +355,7 @@ impl Session {
         test: &TestPart,
         threads: u32,
     ) -> Result<Vec<Event>, SessionError> {
-        if self.index().find(name).is_some() {
-            return wrong(format!("something called {name} is in the store already"));
-        }
+        self.index().check_free("attack", name).map_err(SessionError::Settings)?;
         check_labels(targets)?;
         for AttackVictim { what, label, .. } in targets.iter().map(|target| &target.victim) {
             let taken = label == name || self.index().find(label).is_some();

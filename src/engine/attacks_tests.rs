@@ -36,7 +36,7 @@ fn an_attack_on_fifty_thousand_images_is_begun_and_taken_up() {
     std::fs::write(&file, "PK").unwrap();
     let [whole, cut] = ["whole", "cut"].map(|name| folder.path().join(name));
     let mut session = session(&whole);
-    let target = session.script("net", &file, &test.images).unwrap();
+    let target = script("net", &file, &test.images).unwrap();
     let victims = vec![target.victim.weights.clone()];
     let base = Settings::of_protocol("kurakin2017", 1).unwrap();
     let settings = Settings { images: 50_000, victims, data: test.settings(), ..base };
@@ -74,7 +74,7 @@ fn an_attack_is_found_whatever_size_of_micro_batches_was_chosen_for_it() {
     let (file, test) = (folder.path().join("net.pt"), test_part(30));
     std::fs::write(&file, "PK").unwrap();
     let mut session = session(&folder.path().join("store"));
-    let target = session.script("net", &file, &test.images).unwrap();
+    let target = script("net", &file, &test.images).unwrap();
     let victims = vec![target.victim.weights.clone()];
     let base = Settings::of_protocol("small", 1).unwrap();
     let wanted = Settings { images: 30, victims, data: test.settings(), ..base };

@@ -56,10 +56,7 @@ impl Session {
         known: &dyn Fn(&Recorded) -> bool,
         fork: &ForkAs,
     ) -> Result<Forked, SessionError> {
-        if self.index.find(&fork.name).is_some() {
-            let taken = format!("a search called {} is in the store already", fork.name);
-            return Err(SessionError::Settings(taken));
-        }
+        self.index.check_free("search", &fork.name).map_err(SessionError::Settings)?;
         let (position, inheritance) = self.inheritance(source, known)?;
         let (started, config) = self.begins(fork, &inheritance)?;
         let (episodes, trials) = (inheritance.episodes, inheritance.trials);

@@ -138,13 +138,7 @@ impl Session {
             let file = &import.started.file;
             return Err(SessionError::Settings(format!("{file} is in the store already: {scope}")));
         }
-        let name = &import.name;
-        match self.index.find(name) {
-            Some(_) => Err(SessionError::Settings(format!(
-                "a search called {name} is in the store already"
-            ))),
-            None => Ok(()),
-        }
+        self.index.check_free("search", &import.name).map_err(SessionError::Settings)
     }
 
     fn record_batch(

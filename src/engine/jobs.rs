@@ -10,7 +10,7 @@ use crate::agent::search::Search;
 use crate::agent::{Impossible, Job};
 use crate::config::{ConfigError, Order, SearchConfig};
 use crate::events::frame::Position;
-use crate::events::{ConfigPart, Event, Hash, Recorded, RunModel, Scope};
+use crate::events::{AttackVictim, ConfigPart, Event, Hash, Recorded, RunModel, Scope, Victim};
 
 /// One search or run, as far as choosing it needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Index {
     entries: BTreeMap<Scope, Entry>,
     /// Imports and forks whose end was not seen. Only their numbers count: they are not used again.
     incomplete: BTreeMap<Scope, Entry>,
+    /// Models of files that attacks are on: label and weights.
+    models: BTreeMap<Scope, Vec<(String, Vec<Hash>)>>,
     references: References,
     pub(super) studies: Studies,
     pub(super) series: AllSeries,
@@ -70,6 +72,11 @@ impl Index {
                 Event::ScheduleExtended(_) => entry.finished = false,
                 _ => {}
             }
+        }
+        if let Event::AttackVictim(AttackVictim { what, label, weights, .. }) = &recorded.event
+            && matches!(what, Victim::Torchscript { .. })
+        {
+            self.models.entry(scope).or_default().push((label.clone(), weights.clone()));
         }
         self.series.push(recorded);
         if let Event::EnsembleSaved(saved) = &recorded.event {
@@ -135,6 +142,40 @@ impl Index {
             let named = |(_, entry): &(&Scope, &Entry)| entry.name == name && !name.is_empty();
             self.entries.iter().rev().find(named).map(|(scope, _)| *scope)
         })
+    }
+
+    /// Checks that nothing has the name of a new search, series or attack (`what`): no search, run or
+    /// attack, and no model of a file.
+    ///
+    /// # Errors
+    /// What has the name.
+    pub fn check_free(&self, what: &str, name: &str) -> Result<(), String> {
+        if let Some(scope) = self.find(name) {
+            let kind = match scope {
+                Scope::Attack(_) => "an attack",
+                Scope::Run(_) => "a run",
+                _ => "a search",
+            };
+            return Err(format!("{kind} called {name} is in the store already: {scope}"));
+        }
+        let named = |(_, models): &(&Scope, &Vec<(String, Vec<Hash>)>)| {
+            models.iter().any(|(label, _)| label == name)
+        };
+        match self.models.iter().find(named) {
+            None => Ok(()),
+            Some((scope, _)) => Err(format!(
+                "a model that {scope} attacked is called {name}; call the {what} something else"
+            )),
+        }
+    }
+
+    /// Unfinished attacks on another model of a file that has the same label.
+    #[must_use]
+    pub fn attacks_on_other(&self, label: &str, weights: &[Hash]) -> Vec<Scope> {
+        let is_other = |(known, of): &(String, Vec<Hash>)| known == label && of != weights;
+        let is_open = |scope: &Scope| self.entries.get(scope).is_some_and(|entry| !entry.finished);
+        let found = self.models.iter().filter(|(_, models)| models.iter().any(is_other));
+        found.map(|(scope, _)| *scope).filter(is_open).collect()
     }
 
     /// The search that a file with this hash was imported as.

@@ -6,7 +6,9 @@
 use std::time::{Duration, Instant};
 
 use super::attacks::{Target, TestPart};
+use super::preflight::Trial;
 use super::session::{Session, SessionError};
+use super::watch::{Trying, Watch, refused};
 use super::workplace::Workplace;
 use crate::adversary::job::Plan;
 use crate::adversary::pack;
@@ -96,20 +98,21 @@ impl Session {
     /// Measures what the models cost on the device of a workplace.
     ///
     /// # Errors
-    /// [`SessionError::Settings`] naming the model that cannot be differentiated.
+    /// As [`Session::try_out`].
     pub fn measure(
         &mut self,
-        targets: &[Target],
-        test: &TestPart,
-        dtype: Dtype,
+        trial: Trial<'_>,
         workplace: &mut Workplace,
+        watch: &mut Watch<'_>,
     ) -> Result<Costs, SessionError> {
         let mut costs = Costs::default();
+        let Trial { targets, test, settings, .. } = trial;
         for target in targets {
+            let mut craft = |count| craft(target, test, count, settings.dtype, workplace, watch);
             // The first request also brings the model into memory.
-            let (_, one) = craft(target, test, 1, dtype, workplace)?;
+            let (_, one) = craft(1)?;
             let few = FEW.min(test.images.count);
-            let (time, more) = craft(target, test, few, dtype, workplace)?;
+            let (time, more) = craft(few)?;
             costs.forward += time.as_secs_f64() / f64::from(few) / PASSES / targets.len() as f64;
             let (Some(one), Some(more)) = (one, more) else { continue };
             let image = match few {
@@ -133,11 +136,9 @@ fn craft(
     count: u32,
     dtype: Dtype,
     workplace: &mut Workplace,
+    watch: &mut Watch<'_>,
 ) -> Result<(Duration, Option<MemoryAnswer>), SessionError> {
-    workplace.muster().map_err(super::EngineError::from)?;
     let label = &target.victim.label;
-    let wrong =
-        |why: &str| Err(SessionError::Settings(format!("{label} cannot be attacked: {why}")));
     let indices: Vec<u32> = (0..count).collect();
     let images = workplace.inbox.give("measured", &test.images.gather(&indices)?)?;
     let id = workplace.next_id();
@@ -164,16 +165,13 @@ fn craft(
     };
     let request = Request::Craft(Box::new(request));
     let started = Instant::now();
-    let asked = workplace.ask(&request, id, |_| Ok::<(), SessionError>(()))?;
+    let asked = watch.ask(workplace, (label, &Trying::Cost), &request, id)?;
     let elapsed = started.elapsed();
     workplace.inbox.sweep();
     match asked {
         Ok(Answer::Crafted(answer)) => Ok((elapsed, answer.memory)),
-        Ok(other) => wrong(&format!("the trainer said {other:?}")),
-        Err(why) => {
-            workplace.look_for_faults(super::faults::MARGIN).map_err(super::EngineError::from)?;
-            wrong(&why)
-        }
+        Ok(other) => Err(refused(workplace, label, &format!("the trainer said {other:?}"))),
+        Err(why) => Err(refused(workplace, label, &why)),
     }
 }
 

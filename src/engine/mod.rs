@@ -29,6 +29,7 @@ mod results;
 pub mod series;
 pub mod session;
 pub mod studies;
+pub mod watch;
 pub mod workplace;
 
 use std::path::PathBuf;

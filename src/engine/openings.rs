@@ -43,9 +43,8 @@ impl Session {
         let wanted = Hash::of(settings.to_toml().as_bytes());
         let same = |(_, (hash, _)): &(&Scope, &(Hash, String))| *hash == wanted;
         let like = |(_, (_, text)): &(&Scope, &(Hash, String))| {
-            let sized =
-                Settings::read(text).map(|found| Settings { batch: settings.batch, ..found });
-            any_batch && sized.is_ok_and(|found| found == *settings)
+            let found = Settings::read(text);
+            found.is_ok_and(|found| settings.are_alike(&found, any_batch))
         };
         let newest = || texts.iter().rev();
         Ok(newest().find(same).or_else(|| newest().find(like)).map(|(scope, _)| *scope))

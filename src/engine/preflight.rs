@@ -2,10 +2,9 @@
 //! refused with its reason. The trainer evaluates and differentiates as in the attack;
 //! [`crate::adversary::preflight`] judges.
 
-use super::EngineError;
 use super::attacks::{Target, TestPart};
-use super::faults::MARGIN;
 use super::session::{Session, SessionError};
+use super::watch::{Trying, Watch, refused};
 use super::workplace::{Rows, Workplace};
 use crate::adversary::destruction::Share;
 use crate::adversary::preflight;
@@ -24,26 +23,37 @@ const DIFFERENTIATED: usize = 4;
 /// Why a model cannot be attacked.
 type Refusal = String;
 
+/// What is tried: models with images of the set, under the settings of the attack.
+#[derive(Clone, Copy)]
+pub struct Trial<'a> {
+    /// The models.
+    pub targets: &'a [Target],
+    /// The images.
+    pub test: &'a TestPart,
+    /// How they are to be attacked.
+    pub settings: &'a Settings,
+    /// Whether a person said what the models expect of pixel values.
+    pub ranges_given: bool,
+}
+
 impl Session {
     /// Tries every model: whether it can be had, takes such images, is a function of one image, gives
     /// finite scores, and can be differentiated. Returns what has to be said about those that can be
-    /// attacked. With `propose` that includes input ranges with which they are clearly more accurate.
+    /// attacked, also with which input ranges they are clearly more accurate.
     ///
     /// # Errors
-    /// [`SessionError::Settings`] naming the model and what is wrong with it; [`SessionError::Engine`]
-    /// if the machine fails.
+    /// [`SessionError::Settings`] or [`SessionError::Hung`] naming the model and what is wrong with
+    /// it; [`SessionError::Stopped`] if `watch` says so; [`SessionError::Engine`] if the machine fails.
     pub fn try_out(
         &mut self,
-        targets: &[Target],
-        test: &TestPart,
-        settings: &Settings,
-        propose: bool,
+        trial: Trial<'_>,
         workplace: &mut Workplace,
+        watch: &mut Watch<'_>,
     ) -> Result<Vec<Tried>, SessionError> {
-        // The pool first; where it is small, other images keep its images company.
-        let order = Settings { images: u32::MAX, ..settings.clone() }.pool(test.images.count);
-        let mut all = Vec::with_capacity(targets.len());
-        for target in targets {
+        let test = trial.test;
+        let order = trial.order();
+        let mut all = Vec::with_capacity(trial.targets.len());
+        for target in trial.targets {
             let label = &target.victim.label;
             let (model, images) = (&target.model, &test.images);
             if (model.channels, model.side) != (images.channels, images.side) {
@@ -53,16 +63,46 @@ impl Session {
                     model.side, model.channels, test.name, images.side, images.channels
                 )));
             }
-            let mut tried =
-                Preflight { model: &target.model, test, settings, order: &order, workplace };
-            let mut found = match tried.carry_out(propose)? {
+            let mut tried = Preflight { trial, target, order: &order, workplace, watch };
+            let mut found = match tried.carry_out()? {
                 Ok(found) => found,
-                Err(why) => return Err(tried.refused(label, &why)),
+                Err(why) => return Err(refused(workplace, label, &why)),
             };
             found.remarks.iter_mut().for_each(|remark| *remark = format!("{label}: {remark}"));
             all.push(found);
         }
         Ok(all)
+    }
+
+    /// Tries every model in larger batches, among them those of the attack, whose micro-batches have
+    /// their size by now.
+    ///
+    /// # Errors
+    /// As [`Session::try_out`].
+    pub fn try_batches(
+        &mut self,
+        trial: Trial<'_>,
+        workplace: &mut Workplace,
+        watch: &mut Watch<'_>,
+    ) -> Result<(), SessionError> {
+        let order = trial.order();
+        let pool = trial.settings.images.min(trial.test.images.count);
+        let sizes = preflight::sizes(trial.settings.batch.into(), pool);
+        for target in trial.targets {
+            let mut tried = Preflight { trial, target, order: &order, workplace, watch };
+            if let Err(why) = tried.in_batches(&sizes)? {
+                return Err(refused(workplace, &target.victim.label, &why));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Trial<'_> {
+    /// Indices of all images: the pool first; where it is small, others keep its images company.
+    fn order(&self) -> Vec<u32> {
+        let all = Settings { images: u32::MAX, ..self.settings.clone() };
+        all.pool(self.test.images.count)
     }
 }
 
@@ -76,13 +116,13 @@ pub struct Tried {
 }
 
 /// One model being tried.
-struct Preflight<'a> {
-    model: &'a ModelRequest,
-    test: &'a TestPart,
-    settings: &'a Settings,
+struct Preflight<'a, 'w> {
+    trial: Trial<'a>,
+    target: &'a Target,
     /// Indices of all images.
     order: &'a [u32],
     workplace: &'a mut Workplace,
+    watch: &'a mut Watch<'w>,
 }
 
 /// How a model does on clean images.
@@ -92,12 +132,13 @@ struct Accuracy {
     invalid: u32,
 }
 
-impl Preflight<'_> {
+impl Preflight<'_, '_> {
     /// What is to be said about the model.
-    fn carry_out(&mut self, propose: bool) -> Result<Result<Tried, Refusal>, SessionError> {
-        let model = self.model;
-        let calls = preflight::calls(self.order.len().try_into().unwrap_or(u32::MAX));
-        let (rows, answer) = match self.score(model, &self.chosen(calls.as_flattened()), 2)? {
+    fn carry_out(&mut self) -> Result<Result<Tried, Refusal>, SessionError> {
+        let model = &self.target.model;
+        let calls = preflight::calls(self.images());
+        let chosen = self.chosen(calls.as_flattened());
+        let (rows, answer) = match self.score(model, &chosen, 2, &Trying::Pairs)? {
             Ok(scored) => scored,
             Err(why) => return Ok(Err(why)),
         };
@@ -109,17 +150,18 @@ impl Preflight<'_> {
             return Ok(Err(fault.to_string()));
         }
         let output = answer.output.map(|output| format!("qtrail takes {output} as logits"));
-        let own = match self.accuracy(model)? {
+        let range = self.target.input_range();
+        let own = match self.accuracy(model, &range)? {
             Ok(own) => own,
             Err(why) => return Ok(Err(why)),
         };
-        let proposal = if propose { self.proposal(own.share)? } else { None };
+        let proposal = self.proposal(&range, own.share)?;
         if own.invalid > 0 {
             let (part, all) = (own.invalid, own.share.all);
             let hint = proposal.map(|proposal| format!("; {proposal}")).unwrap_or_default();
             return Ok(Err(format!(
                 "it gives NaN or infinite scores for {part} of {all} images of {}{hint}",
-                self.test.name
+                self.trial.test.name
             )));
         }
         if let Err(why) = self.differentiate()? {
@@ -136,17 +178,33 @@ impl Preflight<'_> {
         }))
     }
 
-    /// What is said of a model that cannot be attacked, unless the machine is to blame.
-    fn refused(&mut self, label: &str, why: &str) -> SessionError {
-        if let Err(fault) = self.workplace.look_for_faults(MARGIN) {
-            return EngineError::from(fault).into();
-        }
-        // A trainer that refuses lives on.
-        let how = match self.workplace.trainer {
-            Some(_) => "cannot be attacked",
-            None => "makes the trainer crash, so it cannot be attacked",
+    /// Compares what the model gives for images in batches of other sizes and in other company.
+    fn in_batches(&mut self, sizes: &[u32]) -> Result<Result<(), Refusal>, SessionError> {
+        let (model, images) = (&self.target.model, self.images());
+        let count = images.min(preflight::LARGE);
+        let few = self.chosen(&(0..count).collect::<Vec<_>>());
+        let paired = match self.score(model, &few, 2, &Trying::Pairs)? {
+            Ok((paired, _)) => paired,
+            Err(why) => return Ok(Err(why)),
         };
-        SessionError::Settings(format!("{label} {how}: {why}"))
+        for &size in sizes {
+            let chosen = self.chosen(&preflight::batches(images, size));
+            let rows = match self.score(model, &chosen, size, &Trying::Batches(size))? {
+                Ok((rows, _)) => rows,
+                Err(why) => return Ok(Err(why)),
+            };
+            let in_pair = |place: u32| (place < count).then(|| paired.row(place as usize));
+            let found = preflight::fault_of_batches(images, size, |at| rows.row(at), in_pair);
+            if let Some(fault) = found {
+                return Ok(Err(fault.to_string()));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Number of images that can be tried.
+    fn images(&self) -> u32 {
+        self.order.len().try_into().unwrap_or(u32::MAX)
     }
 
     /// Indices of the images at these places of the order.
@@ -156,8 +214,8 @@ impl Preflight<'_> {
 
     /// The output that is right for an image.
     fn label(&self, index: u32) -> u16 {
-        let class = self.test.images.labels.get(index as usize).copied().unwrap_or_default();
-        self.settings.output(class)
+        let class = self.trial.test.images.labels.get(index as usize).copied().unwrap_or_default();
+        self.trial.settings.output(class)
     }
 
     /// The outputs that a model must have for the images.
@@ -166,10 +224,14 @@ impl Preflight<'_> {
         labels.max().unwrap_or(0)
     }
 
-    /// Asks the trainer, which is started if it is not there.
-    fn ask(&mut self, request: &Request, id: u64) -> Result<Result<Answer, Refusal>, SessionError> {
-        self.workplace.muster()?;
-        self.workplace.ask(request, id, |_| Ok(()))
+    /// Asks the trainer.
+    fn ask(
+        &mut self,
+        trying: &Trying,
+        request: &Request,
+        id: u64,
+    ) -> Result<Result<Answer, Refusal>, SessionError> {
+        self.watch.ask(self.workplace, (&self.target.victim.label, trying), request, id)
     }
 
     /// The rows that a model gives for images, so many at a time.
@@ -178,8 +240,10 @@ impl Preflight<'_> {
         model: &ModelRequest,
         indices: &[u32],
         batch: u32,
+        trying: &Trying,
     ) -> Result<Result<(Rows, ScoredAnswer), Refusal>, SessionError> {
-        let images = self.workplace.inbox.give("tried", &self.test.images.gather(indices)?)?;
+        let pixels = self.trial.test.images.gather(indices)?;
+        let images = self.workplace.inbox.give("tried", &pixels)?;
         let id = self.workplace.next_id();
         let request = ScoreRequest {
             id,
@@ -187,12 +251,12 @@ impl Preflight<'_> {
             images,
             count: u32::try_from(indices.len()).unwrap_or(0),
             batch,
-            dtype: self.settings.dtype,
+            dtype: self.trial.settings.dtype,
             device: self.workplace.device.clone(),
             threads: self.workplace.threads,
             staging: self.workplace.inbox.path().to_owned(),
         };
-        let answer = match self.ask(&Request::Score(Box::new(request)), id)? {
+        let answer = match self.ask(trying, &Request::Score(Box::new(request)), id)? {
             Ok(Answer::Scored(answer)) => answer,
             Ok(other) => return Ok(Err(format!("the trainer said {other:?}"))),
             Err(why) => return Ok(Err(why)),
@@ -201,16 +265,19 @@ impl Preflight<'_> {
         Ok(rows.map(|rows| (rows, answer)))
     }
 
-    /// How accurate a model is on a sample, in batches as large as the attack's.
+    /// How accurate a model is on a sample, in batches as large as the attack's; `range` is what it is
+    /// given.
     fn accuracy(
         &mut self,
         model: &ModelRequest,
+        range: &InputRange,
     ) -> Result<Result<Accuracy, Refusal>, SessionError> {
-        let images = &self.test.images;
+        let images = &self.trial.test.images;
         let values = images.channels.saturating_mul(images.side.saturating_mul(images.side));
-        let sample = preflight::sample(self.order.len().try_into().unwrap_or(u32::MAX), values);
+        let sample = preflight::sample(self.images(), values);
         let indices: Vec<u32> = self.order.iter().copied().take(sample as usize).collect();
-        let scored = self.score(model, &indices, self.settings.batch.into())?;
+        let trying = Trying::Accuracy(range.clone());
+        let scored = self.score(model, &indices, self.trial.settings.batch.into(), &trying)?;
         Ok(scored.map(|(rows, _)| {
             let judged = indices.iter().enumerate();
             let judged: Vec<_> = judged
@@ -224,61 +291,50 @@ impl Preflight<'_> {
         }))
     }
 
-    /// The input range with which a model is clearly more accurate than as it was asked for.
-    fn proposal(&mut self, own: Share) -> Result<Option<String>, SessionError> {
-        if !self.model.members.iter().any(|one| matches!(one, Member::Torchscript { .. })) {
+    /// The input ranges with which a model is clearly more accurate than with its own.
+    fn proposal(&mut self, own: &InputRange, share: Share) -> Result<Option<String>, SessionError> {
+        let model = &self.target.model;
+        if !model.members.iter().any(|one| matches!(one, Member::Torchscript { .. })) {
             return Ok(None);
         }
-        let mut best: Option<(InputRange, Share)> = None;
-        for range in InputRange::candidates(self.test.images.channels) {
+        let mut found: Vec<(InputRange, Share)> = Vec::new();
+        let others = InputRange::candidates(self.trial.test.images.channels);
+        for range in others.into_iter().filter(|range| range != own) {
             // One that the model does not take is none.
-            let Ok(found) = self.accuracy(&with_range(self.model, &range))? else { continue };
-            let so_far = best.as_ref().map_or(own, |(_, share)| *share);
-            let is_best = found.share.part > so_far.part;
-            if found.invalid == 0 && is_best && preflight::is_clearly_better(found.share, own) {
-                best = Some((range, found.share));
-            }
+            let accuracy = self.accuracy(&with_range(model, &range), &range)?;
+            found.extend(accuracy.ok().filter(|a| a.invalid == 0).map(|a| (range, a.share)));
         }
-        let percent = |share: Share| 100.0 * share.rate().unwrap_or_default();
-        Ok(best.map(|(range, share)| {
-            format!(
-                "correct on {:.0} % of {} images with values 0..255, on {:.0} % with {range}; if the \
-                 model expects {range}, add --input-range {range}",
-                percent(own),
-                own.all,
-                percent(share)
-            )
-        }))
+        Ok(preflight::better_ranges(own, share, found, self.trial.ranges_given))
     }
 
     /// Crafts some images in one step, only to see that it can be done.
     fn differentiate(&mut self) -> Result<Result<(), Refusal>, SessionError> {
-        let count = DIFFERENTIATED.min(self.settings.batch.into()).min(self.order.len());
+        let count = DIFFERENTIATED.min(self.trial.settings.batch.into()).min(self.order.len());
         let indices = &self.order[..count];
-        let pixels = self.test.images.gather(indices)?;
+        let pixels = self.trial.test.images.gather(indices)?;
         let images = self.workplace.inbox.give("clean", &pixels)?;
         let id = self.workplace.next_id();
         let smallest = Settings {
             methods: vec![Method::Fast],
             eps: vec![1],
             random_start: false,
-            ..self.settings.clone()
+            ..self.trial.settings.clone()
         };
         let request = CraftRequest {
             id,
-            model: self.model.clone(),
+            model: self.target.model.clone(),
             images,
             count: u32::try_from(count).unwrap_or(0),
             labels: indices.iter().map(|&index| self.label(index)).collect(),
             targets: Vec::new(),
             chains: sweep::plan(&smallest.specs()),
-            dtype: self.settings.dtype,
+            dtype: self.trial.settings.dtype,
             device: self.workplace.device.clone(),
             threads: self.workplace.threads,
             staging: self.workplace.inbox.path().to_owned(),
             measure: false,
         };
-        let answer = match self.ask(&Request::Craft(Box::new(request)), id)? {
+        let answer = match self.ask(&Trying::Gradients, &Request::Craft(Box::new(request)), id)? {
             Ok(Answer::Crafted(answer)) => answer,
             Ok(other) => return Ok(Err(format!("the trainer said {other:?}"))),
             Err(why) => return Ok(Err(why)),

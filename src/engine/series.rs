@@ -167,10 +167,11 @@ impl Session {
     pub fn new_series(&mut self, name: &str) -> Result<(u32, NamedLock), SessionError> {
         let lock = self.named_lock("series")?;
         self.catch_up()?;
-        if self.index().series_named(name).is_some() || self.index().find(name).is_some() {
-            let taken = format!("a search or series called {name} is in the store already");
-            return Err(SessionError::Settings(taken));
-        }
+        let free = match self.index().series_named(name) {
+            Some(_) => Err(format!("a series called {name} is in the store already")),
+            None => self.index().check_free("series", name),
+        };
+        free.map_err(SessionError::Settings)?;
         Ok((self.index().next_series(), lock))
     }
 

@@ -64,6 +64,17 @@ pub enum SessionError {
     /// Settings that do not fit the data.
     #[error("{0}")]
     Settings(String),
+    /// The trainer hangs with a model that is to be attacked.
+    #[error("{label} cannot be attacked: the trainer hangs with it; {why}")]
+    Hung {
+        /// What the model is called.
+        label: String,
+        /// Why that is believed.
+        why: String,
+    },
+    /// It was asked to stop before an attack was recorded.
+    #[error("interrupted while the models were tried; nothing was recorded")]
+    Stopped,
 }
 
 impl From<JournalError> for SessionError {
@@ -205,10 +216,11 @@ impl Session {
         data: &Prepared,
         further: Vec<Event>,
     ) -> Result<(Scope, NamedLock), SessionError> {
-        if self.index.find(&name).or(self.index.series_search(&name)).is_some() {
-            let taken = format!("a search called {name} is in the store already");
-            return Err(SessionError::Settings(taken));
-        }
+        let free = match self.index.series_search(&name) {
+            Some(_) => Err(format!("a search called {name} is in the store already")),
+            None => self.index.check_free("search", &name),
+        };
+        free.map_err(SessionError::Settings)?;
         let text = config.to_toml();
         let parts = config_parts(&text);
         let started = SearchStarted {

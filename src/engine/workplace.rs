@@ -30,6 +30,8 @@ pub struct Workplace {
     pub last_id: u64,
     /// The fault of the machine that the trainer reported with its last answer.
     pub reported: Option<Reported>,
+    /// Whether the trainer was ended because it hung with the last request.
+    pub hung: bool,
 }
 
 /// Why a step has no result: a fact of the machine.
@@ -62,12 +64,16 @@ impl Workplace {
         mut meanwhile: impl FnMut(Option<f64>) -> Result<(), E>,
     ) -> Result<Result<Answer, Lost>, E> {
         let Some(trainer) = &mut self.trainer else { return Ok(Err("no trainer".to_owned())) };
+        self.hung = false;
         let _ = trainer.send(request); // one that cannot hear is heard to have ended
         let complaint = loop {
             meanwhile(None)?;
             match trainer.listen(TICK) {
                 None => {}
-                Some(Said::Hangs(why)) => break why,
+                Some(Said::Hangs(why)) => {
+                    self.hung = true;
+                    break why;
+                }
                 Some(Said::Cut(fault)) => {
                     self.reported = Some(fault.into());
                     break String::new();

@@ -1,4 +1,4 @@
-//! A store with recorded attacks, made without a trainer, and the program that answers about it.
+//! A store with a recorded history, made without a trainer, and the program that answers about it.
 #![allow(missing_docs, unreachable_pub, dead_code, clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::path::PathBuf;
@@ -25,6 +25,10 @@ impl World {
         self.0.path().join(name)
     }
 
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
     /// Exit code, stdout, stderr.
     pub fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         let Output { status, stdout, stderr } = Command::new(cargo_bin("qtrail"))
@@ -42,17 +46,28 @@ impl World {
     /// Rows of a table.
     #[track_caller]
     pub fn rows(&self, arguments: &[&str]) -> Vec<Value> {
-        let (code, stdout, stderr) =
-            self.run(&[&["table"], arguments, &["--format", "json"]].concat());
+        let rows = self.good(&[&["table"], arguments, &["--format", "json"]].concat());
+        serde_json::from_str(&rows).unwrap()
+    }
+
+    /// What a run that ends well prints.
+    #[track_caller]
+    pub fn good(&self, arguments: &[&str]) -> String {
+        let (code, stdout, stderr) = self.run(arguments);
         assert_eq!(code, 0, "{arguments:?}: {stderr}");
-        serde_json::from_str(&stdout).unwrap()
+        stdout
     }
 
     #[track_caller]
     pub fn refuses(&self, arguments: &[&str], words: &str) {
+        self.refuses_saying(arguments, &[words]);
+    }
+
+    #[track_caller]
+    pub fn refuses_saying(&self, arguments: &[&str], words: &[&str]) {
         let (code, stdout, stderr) = self.run(arguments);
         assert_eq!((code, stdout.as_str()), (2, ""), "{arguments:?}: {stderr}");
-        assert!(stderr.contains(words), "{arguments:?}: {stderr}");
+        words.iter().for_each(|word| assert!(stderr.contains(word), "{arguments:?}: {stderr}"));
     }
 }
 

@@ -11,11 +11,11 @@ use crate::trainer::protocol::{DataRequest, Member};
 /// How classes and outputs belong together.
 #[derive(Debug, clap::Args)]
 pub(super) struct ClassArgs {
-    /// What the models call their outputs: a name a line from output 0 on, or JSON. The classes of the
-    /// images are found in it by their names [default: both are numbered alike]
+    /// File with the names of the models' outputs: one per line from output 0 on, or JSON. Classes of the
+    /// images are matched by name [default: outputs and classes are matched by number]
     #[arg(long, value_name = "FILE", conflicts_with = "classes")]
     class_names: Option<PathBuf>,
-    /// The output of the models for each class of the images, in their order, as in 0,5,7
+    /// Output of the models for each class of the images, in their order, as in 0,5,7
     #[arg(long, value_name = "OUTPUT,…", value_delimiter = ',', value_parser = output)]
     classes: Vec<u16>,
 }

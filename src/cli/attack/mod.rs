@@ -11,19 +11,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::progress::duration;
 use super::{CliError, Context, Exit, data, names, note, say, work};
-use crate::adversary::gradients::warnings;
+use crate::adversary::gradients::{score_warnings, warnings};
 use crate::adversary::job::Attack;
 use crate::adversary::protocol::Settings;
 use crate::data::{DataError, Located, Part, Reading};
 use crate::engine::Ending;
-use crate::engine::attacks::{Target, TestPart};
+use crate::engine::attacks::{self, Target, TestPart};
 use crate::engine::measure::Costs;
-use crate::engine::session::Session;
+use crate::engine::preflight::Trial;
+use crate::engine::session::{Session, SessionError};
+use crate::engine::watch::{Trying, Watch};
 use crate::engine::workplace::Workplace;
 use crate::events::Scope;
-use crate::log::{Aside, NamedLock, Store};
+use crate::log::{NamedLock, Store};
 use classes::Mapping;
-use progress::Progress;
+use progress::{Line, Progress};
 
 /// Attacks trained models with adversarial images.
 #[derive(Debug, clap::Args)]
@@ -34,18 +36,18 @@ pub struct Args {
     classes: classes::ClassArgs,
     #[command(flatten)]
     options: options::OptionArgs,
-    /// What to call the attack
+    /// Name of the attack
     #[arg(long, default_value = "")]
     name: String,
-    /// Cuts images to squares and resamples them to this side in pixels [default: as the first trial
-    /// saw them, else as they are]
+    /// Crop images to squares and resample them to this side in pixels [default: as the first trial saw
+    /// them, otherwise unchanged]
     #[arg(long, value_name = "SIDE", value_parser = super::data::side())]
     resize: Option<u32>,
-    /// Seed that draws the test images of pictures that lie in folders of classes alone [default: that
-    /// of the first trial, else 0]
+    /// Seed that draws the test images from folders of classes without `train` and `test` [default: that of
+    /// the first trial, otherwise 0]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     data_seed: Option<u64>,
-    /// Threads to compute with on a CPU [default: all]
+    /// Number of CPU threads [default: all]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: Option<u32>,
     #[command(flatten)]
@@ -58,19 +60,20 @@ pub struct Args {
 /// What a person is to be told.
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     names::check_optional("--name", &args.name)?;
-    let Opened { mut session, aside } = open(args, context)?;
-    let wanted = wanted(args, &mut session, context)?;
-    let threads = args.threads.unwrap_or_else(work::threads);
-    let mut tried = None;
-    if let Some(aside) = aside {
-        // Only models that can be attacked are worth a store.
-        let mut workplace = session.workplace(threads)?;
-        tried = Some(wanted.try_out(args, &mut session, &mut workplace)?);
-        drop(workplace); // the trainer leaves before its folder does
-        session.close()?;
-        drop(aside);
-        session = open_store(args, context, Store::open_or_create(&context.store)?)?;
-    }
+    let (mut session, wanted, tried) = match store(args, context)? {
+        Some(store) => {
+            let mut session = open(args, context, store)?;
+            let wanted = wanted(args, Some(&mut session), context)?;
+            (session, wanted, None)
+        }
+        None => {
+            let wanted = wanted(args, None, context)?;
+            let stop = work::stop_flag()?;
+            let tried = try_aside(args, &wanted, context, &stop)?;
+            let session = open(args, context, Store::open_or_create(&context.store)?)?;
+            (session, wanted, Some((tried, stop)))
+        }
+    };
     let Wanted { targets, test, settings, .. } = &wanted;
     // The same command again goes on with the attack that it began, or has nothing left to do.
     let beginning = session.attack_lock()?;
@@ -97,14 +100,23 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         let begun = Begun { scope, lock, attack };
         return carry_on(session, begun, targets, test, None, &*work::stop_flag()?);
     }
+    for (label, open) in session.other_models(targets) {
+        note(&format!(
+            "the file of {label} has changed since {open} began: this is another attack; {open} stays \
+             open, and `qtrail resume {open}` goes on with the model that it began with"
+        ));
+    }
+    let threads = args.threads();
     let mut workplace = session.workplace(threads)?;
-    let Tried { costs, outputs } = match tried {
+    // From here on Ctrl-C ends it between two micro-batches, and before that leaves nothing.
+    let (tried, stop) = match tried {
         Some(tried) => tried,
-        None => wanted.try_out(args, &mut session, &mut workplace)?,
+        None => {
+            let stop = work::stop_flag()?;
+            (wanted.try_out(args, &mut session, &mut workplace, &stop)?, stop)
+        }
     };
-    // From here on Ctrl-C ends it between two micro-batches.
-    let stop = work::stop_flag()?;
-    let settings = args.options.sized(settings, &costs, test);
+    let Tried { costs, outputs, settings } = tried;
     let (scope, lock) =
         session.begin_attack(&args.name, &settings, targets, &outputs, test, threads)?;
     drop(beginning);
@@ -116,31 +128,49 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     carry_on(session, begun, targets, test, Some(workplace), &stop)
 }
 
-/// A session, in the store, or where there is none in one that is gone afterwards.
-struct Opened {
-    session: Session,
-    aside: Option<Aside>,
+impl Args {
+    /// Threads to compute with.
+    fn threads(&self) -> u32 {
+        self.threads.unwrap_or_else(work::threads)
+    }
 }
 
-fn open(args: &Args, context: &Context) -> Result<Opened, CliError> {
-    let there = Store::open_if_there(&context.store)?;
-    let (store, aside) = match there {
-        Some(store) => (store, None),
+/// The store, if there is one. Without one only models of files can be attacked, by a trainer that
+/// is there.
+fn store(args: &Args, context: &Context) -> Result<Option<Store>, CliError> {
+    match Store::open_if_there(&context.store)? {
+        Some(store) => Ok(Some(store)),
         // Trials and ensembles are those of a store.
-        None if args.models.of_store()? => (Store::open(&context.store)?, None),
+        None if args.models.of_store()? => Ok(Some(Store::open(&context.store)?)),
         None => {
             // A verb that cannot train makes no store.
             work::trainer(&args.work, context)?;
-            let aside = Store::aside(&context.store)?;
-            (aside.store.clone(), Some(aside))
+            Ok(None)
         }
-    };
-    Ok(Opened { session: open_store(args, context, store)?, aside })
+    }
 }
 
-fn open_store(args: &Args, context: &Context, store: Store) -> Result<Session, CliError> {
+fn open(args: &Args, context: &Context, store: Store) -> Result<Session, CliError> {
     let trainer = work::trainer(&args.work, context)?;
     work::session(&args.work, context, trainer, store)
+}
+
+/// Tries the models in a store that is gone afterwards: only models that can be attacked are worth
+/// one.
+fn try_aside(
+    args: &Args,
+    wanted: &Wanted,
+    context: &Context,
+    stop: &AtomicBool,
+) -> Result<Tried, CliError> {
+    // Whatever happens, it is the last to go.
+    let aside = Store::aside(&context.store)?;
+    let mut session = open(args, context, aside.store.clone())?;
+    let mut workplace = session.workplace(args.threads())?;
+    let tried = wanted.try_out(args, &mut session, &mut workplace, stop)?;
+    drop(workplace); // the trainer leaves before its folder does
+    session.close()?;
+    Ok(tried)
 }
 
 /// What is to be attacked, with which images and how.
@@ -158,12 +188,21 @@ struct Tried {
     costs: Costs,
     /// How many outputs each has.
     outputs: Vec<u32>,
+    /// The settings with micro-batches that fit into memory.
+    settings: Settings,
 }
 
-fn wanted(args: &Args, session: &mut Session, context: &Context) -> Result<Wanted, CliError> {
+/// Finds models and images; without a session, which is that of a store, only models of files.
+fn wanted(
+    args: &Args,
+    session: Option<&mut Session>,
+    context: &Context,
+) -> Result<Wanted, CliError> {
     let mut targets = Vec::new();
-    for model in &args.models.find(context)? {
-        targets.push(session.target(&model.name, &model.members, &context.data)?);
+    if let Some(session) = session {
+        for model in &args.models.find(context)? {
+            targets.push(session.target(&model.name, &model.members, &context.data)?);
+        }
     }
     let located = images(args, &targets, context)?;
     DataError::check_text(&located.folder)?;
@@ -174,14 +213,14 @@ fn wanted(args: &Args, session: &mut Session, context: &Context) -> Result<Wante
     let taken: Vec<String> = targets.iter().map(|target| target.victim.label.clone()).collect();
     let labels = labels::labels(&taken, args.models.scripts())?;
     let ranges = args.models.ranges()?;
-    for ((script, label), range) in args.models.scripts().iter().zip(&labels).zip(&ranges) {
-        let target = session.script(label, &script.file, &test.images)?.with_range(range);
+    let scripts = args.models.scripts();
+    for ((script, label), range) in scripts.iter().zip(&labels).zip(&ranges) {
+        let target = attacks::script(label, &script.file, &test.images)?.with_range(range);
         let same = |known: &&Target| known.victim.weights == target.victim.weights;
-        if let Some(known) = targets.iter().find(same) {
-            let (one, other) = (&known.victim.label, script.file.display());
-            return Err(CliError::usage(format!(
-                "{other} is named twice: {one} is the same model"
-            )));
+        if let Some(at) = targets[taken.len()..].iter().position(|known| same(&known)) {
+            let (one, other) = (scripts[at].file.display(), script.file.display());
+            return Err(CliError::usage(format!("--model: {one} and {other} are the same model"))
+                .hint("name it once"));
         }
         targets.push(target);
     }
@@ -197,20 +236,29 @@ impl Wanted {
         args: &Args,
         session: &mut Session,
         workplace: &mut Workplace,
+        stop: &AtomicBool,
     ) -> Result<Tried, CliError> {
         let Self { targets, test, settings, .. } = self;
-        if !args.models.scripts().is_empty() {
-            // Large ones take a while.
-            note("trying the models on images of the set; nothing is recorded yet");
-        }
-        let propose = args.models.is_range_open();
-        let tried = session.try_out(targets, test, settings, propose, workplace)?;
+        let ranges_given = args.models.are_ranges_given();
+        let trial = Trial { targets, test, settings, ranges_given };
+        // Models of others may take a while.
+        let mut line = Line::new(targets, !args.models.scripts().is_empty());
+        let mut report = |label: &str, trying: &Trying, done| line.show(label, trying, done);
+        let asked = || stop.load(Ordering::Relaxed);
+        let mut watch = Watch { stop: &asked, report: &mut report };
+        let tried = session.try_out(trial, workplace, &mut watch)?;
         let outputs: Vec<u32> = tried.iter().map(|model| model.outputs).collect();
         self.mapping.check(targets, &outputs)?;
         test.check(settings, targets, &outputs)?;
+        let costs = session.measure(trial, workplace, &mut watch)?;
+        let settings = args.options.sized(settings, &costs, test);
+        session.try_batches(Trial { settings: &settings, ..trial }, workplace, &mut watch)?;
+        line.finish();
+        if asked() {
+            return Err(SessionError::Stopped.into());
+        }
         tried.iter().flat_map(|model| &model.remarks).for_each(|remark| note(remark));
-        let costs = session.measure(targets, test, settings.dtype, workplace)?;
-        Ok(Tried { costs, outputs })
+        Ok(Tried { costs, outputs, settings })
     }
 }
 
@@ -355,7 +403,10 @@ fn carry_on(
                 text += &format!(" ({} in this session)", duration(progress.elapsed()));
             }
             say(&text);
-            warnings(&scope.to_string(), &attack.gradients()).iter().for_each(|line| note(line));
+            let label = scope.to_string();
+            let masked = warnings(&label, &attack.gradients());
+            let invalid = score_warnings(&label, &attack.not_finite());
+            masked.iter().chain(&invalid).for_each(|line| note(line));
             Ok(())
         }
         Ending::Interrupted => {

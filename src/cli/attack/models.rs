@@ -14,25 +14,25 @@ pub(super) struct ModelArgs {
     /// Trials (t17), or ensembles of trials (t3+t9+t12)
     #[arg(value_name = "TRIAL")]
     models: Vec<String>,
-    /// A saved ensemble; its loss is -log of the mean probability
+    /// Saved ensemble; its loss is -log of the mean probability
     #[arg(long, value_name = "NAME")]
     ensemble: Vec<String>,
     /// The N best trials of a search
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     top: Option<u32>,
-    /// Of which search the best are [default: the newest]
+    /// Search that --top selects from [default: the newest]
     #[arg(long, value_name = "SEARCH", requires = "top")]
     search: Option<String>,
-    /// A TorchScript model: gets images, gives logits, or several outputs of which the first (or
-    /// `logits` of a dictionary) is taken.
-    /// Such a file is code, and is run: take none from anybody whose programs you would not run
-    /// Its label is NAME, or follows from the name of the file [default: model.pt, or as much of its
-    /// path as tells it from the others]
+    /// TorchScript model that takes images and returns logits, or several outputs, of which the first (or
+    /// `logits` of a dictionary) is used.
+    /// The file is code that is run: use only files of people whose programs you would run.
+    /// Its label is NAME [default: the name of the file, with as much of its path as tells it from the
+    /// others]
     #[arg(long = "model", value_name = "[NAME=]torchscript:FILE", value_parser = script)]
     scripts: Vec<Script>,
-    /// What a --model expects of pixel values: 0..255, 0..1, imagenet, or MEAN/STD of values from 0 to
-    /// 1, as 0.5/0.5 or 0.485,0.456,0.406/0.229,0.224,0.225. Given once for all of them, or once for
-    /// each, in their order [default: 0..255]
+    /// Pixel values that a --model expects: 0..255, 0..1, imagenet, or MEAN/STD of values from 0 to 1, as
+    /// 0.5/0.5 or 0.485,0.456,0.406/0.229,0.224,0.225. Give it once for all models, or once for each, in
+    /// their order [default: 0..255]
     #[arg(long = "input-range", value_name = "RANGE", requires = "scripts")]
     ranges: Vec<InputRange>,
 }
@@ -63,7 +63,7 @@ fn script(text: &str) -> Result<Script, String> {
     };
     match of.strip_prefix(FORMAT) {
         Some(file) if !file.is_empty() => Ok(Script { name, file: file.into() }),
-        _ => Err("a model is given as torchscript:FILE or NAME=torchscript:FILE".to_owned()),
+        _ => Err("expected torchscript:FILE or NAME=torchscript:FILE".to_owned()),
     }
 }
 
@@ -90,9 +90,9 @@ impl ModelArgs {
         }
     }
 
-    /// Whether input ranges are left to their default.
-    pub(super) fn is_range_open(&self) -> bool {
-        self.ranges.is_empty()
+    /// Whether a person said what models expect of pixel values.
+    pub(super) fn are_ranges_given(&self) -> bool {
+        !self.ranges.is_empty()
     }
 
     /// Whether any of them is in the store.
@@ -141,7 +141,8 @@ impl ModelArgs {
 fn trial(answer: &Answer, name: &str) -> Result<(TrialOf, String), CliError> {
     let number: Option<u32> = name.strip_prefix('t').and_then(|number| number.parse().ok());
     let Some(number) = number else {
-        return Err(CliError::usage(format!("{name} is no trial")).hint("a trial is written t17"));
+        return Err(CliError::usage(format!("expected a trial, as t17, found {name}"))
+            .hint("`qtrail table trials --search all` lists trials"));
     };
     let sql = format!(
         "SELECT t.id, j.label, t.ordinal FROM trial t JOIN job j ON j.id = t.job

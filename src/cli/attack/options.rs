@@ -14,62 +14,65 @@ use crate::engine::measure::Costs;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "How")]
 pub(super) struct OptionArgs {
-    /// Settings that belong together: kurakin2017, small or custom
+    /// Default settings: kurakin2017, small or custom
     #[arg(long, default_value = "small", value_parser = clap::builder::PossibleValuesParser::new(Settings::PROTOCOLS))]
     protocol: String,
-    /// Images of the test part in the pool that all samples come from
+    /// Number of test images in the pool, which all samples are drawn from [default: as the protocol says, at
+    /// most all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     images: Option<u32>,
-    /// Largest changes of a value, of 255
+    /// Perturbation budgets (epsilon): the largest change of a pixel value, out of 255
     #[arg(long, value_name = "EPS", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..))]
     eps: Vec<u8>,
-    /// fast, basic, least-likely, least-likely-step, random-target
+    /// Attack methods: fast, basic, least-likely, least-likely-step, random-target
     #[arg(long, value_name = "METHOD", value_delimiter = ',', value_parser = method)]
     method: Vec<Method>,
-    /// Number of images on which random noise of the same sizes is scored, for `table checks`; 0:
-    /// none [default: 100]
+    /// Number of images on which random noise of each epsilon is scored, for `table checks`; 0 for none
+    /// [default: 100]
     #[arg(long, value_name = "N")]
     noise_images: Option<u32>,
-    /// One step of an iterative attack
+    /// Step size of iterative attacks, out of 255
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..))]
     alpha: Option<u8>,
-    /// Steps of an iterative attack [default: min(eps + 4, 1.25 eps)]
+    /// Number of steps of iterative attacks [default: min(eps + 4, 1.25 eps)]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     iterations: Option<u16>,
-    /// How that is rounded: floor or ceil
+    /// Rounding of that default: floor or ceil
     #[arg(long)]
     rounding: Option<Rounding>,
-    /// Iterative attacks begin at a random point of the box (PGD)
+    /// Start iterative attacks at a random point of the epsilon-ball (PGD)
     #[arg(long)]
     random_start: bool,
-    /// What gradients are computed in: f32 or bf16
+    /// Precision of gradients: f32 or bf16
     #[arg(long)]
     dtype: Option<Dtype>,
-    /// Images computed at once [default: as many as fit into --memory, at most 100]
+    /// Number of images in a micro-batch [default: as many as fit into --memory, at most 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     batch: Option<u16>,
-    /// Memory that crafting may take, as 4GiB [default: 4GiB of a CPU, of a GPU what is free]
+    /// Memory for crafting, as 4GiB [default: 4GiB on a CPU, the free memory on a GPU]
     #[arg(long, value_name = "SIZE", value_parser = bytes, conflicts_with = "batch")]
     memory: Option<u64>,
-    /// A transformation as blur, blur=0.5,1 or noise=8x5 (5 times each), or none [default: all]
+    /// Transformation of images before they are scored: blur, blur=0.5,1 or noise=8x5 (5 repetitions
+    /// each), or none [default: all]
     #[arg(long, value_name = "NAME[=P,…][xN]")]
     transform: Vec<String>,
-    /// Sizes whose images undergo the transformations (the camera sees all)
+    /// Epsilons whose images are transformed; the camera transforms all
     #[arg(long, value_name = "EPS", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..))]
     transform_eps: Vec<u8>,
-    /// Tables: images of a sample of one method and eps; 0: all
+    /// Tables: number of images sampled for each method and epsilon; 0 for all
     #[arg(long, value_name = "N")]
     draw: Option<u32>,
-    /// Tables: a prefiltered image is clean right and adversarial wrong for each of these k
+    /// Tables: K for which a prefiltered image is correctly classified when clean and misclassified when
+    /// adversarial
     #[arg(long, value_name = "K", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     prefilter_k: Vec<u16>,
-    /// Tables: the prediction for a prefiltered image has at least this probability
+    /// Tables: minimum probability of the prediction for a prefiltered image
     #[arg(long, value_name = "P")]
     confidence: Option<f64>,
-    /// Tables: whose prediction that is: adv, clean or both
+    /// Tables: image with that prediction: adv, clean or both
     #[arg(long, value_parser = side)]
     side: Option<Side>,
-    /// Seed of all draws
+    /// Seed of all random draws
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }
@@ -83,22 +86,30 @@ fn method(text: &str) -> Result<Method, String> {
 
 fn side(text: &str) -> Result<Side, String> {
     let known = [Side::Adv, Side::Clean, Side::Both].into_iter().find(|side| side.name() == text);
-    known.ok_or_else(|| "it is adv, clean or both".to_owned())
+    known.ok_or_else(|| "expected adv, clean or both".to_owned())
 }
 
-/// Reads a number of bytes: 4GiB, 512MiB.
+/// Reads a number of bytes: 4GiB, 512MiB, 4gb.
 fn bytes(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is no size; write it as 4GiB or 512MiB");
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit: u64 = match &text[digits.len()..] {
-        "GiB" => 1 << 30,
-        "MiB" => 1 << 20,
-        "GB" => 1_000_000_000,
-        "MB" => 1_000_000,
-        _ => return Err(wrong()),
+    let wrong = |why: &str| {
+        format!(
+            "`{text}` is not an amount of memory: {why}; expected a whole number and GiB, MiB, GB or \
+             MB, as in 4GiB"
+        )
     };
-    let count: u64 = digits.parse().map_err(|_| wrong())?;
-    count.checked_mul(unit).filter(|&bytes| bytes > 0).ok_or_else(wrong)
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match text[number.len()..].to_ascii_lowercase().as_str() {
+        "gib" => 1 << 30,
+        "mib" => 1 << 20,
+        "gb" => 1_000_000_000,
+        "mb" => 1_000_000,
+        "" => return Err(wrong("it has no unit")),
+        unit => return Err(wrong(&format!("`{unit}` is not a known unit"))),
+    };
+    let count: u64 =
+        number.trim().parse().map_err(|_| wrong(&format!("`{number}` is not a whole number")))?;
+    let bytes = count.checked_mul(unit).ok_or_else(|| wrong("it is too large"))?;
+    if bytes == 0 { Err(wrong("it is zero")) } else { Ok(bytes) }
 }
 
 impl From<SettingsError> for CliError {
@@ -138,7 +149,8 @@ impl OptionArgs {
     ) -> Result<Settings, CliError> {
         let count = test.images.count;
         let base = Settings::of_protocol(&self.protocol, test.images.channels);
-        let base = base.ok_or_else(|| CliError::usage("there is no such protocol"))?;
+        let base = base
+            .ok_or_else(|| CliError::usage(format!("no protocol is called {}", self.protocol)))?;
         let sorted = |mut list: Vec<u8>| {
             list.sort_unstable();
             list.dedup();
@@ -181,7 +193,13 @@ impl OptionArgs {
             random_start: self.random_start,
             dtype: self.dtype.unwrap_or(base.dtype),
             outputs,
-            noise_images: self.noise_images.unwrap_or(base.noise_images),
+            // No more than there are; the default is recorded as it always was.
+            noise_images: match self.noise_images {
+                Some(noise) if noise.min(images) != base.noise_images.min(images) => {
+                    noise.min(images)
+                }
+                _ => base.noise_images,
+            },
             data: test.settings(),
             sampling,
             transformations: match self.transform.as_slice() {
@@ -213,19 +231,45 @@ fn grid(text: &str) -> Result<Grid, CliError> {
             .hint(format!("one of {}, as blur, blur=0.5,1 or noise=8x5", names.join(", ")))
     };
     let (name, rest) = text.split_once('=').unwrap_or((text, ""));
-    let family = Family::named(name).ok_or_else(|| wrong("there is no such transformation"))?;
+    let family = Family::named(name).ok_or_else(|| wrong("no transformation is called that"))?;
     let base = Grid::of(family);
     if rest.is_empty() {
         return Ok(base);
     }
     let (parameters, repeats) = match rest.split_once('x') {
         Some((parameters, repeats)) => {
-            let repeats = repeats.parse().map_err(|_| wrong("how often it is done is a number"))?;
+            let repeats = repeats
+                .parse()
+                .map_err(|_| wrong("the number of repetitions after `x` is not an integer"))?;
             (parameters, repeats)
         }
         None => (rest, base.repeats),
     };
-    let number = |text: &str| text.parse().map_err(|_| wrong("its parameters are numbers"));
+    let number = |text: &str| text.parse().map_err(|_| wrong("a parameter is not a number"));
     let parameters = parameters.split(',').map(number).collect::<Result<_, _>>()?;
     Ok(Grid { parameters, repeats, ..base })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_of_memory_are_read_in_any_case_of_letters_or_told_what_is_wrong() {
+        assert_eq!(bytes("4GiB"), Ok(4 << 30));
+        assert_eq!(bytes("4gb"), Ok(4_000_000_000));
+        assert_eq!(bytes("512 mib"), Ok(512 << 20));
+        for (text, why) in [
+            ("4", "it has no unit"),
+            ("GiB", "`` is not a whole number"),
+            ("1.5GiB", "`1.5` is not a whole number"),
+            ("-1GB", "`-1` is not a whole number"),
+            ("0GiB", "it is zero"),
+            ("4XB", "`xb` is not a known unit"),
+            ("99999999999GiB", "it is too large"),
+        ] {
+            let error = bytes(text).unwrap_err();
+            assert!(error.contains(why) && error.ends_with("as in 4GiB"), "{error}");
+        }
+    }
 }

@@ -127,6 +127,39 @@ pub(crate) fn draw(
     Ok((attack.clone(), drawing))
 }
 
+/// Why there is nothing to draw of an attack, and what to do.
+///
+/// # Errors
+/// [`CliError`] if the read model cannot be asked.
+pub(crate) fn nothing(
+    kind: &AttackKind,
+    args: &AttackArgs,
+    answer: &Answer,
+    attack: &str,
+) -> Result<CliError, CliError> {
+    let transformed = "SELECT 1 FROM scored c JOIN attack a ON a.id = c.attack
+                       WHERE c.victim >= 0 AND c.transformation > 0 AND a.label = ";
+    let is_judged = kind.name == "destruction"
+        && !collect(answer, &format!("{transformed}'{attack}' LIMIT 1"))?.is_empty();
+    if !is_judged {
+        let message = format!("there is nothing to draw: {attack} has {}", kind.without);
+        return Ok(CliError::usage(message).hint(footer(answer)));
+    }
+    let model = match &args.model {
+        Some(model) => model.clone(),
+        None => gallery::models(answer, attack)?.swap_remove(0).label,
+    };
+    let of = if args.eps.is_empty() && args.method.is_empty() { "" } else { "of these attacks " };
+    Ok(CliError::usage(format!(
+        "there is nothing to draw: no image {of}on {model} in {attack} was turned from right to wrong, \
+         so no transformation could make it right again"
+    ))
+    .hint(format!(
+        "`qtrail table attacks` lists attacks, --attack chooses another one; `qtrail table accuracy \
+         --attack {attack}` has the numbers of this one"
+    )))
+}
+
 /// What a figure is drawn of.
 struct Of<'a> {
     answer: &'a Answer,

@@ -176,8 +176,7 @@ fn of_attack(
     let mut answer = answer(context, args.at.at)?;
     let (attack, drawing) = draw_attack(kind, &args.attacked, context, &mut answer)?;
     let Some(drawing) = drawing else {
-        let message = format!("there is nothing to draw: {attack} has {}", kind.without);
-        return Err(CliError::usage(message).hint(footer(&answer)));
+        return Err(attacked::nothing(kind, &args.attacked, &answer, &attack)?);
     };
     put(&drawing, args, format, kind.name, &footer(&answer))
 }

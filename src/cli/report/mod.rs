@@ -10,7 +10,7 @@ use super::parameters::QuarantineArgs;
 use super::plot::{ATTACK_PLOTS, Asked, AttackArgs, PLOTS, draw_attack, one_search};
 use super::reading::{AtArgs, answer, collect, footer};
 use super::values::ValueArgs;
-use super::{CliError, Context, note};
+use super::{CliError, Context, note, samples};
 use crate::plot::{self, Theme};
 use crate::views::{self, Answer, Column, Select, Table, Value};
 use facts::Facts;
@@ -137,11 +137,16 @@ fn attack(
     }
     for (name, limit) in ATTACK_TABLES {
         if let Some(table) = views::table(name) {
-            let restriction = table.column("repeat").filter(|_| *name != "methods");
+            let mut conditions = Vec::new();
+            if table.column("repeat").is_some() && *name != "methods" {
+                conditions.push("(\"repeat\" IS NULL OR \"repeat\" = 'mean')");
+            }
+            if table.column("top").is_some() {
+                conditions.push(samples::MEANING);
+            }
             let of_attack = Select {
                 attack: Some(row[0].clone()),
-                restriction: restriction
-                    .map(|_| "(\"repeat\" IS NULL OR \"repeat\" = 'mean')".to_owned()),
+                restriction: Some(conditions.join(" AND ")).filter(|all| !all.is_empty()),
                 ..Select::default()
             };
             rows(page, answer, table, *limit, of_attack)?;
