@@ -549,14 +549,20 @@ CREATE TABLE scored (
   destroyed1     INTEGER,          -- of those, right after the transformation: the numerator
   destroyed5     INTEGER,
   ranks          BLOB    NOT NULL, -- u16: classes ranked above the true one; 65535: there is no rank
-  -- Beside the ranks, so that both are read without the rest, which lies on pages of its own.
   flags          BLOB    NOT NULL, -- u8: 1 not finite, 2 dropped
+  event          INTEGER NOT NULL, -- that recorded it: the rest of its numbers is in `score_detail`
+  PRIMARY KEY (attack, judge, victim, spec, transformation, repeat, first)
+) STRICT, WITHOUT ROWID;
+
+-- What else micro-batches were judged to be. In a table of its own, so that rows of `scored` fit
+-- into a quarter of a page: SQLite reads longer ones whole just to see where a search ends.
+CREATE TABLE score_detail (
+  event          INTEGER PRIMARY KEY, -- position of the event
   top1           BLOB    NOT NULL, -- u16: class ranked first
   p_top1         BLOB    NOT NULL, -- f32: its probability
   p_true         BLOB    NOT NULL, -- f32: probability of the true class
-  target_ranks   BLOB    NOT NULL, -- u16: classes ranked above the one aimed at
-  PRIMARY KEY (attack, judge, victim, spec, transformation, repeat, first)
-) STRICT, WITHOUT ROWID;
+  target_ranks   BLOB    NOT NULL  -- u16: classes ranked above the one aimed at
+) STRICT;
 
 -- Parameters of result tables: these, unless a question brings its own.
 CREATE TABLE args (
@@ -1689,9 +1695,9 @@ WITH
   -- What samples are drawn by.
   sure AS MATERIALIZED (
     SELECT
-      attack, judge, victim, spec, gather_reals(first, p_top1) AS p,
+      attack, judge, victim, spec, gather_reals(first, d.p_top1) AS p,
       gather_ranks(first, ranks, flags) AS ranks
-    FROM scored
+    FROM scored s CROSS JOIN score_detail d ON d.event = s.event
     WHERE (victim = judge OR victim = -1) AND transformation = 0 AND repeat = 0
     GROUP BY attack, judge, victim, spec
   ),

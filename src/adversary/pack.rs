@@ -277,7 +277,10 @@ mod tests {
             let pixels: Vec<u8> = clean.iter().zip(&moves).map(moved).collect();
             let parts = [Part { spec: 3, eps, pixels }, Part { spec: 4, eps, pixels: clean.clone() }];
             let bytes = pack(&clean, 4, &parts).unwrap();
-            prop_assert_eq!(unpack(&bytes, &clean).unwrap(), parts);
+            prop_assert_eq!(unpack(&bytes, &clean).unwrap(), parts.clone());
+            for part in parts {
+                prop_assert_eq!(unpack_one(&bytes, &clean, part.spec).unwrap(), Some(part));
+            }
             for end in 0..bytes.len() {
                 prop_assert!(unpack(&bytes[..end], &clean).is_err());
             }

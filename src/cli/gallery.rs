@@ -292,7 +292,7 @@ impl<'a> Gallery<'a> {
         let judge = model.victim;
         let (victim, number) = spec.map_or((-1, -1), |spec| (judge, spec.spec));
         let sql = format!(
-            "SELECT first, ranks, top1 FROM scored
+            "SELECT first, ranks, top1 FROM scored CROSS JOIN score_detail USING (event)
              WHERE attack = {} AND judge = {judge} AND victim = {victim} AND spec = {number}
                AND transformation = 0 AND repeat = 0 ORDER BY first",
             self.id
@@ -330,7 +330,7 @@ impl<'a> Gallery<'a> {
         let sql = format!(
             "SELECT substr(top1, 2 * ({place} - first) + 1, 2),
                substr(p_top1, 4 * ({place} - first) + 1, 4)
-             FROM scored
+             FROM scored CROSS JOIN score_detail USING (event)
              WHERE attack = {} AND judge = {judge} AND victim = {victim} AND spec = {number}
                AND transformation = 0 AND repeat = 0 AND first <= {place}
                AND first + images > {place}",

@@ -73,6 +73,12 @@ pub struct Tensor {
 }
 
 impl Tensor {
+    /// A tensor of bytes.
+    #[must_use]
+    pub fn of_bytes(name: impl Into<String>, shape: &[usize], bytes: Vec<u8>) -> Self {
+        Self { entry: Entry::of_bytes(name, shape), bytes }
+    }
+
     /// A row of integers.
     pub fn of_numbers(name: impl Into<String>, numbers: impl Iterator<Item = i64>) -> Self {
         let bytes: Vec<u8> = numbers.flat_map(i64::to_le_bytes).collect();
@@ -131,16 +137,28 @@ impl Frame {
     }
 }
 
-#[cfg(test)]
+/// Tensors as one safetensors file, with a few words about them.
+#[must_use]
+pub fn safetensors(tensors: &[Tensor], about: &[(&str, String)]) -> Vec<u8> {
+    file(Frame::safetensors(&entries(tensors), about), tensors)
+}
+
+/// Tensors as one NPZ archive; `None` if it would be too large, as of [`Frame::npz`].
+#[must_use]
+pub fn npz(tensors: &[Tensor]) -> Option<Vec<u8>> {
+    Some(file(Frame::npz(&entries(tensors))?, tensors))
+}
+
+fn entries(tensors: &[Tensor]) -> Vec<Entry> {
+    tensors.iter().map(|tensor| tensor.entry.clone()).collect()
+}
+
 fn file(mut frame: Frame, tensors: &[Tensor]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for tensor in tensors {
         bytes.extend(frame.before(&tensor.entry));
-        // Piece by piece, as large ones come.
-        for piece in tensor.bytes.chunks(3) {
-            frame.take(piece);
-            bytes.extend(piece);
-        }
+        frame.take(&tensor.bytes);
+        bytes.extend(&tensor.bytes);
     }
     bytes.extend(frame.end());
     bytes

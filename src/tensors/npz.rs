@@ -158,7 +158,7 @@ fn header(entry: &Entry) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Frame, Tensor, file};
+    use super::super::{Frame, Tensor, npz};
     use super::*;
 
     /// Byte for byte what `numpy.save` writes (NumPy 2.3).
@@ -176,23 +176,30 @@ mod tests {
     /// Sizes and places of an archive fit together; Python reads one in `tests/attack_tables.rs`.
     #[test]
     fn an_archive_ends_with_its_directory() {
-        let tensors = ["one", "two"].map(|name| Tensor {
-            entry: Entry::of_bytes(name, &[4]),
-            bytes: vec![9, 8, 7, 6],
-        });
-        let entries: Vec<Entry> = tensors.iter().map(|tensor| tensor.entry.clone()).collect();
-        let bytes = file(Frame::npz(&entries).unwrap(), &tensors);
+        let tensors = ["one", "two"].map(|name| Tensor::of_bytes(name, &[4], vec![9, 8, 7, 6]));
+        let bytes = npz(&tensors).unwrap();
+        // The same comes piece by piece.
+        let mut frame = Frame::npz(&tensors.clone().map(|tensor| tensor.entry)).unwrap();
+        let mut pieces = Vec::new();
+        for tensor in &tensors {
+            pieces.extend(frame.before(&tensor.entry));
+            for piece in tensor.bytes.chunks(3) {
+                frame.take(piece);
+                pieces.extend(piece);
+            }
+        }
+        pieces.extend(frame.end());
+        assert_eq!(pieces, bytes);
         let end = bytes.len() - END;
         assert_eq!(&bytes[end..end + 4], b"PK\x05\x06");
-        let number =
-            |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+        let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
         let start = number(end + 16);
         assert_eq!(&bytes[start..start + 4], b"PK\x01\x02");
         assert_eq!(&bytes[..4], b"PK\x03\x04");
         // The second file begins where the directory says.
         let second = number(start + LISTED + "one.npy".len() + 42);
         assert_eq!(&bytes[second..second + 4], b"PK\x03\x04");
-        assert_eq!(file(Frame::npz(&[]).unwrap(), &[]).len(), END);
+        assert_eq!(npz(&[]).map(|bytes| bytes.len()), Some(END));
     }
 
     #[test]

@@ -100,18 +100,12 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Tensor>, TensorError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Frame, file};
+    use super::super::safetensors;
     use super::*;
 
-    fn safetensors(tensors: &[Tensor], about: &[(&str, String)]) -> Vec<u8> {
-        let entries: Vec<Entry> = tensors.iter().map(|tensor| tensor.entry.clone()).collect();
-        file(Frame::safetensors(&entries, about), tensors)
-    }
-
     fn tensors() -> Vec<Tensor> {
-        let clean = Entry::of_bytes("clean", &[2, 1, 1, 3]);
         vec![
-            Tensor { entry: clean, bytes: vec![1, 2, 3, 4, 5, 6] },
+            Tensor::of_bytes("clean", &[2, 1, 1, 3], vec![1, 2, 3, 4, 5, 6]),
             Tensor::of_numbers("labels", [7, -1].into_iter()),
         ]
     }

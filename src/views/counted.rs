@@ -29,12 +29,16 @@ pub(super) fn functions(connection: &Connection) -> Result<()> {
     connection.create_scalar_function("restricted", 5, flags, restricted)?;
     connection.create_scalar_function("still", 3, flags, still)?;
     connection.create_scalar_function("seen", 2, flags, |context| {
-        let Some((mask, of)) = blob(context, 0)?.zip(outcomes(context, 1)?) else { return Ok(None) };
+        let Some((mask, of)) = blob(context, 0)?.zip(outcomes(context, 1)?) else {
+            return Ok(None);
+        };
         Ok(Some(both(mask, of.seen()).iter().map(|byte| byte.count_ones()).sum::<u32>()))
     })?;
     connection.create_scalar_function("correct", 3, flags, |context| {
         let k = context.get(0)?;
-        let Some((mask, of)) = blob(context, 1)?.zip(outcomes(context, 2)?) else { return Ok(None) };
+        let Some((mask, of)) = blob(context, 1)?.zip(outcomes(context, 2)?) else {
+            return Ok(None);
+        };
         known(k, outcomes::accuracy(k, mask, of)).map(|share| Some(share.part))
     })?;
     type Count = fn(Share) -> u32;
