@@ -52,7 +52,7 @@ pub struct Outcomes<'a> {
 
 impl<'a> Outcomes<'a> {
     /// The outcomes of ranks for some k.
-    pub fn pack(ks: &[u16], ranks: impl ExactSizeIterator<Item = u16> + Clone) -> Vec<u8> {
+    pub fn pack(ks: &[u16], ranks: &(impl ExactSizeIterator<Item = u16> + Clone)) -> Vec<u8> {
         let count = u16::try_from(ks.len()).unwrap_or(u16::MAX);
         let ks = &ks[..count.into()];
         let head = std::iter::once(&count).chain(ks).flat_map(|number| number.to_le_bytes());
@@ -174,7 +174,7 @@ mod tests {
             let ranks_of = |which: usize| {
                 images[..length(which)].iter().map(move |(_, ranks)| ranks[which])
             };
-            let packed = [0, 1, 2].map(|which| Outcomes::pack(&[1, k], ranks_of(which)));
+            let packed = [0, 1, 2].map(|which| Outcomes::pack(&[1, k], &ranks_of(which)));
             let [clean, adversarial, transformed] =
                 [0, 1, 2].map(|which| Outcomes::read(&packed[which]).unwrap());
             let rank = |place: usize, which| ranks_of(which).nth(place).unwrap_or(UNSEEN);
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_is_not_packed_is_not_read() {
-        let packed = Outcomes::pack(&[1, 5], [0, 3, 9].into_iter());
+        let packed = Outcomes::pack(&[1, 5], &[0, 3, 9].into_iter());
         let outcomes = Outcomes::read(&packed).unwrap();
         assert_eq!(outcomes.right(5).unwrap()[0], 0b011);
         assert!(outcomes.right(2).is_none());
