@@ -549,14 +549,20 @@ CREATE TABLE scored (
   destroyed1     INTEGER,          -- of those, right after the transformation: the numerator
   destroyed5     INTEGER,
   ranks          BLOB    NOT NULL, -- u16: classes ranked above the true one; 65535: there is no rank
-  -- Beside the ranks, so that both are read without the rest, which lies on pages of its own.
   flags          BLOB    NOT NULL, -- u8: 1 not finite, 2 dropped
+  event          INTEGER NOT NULL, -- that recorded it: the rest of its numbers is in `score_detail`
+  PRIMARY KEY (attack, judge, victim, spec, transformation, repeat, first)
+) STRICT, WITHOUT ROWID;
+
+-- What else micro-batches were judged to be. In a table of its own, so that rows of `scored` fit
+-- into a quarter of a page: SQLite reads longer ones whole just to see where a search ends.
+CREATE TABLE score_detail (
+  event          INTEGER PRIMARY KEY, -- position of the event
   top1           BLOB    NOT NULL, -- u16: class ranked first
   p_top1         BLOB    NOT NULL, -- f32: its probability
   p_true         BLOB    NOT NULL, -- f32: probability of the true class
-  target_ranks   BLOB    NOT NULL, -- u16: classes ranked above the one aimed at
-  PRIMARY KEY (attack, judge, victim, spec, transformation, repeat, first)
-) STRICT, WITHOUT ROWID;
+  target_ranks   BLOB    NOT NULL  -- u16: classes ranked above the one aimed at
+) STRICT;
 -- Warnings about scores that are not finite look at these few rows alone.
 CREATE INDEX scored_not_finite ON scored (attack, judge, spec, not_finite) WHERE not_finite > 0;
 
@@ -1633,8 +1639,8 @@ WITH
   ),
   counted AS MATERIALIZED (
     SELECT
-      *, seen(everything(length(ranks) / 2), ranks) AS seen,
-      correct(1, everything(length(ranks) / 2), ranks) AS correct
+      *, seen(everything(length(ranks) / 2), outcomes('1', ranks)) AS seen,
+      correct(1, everything(length(ranks) / 2), outcomes('1', ranks)) AS correct
     FROM judged WHERE ranks IS NOT NULL
   ),
   -- Of the same on one model whichever judged the most images, of equals the oldest.
@@ -1676,21 +1682,24 @@ FROM robust r JOIN trial t ON t.id = r.trial
 WHERE t.status = 'trained' AND t.accuracy IS NOT NULL;
 
 -- What the tables about attacks have in common, not a table itself: a row for each victim,
--- specification, transformation and repetition, with the sample (`mask`) and four times the ranks of
--- the true classes, a number for each place of the pool.
+-- specification, transformation and repetition, with the sample (`mask`) and four times the outcomes:
+-- for each place of the pool whether it was judged, and is right for each k of `args`.
 CREATE TEMP VIEW attack_cell AS
 WITH
   judged AS MATERIALIZED (
     SELECT
       attack, judge, victim, spec, transformation, repeat,
-      gather_ranks(first, ranks, flags) AS ranks
+      outcomes((SELECT ks FROM args), gather_ranks(first, ranks, flags)) AS outcomes
     FROM scored
     WHERE victim = judge OR victim = -1
     GROUP BY attack, judge, victim, spec, transformation, repeat
   ),
+  -- What samples are drawn by.
   sure AS MATERIALIZED (
-    SELECT attack, judge, victim, spec, gather_reals(first, p_top1) AS p
-    FROM scored
+    SELECT
+      attack, judge, victim, spec, gather_reals(first, d.p_top1) AS p,
+      gather_ranks(first, ranks, flags) AS ranks
+    FROM scored s CROSS JOIN score_detail d ON d.event = s.event
     WHERE (victim = judge OR victim = -1) AND transformation = 0 AND repeat = 0
     GROUP BY attack, judge, victim, spec
   ),
@@ -1699,7 +1708,7 @@ WITH
   ),
   ground AS MATERIALIZED (
     SELECT
-      v.attack, v.judge, v.spec, c.ranks AS clean, v.ranks AS adv, o.in_order,
+      v.attack, v.judge, v.spec, c.outcomes AS clean, v.outcomes AS adv, o.in_order,
       restricted(
         sampled(
           x.sampling, a.seed, s.method, s.eps, a.images,
@@ -1710,7 +1719,7 @@ WITH
             ELSE coalesce(x.draw, a.draw)
           END, o.in_order,
           coalesce(x.prefilter_k, a.prefilter_k), coalesce(x.confidence, a.confidence),
-          coalesce(x.side, a.confident_side), c.ranks, cp.p, v.ranks, vp.p),
+          coalesce(x.side, a.confident_side), cp.ranks, cp.p, vp.ranks, vp.p),
         l.labels, x.class, x.subset_from, x.subset_to) AS mask
     FROM args x
     JOIN judged v ON v.victim >= 0 AND v.transformation = 0 AND v.repeat = 0
@@ -1727,7 +1736,7 @@ WITH
   )
 SELECT
   t.attack, t.judge AS victim, t.spec, t.transformation, t.repeat,
-  g.mask, g.clean, g.adv, c.ranks AS t_clean, t.ranks AS t_adv
+  g.mask, g.clean, g.adv, c.outcomes AS t_clean, t.outcomes AS t_adv
 FROM judged t
 JOIN transformation f ON f.attack = t.attack AND f.transformation = t.transformation
 JOIN ground g ON g.attack = t.attack AND g.judge = t.judge AND g.spec = t.spec
@@ -1947,7 +1956,9 @@ JOIN transformation f ON f.attack = c.attack AND f.transformation = c.transforma
 CREATE TEMP VIEW robustness AS
 WITH
   judged AS MATERIALIZED (
-    SELECT attack, judge, victim, spec, gather_ranks(first, ranks, flags) AS ranks
+    SELECT
+      attack, judge, victim, spec,
+      outcomes((SELECT ks FROM args), gather_ranks(first, ranks, flags)) AS outcomes
     FROM scored
     WHERE (victim = judge OR victim = -1) AND transformation = 0 AND repeat = 0
     GROUP BY attack, judge, victim, spec
@@ -1961,7 +1972,7 @@ WITH
   counted AS MATERIALIZED (
     SELECT
       j.attack, j.judge AS victim, j.spec, k.value AS k, k.value < v.outputs AS means,
-      a.label, correct(k.value, m.mask, j.ranks) AS correct, seen(m.mask, j.ranks) AS n
+      a.label, correct(k.value, m.mask, j.outcomes) AS correct, seen(m.mask, j.outcomes) AS n
     FROM judged j
     JOIN args x
     JOIN attack a ON a.id = j.attack
@@ -1994,7 +2005,9 @@ LEFT JOIN specification s ON s.attack = c.attack AND s.spec = c.spec;
 CREATE TEMP VIEW transfer_attack AS
 WITH
   judged AS MATERIALIZED (
-    SELECT attack, judge, victim, spec, gather_ranks(first, ranks, flags) AS ranks
+    SELECT
+      attack, judge, victim, spec,
+      outcomes((SELECT ks FROM args), gather_ranks(first, ranks, flags)) AS outcomes
     FROM scored
     WHERE transformation = 0 AND repeat = 0
     GROUP BY attack, judge, victim, spec
@@ -2009,12 +2022,12 @@ WITH
     SELECT
       t.attack, t.victim, t.judge, t.spec, k.value AS k,
       k.value < min(vv.outputs, vj.outputs) AS means, a.label,
-      correct(k.value, m.mask, t.ranks) AS correct, seen(m.mask, t.ranks) AS n,
+      correct(k.value, m.mask, t.outcomes) AS correct, seen(m.mask, t.outcomes) AS n,
       -- Right for both when clean; of those wrong for the judge when adversarial.
-      seen(still(k.value, still(k.value, m.mask, w.ranks), c.ranks), t.ranks) AS both,
-      correct(k.value, still(k.value, still(k.value, m.mask, w.ranks), c.ranks), t.ranks) AS unharmed,
-      fooled(k.value, m.mask, w.ranks, o.ranks, t.ranks) AS fooled,
-      destroyed(k.value, m.mask, w.ranks, o.ranks, t.ranks) AS destroyed
+      seen(still(k.value, still(k.value, m.mask, w.outcomes), c.outcomes), t.outcomes) AS both,
+      correct(k.value, still(k.value, still(k.value, m.mask, w.outcomes), c.outcomes), t.outcomes) AS unharmed,
+      fooled(k.value, m.mask, w.outcomes, o.outcomes, t.outcomes) AS fooled,
+      destroyed(k.value, m.mask, w.outcomes, o.outcomes, t.outcomes) AS destroyed
     FROM judged t
     JOIN args x
     JOIN attack a ON a.id = t.attack

@@ -291,7 +291,7 @@ fn outputs_of_a_larger_model_are_mapped_to_the_classes() {
     let bytes = fs::read(world.path("x.safetensors")).unwrap();
     let tensors = qtrail::tensors::read(&bytes).unwrap();
     let numbers = |name: &str| {
-        let tensor = tensors.iter().find(|tensor| tensor.name == name).unwrap();
+        let tensor = tensors.iter().find(|tensor| tensor.entry.name == name).unwrap();
         let numbers = tensor.bytes.chunks_exact(8);
         numbers.map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect::<Vec<_>>()
     };

@@ -171,17 +171,20 @@ fn exported_tensors_are_what_was_crafted() {
     };
     let tensors = read(&export("a.safetensors", &[])).unwrap();
     let find = |name: &str| -> &Tensor {
-        tensors.iter().find(|tensor| tensor.name == name).unwrap_or_else(|| panic!("no {name}"))
+        tensors
+            .iter()
+            .find(|tensor| tensor.entry.name == name)
+            .unwrap_or_else(|| panic!("no {name}"))
     };
     let whole: Vec<u8> = (0..IMAGES).flat_map(|place| clean(&pixels, place).to_vec()).collect();
     assert_eq!(
-        (find("clean").shape.as_slice(), &find("clean").bytes),
+        (find("clean").entry.shape.as_slice(), &find("clean").bytes),
         (&[30, 1, 28, 28][..], &whole)
     );
     for model in ["net0.pt", "net1.pt"] {
         for (method, eps) in [("fast", 8), ("fast", 16), ("basic", 8), ("basic", 16)] {
             let found = find(&format!("{model}.{method}.{eps}"));
-            assert_eq!(found.bytes, crafted(&pixels, eps), "{}", found.name);
+            assert_eq!(found.bytes, crafted(&pixels, eps), "{}", found.entry.name);
             let ranks = find(&format!("{model}.{method}.{eps}.rank"));
             let expected: Vec<u8> =
                 (0..IMAGES).flat_map(|p| (4 * i64::from(p % 2 == 0)).to_le_bytes()).collect();
@@ -278,7 +281,7 @@ fn models_of_one_label_in_an_older_log_are_told_apart() {
     }
     world.run("store", &[&export[..], &["x.safetensors"]].concat()).code(0);
     let tensors = read(&std::fs::read(world.path("x.safetensors")).unwrap()).unwrap();
-    let mut names: Vec<String> = tensors.iter().map(|tensor| tensor.name.clone()).collect();
+    let mut names: Vec<String> = tensors.iter().map(|tensor| tensor.entry.name.clone()).collect();
     let count = names.len();
     names.sort_unstable();
     names.dedup();

@@ -8,7 +8,8 @@
 //! together, [`job`] says what is left to do. [`preflight`] says whether a model can be attacked,
 //! [`range`] what it expects of pixel values, [`gradients`] whether an attack could move its images.
 //! [`sampling`] draws the samples of the result tables,
-//! [`destruction`] has their rates and intervals, [`comparison`] two attacks on the same images.
+//! [`destruction`] has their rates and intervals, [`outcomes`] the same from packed bits, [`comparison`]
+//! two attacks on the same images.
 //! [`checks`] looks for signs that an attack was weak.
 //!
 //! Pixel values are bytes, 0 to 255, and so is the size of an attack, `eps`. Iterates are whole
@@ -23,6 +24,7 @@ pub mod gradients;
 pub mod job;
 pub mod linear;
 pub mod noise;
+pub mod outcomes;
 pub mod pack;
 pub mod preflight;
 pub mod protocol;

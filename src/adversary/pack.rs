@@ -104,6 +104,22 @@ fn check(clean: &[u8], part: &Part) -> Result<(), PackError> {
 /// # Errors
 /// [`PackError`] if the bytes are not in the format, or not of these clean images.
 pub fn unpack(bytes: &[u8], clean: &[u8]) -> Result<Vec<Part>, PackError> {
+    unpack_some(bytes, clean, |_| true)
+}
+
+/// The images that were crafted after one specification; `None` if there are none.
+///
+/// # Errors
+/// As [`unpack`].
+pub fn unpack_one(bytes: &[u8], clean: &[u8], spec: u16) -> Result<Option<Part>, PackError> {
+    Ok(unpack_some(bytes, clean, |number| number == spec)?.pop())
+}
+
+fn unpack_some(
+    bytes: &[u8],
+    clean: &[u8],
+    wanted: impl Fn(u16) -> bool,
+) -> Result<Vec<Part>, PackError> {
     let mut rest = Reader(bytes);
     if rest.take(4)? != MAGIC {
         return Err(PackError::Format("they begin otherwise"));
@@ -127,6 +143,9 @@ pub fn unpack(bytes: &[u8], clean: &[u8]) -> Result<Vec<Part>, PackError> {
     for (spec, eps, bits) in heads {
         let width = usize::from(bits.max(2));
         let packed = rest.take((clean.len() * width).div_ceil(8))?;
+        if !wanted(spec) {
+            continue;
+        }
         let value = |(at, &x): (usize, &u8)| {
             let code = read_bits(packed, at * width, width);
             match (bits, code) {
@@ -258,7 +277,10 @@ mod tests {
             let pixels: Vec<u8> = clean.iter().zip(&moves).map(moved).collect();
             let parts = [Part { spec: 3, eps, pixels }, Part { spec: 4, eps, pixels: clean.clone() }];
             let bytes = pack(&clean, 4, &parts).unwrap();
-            prop_assert_eq!(unpack(&bytes, &clean).unwrap(), parts);
+            prop_assert_eq!(unpack(&bytes, &clean).unwrap(), parts.clone());
+            for part in parts {
+                prop_assert_eq!(unpack_one(&bytes, &clean, part.spec).unwrap(), Some(part));
+            }
             for end in 0..bytes.len() {
                 prop_assert!(unpack(&bytes[..end], &clean).is_err());
             }

@@ -2,17 +2,18 @@
 //! others, so that anyone can check what is on record.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::cells::exact;
-use super::destination::Destination;
+use super::destination::{Destination, Output};
 use super::gallery::{self, Gallery, Model, Spec};
 use super::reading::{AtArgs, answer_from_log, collect, footer};
 use super::{CliError, Context, Exit, note};
 use crate::events::Hash;
 use crate::log::Store;
 use crate::plot;
-use crate::tensors::{self, Tensor};
+use crate::tensors::{self, Entry, Frame, Tensor};
 use crate::views::{Answer, Value};
 
 /// Options of `export adversarial`.
@@ -82,21 +83,48 @@ fn format(asked: Option<Format>, file: &Destination) -> Result<Format, CliError>
     }
 }
 
-fn put(
-    format: Format,
-    file: &Destination,
-    tensors: &[Tensor],
-    about: &[(&str, String)],
-) -> Result<(), CliError> {
-    match format {
-        Format::Npz => {
-            let too_large = || {
-                CliError::usage("an NPZ file holds at most 4 GiB")
-                    .hint("ask for fewer with --method and --eps, or for safetensors")
-            };
-            file.write(&tensors::npz(tensors).ok_or_else(too_large)?)
-        }
-        _ => file.write(&tensors::safetensors(tensors, about)),
+/// A file of tensors in the making.
+struct Tensors<'d> {
+    output: Output<'d>,
+    frame: Frame,
+}
+
+impl<'d> Tensors<'d> {
+    fn new(
+        format: Format,
+        file: &'d Destination,
+        entries: &[Entry],
+        about: &[(&str, String)],
+    ) -> Result<Self, CliError> {
+        let too_large = || {
+            CliError::usage("an NPZ file holds at most 4 GiB")
+                .hint("ask for fewer with --method and --eps, or for safetensors")
+        };
+        let frame = match format {
+            Format::Npz => Frame::npz(entries).ok_or_else(too_large)?,
+            _ => Frame::safetensors(entries, about),
+        };
+        Ok(Self { output: file.open()?, frame })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        self.output.write_all(bytes).map_err(|error| self.output.failed(&error))
+    }
+
+    fn begin(&mut self, entry: &Entry) -> Result<(), CliError> {
+        let before = self.frame.before(entry);
+        self.write(&before)
+    }
+
+    fn values(&mut self, values: &[u8]) -> Result<(), CliError> {
+        self.frame.take(values);
+        self.write(values)
+    }
+
+    fn finish(mut self) -> Result<(), CliError> {
+        let end = self.frame.end();
+        self.output.write_all(&end).map_err(|error| self.output.failed(&error))?;
+        self.output.finish()
     }
 }
 
@@ -111,6 +139,9 @@ pub(super) fn adversarial(args: &AdversarialArgs, context: &Context) -> Result<(
     let specs = gallery::specs(&answer, &attack, &args.method, &args.eps)?;
     let gallery = Gallery::open(context, &answer, &attack, args.data.as_deref())?;
     let count = gallery.indices.len();
+    for model in &models {
+        specs.iter().try_for_each(|spec| gallery.check_crafted(model, spec))?;
+    }
     match format {
         Format::Png => pictures(args, &gallery, &models, &specs)?,
         format => {
@@ -120,13 +151,20 @@ pub(super) fn adversarial(args: &AdversarialArgs, context: &Context) -> Result<(
                 ("models", names(&models)),
                 ("program", format!("qtrail {}", env!("CARGO_PKG_VERSION"))),
             ];
-            let mut tensors = collected(&gallery, &models, &specs)?;
+            let mut all = collected(&gallery, &models, &specs)?;
             if format == Format::Npz {
                 // It has no place for texts: the bytes of one.
                 let text = names(&models).into_bytes();
-                tensors.push(Tensor::of_bytes("models", &[text.len()], text));
+                let Tensor { entry, bytes } = Tensor::of_bytes("models", &[text.len()], text);
+                all.push((entry, Values::Known(bytes)));
             }
-            put(format, &args.output, &tensors, &about)?;
+            let entries: Vec<Entry> = all.iter().map(|(entry, _)| entry.clone()).collect();
+            let mut file = Tensors::new(format, &args.output, &entries, &about)?;
+            for (entry, values) in &all {
+                file.begin(entry)?;
+                values.each(&gallery, &mut |piece| file.values(piece))?;
+            }
+            file.finish()?;
         }
     }
     let labels: Vec<&str> = models.iter().map(|model| model.label.as_str()).collect();
@@ -157,32 +195,59 @@ fn names(models: &[Model]) -> String {
     serde_json::Value::Object(names.collect()).to_string()
 }
 
-/// Everything as tensors. The judgements on record go with the images, so that they can be checked.
-fn collected(
+/// The values of a tensor.
+enum Values<'a> {
+    Known(Vec<u8>),
+    /// The clean images.
+    Clean,
+    /// Those that were crafted against a model after a specification.
+    Crafted(&'a Model, &'a Spec),
+}
+
+impl Values<'_> {
+    /// Shows them piece by piece, images a micro-batch at a time.
+    fn each(
+        &self,
+        gallery: &Gallery<'_>,
+        show: &mut dyn FnMut(&[u8]) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        match self {
+            Self::Known(bytes) => show(bytes),
+            Self::Clean => gallery.batches().try_for_each(|places| show(&gallery.clean(places)?)),
+            Self::Crafted(model, spec) => gallery
+                .batches()
+                .try_for_each(|places| show(&gallery.crafted(model, spec, places)?)),
+        }
+    }
+}
+
+/// All tensors. The judgements on record go with the images, so that they can be checked.
+fn collected<'a>(
     gallery: &Gallery<'_>,
-    models: &[Model],
-    specs: &[Spec],
-) -> Result<Vec<Tensor>, CliError> {
-    let count = gallery.indices.len();
-    let shape = [count, gallery.channels, gallery.side, gallery.side];
+    models: &'a [Model],
+    specs: &'a [Spec],
+) -> Result<Vec<(Entry, Values<'a>)>, CliError> {
+    let shape = [gallery.indices.len(), gallery.channels, gallery.side, gallery.side];
     let whole = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let known = |tensor: Tensor| (tensor.entry, Values::Known(tensor.bytes));
+    let labels = gallery.labels.iter().map(|label| i64::from(*label));
     let mut tensors = vec![
-        Tensor::of_bytes("clean", &shape, gallery.all_clean().to_vec()),
-        Tensor::of_numbers("label", gallery.labels.iter().map(|label| i64::from(*label))),
-        Tensor::of_numbers("index", gallery.indices.iter().map(|index| whole(*index))),
+        (Entry::of_bytes("clean", &shape), Values::Clean),
+        known(Tensor::of_numbers("label", labels)),
+        known(Tensor::of_numbers("index", gallery.indices.iter().map(|index| whole(*index)))),
     ];
     if !gallery.is_numbered_alike() {
         let outputs = gallery.labels.iter().map(|&label| i64::from(gallery.output(label)));
-        tensors.push(Tensor::of_numbers("output", outputs));
+        tensors.push(known(Tensor::of_numbers("output", outputs)));
     }
     for model in models {
         let name = format!("{}.clean", model.file);
-        tensors.extend(gallery.judged(model, None, &name)?);
+        tensors.extend(gallery.judged(model, None, &name)?.into_iter().map(known));
         for spec in specs {
             let name = format!("{}.{}.{}", model.file, spec.method, spec.eps);
-            let pixels = gallery.crafted(model, spec, 0..count)?;
-            tensors.push(Tensor::of_bytes(name.clone(), &shape, pixels));
-            tensors.extend(gallery.judged(model, Some(spec), &name)?);
+            let crafted = Values::Crafted(model, spec);
+            tensors.push((Entry::of_bytes(name.clone(), &shape), crafted));
+            tensors.extend(gallery.judged(model, Some(spec), &name)?.into_iter().map(known));
         }
     }
     Ok(tensors)
@@ -203,7 +268,6 @@ fn pictures(
         let message = format!("{} exists already", root.display());
         return Err(CliError::usage(message).hint("name a folder that does not exist yet"));
     }
-    let count = gallery.indices.len();
     let side = u32::try_from(gallery.side).unwrap_or(0);
     let folder = |name: &str| -> Result<PathBuf, CliError> {
         let folder = root.join(name);
@@ -215,32 +279,35 @@ fn pictures(
     let write = |file: &Path, bytes: &[u8]| {
         std::fs::write(file, bytes).map_err(|error| CliError::file("write", file, &error))
     };
-    let put = |folder: &Path, place: usize, pixels: &[u8]| -> Result<(), CliError> {
-        let picture = plot::picture(pixels, gallery.channels, side)?;
-        write(&folder.join(format!("{place:05}.png")), &picture)
+    let put = |folder: &Path, first: usize, pixels: &[u8]| -> Result<(), CliError> {
+        for (pixels, place) in pixels.chunks(gallery.values().max(1)).zip(first..) {
+            let picture = plot::picture(pixels, gallery.channels, side)?;
+            write(&folder.join(format!("{place:05}.png")), &picture)?;
+        }
+        Ok(())
     };
     let clean = folder("clean")?;
-    let mut index = "place,test_image,class,class_name,folder,model,method,eps\n".to_owned();
     let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
-    let mut listed = |place: usize, folder: &str, how: &str| {
-        let (image, class) = (gallery.indices[place], gallery.labels[place]);
-        let name = quoted(&gallery.class(class));
-        let _ = writeln!(index, "{place},{image},{class},{name},{folder},{how}");
-    };
-    for place in 0..count {
-        put(&clean, place, gallery.clean(place))?;
-        listed(place, "clean", ",,");
-    }
+    let mut crafted = Vec::new();
     for model in models {
         for spec in specs {
-            let named = format!("{}-{}-{}", model.file, spec.method, spec.eps);
-            let folder = folder(&named)?;
-            let how = format!("{},{},{}", quoted(&model.label), spec.method, spec.eps);
-            let pixels = gallery.crafted(model, spec, 0..count)?;
-            for (place, pixels) in pixels.chunks(gallery.values().max(1)).enumerate() {
-                put(&folder, place, pixels)?;
-                listed(place, &quoted(&named), &how);
-            }
+            let name = format!("{}-{}-{}", model.file, spec.method, spec.eps);
+            let how =
+                format!("{},{},{},{}", quoted(&name), quoted(&model.label), spec.method, spec.eps);
+            crafted.push((model, spec, folder(&name)?, how));
+        }
+    }
+    for places in gallery.batches() {
+        put(&clean, places.start, &gallery.clean(places.clone())?)?;
+        for (model, spec, folder, _) in &crafted {
+            put(folder, places.start, &gallery.crafted(model, spec, places.clone())?)?;
+        }
+    }
+    let mut index = "place,test_image,class,class_name,folder,model,method,eps\n".to_owned();
+    for how in std::iter::once("clean,,,").chain(crafted.iter().map(|(.., how)| how.as_str())) {
+        for (place, (image, &class)) in gallery.indices.iter().zip(&gallery.labels).enumerate() {
+            let name = quoted(&gallery.class(class));
+            let _ = writeln!(index, "{place},{image},{class},{name},{how}");
         }
     }
     write(&root.join("index.csv"), index.as_bytes())
@@ -286,7 +353,14 @@ pub(super) fn weights(args: &WeightsArgs, context: &Context) -> Result<(), CliEr
         Format::Safetensors => args.output.write(&bytes)?,
         format => {
             let damaged = |error| CliError::new(Exit::Damaged, format!("artifact {hash}: {error}"));
-            put(format, &args.output, &tensors::read(&bytes).map_err(damaged)?, &[])?;
+            let tensors = tensors::read(&bytes).map_err(damaged)?;
+            let entries: Vec<Entry> = tensors.iter().map(|tensor| tensor.entry.clone()).collect();
+            let mut file = Tensors::new(format, &args.output, &entries, &[])?;
+            for tensor in &tensors {
+                file.begin(&tensor.entry)?;
+                file.values(&tensor.bytes)?;
+            }
+            file.finish()?;
         }
     }
     let file = &args.output;

@@ -1,10 +1,16 @@
 //! The images of an attack: clean ones from the data set, adversarial ones from packed differences.
+//!
+//! They are read a micro-batch at a time: all of them may not fit into memory.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
 
 use super::cells::exact;
 use super::reading::collect;
 use super::{CliError, Context, Exit};
 use crate::adversary::noise::RANDOM_NOISE;
-use crate::adversary::pack::unpack;
+use crate::adversary::pack::unpack_one;
 use crate::adversary::protocol::{Data, Settings};
 use crate::data::{DataError, ImageSet, Part, Reading};
 use crate::events::Hash;
@@ -35,8 +41,11 @@ pub(super) struct Gallery<'a> {
     pub(super) labels: Vec<u16>,
     /// For each class the output of the models that means it; empty if they are numbered alike.
     outputs: Vec<u16>,
-    /// Clean images of the pool, end to end.
-    clean: Vec<u8>,
+    images: ImageSet,
+    /// Images of a micro-batch.
+    batch: usize,
+    /// The clean images that were read last, and their places.
+    last: RefCell<(Range<usize>, Rc<[u8]>)>,
 }
 
 /// A model of an attack.
@@ -55,6 +64,17 @@ pub(super) struct Spec {
     pub(super) spec: i64,
     pub(super) method: String,
     pub(super) eps: u16,
+}
+
+impl Spec {
+    /// Whether what was crafted after it is kept.
+    fn is_kept(&self) -> Result<(), CliError> {
+        if self.method == RANDOM_NOISE {
+            return Err(CliError::usage("images with random noise are not kept")
+                .hint("they follow from the seed of the attack: schema/README.md, Noise"));
+        }
+        Ok(())
+    }
 }
 
 fn integer(value: &Value) -> i64 {
@@ -81,7 +101,7 @@ impl<'a> Gallery<'a> {
         data: Option<&str>,
     ) -> Result<Self, CliError> {
         let sql = format!(
-            "SELECT id, data, content, channels, side, classes, folder, config FROM attack
+            "SELECT id, data, content, channels, side, classes, folder, config, batch FROM attack
              WHERE label = '{attack}'"
         );
         let rows = collect(answer, &sql)?;
@@ -106,12 +126,6 @@ impl<'a> Gallery<'a> {
         let pool = collect(answer, &sql)?;
         let (channels, side) = (size(&row[3]), size(&row[4]));
         let indices: Vec<usize> = pool.iter().map(|row| size(&row[0])).collect();
-        let numbers: Vec<u32> =
-            indices.iter().map(|&index| u32::try_from(index).unwrap_or(u32::MAX)).collect();
-        let clean = images.gather(&numbers).map_err(|error| match error {
-            DataError::NoImage { .. } => CliError::new(Exit::Damaged, error),
-            error => error.into(),
-        })?;
         let class = |row: &Vec<Value>| u16::try_from(integer(&row[1])).unwrap_or(u16::MAX);
         // The folder of a known set may have been given by its path.
         let named = context.data.locate(&name).ok().filter(|named| named.known.is_some());
@@ -129,7 +143,9 @@ impl<'a> Gallery<'a> {
             outputs: outputs.unwrap_or_default(),
             labels: pool.iter().map(class).collect(),
             indices,
-            clean,
+            images,
+            batch: size(&row[8]).max(1),
+            last: RefCell::new((0..0, Rc::default())),
         })
     }
 
@@ -138,15 +154,29 @@ impl<'a> Gallery<'a> {
         self.channels * self.side * self.side
     }
 
-    /// A clean image, channel after channel.
-    pub(super) fn clean(&self, place: usize) -> &[u8] {
-        let values = self.values();
-        &self.clean[place * values..(place + 1) * values]
+    /// The places of each micro-batch.
+    pub(super) fn batches(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (count, batch) = (self.indices.len(), self.batch);
+        (0..count).step_by(batch).map(move |first| first..(first + batch).min(count))
     }
 
-    /// All clean images, end to end.
-    pub(super) fn all_clean(&self) -> &[u8] {
-        &self.clean
+    /// The clean images of some places, end to end: of each channel after channel.
+    ///
+    /// # Errors
+    /// What a person is to be told: an image that is gone, or another one by now.
+    pub(super) fn clean(&self, places: Range<usize>) -> Result<Rc<[u8]>, CliError> {
+        let mut last = self.last.borrow_mut();
+        if last.0 != places {
+            let indices = self.indices.get(places.clone()).unwrap_or_default().iter();
+            let numbers: Vec<u32> =
+                indices.map(|&index| u32::try_from(index).unwrap_or(u32::MAX)).collect();
+            let images = self.images.gather(&numbers).map_err(|error| match error {
+                DataError::NoImage { .. } => CliError::new(Exit::Damaged, error),
+                error => error.into(),
+            })?;
+            *last = (places, images.into());
+        }
+        Ok(Rc::clone(&last.1))
     }
 
     /// What a class is called.
@@ -183,13 +213,10 @@ impl<'a> Gallery<'a> {
         &self,
         model: &Model,
         spec: &Spec,
-        places: std::ops::Range<usize>,
+        places: Range<usize>,
     ) -> Result<Vec<u8>, CliError> {
+        spec.is_kept()?;
         let (victim, number) = (model.victim, spec.spec);
-        if spec.method == RANDOM_NOISE {
-            return Err(CliError::usage("images with random noise are not kept")
-                .hint("they follow from the seed of the attack: schema/README.md, Noise"));
-        }
         let sql = format!(
             "SELECT first, images, artifact FROM crafted
              WHERE attack = {} AND victim = {victim} AND spec = {number} AND first < {}
@@ -199,25 +226,44 @@ impl<'a> Gallery<'a> {
         let (values, mut found) = (self.values(), Vec::new());
         for row in collect(self.answer, &sql)? {
             let (first, count) = (size(&row[0]), size(&row[1]));
-            let clean = &self.clean[first * values..(first + count) * values];
-            let pixels = self.unpacked(&exact(&row[2]), clean, number)?;
+            let clean = self.clean(first..first + count)?;
+            let pixels = self.unpacked(&exact(&row[2]), &clean, number)?;
             let from = places.start.max(first) - first;
             let to = places.end.min(first + count) - first;
             found.extend_from_slice(&pixels[from * values..to * values]);
         }
         if found.len() != places.len() * values {
-            let message = format!(
-                "{} has only crafted {} of these {} images against {} ({}, eps {})",
-                self.attack,
-                found.len() / values.max(1),
-                places.len(),
-                model.label,
-                spec.method,
-                spec.eps
-            );
-            return Err(CliError::usage(message).hint(format!("`qtrail resume {}`", self.attack)));
+            let crafted = found.len() / values.max(1);
+            return Err(self.incomplete(crafted, places.len(), model, spec));
         }
         Ok(found)
+    }
+
+    /// Whether all images were crafted against a model after a specification.
+    ///
+    /// # Errors
+    /// What a person is to be told: they were not, or not yet.
+    pub(super) fn check_crafted(&self, model: &Model, spec: &Spec) -> Result<(), CliError> {
+        spec.is_kept()?;
+        let sql = format!(
+            "SELECT coalesce(sum(images), 0) FROM crafted
+             WHERE attack = {} AND victim = {} AND spec = {}",
+            self.id, model.victim, spec.spec
+        );
+        let crafted = collect(self.answer, &sql)?.first().map_or(0, |row| size(&row[0]));
+        if crafted == self.indices.len() {
+            return Ok(());
+        }
+        Err(self.incomplete(crafted, self.indices.len(), model, spec))
+    }
+
+    fn incomplete(&self, crafted: usize, of: usize, model: &Model, spec: &Spec) -> CliError {
+        let Spec { method, eps, .. } = spec;
+        let message = format!(
+            "{} has only crafted {crafted} of these {of} images against {} ({method}, eps {eps})",
+            self.attack, model.label
+        );
+        CliError::usage(message).hint(format!("`qtrail resume {}`", self.attack))
     }
 
     fn unpacked(&self, artifact: &str, clean: &[u8], spec: i64) -> Result<Vec<u8>, CliError> {
@@ -225,9 +271,9 @@ impl<'a> Gallery<'a> {
         let hash: Hash =
             artifact.parse().map_err(|()| damaged(format!("{artifact} names no artifact")))?;
         let bytes = self.artifacts.read(hash)?;
-        let parts = unpack(&bytes, clean)
+        let number = u16::try_from(spec).unwrap_or(u16::MAX);
+        let part = unpack_one(&bytes, clean, number)
             .map_err(|error| damaged(format!("artifact {artifact}: {error}")))?;
-        let part = parts.into_iter().find(|part| i64::from(part.spec) == spec);
         part.map(|part| part.pixels)
             .ok_or_else(|| damaged(format!("artifact {artifact} does not hold attack {spec}")))
     }
@@ -246,7 +292,7 @@ impl<'a> Gallery<'a> {
         let judge = model.victim;
         let (victim, number) = spec.map_or((-1, -1), |spec| (judge, spec.spec));
         let sql = format!(
-            "SELECT first, ranks, top1 FROM scored
+            "SELECT first, ranks, top1 FROM scored CROSS JOIN score_detail USING (event)
              WHERE attack = {} AND judge = {judge} AND victim = {victim} AND spec = {number}
                AND transformation = 0 AND repeat = 0 ORDER BY first",
             self.id
@@ -284,7 +330,7 @@ impl<'a> Gallery<'a> {
         let sql = format!(
             "SELECT substr(top1, 2 * ({place} - first) + 1, 2),
                substr(p_top1, 4 * ({place} - first) + 1, 4)
-             FROM scored
+             FROM scored CROSS JOIN score_detail USING (event)
              WHERE attack = {} AND judge = {judge} AND victim = {victim} AND spec = {number}
                AND transformation = 0 AND repeat = 0 AND first <= {place}
                AND first + images > {place}",

@@ -208,10 +208,13 @@ impl Database {
                     }
                     if position > after {
                         let frame = frame.ok_or_else(broken)?;
-                        frames.push((position, match short {
-                            true => Frame::with_checksum(position, frame),
-                            false => Frame(frame.to_vec()),
-                        }));
+                        frames.push((
+                            position,
+                            match short {
+                                true => Frame::with_checksum(position, frame),
+                                false => Frame(frame.to_vec()),
+                            },
+                        ));
                     }
                 }
                 if frames.len() == max {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Kind, Tensor, TensorError};
+use super::{Entry, Kind, Tensor, TensorError};
 
 impl Kind {
     fn safetensors_name(self) -> &'static str {
@@ -17,33 +17,31 @@ impl Kind {
     }
 }
 
-/// Tensors as one file, with a few words about them.
-#[must_use]
-pub fn safetensors(tensors: &[Tensor], about: &[(&str, String)]) -> Vec<u8> {
+/// What a file begins with: all but the values, which follow end to end.
+pub(super) fn header(entries: &[Entry], about: &[(&str, String)]) -> Vec<u8> {
     let mut header = Map::new();
     let words = about.iter().map(|(name, text)| ((*name).to_owned(), Value::from(text.as_str())));
     header.insert("__metadata__".into(), Value::Object(words.collect()));
     let mut end = 0;
-    for tensor in tensors {
+    for entry in entries {
         let start = end;
-        end += tensor.bytes.len();
-        let entry = json!({
-            "dtype": tensor.kind.safetensors_name(), "shape": tensor.shape,
+        end += entry.length();
+        let described = json!({
+            "dtype": entry.kind.safetensors_name(), "shape": entry.shape,
             "data_offsets": [start, end],
         });
-        header.insert(tensor.name.clone(), entry);
+        header.insert(entry.name.clone(), described);
     }
     let mut text = Value::Object(header).to_string().into_bytes();
     // So that the values begin at a multiple of 8.
     text.resize(text.len().next_multiple_of(8), b' ');
     let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
     bytes.extend(text);
-    tensors.iter().for_each(|tensor| bytes.extend(&tensor.bytes));
     bytes
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct Described {
     dtype: String,
     shape: Vec<usize>,
     data_offsets: [usize; 2],
@@ -64,7 +62,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Tensor>, TensorError> {
     let mut entries = Vec::new();
     for (name, value) in header {
         if name != "__metadata__" {
-            let entry: Entry = serde_json::from_value(value)
+            let entry: Described = serde_json::from_value(value)
                 .map_err(|error| TensorError::Format(format!("{name}: {error}")))?;
             entries.push((name, entry));
         }
@@ -75,7 +73,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Tensor>, TensorError> {
     if overlap {
         return Err(wrong("its tensors share values"));
     }
-    let tensor = |(name, entry): (String, Entry)| {
+    let tensor = |(name, entry): (String, Described)| {
         let [start, end] = entry.data_offsets;
         let bytes = values.get(start..end).ok_or_else(|| wrong("its values are not whole"))?;
         let known = Kind::ALL.into_iter().find(|kind| kind.safetensors_name() == entry.dtype);
@@ -95,13 +93,14 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Tensor>, TensorError> {
         if size != Some(bytes.len()) {
             return Err(wrong(&format!("{name} has not as many values as its shape says")));
         }
-        Ok(Tensor { name, kind, shape: entry.shape, bytes })
+        Ok(Tensor { entry: Entry { name, kind, shape: entry.shape }, bytes })
     };
     entries.into_iter().map(tensor).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::safetensors;
     use super::*;
 
     fn tensors() -> Vec<Tensor> {
@@ -115,6 +114,7 @@ mod tests {
     fn what_is_written_reads_back() {
         let bytes = safetensors(&tensors(), &[("attack", "a1".into())]);
         assert_eq!(read(&bytes), Ok(tensors()));
+        assert_eq!(read(&safetensors(&[], &[])), Ok(Vec::new()));
         let header = std::str::from_utf8(&bytes[8..]).unwrap_or_default();
         assert!(bytes.len() > 8 && header.is_empty() || header.starts_with("{\"__metadata__\""));
         let length = usize::try_from(u64::from_le_bytes(bytes[..8].try_into().unwrap())).unwrap();
@@ -143,7 +143,7 @@ mod tests {
         assert!(entry("F32", "[18446744073709551615,2]").is_err());
         assert!(matches!(entry("F8_E4M3", "[8]"), Err(TensorError::Kind { .. })));
         let wide = entry("BF16", "[4]").unwrap();
-        assert_eq!((wide[0].kind, wide[0].bytes.len()), (Kind::F32, 16));
+        assert_eq!((wide[0].entry.kind, wide[0].bytes.len()), (Kind::F32, 16));
         assert!(header("[]").is_err());
         let two = |first: &str, second: &str| {
             let entry =

@@ -331,8 +331,8 @@ fn scored(
             count(fooled.count())
         })
     };
-    let sql = "INSERT INTO scored VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-                 ?, ?, ?)";
+    let event = number(recorded.position.0);
+    let sql = "INSERT INTO scored VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     cached(db, sql)?.execute(rusqlite::params![
         attack,
         judge,
@@ -352,6 +352,11 @@ fn scored(
         fooled(5, true),
         packed(images, |image| image.rank.to_le_bytes()),
         packed(images, |image| image.flags.to_le_bytes()),
+        event,
+    ])?;
+    let sql = "INSERT INTO score_detail VALUES (?, ?, ?, ?, ?)";
+    cached(db, sql)?.execute(rusqlite::params![
+        event,
         packed(images, |image| image.top1.to_le_bytes()),
         packed(images, |image| image.p_top1.to_le_bytes()),
         packed(images, |image| image.p_true.to_le_bytes()),

@@ -9,7 +9,7 @@ use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{ViewError, packed, schema, signs};
+use super::{ViewError, counted, packed, schema, signs};
 use crate::events::{Class, KINDS};
 
 /// A value of a row.
@@ -225,6 +225,7 @@ fn functions(connection: &Connection) -> Result<(), ViewError> {
         Ok(x.zip(y).map(|(x, y)| f64::powf(x, y)).and_then(finite))
     })?;
     signs::functions(connection)?;
+    counted::functions(connection)?;
     Ok(packed::functions(connection)?)
 }
 

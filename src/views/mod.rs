@@ -15,6 +15,7 @@
 //! | `studies` | studies: invisible until they are complete |
 //! | `attacks` | attacks: images crafted and judged, packed a micro-batch a row |
 //! | `packed` | SQL functions over packed numbers of images |
+//! | `counted` | SQL functions that count images of samples, over bits |
 //! | `signs` | the SQL function behind table `checks` |
 //! | `agent` | what searches learned, folded with every recorded digest checked |
 //! | `mind` | a Q-table and its memory, learning what is on record |
@@ -46,6 +47,7 @@ mod arguments;
 mod attacks;
 mod build;
 mod compare;
+mod counted;
 mod database;
 mod elsewhere;
 mod ensembles;

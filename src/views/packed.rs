@@ -2,16 +2,16 @@
 //!
 //! A micro-batch is a row; `gather_…` lay the rows of one judgement end to end, so that a number
 //! stands at its image's place in the pool. What was not judged yet, or was dropped, is
-//! [`UNSEEN`]. A mask is a byte a place: 1 if the image is in the sample.
-
-use std::sync::{Mutex, PoisonError};
+//! [`UNSEEN`]. `super::counted` counts images of samples, whose masks `sampled` draws.
 
 use rusqlite::functions::{Aggregate, Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, Result};
 
-use crate::adversary::comparison::{Comparison, Difference, Pair, compare, mcnemar};
-use crate::adversary::destruction::{Ranks, Share, UNSEEN, accuracy, destruction};
+use super::counted::numbers;
+use crate::adversary::comparison::mcnemar;
+use crate::adversary::destruction::{Share, UNSEEN, accuracy};
+use crate::adversary::outcomes::plane;
 use crate::adversary::sampling::{order, sample};
 use crate::events::ScoredImage;
 
@@ -21,9 +21,11 @@ pub const PACKED_FUNCTIONS: &[(&str, &str)] = &[
     ("wilson_low(x, n), wilson_high(x, n)", "95 % interval of x of n; NULL of nothing"),
     ("gather_ranks(first, ranks, flags)", "ranks of micro-batches end to end (aggregate)"),
     ("gather_reals(first, p)", "the same for f32, gather_whole(place, x) for numbers (aggregates)"),
-    ("seen(mask, ranks)", "images of a sample that were judged"),
-    ("correct(k, mask, ranks)", "those whose true class is among the k likeliest"),
-    ("fooled(k, mask, clean, adv, t_adv)", "those clean right and adversarial wrong"),
+    ("outcomes(ks, ranks)", "which images were judged, and which are right for each k of '1,5'"),
+    ("everything(n)", "a sample (mask) of all n images"),
+    ("seen(mask, outcomes)", "images of a sample that were judged"),
+    ("correct(k, mask, outcomes)", "those whose true class is among the k likeliest"),
+    ("fooled(k, mask, clean, adv, t_adv)", "those clean right and adversarial wrong, of outcomes"),
     ("destroyed(k, mask, clean, adv, t_adv)", "those of them right after the transformation"),
     ("mcnemar(a, b)", "exact two-sided probability of so uneven a split"),
 ];
@@ -50,64 +52,11 @@ pub(super) fn functions(connection: &Connection) -> Result<()> {
         Ok(mcnemar(context.get(0)?, context.get(1)?))
     })?;
     connection.create_scalar_function("sampled", 14, flags, sampled)?;
-    connection.create_scalar_function("restricted", 5, flags, restricted)?;
-    connection.create_scalar_function("seen", 2, flags, |context| {
-        Ok(ranks_in(context, 0, 1)?.map(|ranks| accuracy(1, ranks.into_iter()).all))
-    })?;
-    connection.create_scalar_function("correct", 3, flags, |context| {
-        let k = context.get(0)?;
-        Ok(ranks_in(context, 1, 2)?.map(|ranks| accuracy(k, ranks.into_iter()).part))
-    })?;
-    type Count = fn(Share) -> u32;
-    let counts: [(&str, Count); 2] =
-        [("fooled", |share| share.all), ("destroyed", |share| share.part)];
-    for (name, count) in counts {
-        connection.create_scalar_function(name, 5, flags, move |context| {
-            let k = context.get(0)?;
-            Ok(images(context, 1, [2, 3, 4])?
-                .map(|images| count(destruction(k, images.into_iter()))))
-        })?;
-    }
-    connection.create_scalar_function("still", 3, flags, still)?;
-    connection.create_scalar_function("everything", 1, flags, |context| {
-        let images: u32 = context.get(0)?;
-        Ok(vec![1_u8; images.min(IMAGES_MAX) as usize])
-    })?;
-    connection.create_scalar_function("correct_of", 4, flags, correct_of)?;
-    // SQLite asks again for each number it takes of the answer: the last one is kept.
-    let last: Mutex<Option<(blake3::Hash, Option<String>)>> = Mutex::new(None);
-    connection.create_scalar_function("compared", 8, flags, move |context| {
-        let asked = fingerprint(context)?;
-        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*last {
-            Some((known, answer)) if *known == asked => Ok(answer.clone()),
-            _ => {
-                let answer = compared(context)?;
-                *last = Some((asked, answer.clone()));
-                Ok(answer)
-            }
-        }
-    })?;
-    Ok(())
-}
-
-/// What a function is asked: its first two arguments and the BLOBs after them.
-fn fingerprint(context: &Context<'_>) -> Result<blake3::Hash> {
-    let mut hash = blake3::Hasher::new();
-    let (seed, k): (String, u16) = (context.get(0)?, context.get(1)?);
-    hash.update(seed.as_bytes());
-    hash.update(&k.to_le_bytes());
-    for index in 2..context.len() {
-        let bytes = blob(context, index)?;
-        let length = bytes.map_or(u64::MAX, |bytes| bytes.len() as u64);
-        hash.update(&length.to_le_bytes());
-        hash.update(bytes.unwrap_or_default());
-    }
-    Ok(hash.finalize())
+    connection.create_scalar_function("correct_of", 4, flags, correct_of)
 }
 
 /// The bytes of an argument; `None` if it is NULL.
-fn blob<'c>(context: &'c Context<'_>, index: usize) -> Result<Option<&'c [u8]>> {
+pub(super) fn blob<'c>(context: &'c Context<'_>, index: usize) -> Result<Option<&'c [u8]>> {
     match context.get_raw(index) {
         ValueRef::Null => Ok(None),
         ValueRef::Blob(bytes) => Ok(Some(bytes)),
@@ -115,12 +64,12 @@ fn blob<'c>(context: &'c Context<'_>, index: usize) -> Result<Option<&'c [u8]>> 
     }
 }
 
-fn wrong(what: &str) -> Error {
+pub(super) fn wrong(what: &str) -> Error {
     Error::UserFunctionError(what.into())
 }
 
 /// The rank at a place.
-fn rank(ranks: &[u8], place: usize) -> u16 {
+pub(super) fn rank(ranks: &[u8], place: usize) -> u16 {
     let at = place * 2;
     ranks.get(at..at + 2).map_or(UNSEEN, |bytes| u16::from_le_bytes([bytes[0], bytes[1]]))
 }
@@ -130,38 +79,9 @@ fn real(reals: &[u8], place: usize) -> f32 {
     bytes.map_or(f32::NAN, f32::from_le_bytes)
 }
 
-fn whole(numbers: &[u8], place: usize) -> Option<u32> {
+pub(super) fn whole(numbers: &[u8], place: usize) -> Option<u32> {
     let bytes = numbers.get(place * 4..place * 4 + 4)?;
     bytes.try_into().ok().map(u32::from_le_bytes)
-}
-
-/// Places that a mask has.
-fn places(mask: &[u8]) -> impl Iterator<Item = usize> + '_ {
-    mask.iter().enumerate().filter(|(_, byte)| **byte == 1).map(|(place, _)| place)
-}
-
-/// Ranks under a mask.
-fn ranks_in(context: &Context<'_>, mask: usize, ranks: usize) -> Result<Option<Vec<u16>>> {
-    let both = blob(context, mask)?.zip(blob(context, ranks)?);
-    Ok(both.map(|(mask, ranks)| places(mask).map(|place| rank(ranks, place)).collect()))
-}
-
-/// Clean, adversarial and transformed ranks under a mask.
-fn images(context: &Context<'_>, mask: usize, at: [usize; 3]) -> Result<Option<Vec<Ranks>>> {
-    let mask = blob(context, mask)?;
-    let (clean, adversarial) = (blob(context, at[0])?, blob(context, at[1])?);
-    let transformed = blob(context, at[2])?;
-    let (Some(mask), Some(clean), Some(adversarial), Some(transformed)) =
-        (mask, clean, adversarial, transformed)
-    else {
-        return Ok(None);
-    };
-    let ranks = |place| Ranks {
-        clean: rank(clean, place),
-        adversarial: rank(adversarial, place),
-        transformed: rank(transformed, place),
-    };
-    Ok(Some(places(mask).map(ranks).collect()))
 }
 
 /// `sampled(case, seed, method, eps, images, draw, in_order, prefilter_k, confidence, side,
@@ -173,7 +93,7 @@ fn sampled(context: &Context<'_>) -> Result<Option<Vec<u8>>> {
         (context.get(2)?, context.get(3)?, context.get(4)?);
     let (draw, in_order): (u32, bool) = (context.get(5)?, context.get(6)?);
     let ks: String = context.get(7)?;
-    let ks: Vec<u16> = ks.split(',').filter_map(|k| k.trim().parse().ok()).collect();
+    let ks = numbers(&ks);
     let (confidence, side): (f64, String) = (context.get(8)?, context.get(9)?);
     let (clean, clean_p) = (blob(context, 10)?, blob(context, 11)?);
     let (adv, adv_p) = (blob(context, 12)?, blob(context, 13)?);
@@ -204,35 +124,9 @@ fn sampled(context: &Context<'_>) -> Result<Option<Vec<u8>>> {
             sample(&(0..first).collect::<Vec<_>>(), 0, passes)
         }
     };
-    let mut mask = vec![0; images as usize];
-    for place in chosen {
-        mask[place as usize] = 1;
-    }
-    Ok(Some(mask))
-}
-
-/// `restricted(mask, labels, class, from, to)`: a mask of one class, or of some places of the pool.
-fn restricted(context: &Context<'_>) -> Result<Option<Vec<u8>>> {
-    let Some(mask) = blob(context, 0)? else { return Ok(None) };
-    let labels = blob(context, 1)?;
-    let class: Option<u32> = context.get(2)?;
-    let (from, to): (Option<u32>, Option<u32>) = (context.get(3)?, context.get(4)?);
-    let mut mask = mask.to_vec();
-    for (byte, place) in mask.iter_mut().zip(0_u32..) {
-        let label = labels.and_then(|labels| whole(labels, place as usize));
-        let in_class = class.is_none() || label == class;
-        let in_subset = from.is_none_or(|from| place >= from) && to.is_none_or(|to| place <= to);
-        *byte &= u8::from(in_class && in_subset);
-    }
-    Ok(Some(mask))
-}
-
-/// `still(k, mask, ranks)`: the images of a mask that are right.
-fn still(context: &Context<'_>) -> Result<Option<Vec<u8>>> {
-    let k: u16 = context.get(0)?;
-    let Some((mask, ranks)) = blob(context, 1)?.zip(blob(context, 2)?) else { return Ok(None) };
-    let right = |(place, byte): (usize, &u8)| byte & u8::from(rank(ranks, place) < k);
-    Ok(Some(mask.iter().enumerate().map(right).collect()))
+    let mut mask = vec![false; images as usize];
+    chosen.into_iter().for_each(|place| mask[place as usize] = true);
+    Ok(Some(plane(mask.into_iter())))
 }
 
 /// `correct_of(k, common, images, ranks)`: right ones among images that others were judged on too.
@@ -243,48 +137,14 @@ fn correct_of(context: &Context<'_>) -> Result<Option<u32>> {
     else {
         return Ok(None);
     };
-    let common: Vec<u32> = numbers(common);
-    let seen = numbers(images).into_iter().enumerate();
+    let common = wholes(common);
+    let seen = wholes(images).into_iter().enumerate();
     let seen = seen.filter(|(_, image)| common.binary_search(image).is_ok());
     Ok(Some(accuracy(k, seen.map(|(place, _)| rank(ranks, place))).part))
 }
 
-fn numbers(bytes: &[u8]) -> Vec<u32> {
+fn wholes(bytes: &[u8]) -> Vec<u32> {
     (0..bytes.len() / 4).filter_map(|place| whole(bytes, place)).collect()
-}
-
-/// `compared(seed, k, mask, clean, adv_a, t_adv_a, adv_b, t_adv_b)`: numbers as JSON, since a
-/// function gives one value.
-fn compared(context: &Context<'_>) -> Result<Option<String>> {
-    let (seed, k): (String, u16) = (context.get(0)?, context.get(1)?);
-    let seed: u64 = seed.parse().map_err(|_| wrong("the seed is none"))?;
-    let a = images(context, 2, [3, 4, 5])?;
-    let b = images(context, 2, [3, 6, 7])?;
-    let Some((a, b)) = a.zip(b) else { return Ok(None) };
-    let found = compare(k, a.into_iter().zip(b).map(|(a, b)| Pair { a, b }));
-    Ok(Some(json(&found, seed)))
-}
-
-fn json(found: &Comparison, seed: u64) -> String {
-    let number = |x: Option<f64>| x.map_or("null".to_owned(), |x| format!("{x:?}"));
-    let of = |of: Difference| {
-        let ends = found.bootstrap(seed, of);
-        let (low, high) = (ends.map(|ends| ends.0), ends.map(|ends| ends.1));
-        format!("[{},{},{}]", number(found.difference(of)), number(low), number(high))
-    };
-    let share = |share: Share| format!("[{},{}]", share.part, share.all);
-    format!(
-        "{{\"wrong_a\":{},\"wrong_b\":{},\"only\":[{},{}],\"destroyed_a\":{},\"destroyed_b\":{},\
-         \"wrong\":{},\"rate\":{}}}",
-        share(found.wrong_a),
-        share(found.wrong_b),
-        found.only_a,
-        found.only_b,
-        share(found.destroyed_a),
-        share(found.destroyed_b),
-        of(Difference::Wrong),
-        of(Difference::Destruction),
-    )
 }
 
 /// Puts a micro-batch where it belongs.
@@ -297,7 +157,7 @@ fn put<const N: usize>(all: &mut Vec<u8>, first: usize, batch: &[u8], unknown: [
 }
 
 /// Most images of a pool, against a damaged number.
-const IMAGES_MAX: u32 = 1 << 20;
+pub(super) const IMAGES_MAX: u32 = 1 << 20;
 
 fn first_place(context: &Context<'_>) -> Result<usize> {
     let first: u32 = context.get(0)?;
@@ -362,7 +222,7 @@ impl Aggregate<Option<Vec<u32>>, Option<Vec<u8>>> for Common {
 
     fn step(&self, context: &mut Context<'_>, common: &mut Option<Vec<u32>>) -> Result<()> {
         let Some((images, ranks)) = blob(context, 0)?.zip(blob(context, 1)?) else { return Ok(()) };
-        let judged = numbers(images).into_iter().enumerate();
+        let judged = wholes(images).into_iter().enumerate();
         let judged = judged.filter(|(place, _)| rank(ranks, *place) != UNSEEN);
         let mut judged: Vec<u32> = judged.map(|(_, image)| image).collect();
         judged.sort_unstable();

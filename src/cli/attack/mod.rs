@@ -123,6 +123,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let attack = session.attack(scope)?;
     announce(scope, &attack, &settings);
     foretell(scope, &attack, &costs, test, &workplace.device);
+    if any_batch {
+        tell_batch(scope, &settings, &costs);
+    }
     args.classes.doubt(&test.classes(&wanted.counts), targets, &outputs, context);
     let begun = Begun { scope, lock, attack };
     carry_on(session, begun, targets, test, Some(workplace), &stop)
@@ -459,7 +462,11 @@ fn foretell(scope: Scope, attack: &Attack, costs: &Costs, test: &TestPart, devic
         duration(estimate.time),
         (estimate.bytes as f64 / 1e6).ceil(),
     ));
-    if costs.image > 0 && plan.settings.batch < Settings::BATCH {
+}
+
+/// Says what keeps micro-batches small, unless their size was asked for.
+fn tell_batch(scope: Scope, settings: &Settings, costs: &Costs) {
+    if costs.image > 0 && settings.batch < Settings::BATCH {
         note(&format!(
             "{scope}: an image takes {:.0} MB; --memory allows larger micro-batches, --batch sets them",
             (costs.image as f64 / 1e6).ceil()

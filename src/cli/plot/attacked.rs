@@ -324,7 +324,7 @@ impl Of<'_> {
         if self.specs.is_empty() {
             return Ok(None);
         }
-        let clean = gallery.clean(place);
+        let clean = gallery.clean(place..place + 1)?;
         let truth = gallery.labels[place];
         let picture = |pixels: &[u8], said: Option<(u16, f32)>| {
             let lines = match said {
@@ -349,7 +349,7 @@ impl Of<'_> {
         let said = gallery.prediction(model, None, place)?;
         let mut rows = Vec::new();
         for method in methods {
-            let mut pictures = vec![Some(picture(clean, said)), None];
+            let mut pictures = vec![Some(picture(&clean, said)), None];
             for eps in &sizes {
                 let spec = self.specs.iter().find(|spec| spec.method == method && spec.eps == *eps);
                 let Some(spec) = spec else {
@@ -360,7 +360,7 @@ impl Of<'_> {
                 pictures
                     .push(Some(picture(&crafted, gallery.prediction(model, Some(spec), place)?)));
                 // The largest comes last and stays.
-                let difference = enlarged(clean, &crafted, *eps);
+                let difference = enlarged(&clean, &crafted, *eps);
                 let lines = vec![format!("eps {eps}"), "enlarged".into()];
                 pictures[1] = Some(Picture { lines, marked: false, ..picture(&difference, None) });
             }

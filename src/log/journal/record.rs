@@ -196,7 +196,9 @@ pub(in crate::log) fn split_frames(
             .first_chunk::<HEADER_LEN>()
             .map(|header| u32_at(header, 6) as usize)
             .filter(|payload| *payload <= PAYLOAD_MAX)
-            .and_then(|payload| rest.split_at_checked(HEADER_LEN + payload + TRAILER_LEN - without));
+            .and_then(|payload| {
+                rest.split_at_checked(HEADER_LEN + payload + TRAILER_LEN - without)
+            });
         let Some((frame, after)) = split else {
             rest = &[];
             return Some(None);
