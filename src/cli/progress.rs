@@ -13,7 +13,7 @@ use crate::agent::search::Search;
 use crate::agent::trials::{Computer, Status, Trial};
 use crate::engine::faults::Room;
 use crate::engine::{News, Report};
-use crate::events::{EpochFinished, Event, Outcome, PhaseEnded, PredictedPart, Scope};
+use crate::events::{EpochFinished, Event, Fit, Outcome, PhaseEnded, PredictedPart, Scope};
 
 /// Shows progress on stderr.
 pub struct Progress {
@@ -146,18 +146,22 @@ impl Progress {
             return;
         }
         self.said = Instant::now();
+        // Of images that are trained on it would say nothing.
+        let held_out = job.terms(epoch.trial).fit == Fit::Train;
         let accuracy = f64::from(epoch.validation_correct) / f64::from(epoch.validation_total);
+        let accuracy = if held_out { format!("  {accuracy:.4}") } else { String::new() };
         let (trial, of) = (epoch.trial, job.planned_models());
         let (number, epochs) = (epoch.epoch, job.config().recipe.epochs);
-        self.say(&format!("{} {trial}/{of}  epoch {number}/{epochs}  {accuracy:.4}", self.scope));
+        self.say(&format!("{} {trial}/{of}  epoch {number}/{epochs}{accuracy}", self.scope));
     }
 
     fn plain_line(&self, job: &dyn Job, ordinal: u32) {
         let Some(trial) = job.trials().get(ordinal) else { return };
         let what = match &trial.status {
-            Status::Finished(Outcome::Trained { best_correct, total, .. }) => {
-                format!("{:.4}", f64::from(*best_correct) / f64::from(*total))
-            }
+            Status::Finished(Outcome::Trained { .. }) => match job.accuracy(ordinal) {
+                Some(accuracy) => format!("{accuracy:.4}"),
+                None => "trained".to_owned(),
+            },
             Status::Finished(Outcome::Failed { reason, .. }) => {
                 format!("failed: {}", reason.name())
             }
@@ -236,12 +240,7 @@ fn ended(job: &dyn Job) -> impl Iterator<Item = &Trial> {
 }
 
 fn best(job: &dyn Job) -> Option<f64> {
-    let accuracy = |trial: &Trial| match trial.status {
-        Status::Finished(Outcome::Trained { best_correct, total, .. }) => {
-            Some(f64::from(best_correct) / f64::from(total))
-        }
-        _ => None,
-    };
+    let accuracy = |trial: &Trial| job.accuracy(trial.planned.trial);
     ended(job).filter_map(accuracy).max_by(f64::total_cmp)
 }
 

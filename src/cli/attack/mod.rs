@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     data_seed: Option<u64>,
     /// Threads to compute with on a CPU [default: all]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = work::thread_count)]
     threads: Option<u32>,
     #[command(flatten)]
     work: work::WorkArgs,
@@ -130,7 +130,7 @@ fn open(args: &Args, context: &Context) -> Result<Opened, CliError> {
         None if args.models.of_store()? => (Store::open(&context.store)?, None),
         None => {
             // A verb that cannot train makes no store.
-            work::trainer(&args.work, context)?;
+            work::trainers(&args.work, context)?;
             let aside = Store::aside(&context.store)?;
             (aside.store.clone(), Some(aside))
         }
@@ -139,8 +139,8 @@ fn open(args: &Args, context: &Context) -> Result<Opened, CliError> {
 }
 
 fn open_store(args: &Args, context: &Context, store: Store) -> Result<Session, CliError> {
-    let trainer = work::trainer(&args.work, context)?;
-    work::session(&args.work, context, trainer, store)
+    let trainers = work::trainers(&args.work, context)?;
+    work::session(context, trainers, store)
 }
 
 /// What is to be attacked, with which images and how.
@@ -361,7 +361,7 @@ fn carry_on(
         Ending::Interrupted => {
             Err(CliError::new(Exit::Interrupted, format!("{scope} was interrupted")).hint(resume))
         }
-        Ending::Lost(reason) => {
+        Ending::Lost(reason) | Ending::Refused(reason) => {
             let message = format!("{scope} lost a micro-batch three times; the last: {reason}");
             Err(CliError::new(Exit::Interrupted, message)
                 .hint(format!("see that the trainer can work; then {resume}")))
