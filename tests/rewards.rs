@@ -65,9 +65,7 @@ fn killed_and_resumed_the_rewards_are_the_same() {
     let command = [&World::tiny("7")[..], &reward].concat();
     let mut child = world.start("killed", &command, "0.05");
     for _ in 0..5 {
-        std::thread::sleep(std::time::Duration::from_millis(600));
-        let _ = child.kill();
-        child.wait().unwrap();
+        world.kill_after("killed", &mut child, 7);
         child = world.start("killed", &["resume"], "0.05");
     }
     child.wait().unwrap();

@@ -113,8 +113,7 @@ fn ctrl_c_finishes_the_trial_and_says_how_to_go_on() {
     let mut command = world.qtrail("a", &World::tiny("1"));
     command.env("QTRAIL_EXAMPLE_DELAY", "0.2").stdout(std::process::Stdio::null());
     let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
-    soon("no trainer", || trainers(&world).len() == 1);
-    sleep(Duration::from_millis(300));
+    soon("no trial", || world.position("a") >= 5);
     kill("-INT", child.id());
     let ran = common::Ran(child.wait_with_output().unwrap());
     ran.code(6).says("s1 was interrupted").says("`qtrail resume s1` goes on");
@@ -131,8 +130,7 @@ fn ctrl_c_finishes_the_trial_and_says_how_to_go_on() {
 fn two_signals_end_it_at_once_and_no_trainer_stays() {
     let world = World::new();
     let mut child = world.start("a", &World::tiny("1"), "30");
-    soon("no trainer", || trainers(&world).len() == 1);
-    sleep(Duration::from_millis(300));
+    soon("no trial", || world.position("a") >= 5);
     kill("-TERM", child.id());
     sleep(Duration::from_millis(100));
     assert_eq!(child.try_wait().unwrap(), None, "the first signal waits for the trial");
@@ -287,8 +285,7 @@ fn another_trainer_on_resume_is_warned_of() {
 fn other_images_are_noticed_on_resume() {
     let world = World::new();
     let mut child = world.start("a", &World::tiny("1"), "0.2");
-    soon("no trainer", || !trainers(&world).is_empty());
-    sleep(Duration::from_millis(500));
+    soon("no trial", || world.position("a") >= 5);
     kill("-9", child.id());
     child.wait().unwrap();
     common::write_images(&world.path("data"), 28, 41);

@@ -6,8 +6,6 @@
 mod common;
 
 use std::collections::HashMap;
-use std::thread::sleep;
-use std::time::Duration;
 
 use common::World;
 use qtrail::events::digest::Digests;
@@ -45,9 +43,7 @@ fn a_series_killed_at_any_moment_and_resumed_is_the_same() {
     let mut kills = 0_u64;
     let again = series(&["--or-resume"]);
     while kills < 8 {
-        sleep(Duration::from_millis(300 + kills * 211 % 500));
-        let _ = child.kill();
-        child.wait().unwrap();
+        world.kill_after("killed", &mut child, 4 + kills * 5 % 7);
         kills += 1;
         // By the verb and by the same command in turns.
         let command = if kills.is_multiple_of(2) { vec!["resume"] } else { again.clone() };
@@ -134,9 +130,7 @@ fn stability_is_mean_and_deviation_over_searches() {
 fn a_phase_that_has_not_ended_is_in_no_mean() {
     let world = World::new();
     let mut child = world.start("a", &series(&[]), "0.05");
-    sleep(Duration::from_millis(1500));
-    let _ = child.kill();
-    child.wait().unwrap();
+    world.kill_after("a", &mut child, 40);
     let ended = rows(&world, "a", "SELECT count(*) FROM phases").remove(0).remove(0);
     let counted = rows(&world, "a", "SELECT coalesce(sum(searches), 0) FROM stability").remove(0);
     assert_eq!(counted, [ended]);
@@ -170,9 +164,7 @@ fn results_are_taken_over_only_where_that_was_asked_for_and_the_digest_says_so()
     // Killed in the middle it takes over the same.
     let mut child = world.start("killed", &series(&["--reuse-trials"]), "0.05");
     for _ in 0..4 {
-        sleep(Duration::from_millis(900));
-        let _ = child.kill();
-        child.wait().unwrap();
+        world.kill_after("killed", &mut child, 9);
         child = world.start("killed", &["resume"], "0.05");
     }
     child.wait().unwrap();

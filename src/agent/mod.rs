@@ -17,6 +17,7 @@ pub mod trials;
 
 use crate::config::SearchConfig;
 use crate::events::{DataFacts, Event, Fit, Hash, Initial, Predicted};
+use trials::Status;
 
 /// What happens next.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +82,14 @@ pub trait Job: std::fmt::Debug {
     /// How the trial of this ordinal is trained.
     fn terms(&self, _ordinal: u32) -> Terms {
         Terms::default()
+    }
+
+    /// The validation accuracy of the trial of this ordinal: that of the epoch that counts. `None` if
+    /// it has none: it did not end, it failed, or it was trained on the validation images too.
+    fn accuracy(&self, ordinal: u32) -> Option<f64> {
+        let Status::Finished(outcome) = &self.trials().get(ordinal)?.status else { return None };
+        let held_out = self.terms(ordinal).fit == Fit::Train;
+        held_out.then(|| self.config().reward.accuracy.accuracy(outcome)).flatten()
     }
 
     /// Trials to be trained in all, as far as that is known.

@@ -5,9 +5,10 @@
 //! (Baker et al. 2017, Algorithm 1; the schedule of Table 2).
 
 mod inherit;
+mod order;
 mod worth;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::limits::Mask;
@@ -28,6 +29,7 @@ use crate::events::{
     SearchFinished, SearchStarted, TrialLost, TrialPlanned,
 };
 
+pub use order::EPISODES_PER_TRIAL;
 pub use worth::{BeginError, check};
 
 /// The state of a search, folded from its events.
@@ -41,8 +43,9 @@ pub struct Search {
     /// The trial of every architecture sampled so far.
     known: HashMap<Architecture, u32>,
     episodes: Vec<Episode>,
-    /// Episodes whose reward is known and whose experience is not yet recorded, oldest first.
-    due: VecDeque<u32>,
+    /// Episodes that were learned from, or passed over because their trial was lost: the first so
+    /// many.
+    passed: u32,
     /// An experience was recorded and its replay was not.
     unreplayed: Option<u32>,
     phases: PhaseState,
@@ -69,6 +72,8 @@ struct PhaseState {
     current: usize,
     /// Phase in which each trial was planned, by ordinal - 1.
     of_trial: Vec<usize>,
+    /// Trials of the current phase that have a result and were learned from.
+    models: u32,
     duplicates_in_a_row: u32,
 }
 
@@ -92,7 +97,7 @@ impl Search {
             trials: Trials::default(),
             known: HashMap::new(),
             episodes: Vec::new(),
-            due: VecDeque::new(),
+            passed: 0,
             unreplayed: None,
             phases: PhaseState::default(),
             heritage: inherit::Heritage::default(),
@@ -211,10 +216,10 @@ impl Search {
     }
 
     /// Why the current phase is over, if it is.
-    fn phase_end(&self, models: u32) -> Option<PhaseEnd> {
+    fn phase_end(&self) -> Option<PhaseEnd> {
         let phase = self.config.schedule.phases.get(self.phases.current)?;
         let schedule = &self.config.schedule;
-        if models >= phase.models {
+        if self.phases.models >= phase.models {
             Some(PhaseEnd::Quota)
         } else if self.known.len() as u128 >= self.architectures() {
             Some(PhaseEnd::Exhausted)
@@ -225,28 +230,26 @@ impl Search {
         }
     }
 
-    /// Samples the next episode, or ends the phase, or waits for what would decide that.
+    /// Ends the phase, or samples at random for a trainer that has nothing to do.
     fn advance(&self, idle: bool) -> Decision {
         let Some(phase) = self.config.schedule.phases.get(self.phases.current) else {
             let (episodes, trials) = (self.episode_count(), self.trials.next_ordinal() - 1);
             return Decision::Record(vec![SearchFinished { episodes, trials }.into()]);
         };
-        let models = self.models_in(self.phases.current);
-        let open = u32::try_from(self.trials.open()).unwrap_or(u32::MAX);
-        if let Some(reason) = self.phase_end(models) {
+        match self.phase_end() {
             // Trials in flight belong to this phase and its count.
-            if open > 0 {
-                return Decision::Wait;
+            Some(_) if self.front().is_some() => Decision::Wait,
+            Some(reason) => {
+                let (epsilon, episode) = (phase.epsilon.share(), self.episode_count());
+                let (models, phase) = (self.phases.models, self.phases.current);
+                let phase = u16::try_from(phase).unwrap_or(u16::MAX);
+                let ended = PhaseEnded { phase, epsilon, reason, models, episode };
+                Decision::Record(vec![ended.into()])
             }
-            let (epsilon, episode) = (phase.epsilon.share(), self.episode_count());
-            let phase = u16::try_from(self.phases.current).unwrap_or(u16::MAX);
-            let ended = PhaseEnded { phase, epsilon, reason, models, episode };
-            return Decision::Record(vec![ended.into()]);
-        }
-        if idle && models + open < phase.models {
-            Decision::Record(self.sample(phase.epsilon))
-        } else {
-            Decision::Wait
+            None if idle && self.has_room() && self.is_blind() => {
+                Decision::Record(self.sample(phase.epsilon))
+            }
+            None => Decision::Wait,
         }
     }
 
@@ -293,6 +296,9 @@ impl Search {
         if sampled.episode != self.episode_count() + 1 {
             return impossible("episodes are numbered without gaps");
         }
+        if !self.may_sample() {
+            return impossible("an episode has to be learned from first");
+        }
         let Some(trajectory) = self.space.trajectory(&sampled.architecture) else {
             return impossible("the architecture is not in the state space");
         };
@@ -309,16 +315,7 @@ impl Search {
         });
         let row = &mut self.phases.duplicates_in_a_row;
         *row = if sampled.duplicate { *row + 1 } else { 0 };
-        if self.reward_of_episode(sampled.episode).is_some() {
-            self.due.push_back(sampled.episode);
-        }
         Ok(())
-    }
-
-    fn apply_finished(&mut self, trial: u32) {
-        let episodes = self.episodes.iter().zip(1..);
-        let waiting = episodes.filter(|(episode, _)| episode.trial == trial);
-        self.due.extend(waiting.map(|(_, number)| number));
     }
 
     fn apply_experience(
@@ -326,10 +323,14 @@ impl Search {
         event: &Event,
         experience: &ExperienceRecorded,
     ) -> Result<(), Impossible> {
-        if self.due.front() != Some(&experience.episode) || self.unreplayed.is_some() {
+        let rewarded = self.reward_of_episode(experience.episode).is_some();
+        if self.front() != Some(experience.episode) || !rewarded || self.unreplayed.is_some() {
             return Err(Impossible::of(event, "this episode is not the next to be learned from"));
         }
-        self.due.pop_front();
+        if self.must_sample() {
+            return Err(Impossible::of(event, "an episode has to be sampled first"));
+        }
+        self.pass();
         self.unreplayed = Some(experience.episode);
         self.remember_reward(experience);
         let trajectory = self.episodes[experience.episode as usize - 1].trajectory.clone();
@@ -369,7 +370,7 @@ impl Search {
             return Err(Impossible::of(event, "another phase is running"));
         }
         self.phases.current += 1;
-        self.phases.duplicates_in_a_row = 0;
+        (self.phases.duplicates_in_a_row, self.phases.models) = (0, 0);
         Ok(())
     }
 }
@@ -411,11 +412,16 @@ impl Job for Search {
         if self.finished {
             return Decision::Done;
         }
-        if let Some(&episode) = self.due.front() {
-            return Decision::Record(self.settle(episode));
+        if let Some(hopeless) = self.trials.hopeless() {
+            return Decision::Record(vec![TrialLost { trial: hopeless.planned.trial }.into()]);
         }
-        if let Some(trial) = self.trials.hopeless() {
-            return Decision::Record(vec![TrialLost { trial: trial.planned.trial }.into()]);
+        if self.must_sample()
+            && let Some(phase) = self.config.schedule.phases.get(self.phases.current)
+        {
+            return Decision::Record(self.sample(phase.epsilon));
+        }
+        if let Some(lesson) = self.lesson() {
+            return Decision::Record(lesson);
         }
         match self.trials.next_waiting() {
             Some(trial) if idle => Decision::Train(trial.planned.trial),
@@ -431,12 +437,9 @@ impl Job for Search {
         if self.finished && !goes_on {
             return Err(Impossible::of(event, "the search is finished"));
         }
-        let moves_on = matches!(
-            event,
-            Event::EpisodeSampled(_) | Event::PhaseEnded(_) | Event::SearchFinished(_)
-        );
+        let moves_on = matches!(event, Event::PhaseEnded(_) | Event::SearchFinished(_));
         // What is inherited is learned from once all of it is there.
-        let learned = self.due.is_empty() && self.unreplayed.is_none();
+        let learned = self.front().is_none() && self.unreplayed.is_none();
         if moves_on && !learned && !self.heritage.goes_on() {
             return Err(Impossible::of(event, "an episode has not been learned from"));
         }
@@ -444,8 +447,7 @@ impl Job for Search {
         match event {
             Event::EpisodeSampled(sampled) => self.apply_episode(event, sampled)?,
             Event::TrialPlanned(_) => self.phases.of_trial.push(self.phases.current),
-            Event::TrialFinished(finished) => self.apply_finished(finished.trial),
-            Event::TrialReused(reused) => self.apply_finished(reused.trial),
+            Event::TrialLost(_) => self.pass_lost(),
             Event::ExperienceRecorded(experience) => self.apply_experience(event, experience)?,
             Event::ReplayUpdated(update) => self.apply_replay(event, update)?,
             Event::PhaseEnded(ended) => self.apply_phase_end(event, ended)?,

@@ -63,7 +63,7 @@ pub enum Status {
 pub struct Trials {
     list: Vec<Trial>,
     lost_in_a_row: u32,
-    computer: Option<Computer>,
+    computers: Vec<Computer>,
     measured: HashMap<u32, Measured>,
 }
 
@@ -99,6 +99,18 @@ pub struct Computer {
     pub isa: String,
 }
 
+impl Computer {
+    /// Whether the results of both can be expected to be equal: another number of the same kind of
+    /// device does not matter.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let kind = |device: &str| device.split(':').next().map(ToOwned::to_owned);
+        kind(&self.device) == kind(&other.device)
+            && (&self.trainer, &self.library, &self.isa)
+                == (&other.trainer, &other.library, &other.isa)
+    }
+}
+
 impl Trials {
     /// All of them, in order.
     #[must_use]
@@ -124,10 +136,10 @@ impl Trials {
         self.measured.get(&ordinal).copied()
     }
 
-    /// What the last attempt computed with.
+    /// What the attempts so far computed with, each once, in the order of first use.
     #[must_use]
-    pub fn computer(&self) -> Option<&Computer> {
-        self.computer.as_ref()
+    pub fn computers(&self) -> &[Computer] {
+        &self.computers
     }
 
     /// Trials lost in a row since the last one that ended or the last resumption.
@@ -197,12 +209,15 @@ impl Trials {
                     }
                     _ => return Err(Impossible::of(event, "no such checkpoint is kept")),
                 }
-                self.computer = Some(Computer {
+                let computer = Computer {
                     device: started.device.clone(),
                     trainer: started.trainer.clone(),
                     library: started.library.clone(),
                     isa: started.isa.clone(),
-                });
+                };
+                if !self.computers.contains(&computer) {
+                    self.computers.push(computer);
+                }
             }
             Event::EpochFinished(epoch) => {
                 let trial = self.expect_attempt(epoch.trial, epoch.attempt, event)?;

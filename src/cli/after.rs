@@ -8,6 +8,7 @@ use super::{CliError, Context, names, note, work};
 use crate::config::recipe::WeightsOf;
 use crate::config::{KeepWeights, SearchConfig, recipes};
 use crate::data::{KnownSet, Located, Part};
+use crate::engine::posts::Trainers;
 use crate::engine::session::{NewRun, Prepared, prepare_with_test, read_limited};
 use crate::events::{Fit, Purpose, RunModel};
 use crate::log::Store;
@@ -33,8 +34,8 @@ pub struct RecipeArgs {
     /// Seed of training
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Threads to compute with on a CPU [default: all]
-    #[arg(long)]
+    /// Threads of each trainer on a CPU [default: all, shared among the trainers]
+    #[arg(long, value_name = "N", value_parser = work::thread_count)]
     threads: Option<u32>,
 }
 
@@ -200,13 +201,13 @@ pub fn prepare(config: &SearchConfig, data: &Located) -> Result<Prepared, CliErr
 pub fn begin(
     plan: Plan,
     args: &RecipeArgs,
-    trainer: PathBuf,
+    trainers: Trainers,
     work: &work::WorkArgs,
     context: &Context,
 ) -> Result<(), CliError> {
     let Plan { purpose, models, chosen, prepared } = plan;
     let store = Store::open(&context.store)?;
-    let mut session = work::session(work, context, trainer, store)?;
+    let mut session = work::session(context, trainers, store)?;
     let run = NewRun {
         purpose,
         models,
@@ -214,7 +215,7 @@ pub fn begin(
         recipe: chosen.recipe,
         fit: args.fit,
         seed: args.seed,
-        threads: args.threads.unwrap_or_else(work::threads).max(1),
+        threads: args.threads.unwrap_or_else(|| work::threads_each(&work.device)),
     };
     let (scope, lock) = session.begin_run(&chosen.config, run, &prepared)?;
     let job = session.job(scope)?;

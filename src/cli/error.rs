@@ -193,7 +193,7 @@ impl From<SessionError> for CliError {
             SessionError::OtherData { .. } => {
                 Self::usage(error).hint("name the right folder with --data")
             }
-            SessionError::Device { .. } => Self::usage(error).hint("choose one with --device"),
+            SessionError::Device(_) => Self::usage(error).hint("choose one with --device"),
             SessionError::Settings(_) => Self::usage(error),
             SessionError::Hung { .. } => Self::usage(error).hint(
                 "a trainer may be silent for $QTRAIL_TRAINER_SILENCE seconds (default 120); if the \

@@ -40,7 +40,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         None => origin.images(context)?,
     };
     let chosen = args.recipe.choose(&origin.config, &data.name)?;
-    let trainer = work::trainer(&args.work, context)?;
+    let trainers = work::trainers(&args.work, context)?;
     let prepared = after::prepare(&chosen.config, &data)?;
     let facts = &prepared.facts;
     // Read otherwise (resized, with extra images) it cannot be the same.
@@ -62,7 +62,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         note("validation images are trained on too: validation accuracies say nothing then");
     }
     let plan = Plan { purpose: Purpose::Final, models, chosen, prepared };
-    after::begin(plan, &args.recipe, trainer, &args.work, context)
+    after::begin(plan, &args.recipe, trainers, &args.work, context)
 }
 
 /// The best distinct architectures by the accuracy on record, of equals the smaller one first. One

@@ -224,6 +224,8 @@ pub struct Context {
     pub trainer: Option<PathBuf>,
     /// `$QTRAIL_TRAINER_SILENCE`: seconds of silence after which a trainer counts as hung.
     pub silence: Duration,
+    /// Folder of this host for locks of devices.
+    pub device_locks: PathBuf,
     /// Folders of `$PATH`.
     pub path: Vec<PathBuf>,
     /// The running program.
@@ -257,6 +259,11 @@ impl Context {
                 .filter(|&seconds: &f64| seconds > 0.0)
                 .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
                 .unwrap_or(crate::trainer::silence::LIMIT),
+            device_locks: match var("XDG_RUNTIME_DIR") {
+                Some(folder) => PathBuf::from(folder).join("qtrail"),
+                None => std::env::temp_dir()
+                    .join(format!("qtrail-{}", rustix::process::getuid().as_raw())),
+            },
             path: var("PATH")
                 .map(|path| std::env::split_paths(&path).collect())
                 .unwrap_or_default(),

@@ -1,7 +1,7 @@
 //! Progress of a search or run: one line for the whole, one for the running trial. On a terminal
 //! they stay in place; elsewhere a plain line is printed when a trial or a phase ends.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::agent::search::Search;
 use crate::agent::trials::{Computer, Status, Trial};
 use crate::engine::faults::Room;
 use crate::engine::{News, Report};
-use crate::events::{EpochFinished, Event, Outcome, PhaseEnded, PredictedPart, Scope};
+use crate::events::{EpochFinished, Event, Fit, Outcome, PhaseEnded, PredictedPart, Scope};
 
 /// Shows progress on stderr.
 pub struct Progress {
@@ -22,7 +22,8 @@ pub struct Progress {
     started: Instant,
     /// Seconds of the trials that ended while this process watched.
     seconds: Vec<f64>,
-    trial: String,
+    /// A line for each trial that is being trained.
+    running: BTreeMap<u32, String>,
     /// When the last plain line was printed.
     said: Instant,
     /// Right test images, and all of them, of the trials that were shown them.
@@ -49,9 +50,9 @@ impl Progress {
             trial.set_style(style("  {msg}"));
             (bars, whole, trial)
         });
-        let (seconds, trial, test) = Default::default();
+        let (seconds, running, test) = Default::default();
         let now = Instant::now();
-        Self { scope, bars, started: now, seconds, trial, said: now, test }
+        Self { scope, bars, started: now, seconds, running, said: now, test }
     }
 
     /// Prints a line that stays.
@@ -82,23 +83,33 @@ impl Progress {
         if let Some(left) = self.time_left(total.saturating_sub(done)) {
             text.push(format!("{} left", duration(left)));
         }
-        if let Some((_, whole, trial)) = &self.bars {
+        if let Some((_, whole, _)) = &self.bars {
             whole.set_prefix(self.scope.to_string());
             whole.set_length(total);
             whole.set_position(done.min(total));
             whole.set_message(text.join("  "));
-            trial.set_message(escaped(&self.trial).into_owned());
+        }
+        self.show_running();
+    }
+
+    /// One line a trainer.
+    fn show_running(&self) {
+        if let Some((_, _, trials)) = &self.bars {
+            let lines: Vec<_> = self.running.values().map(|line| escaped(line)).collect();
+            trials.set_message(lines.join("\n  "));
         }
     }
 
-    /// By the mean of the last trials; later phases train deeper networks, so older ones mislead.
+    /// By the mean of the last trials, with as many at a time as now; later phases train deeper
+    /// networks, so older ones mislead.
     fn time_left(&self, models: u64) -> Option<Duration> {
         let recent = &self.seconds[self.seconds.len().saturating_sub(20)..];
         if recent.is_empty() {
             return None;
         }
         let mean = recent.iter().sum::<f64>() / recent.len() as f64;
-        Duration::try_from_secs_f64(mean * models as f64).ok()
+        let at_a_time = self.running.len().max(1) as f64;
+        Duration::try_from_secs_f64(mean * models as f64 / at_a_time).ok()
     }
 
     fn recorded(&mut self, job: &dyn Job, event: &Event) {
@@ -106,8 +117,9 @@ impl Progress {
             Event::AttemptStarted(started) => {
                 if let Some(trial) = job.trials().get(started.trial) {
                     let architecture = &trial.planned.architecture;
-                    self.trial =
+                    let line =
                         format!("trial {} on {}  {architecture}", started.trial, started.device);
+                    self.running.insert(started.trial, line);
                 }
             }
             Event::EpochFinished(epoch) if self.bars.is_none() && job.terms(1).by_epoch => {
@@ -118,19 +130,22 @@ impl Progress {
             }
             Event::TrialFinished(finished) => {
                 self.seconds.push(finished.seconds);
-                self.trial.clear();
                 if self.bars.is_none() {
                     self.plain_line(job, finished.trial);
                 }
+                self.running.remove(&finished.trial);
             }
             Event::TrialReused(reused) if self.bars.is_none() => {
                 self.plain_line(job, reused.trial);
             }
-            Event::AttemptLost(lost) if lost.counts => {
-                self.say(&format!(
-                    "trial {}, attempt {} lost: {}",
-                    lost.trial, lost.attempt, lost.reason
-                ));
+            Event::AttemptLost(lost) => {
+                self.running.remove(&lost.trial);
+                if lost.counts {
+                    self.say(&format!(
+                        "trial {}, attempt {} lost: {}",
+                        lost.trial, lost.attempt, lost.reason
+                    ));
+                }
             }
             Event::TrialLost(lost) => {
                 self.say(&format!("trial {} given up after 3 lost attempts", lost.trial));
@@ -146,18 +161,22 @@ impl Progress {
             return;
         }
         self.said = Instant::now();
+        // Of images that are trained on it would say nothing.
+        let held_out = job.terms(epoch.trial).fit == Fit::Train;
         let accuracy = f64::from(epoch.validation_correct) / f64::from(epoch.validation_total);
+        let accuracy = if held_out { format!("  {accuracy:.4}") } else { String::new() };
         let (trial, of) = (epoch.trial, job.planned_models());
         let (number, epochs) = (epoch.epoch, job.config().recipe.epochs);
-        self.say(&format!("{} {trial}/{of}  epoch {number}/{epochs}  {accuracy:.4}", self.scope));
+        self.say(&format!("{} {trial}/{of}  epoch {number}/{epochs}{accuracy}", self.scope));
     }
 
     fn plain_line(&self, job: &dyn Job, ordinal: u32) {
         let Some(trial) = job.trials().get(ordinal) else { return };
         let what = match &trial.status {
-            Status::Finished(Outcome::Trained { best_correct, total, .. }) => {
-                format!("{:.4}", f64::from(*best_correct) / f64::from(*total))
-            }
+            Status::Finished(Outcome::Trained { .. }) => match job.accuracy(ordinal) {
+                Some(accuracy) => format!("{accuracy:.4}"),
+                None => "trained".to_owned(),
+            },
             Status::Finished(Outcome::Failed { reason, .. }) => {
                 format!("failed: {}", reason.name())
             }
@@ -187,13 +206,14 @@ impl Report for Progress {
         match news {
             News::Recorded(event) => self.recorded(job, event),
             News::Progress { trial, epoch, share } => {
-                if let (Some((_, _, line)), Some(planned)) = (&self.bars, job.trials().get(*trial))
-                {
+                if let (Some(_), Some(planned)) = (&self.bars, job.trials().get(*trial)) {
                     let (epochs, percent) = (job.config().recipe.epochs, share * 100.0);
                     let architecture = &planned.planned.architecture;
-                    line.set_message(format!(
+                    let line = format!(
                         "trial {trial}  epoch {epoch}/{epochs}  {percent:3.0} %  {architecture}"
-                    ));
+                    );
+                    self.running.insert(*trial, line);
+                    self.show_running();
                 }
                 return;
             }
@@ -236,12 +256,7 @@ fn ended(job: &dyn Job) -> impl Iterator<Item = &Trial> {
 }
 
 fn best(job: &dyn Job) -> Option<f64> {
-    let accuracy = |trial: &Trial| match trial.status {
-        Status::Finished(Outcome::Trained { best_correct, total, .. }) => {
-            Some(f64::from(best_correct) / f64::from(total))
-        }
-        _ => None,
-    };
+    let accuracy = |trial: &Trial| job.accuracy(trial.planned.trial);
     ended(job).filter_map(accuracy).max_by(f64::total_cmp)
 }
 

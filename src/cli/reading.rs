@@ -90,6 +90,8 @@ pub struct Listed {
     pub name: String,
     /// Whether it is a search.
     pub is_search: bool,
+    /// Whether it has a result, or is at work.
+    pub shows: bool,
 }
 
 /// All searches and runs, in the order in which they began.
@@ -97,7 +99,11 @@ pub struct Listed {
 /// # Errors
 /// What a person is to be told.
 pub fn listed(answer: &Answer) -> Result<Vec<Listed>, CliError> {
-    let rows = collect(answer, "SELECT label, name, kind = 'search' FROM job ORDER BY id")?;
+    // What has begun and has nothing to show is not asked about, unless it is at work.
+    let sql = "SELECT label, name, kind = 'search', EXISTS (SELECT 1 FROM trial \
+               WHERE job = j.id AND status IN ('trained', 'failed', 'running')) \
+               FROM job AS j ORDER BY id";
+    let rows = collect(answer, sql)?;
     let text = |value: &Value| match value {
         Value::Text(text) => text.clone(),
         _ => String::new(),
@@ -106,12 +112,13 @@ pub fn listed(answer: &Answer) -> Result<Vec<Listed>, CliError> {
         label: text(&row[0]),
         name: text(&row[1]),
         is_search: row[2] == Value::Integer(1),
+        shows: row[3] == Value::Integer(1),
     };
     Ok(rows.iter().map(listed).collect())
 }
 
-/// The search that `--search` means: `None` for all. Unless told otherwise the newest, which is
-/// said if there are several.
+/// The search that `--search` means: `None` for all. Unless told otherwise the newest that has a
+/// result or is at work, which is said if there are several.
 ///
 /// # Errors
 /// Exit code 2 if there is none of that name.
@@ -128,7 +135,8 @@ pub fn choose(answer: &Answer, wanted: Option<&str>) -> Result<Option<String>, C
         }
         None => {
             let searches: Vec<&Listed> = listed.iter().filter(|job| job.is_search).collect();
-            let newest = searches.last().copied().or(listed.last());
+            let shown = searches.iter().copied().rfind(|job| job.shows);
+            let newest = shown.or(searches.last().copied()).or(listed.last());
             if let Some(newest) = newest
                 && listed.len() > 1
             {

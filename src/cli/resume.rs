@@ -25,7 +25,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let mut session = work::session_without_trainer(context, store)?;
     let wanted = args.search.as_deref();
     if let Some(series) = series::meant(session.index(), wanted).cloned() {
-        session.set_trainer(work::trainer(&args.work, context)?, args.work.device.clone());
+        session.set_trainers(work::trainers(&args.work, context)?);
         return series::go_on(session, &series, &args.work, context);
     }
     let scope = match wanted {
@@ -50,7 +50,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         note(&format!("nothing is left to do: {scope} was imported, and is finished"));
         return Ok(());
     }
-    session.set_trainer(work::trainer(&args.work, context)?, args.work.device.clone());
+    session.set_trainers(work::trainers(&args.work, context)?);
     if let Scope::Attack(_) = scope {
         return super::attack::go_on(session, scope, &args.work, context);
     }

@@ -8,7 +8,8 @@ use crate::agent::search::check;
 use crate::config::Phase;
 use crate::config::learning::Epsilon;
 use crate::config::replay::Policy;
-use crate::engine::estimate::estimate;
+use crate::engine::devices::Devices;
+use crate::engine::estimate::{Estimate, estimate};
 use crate::engine::session::Session;
 use crate::events::Scope;
 use crate::log::Store;
@@ -57,6 +58,10 @@ pub struct Args {
     /// split; `qtrail table stability` says how much they differ
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: Option<u32>,
+    /// Trials in flight: so many may wait to be learned from while the next is sampled, and so many
+    /// trainers be at work; 4 for each trainer keeps them busy. As schedule.in-flight
+    #[arg(long, value_name = "W")]
+    in_flight: Option<u32>,
     /// In a series, takes the result of a trial that an earlier search of it trained, instead of
     /// training it again; that is recorded. The searches are then no longer independent
     #[arg(long, requires = "repeat")]
@@ -88,11 +93,11 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         return Ok(());
     }
     names::check_optional("--name", &args.name)?;
-    let trainer = work::trainer(&args.work, context)?;
+    let trainers = work::trainers(&args.work, context)?;
     if args.or_resume
         && let Some(store) = Store::open_if_there(&context.store)?
     {
-        let session = work::session(&args.work, context, trainer.clone(), store)?;
+        let session = work::session(context, trainers.clone(), store)?;
         if let Some(series) = session.index().series_named(&args.name).cloned() {
             let told = (args.repeat, args.reuse_trials);
             series::check_told(&series, told)?;
@@ -106,7 +111,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let prepared = settings::images(&args.work, context, &mut config)?;
     check(&config, &prepared.facts).map_err(CliError::usage)?;
     left_out(&config.space.widths, prepared.facts.classes).iter().for_each(|line| note(line));
-    let threads = args.settings.threads();
+    let threads = args.settings.threads(&args.work.device);
     if let Some(repeats) = args.repeat {
         let begin = series::Begin {
             config,
@@ -117,11 +122,15 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             threads,
             prepared,
         };
-        return series::begin(begin, trainer, &args.work, context);
+        return series::begin(begin, trainers, &args.work, context);
     }
 
-    let store = Store::open_or_create(&context.store)?;
-    let mut session = work::session(&args.work, context, trainer, store)?;
+    let mut session = work::session_to_begin(context, trainers)?;
+    if session.index().find(&args.name).is_some() {
+        let taken = format!("a search called {} is in the store already", args.name);
+        return Err(CliError::usage(taken)
+            .hint("--or-resume goes on with it; another --name begins another"));
+    }
     let (scope, lock) =
         session.begin_search(&config, args.settings.seed, args.name.clone(), threads, &prepared)?;
     let job = session.job(scope)?;
@@ -147,11 +156,24 @@ fn left_out(widths: &[u32], classes: u32) -> Option<String> {
 }
 
 /// Says what a search is about to do, and very roughly for how long.
-pub(super) fn announce(scope: Scope, job: &dyn Job, device: &str) {
+pub(super) fn announce(scope: Scope, job: &dyn Job, devices: &Devices) {
     work::announce(scope, job);
     if let Some(search) = job.as_search() {
-        let device = if device == "auto" { "cpu" } else { device };
-        let cost = estimate(search, device, job.threads());
+        let cost = estimate(search, devices.is_cpu(), job.threads());
+        let in_flight = job.config().schedule.in_flight;
+        let trainers = devices.trainers();
+        if trainers > in_flight {
+            note(&format!(
+                "{scope}: {trainers} trainers, but --in-flight {in_flight}: the others wait, except \
+                 in phases of epsilon 1"
+            ));
+        }
+        let busy = f64::from(trainers.min(in_flight.max(1)));
+        let device = match devices.trainers() {
+            1 if devices.is_cpu() => "cpu".to_owned(),
+            _ => devices.to_string(),
+        };
+        let cost = Estimate { seconds: cost.seconds / busy, ..cost };
         let time = duration(std::time::Duration::from_secs_f64(cost.seconds.min(1e10)));
         note(&format!(
             "{scope}: {} of {} architectures; very roughly {time} on {device}, up to {:.0} MB on disk",
@@ -205,6 +227,7 @@ impl Args {
             self.not_reproducible.then(|| "reward.not-reproducible=true".to_owned()),
             self.max_params.map(|most| format!("limits.params={most}")),
             self.max_madds.map(|most| format!("limits.madds={most}")),
+            self.in_flight.map(|window| format!("schedule.in-flight={window}")),
         ];
         over.into_iter().flatten().collect()
     }

@@ -1,6 +1,5 @@
 //! Series: `qtrail search --repeat N`, one search after the other, and going on where that stopped.
 
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use super::resume;
@@ -10,6 +9,7 @@ use crate::config::expression::Expression;
 use crate::config::{Order, SearchConfig};
 use crate::data::Located;
 use crate::engine::jobs::Index;
+use crate::engine::posts::Trainers;
 use crate::engine::series::{Series, member_name, seed};
 use crate::engine::session::{Prepared, Session, prepare};
 use crate::events::{Event, Scope, SeriesJoined};
@@ -39,7 +39,7 @@ pub(super) struct Begin {
 /// What a person is to be told.
 pub(super) fn begin(
     told: Begin,
-    trainer: PathBuf,
+    trainers: Trainers,
     args: &WorkArgs,
     context: &Context,
 ) -> Result<(), CliError> {
@@ -57,8 +57,7 @@ pub(super) fn begin(
             format!("--reuse-trials: a result taken over has no {fact}, and --reward needs it");
         return Err(CliError::usage(message).hint("leave one of them out"));
     }
-    let store = Store::open_or_create(&context.store)?;
-    let mut session = work::session(args, context, trainer, store)?;
+    let mut session = work::session_to_begin(context, trainers)?;
     let (number, numbering) = session.new_series(&told.name)?;
     let whole = session.lock_series(number)?;
     let facts = SeriesJoined {
@@ -156,7 +155,7 @@ fn carry_on(
         super::search::announce(scope, &*job, &args.device);
         work::carry_on_until(&stop, session, scope, lock, job, &images.found.folder)?;
         session = work::session_without_trainer(context, Store::open(&context.store)?)?;
-        session.set_trainer(work::trainer(args, context)?, args.device.clone());
+        session.set_trainers(work::trainers(args, context)?);
         let left = session.index().series(number).is_some_and(|series| series.next().is_some());
         if left && stop.load(Ordering::Relaxed) {
             session.close()?;

@@ -7,6 +7,7 @@ use super::work::{self, WorkArgs};
 use super::{CliError, Context, data};
 use crate::config::{Flavour, SearchConfig, presets};
 use crate::data::Part;
+use crate::engine::devices::Devices;
 use crate::engine::session::{Prepared, prepare, read_limited};
 
 /// Largest configuration file in bytes; its parts fill one batch of the log.
@@ -36,8 +37,8 @@ pub struct SettingsArgs {
     /// Seed of everything the agent and the training choose
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Threads to compute with on a CPU [default: all]
-    #[arg(long)]
+    /// Threads of each trainer on a CPU [default: all, shared among the trainers]
+    #[arg(long, value_name = "N", value_parser = work::thread_count)]
     threads: Option<u32>,
 }
 
@@ -62,10 +63,10 @@ impl SettingsArgs {
         Ok(SearchConfig::read(&text, self.flavour, &settings)?)
     }
 
-    /// Threads to compute with on a CPU.
+    /// Threads of each trainer on a CPU.
     #[must_use]
-    pub fn threads(&self) -> u32 {
-        self.threads.unwrap_or_else(work::threads).max(1)
+    pub fn threads(&self, devices: &Devices) -> u32 {
+        self.threads.unwrap_or_else(|| work::threads_each(devices))
     }
 }
 

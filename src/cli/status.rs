@@ -19,14 +19,15 @@ pub struct Args {
 }
 
 /// One line a running trial of an unfinished search or run, or one line if none is running. The
-/// time left follows from the mean of the last 20 trials.
+/// time left follows from the mean of the last 20 trials, with as many at a time as run now.
 const SQL: &str = "\
 SELECT j.label, j.name, j.models,
   (SELECT count(*) FROM trial WHERE job = j.id AND status IN ('trained', 'failed')),
   (SELECT max(accuracy) FROM trial WHERE job = j.id AND status = 'trained'),
   (SELECT epsilon FROM episode WHERE job = j.id ORDER BY episode DESC LIMIT 1),
   (SELECT avg(seconds) FROM
-    (SELECT seconds FROM trial WHERE job = j.id AND seconds IS NOT NULL ORDER BY id DESC LIMIT 20)),
+    (SELECT seconds FROM trial WHERE job = j.id AND seconds IS NOT NULL ORDER BY id DESC LIMIT 20))
+    / max(1, (SELECT count(*) FROM trial WHERE job = j.id AND status = 'running')),
   't' || t.id, a.text, d.device,
   coalesce((SELECT epoch FROM epoch WHERE trial = t.id AND attempt = d.attempt
     ORDER BY restart DESC, epoch DESC LIMIT 1),

@@ -5,7 +5,6 @@ use super::{CliError, Context, work};
 use crate::arch::Architecture;
 use crate::engine::session::NewRun;
 use crate::events::RunModel;
-use crate::log::Store;
 
 /// Trains one given architecture.
 #[derive(Debug, clap::Args)]
@@ -39,10 +38,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             prepared.facts.name
         )));
     }
-    let threads = args.settings.threads();
-    let trainer = work::trainer(&args.work, context)?;
-    let store = Store::open_or_create(&context.store)?;
-    let mut session = work::session(&args.work, context, trainer, store)?;
+    let threads = args.settings.threads(&args.work.device);
+    let trainers = work::trainers(&args.work, context)?;
+    let mut session = work::session_to_begin(context, trainers)?;
     let run = NewRun {
         models: vec![RunModel { index: 0, architecture, source: None, initial: None }],
         repeats: args.repeats,

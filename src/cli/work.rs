@@ -14,8 +14,10 @@ use crate::agent::Job;
 use crate::agent::trials::Status;
 use crate::data::DataError;
 use crate::engine::Ending;
+use crate::engine::devices::Devices;
+use crate::engine::posts::Trainers;
 use crate::engine::session::{Session, Surroundings};
-use crate::events::{Outcome, Scope};
+use crate::events::Scope;
 use crate::log::{NamedLock, Store};
 use crate::trainer::locate::Places;
 use crate::views::Appender;
@@ -23,9 +25,9 @@ use crate::views::Appender;
 /// Options of every verb that trains.
 #[derive(Debug, clap::Args)]
 pub struct WorkArgs {
-    /// Where to train: auto, cpu or cuda:N
-    #[arg(long, default_value = "auto")]
-    pub device: String,
+    /// Where to train: auto, cpu, cuda:N, or a list; cuda:0,cuda:1 and cpu*2 are two trainers each
+    #[arg(long, value_name = "DEVICE,…", default_value = "auto")]
+    pub device: Devices,
     /// The trainer program
     #[arg(long, value_name = "PROGRAM")]
     pub trainer: Option<PathBuf>,
@@ -34,11 +36,12 @@ pub struct WorkArgs {
     pub data: Option<String>,
 }
 
-/// Finds the trainer. Asked for before a store is made: a verb that cannot train makes none.
+/// Finds the trainer program and says how it is started. Before a store is made: a verb that cannot
+/// train makes none.
 ///
 /// # Errors
 /// What a person is to be told.
-pub fn trainer(args: &WorkArgs, context: &Context) -> Result<PathBuf, CliError> {
+pub fn trainers(args: &WorkArgs, context: &Context) -> Result<Trainers, CliError> {
     let store = std::path::absolute(&context.store);
     DataError::check_text(&store.unwrap_or_else(|_| context.store.clone()))?;
     let places = Places {
@@ -46,25 +49,40 @@ pub fn trainer(args: &WorkArgs, context: &Context) -> Result<PathBuf, CliError> 
         beside: context.program.as_deref().and_then(Path::parent).map(Path::to_owned),
         path: context.path.clone(),
     };
-    places.find().map_err(|error| {
+    let program = places.find().map_err(|error| {
         let hint = "`make build` in qtrail's sources brings it; \
                     everything that does not train works without";
         CliError::usage(error).hint(hint)
+    })?;
+    Ok(Trainers {
+        program,
+        devices: args.device.clone(),
+        locks: context.device_locks.clone(),
+        command: context.command.clone(),
+        wait: context.wait,
+        silence: context.silence,
     })
 }
 
-/// Opens a session in the store.
+/// Opens a session in the store, which hires `trainers` when it needs them.
 ///
 /// # Errors
 /// What a person is to be told.
-pub fn session(
-    args: &WorkArgs,
-    context: &Context,
-    trainer: PathBuf,
-    store: Store,
-) -> Result<Session, CliError> {
+pub fn session(context: &Context, trainers: Trainers, store: Store) -> Result<Session, CliError> {
     let mut session = session_without_trainer(context, store)?;
-    session.set_trainer(trainer, args.device.clone());
+    session.set_trainers(trainers);
+    Ok(session)
+}
+
+/// Opens a session in the store, which is made if there is none, once trainers are hired: a verb
+/// that cannot train makes none.
+///
+/// # Errors
+/// What a person is to be told.
+pub fn session_to_begin(context: &Context, trainers: Trainers) -> Result<Session, CliError> {
+    let posts = trainers.hire()?;
+    let mut session = session(context, trainers, Store::open_or_create(&context.store)?)?;
+    session.bring(posts);
     Ok(session)
 }
 
@@ -73,14 +91,8 @@ pub fn session(
 /// # Errors
 /// What a person is to be told.
 pub fn session_without_trainer(context: &Context, store: Store) -> Result<Session, CliError> {
-    let surroundings = Surroundings {
-        options: context.options(),
-        trainer: PathBuf::new(),
-        device: String::new(),
-        silence: context.silence,
-        clock: clock::now,
-        program: program(),
-    };
+    let surroundings =
+        Surroundings { options: context.options(), clock: clock::now, program: program() };
     let appender = Appender::new(store.clone(), note);
     let mut session = Session::open(store, surroundings, Box::new(appender))?;
     session.take_repairs().iter().for_each(|repair| note(&repair.to_string()));
@@ -97,6 +109,25 @@ pub fn program() -> String {
 #[must_use]
 pub fn threads() -> u32 {
     std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1))
+}
+
+/// Threads of each trainer, unless told otherwise.
+#[must_use]
+pub fn threads_each(devices: &Devices) -> u32 {
+    (threads() / devices.trainers()).max(1)
+}
+
+/// Reads a number of threads: not more than the machine has.
+///
+/// # Errors
+/// What a person is to be told.
+pub fn thread_count(text: &str) -> Result<u32, String> {
+    let most = threads();
+    match text.parse() {
+        Ok(count @ 1..) if count <= most => Ok(count),
+        Ok(_) => Err(format!("this machine has {most} threads; give 1 to {most}")),
+        Err(_) => Err("a whole number is expected".to_owned()),
+    }
 }
 
 /// Carries on until done or told to stop, and says how it ended.
@@ -141,6 +172,11 @@ pub(super) fn carry_on_until(
         Ending::Interrupted => {
             Err(CliError::new(Exit::Interrupted, format!("{scope} was interrupted")).hint(resume))
         }
+        Ending::Refused(said) => {
+            let message = format!("{scope}: the trainer says three times in a row: {said}");
+            Err(CliError::new(Exit::Interrupted, message)
+                .hint(format!("nothing counts as tried; once it can work, {resume}")))
+        }
         Ending::Lost(reason) => {
             let message = format!("{scope} lost three trials in a row; the last: {reason}");
             Err(CliError::new(Exit::Interrupted, message)
@@ -161,12 +197,8 @@ pub(super) fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
 }
 
 fn summary(scope: Scope, job: &dyn Job, progress: &Progress) -> String {
-    let trained = job.trials().all().iter().filter_map(|trial| match &trial.status {
-        Status::Finished(Outcome::Trained { best_correct, total, .. }) => {
-            Some((f64::from(*best_correct) / f64::from(*total), trial))
-        }
-        _ => None,
-    });
+    let trained = job.trials().all().iter();
+    let trained = trained.filter_map(|trial| Some((job.accuracy(trial.planned.trial)?, trial)));
     let ended = |status: &Status| matches!(status, Status::Finished(_));
     let models = job.trials().all().iter().filter(|trial| ended(&trial.status)).count();
     let mut text = format!("{scope} is finished: {models} models");

@@ -177,6 +177,11 @@ pub struct Schedule {
     /// Trainings of each architecture, each with a seed of its own; above 1 only with `enumerate`.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub repeats: u32,
+    /// Trials that may wait to be learned from while the next is sampled: so many trainers can be
+    /// at work at least. More of them make more trainers busy; each then samples with what was
+    /// learned a little earlier.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub in_flight: u32,
     /// A phase also ends after this many architectures in a row that were known already.
     pub max_duplicates_in_a_row: u32,
     /// In order.
@@ -201,6 +206,9 @@ impl Order {
         *self == Self::Sample
     }
 }
+
+/// The most trials in flight: more than any cluster trains at a time.
+pub const IN_FLIGHT_MAX: u32 = 10_000;
 
 fn one() -> u32 {
     1
@@ -259,13 +267,7 @@ impl RewardConfig {
     #[must_use]
     pub fn of(&self, outcome: &Outcome, classes: u32) -> f64 {
         match *outcome {
-            Outcome::Trained { best_correct, last_correct, total, .. } => {
-                let correct = match self.accuracy {
-                    WeightsOf::Best => best_correct,
-                    WeightsOf::Last => last_correct,
-                };
-                f64::from(correct) / f64::from(total)
-            }
+            Outcome::Trained { .. } => self.accuracy.accuracy(outcome).unwrap_or(f64::NAN),
             Outcome::Failed { reason, .. } => self.failed(reason, classes),
         }
     }
@@ -425,6 +427,12 @@ impl SearchConfig {
                 "1 to 1000000 models a phase",
             ),
             (
+                "schedule.in-flight",
+                self.schedule.in_flight.to_string(),
+                (1..=IN_FLIGHT_MAX).contains(&self.schedule.in_flight),
+                "1 to 10000 trials",
+            ),
+            (
                 "schedule.max-duplicates-in-a-row",
                 self.schedule.max_duplicates_in_a_row.to_string(),
                 self.schedule.max_duplicates_in_a_row > 0,
@@ -496,6 +504,7 @@ fn base(flavour: Flavour) -> Table {
         schedule: Schedule {
             order: Order::Sample,
             repeats: 1,
+            in_flight: 1,
             max_duplicates_in_a_row: 1_000,
             phases: Vec::new(),
         },

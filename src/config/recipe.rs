@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arch::GapHead;
 use crate::arch::dropout::DropoutRule;
+use crate::events::Outcome;
 
 /// How one network is trained. Everything that can change a result and is not the data, the
 /// architecture or the seed.
@@ -178,6 +179,36 @@ pub enum WeightsOf {
     Best,
     /// The last epoch.
     Last,
+}
+
+impl WeightsOf {
+    /// The one of two figures of a training that counts.
+    #[must_use]
+    pub fn of<T>(self, best: T, last: T) -> T {
+        match self {
+            Self::Best => best,
+            Self::Last => last,
+        }
+    }
+
+    /// Right validation images of a training, and of how many, in the epoch that counts; `None` if
+    /// it failed.
+    #[must_use]
+    pub fn correct(self, outcome: &Outcome) -> Option<(u32, u32)> {
+        match *outcome {
+            Outcome::Trained { best_correct, last_correct, total, .. } => {
+                Some((self.of(best_correct, last_correct), total))
+            }
+            Outcome::Failed { .. } => None,
+        }
+    }
+
+    /// The same as a share: the validation accuracy.
+    #[must_use]
+    pub fn accuracy(self, outcome: &Outcome) -> Option<f64> {
+        let (correct, total) = self.correct(outcome).filter(|(_, total)| *total > 0)?;
+        Some(f64::from(correct) / f64::from(total))
+    }
 }
 
 impl Default for Recipe {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::attack::{AttackEngine, AttackReport};
+use super::crew::Post;
 use super::inbox::Inbox;
 use super::jobs::{FoldError, Index, config_parts};
 use super::openings::labelled;
@@ -285,12 +286,16 @@ impl Session {
     /// # Errors
     /// [`SessionError`] if there is none.
     pub fn workplace(&mut self, threads: u32) -> Result<Workplace, SessionError> {
-        let (device, start) = self.trainer()?;
-        let owner = format!("device-{}", device.replace(':', ""));
+        let mut posts = self.posts()?;
+        if posts.len() > 1 {
+            let one = "an attack uses one trainer; name one device with --device";
+            return Err(SessionError::Settings(one.into()));
+        }
+        let Post { device, start } = posts.remove(0);
+        let owner = self.worker()?;
         let artifacts = self.store.artifacts();
         let inbox = Inbox::new(&artifacts, artifacts.staging(&owner)?)?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let start = Box::new(start);
         let (trainer, last_id, reported, hung) = Default::default();
         Ok(Workplace { device, host, threads, start, trainer, inbox, last_id, reported, hung })
     }

@@ -1,21 +1,13 @@
 //! How attacks begin, are found again, and are taken up when their beginning is not complete.
 
-use std::time::Duration;
-
 use super::super::session::Surroundings;
 use super::*;
 use crate::data::Images;
 use crate::log::{Options, Store};
 
 fn session(store: &std::path::Path) -> Session {
-    let surroundings = Surroundings {
-        options: Options::default(),
-        trainer: PathBuf::new(),
-        device: "cpu".into(),
-        silence: Duration::from_secs(60),
-        clock: || 0,
-        program: "qtrail 0".into(),
-    };
+    let surroundings =
+        Surroundings { options: Options::default(), clock: || 0, program: "qtrail 0".into() };
     Session::open(Store::open_or_create(store).unwrap(), surroundings, Box::new(())).unwrap()
 }
 

@@ -28,16 +28,43 @@ pub struct Crew {
     next_id: u64,
 }
 
+/// Where a worker's trainer computes, and how it is started.
+pub struct Post {
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Starts trainers.
+    pub start: Box<dyn Start>,
+}
+
 /// One device, its trainer, its task.
 struct Worker {
-    start: Box<dyn Start>,
+    post: Post,
     trainer: Option<Box<dyn Talk>>,
     task: Option<Task>,
+}
+
+impl std::fmt::Debug for Post {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Post").field("device", &self.device).finish_non_exhaustive()
+    }
+}
+
+/// A worker that is free, and its trainer.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// Number of the worker, from 0.
+    pub worker: usize,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// What the trainer says of itself.
+    pub hello: Hello,
 }
 
 /// What a worker is at.
 #[derive(Debug, Clone)]
 pub struct Task {
+    /// Number of the worker, from 0: in whose staging folder files are.
+    pub worker: usize,
     /// Ordinal of the trial.
     pub trial: u32,
     /// The attempt, from 1.
@@ -80,6 +107,8 @@ pub enum Heard {
     Epoch(EpochFinished),
     /// All that is needed to go on after the last epoch is in a file of the staging folder.
     Checkpoint {
+        /// The worker in whose staging folder it is.
+        worker: usize,
         /// What is to be recorded once the file is an artifact.
         kept: CheckpointKept,
         /// Its name.
@@ -95,9 +124,20 @@ pub enum Heard {
         attempt: u32,
         /// What happened.
         reason: String,
-        /// The fault of the machine that the trainer says it was.
-        fault: Option<Reported>,
+        /// Who is to blame.
+        blame: Blame,
     },
+}
+
+/// Who is to blame for a lost task, as far as the trainer says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Blame {
+    /// Nobody said: it died, hung or talked nonsense, perhaps because of what it trained.
+    Unknown,
+    /// The trainer says that it cannot do what it was asked.
+    Trainer(String),
+    /// A fault of the machine.
+    Machine(Reported),
 }
 
 /// A task that ended with a result.
@@ -224,11 +264,11 @@ fn checked(mut epoch: EpochAnswer, totals: Totals, since: f64) -> Result<EpochAn
 }
 
 impl Crew {
-    /// A crew with one worker for each way to start a trainer.
+    /// A crew with one worker for each post.
     #[must_use]
-    pub fn new(starts: Vec<Box<dyn Start>>) -> Self {
-        let worker = |start| Worker { start, trainer: None, task: None };
-        Self { workers: starts.into_iter().map(worker).collect(), next_id: 1 }
+    pub fn new(posts: Vec<Post>) -> Self {
+        let worker = |post| Worker { post, trainer: None, task: None };
+        Self { workers: posts.into_iter().map(worker).collect(), next_id: 1 }
     }
 
     /// Whether a worker is free.
@@ -247,33 +287,34 @@ impl Crew {
     ///
     /// # Errors
     /// [`StartError`] if a trainer cannot be started.
-    pub fn muster(&mut self) -> Result<Option<Hello>, StartError> {
-        let Some(worker) = self.workers.iter_mut().find(|worker| worker.task.is_none()) else {
+    pub fn muster(&mut self) -> Result<Option<Ready>, StartError> {
+        let mut workers = self.workers.iter_mut().enumerate();
+        let Some((number, worker)) = workers.find(|(_, worker)| worker.task.is_none()) else {
             return Ok(None);
         };
         let trainer = match worker.trainer.take() {
             Some(trainer) => trainer,
-            None => worker.start.start()?,
+            None => worker.post.start.start()?,
         };
-        let hello = trainer.hello().clone();
+        let (hello, device) = (trainer.hello().clone(), worker.post.device.clone());
         worker.trainer = Some(trainer);
-        Ok(Some(hello))
+        Ok(Some(Ready { worker: number, device, hello }))
     }
 
     /// Gives a task to the worker that [`Crew::muster`] found. One that cannot hear it any more
     /// will be heard to have ended. `done` are the epochs that an attempt goes on from.
     pub fn assign(
         &mut self,
-        trial: u32,
-        attempt: u32,
+        worker: usize,
+        (trial, attempt): (u32, u32),
         mut request: TrainRequest,
         totals: Totals,
         done: &[EpochFinished],
     ) {
         request.id = self.next_id;
         self.next_id += 1;
-        let free = |worker: &&mut Worker| worker.task.is_none() && worker.trainer.is_some();
-        let Some(worker) = self.workers.iter_mut().find(free) else { return };
+        let number = worker;
+        let Some(worker) = self.workers.get_mut(worker) else { return };
         if let Some(trainer) = &mut worker.trainer {
             let _ = trainer.send(&Request::Train(Box::new(request.clone())));
         }
@@ -282,14 +323,16 @@ impl Crew {
         let current = done.iter().filter(|epoch| epoch.restart == restart);
         let epochs = current.map(|epoch| answered(request.id, epoch)).collect();
         let started = Instant::now();
-        worker.task = Some(Task { trial, attempt, request, totals, started, epochs, before });
+        let worker_task =
+            Task { worker: number, trial, attempt, request, totals, started, epochs, before };
+        worker.task = Some(worker_task);
     }
 
     /// Ends the task of a trial, and its trainer with it.
     pub fn abandon(&mut self, trial: u32) {
         let at_it = |worker: &&mut Worker| worker.task.as_ref().is_some_and(|t| t.trial == trial);
         if let Some(worker) = self.workers.iter_mut().find(at_it) {
-            worker.lose("", None);
+            worker.lose("", Blame::Unknown);
         }
     }
 
@@ -333,7 +376,7 @@ impl Worker {
         let complaint = match trainer.listen(patience) {
             None => return Heard::Nothing,
             Some(Said::Hangs(why)) => why,
-            Some(Said::Cut(fault)) => return self.lose("", Some(fault.into())),
+            Some(Said::Cut(fault)) => return self.lose("", Blame::Machine(fault.into())),
             Some(Said::Ended) => String::new(),
             Some(Said::Nonsense(line)) => format!("it said {line:?}"),
             Some(Said::Answer(answer)) => match answer {
@@ -349,7 +392,9 @@ impl Worker {
                 },
                 Answer::Checkpoint { id: of, restart, epoch, file } if of == id => {
                     match task.checkpoint(restart, epoch) {
-                        Some(kept) => return Heard::Checkpoint { kept, file },
+                        Some(kept) => {
+                            return Heard::Checkpoint { worker: task.worker, kept, file };
+                        }
                         None => "it left a checkpoint of another epoch than the last".to_owned(),
                     }
                 }
@@ -366,14 +411,18 @@ impl Worker {
                 }
                 Answer::Error { id: of, message, cause, .. } if of == id => {
                     let message = cut(message, COMPLAINT_MAX);
-                    let fault = (cause == Some(ErrorCause::Machine))
-                        .then(|| Reported::Said(message.clone()));
-                    return self.lose(&message, fault);
+                    let blame = match cause {
+                        Some(ErrorCause::Machine) => {
+                            Blame::Machine(Reported::Said(message.clone()))
+                        }
+                        _ => Blame::Trainer(message.clone()),
+                    };
+                    return self.lose(&message, blame);
                 }
                 other => format!("it said {other:?}, which is no answer to the request"),
             },
         };
-        self.lose(&cut(complaint, COMPLAINT_MAX), None)
+        self.lose(&cut(complaint, COMPLAINT_MAX), Blame::Unknown)
     }
 
     fn ended(&mut self, result: TaskResult, peak_memory: u64) -> Heard {
@@ -383,12 +432,12 @@ impl Worker {
     }
 
     /// The trainer goes with the task: what state it is in is not known.
-    fn lose(&mut self, complaint: &str, fault: Option<Reported>) -> Heard {
+    fn lose(&mut self, complaint: &str, blame: Blame) -> Heard {
         let end = self.trainer.take().map(Talk::end).unwrap_or_default();
         let separator = if complaint.is_empty() { "" } else { "; " };
         let reason = format!("{complaint}{separator}{end}");
         match self.task.take() {
-            Some(Task { trial, attempt, .. }) => Heard::Lost { trial, attempt, reason, fault },
+            Some(Task { trial, attempt, .. }) => Heard::Lost { trial, attempt, reason, blame },
             None => Heard::Nothing,
         }
     }

@@ -38,9 +38,9 @@ pub struct Estimate {
     pub bytes: f64,
 }
 
-/// Estimates a search on a device.
+/// Estimates a search on one CPU or GPU.
 #[must_use]
-pub fn estimate(search: &Search, device: &str, threads: u32) -> Estimate {
+pub fn estimate(search: &Search, on_cpu: bool, threads: u32) -> Estimate {
     let (space, config, data) = (search.space(), search.config(), &search.started().data);
     let q = QTable::new(space.pair_count(), 0.0);
     let input = Map { channels: data.channels, side: data.side };
@@ -55,7 +55,7 @@ pub fn estimate(search: &Search, device: &str, threads: u32) -> Estimate {
             parameters = parameters.max(shapes.parameters() as f64);
         }
     }
-    let speed = if device == "cpu" { CPU_THREAD * f64::from(threads) } else { GPU };
+    let speed = if on_cpu { CPU_THREAD * f64::from(threads) } else { GPU };
     let images = f64::from(data.train) * TRAINING + f64::from(data.validation);
     let batches = f64::from(data.train) / f64::from(config.recipe.batch);
     let epoch = (images * multiply_adds / speed).max(batches * BATCH_FLOOR);

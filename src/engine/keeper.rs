@@ -16,7 +16,7 @@ use crate::log::{Kind, LogError, Removal};
 /// Keeps weights in a store, or nowhere.
 #[derive(Debug)]
 pub struct Keeper {
-    place: Option<(Artifacts, Inbox)>,
+    place: Option<(Artifacts, Vec<Inbox>)>,
     /// Released, and still to be removed.
     released: Vec<Hash>,
 }
@@ -31,13 +31,14 @@ pub struct Surplus {
 }
 
 impl Keeper {
-    /// Keeps weights among `artifacts`; trainers leave them in `staging`.
+    /// Keeps weights among `artifacts`; trainers leave them in `staging`, a folder a worker.
     ///
     /// # Errors
-    /// [`EngineError`] if the staging folder cannot be opened.
-    pub fn new(artifacts: Artifacts, staging: Staging) -> Result<Self, EngineError> {
-        let inbox = Inbox::new(&artifacts, staging)?;
-        Ok(Self { place: Some((artifacts, inbox)), released: Vec::new() })
+    /// [`EngineError`] if a staging folder cannot be opened.
+    pub fn new(artifacts: Artifacts, staging: Vec<Staging>) -> Result<Self, EngineError> {
+        let inboxes = staging.into_iter().map(|folder| Inbox::new(&artifacts, folder));
+        let inboxes = inboxes.collect::<Result<_, _>>()?;
+        Ok(Self { place: Some((artifacts, inboxes)), released: Vec::new() })
     }
 
     /// Keeps nothing: for logs in memory.
@@ -46,10 +47,16 @@ impl Keeper {
         Self { place: None, released: Vec::new() }
     }
 
-    /// The folder in which trainers leave files.
+    /// The folder in which the trainer of a worker leaves files.
     #[must_use]
-    pub fn staging(&self) -> PathBuf {
-        self.place.as_ref().map(|(_, inbox)| inbox.path().to_owned()).unwrap_or_default()
+    pub fn staging(&self, worker: usize) -> PathBuf {
+        let inbox = self.inbox(worker).map(|(_, inbox)| inbox.path().to_owned());
+        inbox.unwrap_or_default()
+    }
+
+    fn inbox(&self, worker: usize) -> Option<(&Artifacts, &Inbox)> {
+        let (artifacts, inboxes) = self.place.as_ref()?;
+        Some((artifacts, inboxes.get(worker)?))
     }
 
     /// Whether the folders are in place and a trial that leaves files of up to `expected` bytes
@@ -59,14 +66,23 @@ impl Keeper {
     /// # Errors
     /// [`MachineFault`] if not.
     pub fn check(&self, expected: u64) -> Result<Option<Room>, MachineFault> {
-        let Some((_, inbox)) = &self.place else { return Ok(None) };
-        let needed = expected.max(inbox.largest()).saturating_mul(2);
-        inbox.check(needed.saturating_add(super::faults::MARGIN)).map(Some)
+        let Some((_, inboxes)) = &self.place else { return Ok(None) };
+        let largest = inboxes.iter().map(Inbox::largest).max().unwrap_or(0);
+        let needed = expected.max(largest).saturating_mul(2);
+        let needed = needed.saturating_add(super::faults::MARGIN);
+        let mut least: Option<Room> = None;
+        for inbox in inboxes {
+            let room = inbox.check(needed)?;
+            if least.as_ref().is_none_or(|least| room.free < least.free) {
+                least = Some(room);
+            }
+        }
+        Ok(least)
     }
 
-    /// Removes what trainers that are gone left in the staging folder.
-    pub fn sweep(&self) {
-        if let Some((_, inbox)) = &self.place {
+    /// Removes what a trainer that is gone left in the staging folder of its worker.
+    pub fn sweep(&self, worker: usize) {
+        if let Some((_, inbox)) = self.inbox(worker) {
             inbox.sweep();
         }
     }
@@ -79,11 +95,11 @@ impl Keeper {
     pub fn take(
         &self,
         job: &dyn Job,
-        name: &str,
+        (worker, name): (usize, &str),
         most: u64,
         correct: u32,
     ) -> Result<Option<(Hash, bool)>, Refusal> {
-        let Some((artifacts, inbox)) = &self.place else { return Ok(None) };
+        let Some((artifacts, inbox)) = self.inbox(worker) else { return Ok(None) };
         let keep = match job.config().keep_weights {
             KeepWeights::All => true,
             KeepWeights::None => false,
@@ -104,8 +120,8 @@ impl Keeper {
     ///
     /// # Errors
     /// [`Refusal`] if the file is none, or cannot be copied.
-    pub fn adopt(&self, name: &str, most: u64) -> Result<Option<Hash>, Refusal> {
-        let Some((artifacts, inbox)) = &self.place else { return Ok(None) };
+    pub fn adopt(&self, worker: usize, name: &str, most: u64) -> Result<Option<Hash>, Refusal> {
+        let Some((artifacts, inbox)) = self.inbox(worker) else { return Ok(None) };
         inbox.adopt(artifacts, name, most).map(Some)
     }
 
@@ -116,11 +132,11 @@ impl Keeper {
     /// [`Refusal`] if the file is none, or `check` finds it wrong, or it cannot be written.
     pub fn adopt_checked<T>(
         &self,
-        name: &str,
+        (worker, name): (usize, &str),
         most: u64,
         check: impl FnOnce(&[u8]) -> Result<T, String>,
     ) -> Result<Option<(Hash, T)>, Refusal> {
-        let Some((artifacts, inbox)) = &self.place else { return Ok(None) };
+        let Some((artifacts, inbox)) = self.inbox(worker) else { return Ok(None) };
         let bytes = inbox.take(name, most)?;
         let found = check(&bytes).map_err(|wrong| Refusal::Trainer(format!("{name}: {wrong}")))?;
         let hash = inbox.publish(|| artifacts.put(&bytes))?;
@@ -227,21 +243,13 @@ pub fn beyond(job: &dyn Job, n: usize) -> Vec<Surplus> {
 
 /// Trials whose weights are kept: ordinal, artifact, right validation images.
 fn kept(job: &dyn Job) -> Vec<(u32, Hash, u32)> {
-    let entry = |trial: &Trial| match trial.status {
-        Status::Finished(Outcome::Trained {
-            weights: Some(hash),
-            kept: true,
-            best_correct,
-            last_correct,
-            ..
-        }) => {
-            let correct = match job.config().reward.accuracy {
-                crate::config::recipe::WeightsOf::Best => best_correct,
-                crate::config::recipe::WeightsOf::Last => last_correct,
-            };
-            Some((trial.planned.trial, hash, correct))
-        }
-        _ => None,
+    let entry = |trial: &Trial| {
+        let Status::Finished(outcome) = &trial.status else { return None };
+        let Outcome::Trained { weights: Some(hash), kept: true, .. } = *outcome else {
+            return None;
+        };
+        let (correct, _) = job.config().reward.accuracy.correct(outcome)?;
+        Some((trial.planned.trial, hash, correct))
     };
     job.trials().all().iter().filter_map(entry).collect()
 }

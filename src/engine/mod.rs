@@ -8,6 +8,7 @@ pub mod attack;
 pub mod attacks;
 pub mod collecting;
 pub mod crew;
+pub mod devices;
 pub mod ensembles;
 pub mod estimate;
 pub mod faults;
@@ -20,6 +21,7 @@ pub mod keeper;
 pub mod measure;
 mod micro_batch;
 mod openings;
+pub mod posts;
 pub mod predictions;
 pub mod preflight;
 pub mod prepare;
@@ -45,7 +47,7 @@ use crate::events::{
 use crate::log::{EventLog, LogError};
 use crate::trainer::process::StartError;
 use crate::trainer::protocol::{DataRequest, Hello, InitialRequest, ResumeRequest, TrainRequest};
-use crew::{Crew, Heard};
+use crew::{Crew, Heard, Ready};
 use faults::{MachineFault, Room};
 use jobs::Index;
 use journal::{Journal, JournalError};
@@ -55,6 +57,9 @@ use keeper::Keeper;
 const TICK: Duration = Duration::from_millis(10);
 /// Lost trials in a row that end a search: something is wrong with the machine.
 pub const LOST_IN_A_ROW_MAX: u32 = 3;
+/// Errors in a row after which no trainer is asked any more.
+pub const REFUSED_IN_A_ROW_MAX: u32 = 3;
+
 /// How a search or run came to an end, for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
@@ -64,6 +69,9 @@ pub enum Ending {
     Interrupted,
     /// Too many trials were lost in a row; it can be resumed. The reason of the last loss.
     Lost(String),
+    /// The trainer cannot do what it is asked, and says so again and again; it can be resumed. What
+    /// it says.
+    Refused(String),
 }
 
 /// What can go wrong while a search or run is carried out.
@@ -99,8 +107,6 @@ pub struct Machine {
     pub data: PathBuf,
     /// File with the split.
     pub split: PathBuf,
-    /// `cpu` or `cuda:N`.
-    pub device: String,
     /// Host name.
     pub host: String,
 }
@@ -170,6 +176,9 @@ pub struct Engine<'a, L> {
     pub report: &'a mut dyn Report,
     /// Whether a person was warned of little free space.
     pub warned: bool,
+    /// How often in a row trainers said that they cannot do what they were asked, and in which words
+    /// last.
+    pub refused: Option<(u32, String)>,
 }
 
 impl<L: EventLog> Engine<'_, L> {
@@ -184,6 +193,9 @@ impl<L: EventLog> Engine<'_, L> {
             self.release_surplus()?;
             if self.job.trials().lost_in_a_row() >= LOST_IN_A_ROW_MAX {
                 return Ok(Ending::Lost(last_loss));
+            }
+            if let Some((REFUSED_IN_A_ROW_MAX.., said)) = &self.refused {
+                return Ok(Ending::Refused(said.clone()));
             }
             let stopping = (self.stop)();
             if stopping && !told {
@@ -239,20 +251,18 @@ impl<L: EventLog> Engine<'_, L> {
         if let Some(reused) = trial.and_then(|trial| self.reusable.get(trial)) {
             return self.record(vec![reused.into()]);
         }
-        if !self.crew.is_busy() {
-            self.keeper.sweep();
-        }
         let room = self.keeper.check(self.expected_bytes(ordinal))?;
         if let Some(room) = room.filter(|room| room.free < faults::LOW && !self.warned) {
             self.warned = true;
             self.report.news(self.job, &News::LowSpace(&room));
         }
-        let Some(hello) = self.crew.muster()? else { return Ok(()) };
+        let Some(Ready { worker, device, hello }) = self.crew.muster()? else { return Ok(()) };
+        self.keeper.sweep(worker);
         self.report.news(self.job, &News::Trainer(&hello));
-        self.warn_of_another_computer(&hello);
+        self.warn_of_another_computer(&device, &hello);
         let Some(trial) = self.job.trials().get(ordinal).cloned() else { return Ok(()) };
         let attempt = trial.attempts + 1;
-        let mut request = self.request(&trial)?;
+        let mut request = self.request(&trial, worker, device.clone())?;
         let mut from = None;
         if let Some(&CheckpointKept { attempt, restart, epoch, artifact, .. }) =
             trial.checkpoint.as_ref()
@@ -267,7 +277,7 @@ impl<L: EventLog> Engine<'_, L> {
         let started = AttemptStarted {
             trial: ordinal,
             attempt,
-            device: self.machine.device.clone(),
+            device,
             threads: request.threads,
             trainer: hello.program,
             library: hello.library,
@@ -278,24 +288,31 @@ impl<L: EventLog> Engine<'_, L> {
         self.record(vec![started.into()])?;
         let done = self.job.trials().get(ordinal).map_or(&[][..], |trial| &trial.epochs);
         let totals = self.totals(ordinal);
-        self.crew.assign(ordinal, attempt, request, totals, done);
+        self.crew.assign(worker, (ordinal, attempt), request, totals, done);
         Ok(())
     }
 
-    fn warn_of_another_computer(&mut self, hello: &Hello) {
+    fn warn_of_another_computer(&mut self, device: &str, hello: &Hello) {
         let now = Computer {
-            device: self.machine.device.clone(),
+            device: device.to_owned(),
             trainer: hello.program.clone(),
             library: hello.library.clone(),
             isa: hello.isa.clone(),
         };
-        if let Some(before) = self.job.trials().computer().filter(|before| **before != now) {
-            let before = before.clone();
+        let computers = self.job.trials().computers();
+        if let Some(before) = computers.last().cloned()
+            && !computers.iter().any(|known| known.is_like(&now))
+        {
             self.report.news(self.job, &News::OtherComputer { before, now });
         }
     }
 
-    fn request(&self, trial: &Trial) -> Result<TrainRequest, EngineError> {
+    fn request(
+        &self,
+        trial: &Trial,
+        worker: usize,
+        device: String,
+    ) -> Result<TrainRequest, EngineError> {
         let (config, data) = (self.job.config(), self.job.data());
         let Terms { fit, initial, predicted, by_epoch } = self.job.terms(trial.planned.trial);
         let initial = match initial {
@@ -323,10 +340,10 @@ impl<L: EventLog> Engine<'_, L> {
                 seed: config.data.seed,
                 fit,
             },
-            device: self.machine.device.clone(),
+            device,
             threads: self.job.threads(),
             weights: config.reward.accuracy,
-            staging: self.keeper.staging(),
+            staging: self.keeper.staging(worker),
             initial,
             checkpoints: by_epoch,
             resume: None,
@@ -342,10 +359,12 @@ impl<L: EventLog> Engine<'_, L> {
                 self.report.news(self.job, &News::Progress { trial, epoch, share });
             }
             Heard::Epoch(epoch) => self.record(vec![epoch.into()])?,
-            Heard::Checkpoint { kept, file } => self.keep_checkpoint(kept, &file)?,
+            Heard::Checkpoint { worker, kept, file } => {
+                self.keep_checkpoint(worker, kept, &file)?;
+            }
             Heard::Ended(ended) => self.finish(*ended)?,
-            Heard::Lost { trial, attempt, reason, fault } => {
-                self.lose(trial, attempt, reason, fault)?;
+            Heard::Lost { trial, attempt, reason, blame } => {
+                self.lose(trial, attempt, reason, blame)?;
             }
         }
         Ok(heard)

@@ -1,13 +1,12 @@
 //! What comes of an attempt: a result, files that become artifacts, or a loss, which counts unless
 //! the machine is at fault.
 
-use super::crew::{Ended, Task, TaskResult, Totals};
-use super::faults::{self, MachineFault, Reported};
+use super::crew::{Blame, Ended, Task, TaskResult, Totals};
+use super::faults::{self, MachineFault};
 use super::inbox::Refusal;
 use super::{Engine, EngineError, predictions};
 use crate::agent::Terms;
 use crate::arch::shape::{Map, PoolRule, Shapes};
-use crate::config::recipe::WeightsOf;
 use crate::events::{
     AttemptLost, CheckpointKept, Event, Fit, Outcome, Predicted, PredictedPart,
     PredictionsRecorded, TrialFinished,
@@ -28,10 +27,11 @@ impl<L: EventLog> Engine<'_, L> {
     /// Makes a checkpoint an artifact.
     pub(super) fn keep_checkpoint(
         &mut self,
+        worker: usize,
         mut kept: CheckpointKept,
         file: &str,
     ) -> Result<(), EngineError> {
-        match self.keeper.adopt(file, self.file_max(kept.trial)) {
+        match self.keeper.adopt(worker, file, self.file_max(kept.trial)) {
             Err(refusal) => self.refuse(kept.trial, kept.attempt, refusal),
             Ok(None) => Ok(()),
             Ok(Some(artifact)) => {
@@ -42,23 +42,30 @@ impl<L: EventLog> Engine<'_, L> {
     }
 
     /// Ends an attempt that gave no result. It counts, unless the machine is at fault: then the
-    /// search ends too.
+    /// search ends too; or the trainer says that it cannot do this: then it ends if that is said
+    /// again and again.
     pub(super) fn lose(
         &mut self,
         trial: u32,
         attempt: u32,
         reason: String,
-        reported: Option<Reported>,
+        blame: Blame,
     ) -> Result<(), EngineError> {
-        let found = match reported {
-            Some(reported) => Err(reported.into()),
-            None => self.look_for_faults(trial),
+        let (found, refusal) = match blame {
+            Blame::Machine(reported) => (Err(reported.into()), None),
+            Blame::Trainer(said) => (self.look_for_faults(trial), Some(said)),
+            Blame::Unknown => (self.look_for_faults(trial), None),
         };
         if let Err(fault) = found {
             return Err(self.excuse(trial, attempt, &reason, fault.into()));
         }
         let reason = cut(reason, AttemptLost::BYTES);
-        self.record(vec![AttemptLost { trial, attempt, counts: true, reason }.into()])
+        let counts = refusal.is_none();
+        if let Some(said) = refusal {
+            let times = self.refused.as_ref().map_or(0, |(times, _)| *times);
+            self.refused = Some((times + 1, said));
+        }
+        self.record(vec![AttemptLost { trial, attempt, counts, reason }.into()])
     }
 
     /// Looks for a fault of the machine that may have ended an attempt.
@@ -93,7 +100,7 @@ impl<L: EventLog> Engine<'_, L> {
     fn refuse(&mut self, trial: u32, attempt: u32, why: Refusal) -> Result<(), EngineError> {
         self.crew.abandon(trial);
         match why {
-            Refusal::Trainer(reason) => self.lose(trial, attempt, reason, None),
+            Refusal::Trainer(reason) => self.lose(trial, attempt, reason, Blame::Unknown),
             Refusal::Engine(error) if error.is_of_machine() => {
                 Err(self.excuse(trial, attempt, "", error))
             }
@@ -104,6 +111,7 @@ impl<L: EventLog> Engine<'_, L> {
     /// Records the result of a task.
     pub(super) fn finish(&mut self, ended: Ended) -> Result<(), EngineError> {
         let Ended { task, result, seconds, peak_memory } = ended;
+        self.refused = None;
         let mut batch = Vec::new();
         let outcome = match (result, task.best(), task.last()) {
             (TaskResult::Failed(reason, message), ..) => {
@@ -116,12 +124,11 @@ impl<L: EventLog> Engine<'_, L> {
                         Err(refusal) => return self.refuse(task.trial, task.attempt, refusal),
                     }
                 }
-                let correct = match self.job.config().reward.accuracy {
-                    WeightsOf::Best => best.validation_correct,
-                    WeightsOf::Last => last.validation_correct,
-                };
+                let counts = self.job.config().reward.accuracy;
+                let correct = counts.of(best.validation_correct, last.validation_correct);
                 let most = self.file_max(task.trial);
-                let take = |name: String| self.keeper.take(self.job, &name, most, correct);
+                let take =
+                    |name: String| self.keeper.take(self.job, (task.worker, &name), most, correct);
                 let taken = match weights.map(take).transpose() {
                     Ok(taken) => taken.flatten(),
                     Err(refusal) => return self.refuse(task.trial, task.attempt, refusal),
@@ -175,7 +182,7 @@ impl<L: EventLog> Engine<'_, L> {
             let most = 4 * truth.len() as u64 * u64::from(classes);
             let check = |bytes: &[u8]| predictions::check(bytes, &truth, classes);
             if let Some((probabilities, correct)) =
-                self.keeper.adopt_checked(&answer.file, most, check)?
+                self.keeper.adopt_checked((task.worker, &answer.file), most, check)?
             {
                 made.push(PredictionsRecorded {
                     trial: task.trial,

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use super::jobs::{State, config_parts};
+use super::tests::fake_post;
 use super::*;
 use crate::chance::{self, Stream};
 use crate::config::{SearchConfig, presets};
@@ -14,7 +15,7 @@ use crate::events::{
     DataFacts, Fit, Hash, Predicted, PredictedPart, Purpose, Recorded, RunModel, RunStarted,
 };
 use crate::log::{EventLog, MemoryLog, Store};
-use crate::trainer::fake::{Fakes, Script, by_seed};
+use crate::trainer::fake::{Script, by_seed};
 use crate::trainer::process::Said;
 use crate::trainer::protocol::{Answer, PredictionAnswer};
 
@@ -172,18 +173,14 @@ fn work(
         job: &mut *job,
         journal: &mut journal,
         index: &mut index,
-        crew: Crew::new(vec![Box::new(Fakes(script))]),
-        keeper: Keeper::new(artifacts, staging).unwrap(),
+        crew: Crew::new(vec![fake_post(script, 0)]),
+        keeper: Keeper::new(artifacts, vec![staging]).unwrap(),
         reusable: series::Reusable::default(),
-        machine: Machine {
-            data: PathBuf::new(),
-            split: PathBuf::new(),
-            device: "cpu".into(),
-            host: String::new(),
-        },
+        machine: Machine { data: PathBuf::new(), split: PathBuf::new(), host: String::new() },
         stop,
         report: &mut (),
         warned: false,
+        refused: None,
     };
     let result = engine.run();
     (journal.into_log(), result)
@@ -247,7 +244,7 @@ fn asked_to_stop_it_stops_after_each_epoch_and_is_the_same_run() {
         match result.unwrap() {
             Ending::Finished => break,
             Ending::Interrupted => assert!(times < 100, "it does not get on"),
-            Ending::Lost(reason) => panic!("{reason}"),
+            Ending::Lost(reason) | Ending::Refused(reason) => panic!("{reason}"),
         }
     }
     assert!(times >= 6, "stopped only {times} times");

@@ -6,13 +6,14 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::crew::Crew;
+use super::crew::{Crew, Post};
+use super::devices::DeviceError;
 use super::jobs::{FoldError, Index, State, config_parts};
 use super::journal::{Journal, JournalError, Observer};
 use super::keeper::Keeper;
+use super::posts::Trainers;
 pub use super::prepare::{Prepared, TestPart, prepare, prepare_with_test, reading};
 use super::references::check_named;
 use super::{Ending, Engine, EngineError, Machine, Report};
@@ -26,9 +27,7 @@ use crate::events::{
 };
 use crate::log::artifacts::ArtifactHash;
 use crate::log::{LocalLog, Locks, LogError, NamedLock, Options, Repair, Store};
-use crate::trainer::process::{StartError, Trainer};
-use crate::trainer::protocol::Hello;
-use crate::trainer::{Start, Talk};
+use crate::trainer::process::StartError;
 
 /// What can go wrong with a session, besides what can go wrong with the engine.
 #[derive(Debug, thiserror::Error)]
@@ -54,13 +53,8 @@ pub enum SessionError {
         folder: PathBuf,
     },
     /// The trainer cannot use a device.
-    #[error("the trainer cannot use {device}; it offers {offered}")]
-    Device {
-        /// The device asked for.
-        device: String,
-        /// What it offers.
-        offered: String,
-    },
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// Settings that do not fit the data.
     #[error("{0}")]
     Settings(String),
@@ -94,12 +88,6 @@ impl From<StartError> for SessionError {
 pub struct Surroundings {
     /// How this process works with the log.
     pub options: Options,
-    /// The trainer program.
-    pub trainer: PathBuf,
-    /// `auto`, `cpu` or `cuda:N`.
-    pub device: String,
-    /// Silence after which a trainer counts as hung.
-    pub silence: Duration,
     /// Milliseconds since 1970.
     pub clock: fn() -> i64,
     /// Program name and version, for the record.
@@ -138,6 +126,11 @@ pub struct Session {
     /// Searches and runs whose images were looked at and are theirs.
     pub(super) checked: Vec<Scope>,
     repairs: Vec<Repair>,
+    /// Says that this process is at work in the store: `worker-1`.
+    worker: Option<NamedLock>,
+    trainers: Option<Trainers>,
+    /// Trainers that have nothing to do yet.
+    posts: Vec<Post>,
 }
 
 impl Session {
@@ -157,8 +150,20 @@ impl Session {
         let mut journal = Journal::new(log, surroundings.clock, observer);
         let mut index = Index::default();
         journal.catch_up(|recorded| index.push(recorded))?;
-        let (checked, repairs) = (Vec::new(), Vec::new());
-        let mut session = Self { store, locks, journal, index, surroundings, checked, repairs };
+        let (checked, repairs, worker) = Default::default();
+        let (trainers, posts) = Default::default();
+        let mut session = Self {
+            store,
+            locks,
+            journal,
+            index,
+            surroundings,
+            checked,
+            repairs,
+            worker,
+            trainers,
+            posts,
+        };
         session.record_repairs()?;
         Ok(session)
     }
@@ -176,10 +181,32 @@ impl Session {
         Ok(())
     }
 
-    /// Names the trainer program, and the device it is to use: `auto`, `cpu` or `cuda:N`.
-    pub fn set_trainer(&mut self, program: PathBuf, device: String) {
-        self.surroundings.trainer = program;
-        self.surroundings.device = device;
+    /// Says how to get trainers.
+    pub fn set_trainers(&mut self, trainers: Trainers) {
+        self.trainers = Some(trainers);
+    }
+
+    /// Brings trainers that were hired before there was a session.
+    pub fn bring(&mut self, posts: Vec<Post>) {
+        self.posts = posts;
+    }
+
+    /// Makes sure that there are trainers, before anything is recorded that relies on them.
+    ///
+    /// # Errors
+    /// [`SessionError`] if there are none, they cannot use a device, or it is in use.
+    pub fn hire(&mut self) -> Result<(), SessionError> {
+        if self.posts.is_empty() {
+            let none = || SessionError::Settings("no trainer is known".into());
+            self.posts = self.trainers.as_ref().ok_or_else(none)?.hire()?;
+        }
+        Ok(())
+    }
+
+    /// The trainers, hired.
+    pub(super) fn posts(&mut self) -> Result<Vec<Post>, SessionError> {
+        self.hire()?;
+        Ok(std::mem::take(&mut self.posts))
     }
 
     /// The searches and runs in the store.
@@ -291,6 +318,7 @@ impl Session {
         rest: Vec<Event>,
         data: &Prepared,
     ) -> Result<(Scope, NamedLock), SessionError> {
+        self.hire()?;
         let (scope, lock) = self.claim(next)?;
         let artifacts = self.store.artifacts();
         data.artifacts().try_for_each(|bytes| artifacts.put(bytes).map(drop))?;
@@ -342,6 +370,17 @@ impl Session {
     pub(super) fn catch_up(&mut self) -> Result<(), SessionError> {
         let index = &mut self.index;
         Ok(self.journal.catch_up(|recorded| index.push(recorded))?)
+    }
+
+    /// Name of the lock that this process holds while it works in the store: the first that nobody
+    /// else has.
+    pub(super) fn worker(&mut self) -> Result<String, SessionError> {
+        let mut number = 1;
+        while self.worker.is_none() {
+            self.worker = self.locks.free(&format!("worker-{number}"))?;
+            number += 1;
+        }
+        Ok(self.worker.as_ref().map(|lock| lock.name().to_owned()).unwrap_or_default())
     }
 
     /// A lock of the store by its name.
@@ -398,7 +437,7 @@ impl Session {
         report: &mut dyn Report,
     ) -> Result<Ending, SessionError> {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let (device, start) = self.trainer()?;
+        let posts = self.posts()?;
         let resumed = Resumed { program: self.surroundings.program.clone(), host: host.clone() };
         if !job.trials().all().is_empty() {
             let index = &mut self.index;
@@ -408,11 +447,14 @@ impl Session {
         }
         let reusable = self.reusable(scope)?;
         let artifacts = self.store.artifacts();
-        let staging = artifacts.staging(&lock_name(scope))?;
+        let own = artifacts.staging(&lock_name(scope))?;
+        let staging = match posts.len() {
+            1 => vec![own],
+            several => (0..several).map(|n| own.part(n)).collect::<Result<_, _>>()?,
+        };
         let machine = Machine {
             data: folder.to_owned(),
             split: artifacts.path(ArtifactHash(job.data().split.0)),
-            device,
             host,
         };
         let mut engine = Engine {
@@ -420,36 +462,16 @@ impl Session {
             job,
             journal: &mut self.journal,
             index: &mut self.index,
-            crew: Crew::new(vec![Box::new(start)]),
+            crew: Crew::new(posts),
             keeper: Keeper::new(artifacts, staging)?,
             reusable,
             machine,
             stop,
             report,
             warned: false,
+            refused: None,
         };
         Ok(engine.run()?)
-    }
-
-    /// Chooses a device and locks it for the trainer.
-    pub(super) fn trainer(&self) -> Result<(String, TrainerStart), SessionError> {
-        let program = self.surroundings.trainer.clone();
-        let wanted = self.surroundings.device.as_str();
-        // Only the trainer knows which devices it can use; it is asked before one is locked.
-        let silence = self.surroundings.silence;
-        let asked = patiently(|| Trainer::start(&program, None, silence))?;
-        let hello: &Hello = asked.hello();
-        let offered = &hello.devices;
-        let device = match (wanted, offered.first()) {
-            ("auto", Some(best)) => best.clone(),
-            _ => wanted.to_owned(),
-        };
-        if !offered.contains(&device) {
-            return Err(SessionError::Device { device, offered: offered.join(", ") });
-        }
-        let lock = self.locks.named(&format!("device-{}", device.replace(':', "")))?;
-        let first = Some(asked);
-        Ok((device, TrainerStart { program, lock: Arc::new(lock), silence, first }))
     }
 
     /// Closes the log.
@@ -496,40 +518,6 @@ pub fn lock_name(scope: Scope) -> String {
         _ => format!("search-{scope}"),
     }
 }
-
-/// Starts trainer processes that share the lock of their device.
-pub(super) struct TrainerStart {
-    program: PathBuf,
-    lock: Arc<NamedLock>,
-    silence: Duration,
-    first: Option<Trainer>,
-}
-
-impl Start for TrainerStart {
-    fn start(&mut self) -> Result<Box<dyn Talk>, StartError> {
-        // The one that was asked for its devices does not hold the lock; it leaves first.
-        drop(self.first.take());
-        let start = || Trainer::start(&self.program, self.lock.inheritable().ok(), self.silence);
-        let trainer = patiently(start)?;
-        Ok(Box::new(trainer))
-    }
-}
-
-/// A trainer that ends before its hello may have been killed; a broken one ends every time.
-fn patiently(
-    mut start: impl FnMut() -> Result<Trainer, StartError>,
-) -> Result<Trainer, StartError> {
-    for _ in 1..START_TRIES {
-        match start() {
-            Err(StartError::Hello { .. }) => std::thread::sleep(Duration::from_millis(100)),
-            result => return result,
-        }
-    }
-    start()
-}
-
-/// How often a trainer is started before that is an error.
-const START_TRIES: u32 = 3;
 
 /// Reads a file of at most `limit` bytes.
 ///

@@ -17,13 +17,18 @@ const SCOPE: Scope = Scope::Search(1);
 /// Images that [`by_seed`] counts.
 const TOTALS: Totals = Totals { train: 100, validation: 100 };
 
-fn config() -> SearchConfig {
-    SearchConfig::read(presets::text("tiny").unwrap(), None, &[]).unwrap()
+fn config(in_flight: u32) -> SearchConfig {
+    let settings = [format!("schedule.in-flight={in_flight}")];
+    SearchConfig::read(presets::text("tiny").unwrap(), None, &settings).unwrap()
 }
 
 /// The batch that begins a search.
 fn beginning() -> Vec<Event> {
-    let text = config().to_toml();
+    beginning_with(&config(1))
+}
+
+fn beginning_with(config: &SearchConfig) -> Vec<Event> {
+    let text = config.to_toml();
     let parts = config_parts(&text);
     let data = DataFacts {
         name: "test".into(),
@@ -67,14 +72,20 @@ fn digest(log: &mut MemoryLog) -> Hash {
 
 /// One process: takes up whatever the log holds, and works until the end or a fault.
 fn work(log: MemoryLog, script: Script) -> (MemoryLog, Result<Ending, EngineError>) {
-    work_with(log, script, 1)
+    work_with(log, script, (1, 1, 0))
 }
 
-/// [`work`] with several trainers.
+/// A worker with a fake trainer, which answers after pauses that `pace` draws; 0: at once.
+pub(super) fn fake_post(script: Script, pace: u64) -> crew::Post {
+    crew::Post { device: "cpu".into(), start: Box::new(Fakes { script, pace }) }
+}
+
+/// [`work`] with several trainers, so many trials in flight, and trainers that answer in an order of
+/// their own.
 fn work_with(
     log: MemoryLog,
     script: Script,
-    trainers: usize,
+    (trainers, in_flight, pace): (usize, u32, u64),
 ) -> (MemoryLog, Result<Ending, EngineError>) {
     let (mut state, mut index) = (State::default(), Index::default());
     let mut journal = Journal::new(log, || 0, Box::new(()));
@@ -85,7 +96,7 @@ fn work_with(
         })
         .unwrap();
     if matches!(state, State::Unseen) {
-        let batch = beginning();
+        let batch = beginning_with(&config(in_flight));
         if let Err(error) = journal.record(SCOPE, &batch, |_| {}) {
             return (journal.into_log(), Err(error.into()));
         }
@@ -101,18 +112,14 @@ fn work_with(
         job: &mut *job,
         journal: &mut journal,
         index: &mut index,
-        crew: Crew::new((0..trainers).map(|_| Box::new(Fakes(script)) as _).collect()),
+        crew: Crew::new((0..trainers).map(|_| fake_post(script, pace)).collect()),
         keeper: Keeper::nowhere(),
         reusable: series::Reusable::default(),
-        machine: Machine {
-            data: PathBuf::new(),
-            split: PathBuf::new(),
-            device: "cpu".into(),
-            host: String::new(),
-        },
+        machine: Machine { data: PathBuf::new(), split: PathBuf::new(), host: String::new() },
         stop: &|| false,
         report: &mut (),
         warned: false,
+        refused: None,
     };
     let result = engine.run();
     (journal.into_log(), result)
@@ -158,13 +165,38 @@ fn killed_at_every_append_again_and_again_it_is_the_same_search() {
     }
 }
 
-/// With several trainers the order of results is the machine's; the log's order is the truth.
+/// How many trainers there are, how fast they are and which of them die changes nothing; how many
+/// trials are in flight does.
 #[test]
-fn several_trainers_share_a_search_and_its_history_still_folds() {
-    let (mut log, result) = work_with(MemoryLog::default(), dies_once, 3);
+fn any_number_of_trainers_makes_the_same_search() {
+    let one = digest(&mut unbroken());
+    let mut found = Vec::new();
+    for in_flight in [1, 4, 16] {
+        let (mut log, result) = work_with(MemoryLog::default(), by_seed, (1, in_flight, 0));
+        assert_eq!(result.unwrap(), Ending::Finished);
+        let expected = digest(&mut log);
+        for trainers in [1, 3, 8] {
+            for (script, pace) in [(by_seed as Script, 1), (by_seed, 2), (two_die, 3)] {
+                let with = (trainers, in_flight, pace);
+                let (mut log, result) = work_with(MemoryLog::default(), script, with);
+                assert_eq!(result.unwrap(), Ending::Finished);
+                assert_eq!(digest(&mut log), expected, "{with:?}");
+            }
+        }
+        found.push(expected);
+    }
+    assert_eq!(found[0], one, "a window of 1 is what there was before there were windows");
+    assert!(found[0] != found[1] && found[1] != found[2], "a window of its own");
+}
+
+/// Trials run side by side, and every history on the way can be taken up.
+#[test]
+fn several_trainers_killed_after_any_event_make_the_same_search() {
+    let with = |pace| (3, 4, pace);
+    let (mut log, result) = work_with(MemoryLog::default(), by_seed, with(5));
     assert_eq!(result.unwrap(), Ending::Finished);
-    let events = all(&mut log);
     let (mut running, mut most) = (0, 0);
+    let events = all(&mut log);
     for recorded in &events {
         match recorded.event {
             Event::AttemptStarted(_) => running += 1,
@@ -174,16 +206,13 @@ fn several_trainers_share_a_search_and_its_history_still_folds() {
         most = most.max(running);
     }
     assert_eq!(most, 3);
-    for cut in 0..events.len() {
-        let mut state = State::default();
-        events[..cut].iter().for_each(|recorded| state.push(recorded).unwrap());
-    }
-    // Killed in the middle, with trials in flight, it still ends with every quota met.
-    for after in [20, 33, 47] {
-        let (log, result) = work_with(MemoryLog::default().stopping_after(after), by_seed, 3);
-        assert!(result.is_err());
-        let (_, result) = work_with(log.reopened(), by_seed, 3);
+    let expected = digest(&mut log);
+    for after in (0..events.len() as u64).step_by(3) {
+        let (log, result) = work_with(MemoryLog::default().stopping_after(after), by_seed, with(6));
+        assert!(result.is_err(), "not killed after {after} events");
+        let (mut log, result) = work_with(log.reopened(), by_seed, with(after));
         assert_eq!(result.unwrap(), Ending::Finished, "killed after {after} events");
+        assert_eq!(digest(&mut log), expected, "killed after {after} events");
     }
 }
 
@@ -200,6 +229,16 @@ fn a_finished_search_has_nothing_left_to_do() {
 fn dies_once(request: &TrainRequest) -> Vec<Said> {
     let mut said = by_seed(request);
     if request.id % 2 == 1 {
+        said.truncate(1);
+        said.push(Said::Ended);
+    }
+    said
+}
+
+/// Two trainers die: less often than a trial is tried.
+fn two_die(request: &TrainRequest) -> Vec<Said> {
+    let mut said = by_seed(request);
+    if [2, 5].contains(&request.id) {
         said.truncate(1);
         said.push(Said::Ended);
     }
@@ -270,6 +309,27 @@ fn stops(says: fn(&TrainRequest) -> Vec<Said>, text: &str) {
     assert_eq!(digest(&mut log), digest(&mut unbroken()));
 }
 
+/// The trainer cannot do anything.
+fn refuses(request: &TrainRequest) -> Vec<Said> {
+    let (message, cause, errno) = ("no such recipe".to_owned(), None, None);
+    vec![Said::Answer(Answer::Error { id: request.id, message, cause, errno })]
+}
+
+#[test]
+fn a_trainer_that_can_do_nothing_stops_the_search_and_nothing_counts_as_tried() {
+    let (mut log, result) = work(MemoryLog::default(), refuses);
+    assert_eq!(result.unwrap(), Ending::Refused("no such recipe".into()));
+    let events = all(&mut log);
+    let lost = events.iter().filter_map(|recorded| match &recorded.event {
+        Event::AttemptLost(lost) => Some(lost.counts),
+        _ => None,
+    });
+    assert_eq!(lost.collect::<Vec<_>>(), [false; 3]);
+    let (mut log, result) = work(log.reopened(), by_seed);
+    assert_eq!(result.unwrap(), Ending::Finished);
+    assert_eq!(digest(&mut log), digest(&mut unbroken()));
+}
+
 /// A disk so full that not even the end of the attempt can be recorded.
 #[test]
 fn a_fault_that_cannot_be_recorded_stops_the_search_all_the_same() {
@@ -329,15 +389,15 @@ fn nothing_a_trainer_says_is_trusted() {
     for lie in lies {
         let request = request();
         // A failed training has one epoch line too few to lie about; this seed has two.
-        let mut crew = Crew::new(vec![Box::new(Fakes(by_seed))]);
+        let mut crew = Crew::new(vec![fake_post(by_seed, 0)]);
         crew.muster().unwrap();
-        crew.assign(1, 1, request.clone(), TOTALS, &[]);
+        crew.assign(0, (1, 1), request.clone(), TOTALS, &[]);
         assert!(matches!(crew.listen(TICK), Heard::Epoch(_)));
         struct Liar(fn(&mut Vec<Said>));
         impl crate::trainer::Start for Liar {
             fn start(&mut self) -> Result<Box<dyn crate::trainer::Talk>, StartError> {
                 let mut said = with(self.0)(&TrainRequest { id: 1, ..super::tests::request() });
-                let mut fake = Fakes(|_| Vec::new()).start()?;
+                let mut fake = Fakes { script: |_| Vec::new(), pace: 0 }.start()?;
                 let hello = fake.hello().clone();
                 let _ = fake.listen(TICK);
                 said.reverse();
@@ -362,9 +422,10 @@ fn nothing_a_trainer_says_is_trusted() {
                 "the trainer was ended".into()
             }
         }
-        let mut crew = Crew::new(vec![Box::new(Liar(lie))]);
+        let mut crew =
+            Crew::new(vec![crew::Post { device: "cpu".into(), start: Box::new(Liar(lie)) }]);
         crew.muster().unwrap();
-        crew.assign(1, 1, request, TOTALS, &[]);
+        crew.assign(0, (1, 1), request, TOTALS, &[]);
         let lost =
             (0..9).map(|_| crew.listen(TICK)).find(|heard| matches!(heard, Heard::Lost { .. }));
         assert!(lost.is_some());
@@ -377,7 +438,7 @@ fn request() -> TrainRequest {
     let request = |seed| TrainRequest {
         id: 0,
         architecture: "[SM(10)]".parse().unwrap(),
-        recipe: config().recipe,
+        recipe: config(1).recipe,
         seed,
         data: DataRequest {
             name: String::new(),

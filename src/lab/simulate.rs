@@ -4,13 +4,14 @@
 //! phase, exactly as a search does; only the trainer is missing. Seeds pair the policies: with the
 //! same seed the same training is drawn of each architecture.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::environment::{Environment, Unknown};
 use super::neighbours::Neighbours;
 use crate::agent::policy::sample;
 use crate::agent::replay::{Facts, Learner, Order, sampler};
+use crate::agent::search::EPISODES_PER_TRIAL;
 use crate::agent::space::{Space, Trajectory};
 use crate::chance::Stream;
 use crate::config::learning::{Epsilon, Learning};
@@ -24,7 +25,12 @@ const RESAMPLES: u32 = 10_000;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Agent {
     /// Epsilon-greedy by the schedule, learning under a replay policy.
-    Learns(Policy),
+    Learns {
+        /// The replay policy.
+        policy: Policy,
+        /// Trials that wait to be learned from while the next is sampled.
+        in_flight: u32,
+    },
     /// Random throughout: every phase of the schedule at epsilon 1.
     Random,
 }
@@ -32,7 +38,8 @@ pub enum Agent {
 impl std::fmt::Display for Agent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Learns(policy) => policy.fmt(f),
+            Self::Learns { policy, in_flight: 1 } => policy.fmt(f),
+            Self::Learns { policy, in_flight } => write!(f, "{policy}@{in_flight}"),
             Self::Random => f.write_str("random"),
         }
     }
@@ -131,13 +138,18 @@ pub fn scaled_schedule(models: u32) -> Vec<Phase> {
 #[must_use]
 pub fn simulate(world: &World, agent: Agent, seed: u64) -> Simulated {
     let policy = match agent {
-        Agent::Learns(policy) => sampler(&policy),
+        Agent::Learns { policy, .. } => sampler(&policy),
         Agent::Random => None,
+    };
+    let window = match agent {
+        Agent::Learns { in_flight, .. } => in_flight as usize,
+        Agent::Random => 1, // nothing is learned from
     };
     let learner = Learner::new(Arc::clone(&world.space), world.learning, Order::Backward, policy);
     let mut run = Run {
         world,
         seed,
+        window,
         learner,
         known: HashMap::new(),
         phase_rewards: Vec::new(),
@@ -154,7 +166,7 @@ pub fn simulate(world: &World, agent: Agent, seed: u64) -> Simulated {
     for (index, phase) in (0..).zip(&world.schedule.phases) {
         let epsilon = match agent {
             Agent::Random => whole.unwrap_or(phase.epsilon),
-            Agent::Learns(_) => phase.epsilon,
+            Agent::Learns { .. } => phase.epsilon,
         };
         let goes_on = run.phase(index, Phase { epsilon, ..*phase });
         if !run.phase_rewards.is_empty() {
@@ -168,9 +180,19 @@ pub fn simulate(world: &World, agent: Agent, seed: u64) -> Simulated {
     run.result
 }
 
+/// An episode that was not learned from.
+struct Waiting {
+    trajectory: Trajectory,
+    facts: Facts,
+    /// Whether its architecture was sampled for the first time.
+    new: bool,
+}
+
 struct Run<'w> {
     world: &'w World,
     seed: u64,
+    /// Trials that may wait to be learned from.
+    window: usize,
     learner: Learner,
     /// Number and reward of the architectures sampled so far.
     known: HashMap<Trajectory, (u32, f64)>,
@@ -179,34 +201,44 @@ struct Run<'w> {
 }
 
 impl Run<'_> {
-    /// Returns whether the search goes on after it.
+    /// Returns whether the search goes on after it. What is in flight waits to be learned from, in
+    /// order, as in a real search ([`crate::agent::search`]).
     fn phase(&mut self, index: u32, phase: Phase) -> bool {
+        let window = self.window;
         let (mut models, mut again) = (0, 0);
-        while models < phase.models
-            && again < self.world.schedule.max_duplicates_in_a_row
-            && (self.known.len() as u128) < self.world.space.architectures()
-        {
-            let Some((trajectory, new)) = self.episode(phase.epsilon) else { return false };
-            let (architecture, reward) = match new {
-                Some(reward) => {
-                    let number = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
-                    self.known.insert(trajectory.clone(), (number, reward));
-                    (models, again) = (models + 1, 0);
-                    (number, reward)
-                }
-                None => {
-                    again += 1;
-                    self.known[&trajectory]
-                }
-            };
-            self.phase_rewards.push(reward);
-            let episode = self.result.episodes;
-            let mut chance = Stream::new(self.seed, "replay", episode.into());
-            let facts = Facts { episode, phase: index, architecture, reward };
-            self.learner.push(&trajectory, facts, &mut chance);
-            self.learner.replay(self.world.draws, &mut chance);
+        let mut waiting: VecDeque<Waiting> = VecDeque::new();
+        loop {
+            let in_flight = waiting.iter().filter(|one| one.new).count();
+            let room = models + in_flight < phase.models as usize
+                && again < self.world.schedule.max_duplicates_in_a_row
+                && (self.known.len() as u128) < self.world.space.architectures();
+            let front_is_known = waiting.front().is_some_and(|front| !front.new);
+            let ahead = in_flight < window && waiting.len() < window * EPISODES_PER_TRIAL as usize;
+            if room && ahead && !front_is_known {
+                let Some((trajectory, reward)) = self.episode(phase.epsilon) else { return false };
+                let new = reward.is_some();
+                again = if new { 0 } else { again + 1 };
+                let (architecture, reward) = match reward {
+                    Some(reward) => {
+                        let number = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
+                        self.known.insert(trajectory.clone(), (number, reward));
+                        (number, reward)
+                    }
+                    None => self.known[&trajectory],
+                };
+                self.phase_rewards.push(reward);
+                let episode = self.result.episodes;
+                let facts = Facts { episode, phase: index, architecture, reward };
+                waiting.push_back(Waiting { trajectory, facts, new });
+            } else if let Some(Waiting { trajectory, facts, new }) = waiting.pop_front() {
+                models += usize::from(new);
+                let mut chance = Stream::new(self.seed, "replay", facts.episode.into());
+                self.learner.push(&trajectory, facts, &mut chance);
+                self.learner.replay(self.world.draws, &mut chance);
+            } else {
+                return true;
+            }
         }
-        true
     }
 
     /// Samples an architecture; with it the reward if it is new. `None` if the search ends here.
@@ -277,6 +309,7 @@ mod tests {
             schedule: Schedule {
                 order: crate::config::Order::Sample,
                 repeats: 1,
+                in_flight: 1,
                 max_duplicates_in_a_row: 1_000,
                 phases,
             },
@@ -284,6 +317,24 @@ mod tests {
             learning: Learning { alpha: 0.1, ..Learning::default() },
             unknown: Unknown::Stop,
             guess: None,
+        }
+    }
+
+    fn learns(policy: Policy) -> Agent {
+        Agent::Learns { policy, in_flight: 1 }
+    }
+
+    /// A window changes what is learned from when, never how much is trained or learned.
+    #[test]
+    fn with_several_in_flight_as_much_is_trained_and_other_things_are_sampled() {
+        let world = world(111);
+        let one = simulate(&world, learns(Policy::Uniform), 3);
+        for in_flight in [4, 16, 10_000] {
+            let agent = Agent::Learns { policy: Policy::Uniform, in_flight };
+            let many = simulate(&world, agent, 3);
+            assert_eq!((many.models(), many.missing), (111, 0));
+            assert_eq!(many, simulate(&world, agent, 3));
+            assert_ne!(many.last_phase, one.last_phase);
         }
     }
 
@@ -300,8 +351,7 @@ mod tests {
     #[test]
     fn a_search_trains_what_the_schedule_says_and_repeats_itself() {
         let world = world(111);
-        for agent in [Agent::Learns(Policy::Uniform), Agent::Learns(Policy::Newest), Agent::Random]
-        {
+        for agent in [learns(Policy::Uniform), learns(Policy::Newest), Agent::Random] {
             let one = simulate(&world, agent, 3);
             assert_eq!(one.models(), 111, "{agent}");
             assert!(one.best.is_sorted() && one.missing == 0 && one.guessed == 0);
@@ -320,7 +370,7 @@ mod tests {
             let last = (0..200).map(|seed| simulate(&world, agent, seed).last_phase);
             last.sum::<f64>() / 200.0
         };
-        let (learned, random) = (mean(Agent::Learns(Policy::Uniform)), mean(Agent::Random));
+        let (learned, random) = (mean(learns(Policy::Uniform)), mean(Agent::Random));
         assert!(learned > random + 0.2, "{learned} {random}");
     }
 
@@ -335,7 +385,7 @@ mod tests {
             let guess = unknown.neighbours().map(|count| half.neighbours(count));
             World { environment: half.clone(), unknown, guess, ..world(60) }
         };
-        let agent = Agent::Learns(Policy::Uniform);
+        let agent = learns(Policy::Uniform);
         let stopped = simulate(&with(Unknown::Stop), agent, 1);
         assert!(stopped.models() < 60 && stopped.missing == 1);
         let resampled = simulate(&with(Unknown::Resample), agent, 1);

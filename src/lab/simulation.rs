@@ -52,6 +52,7 @@ impl Simulation {
             schedule: Schedule {
                 order: Order::Sample,
                 repeats: 1,
+                in_flight: 1,
                 max_duplicates_in_a_row: self.max_duplicates_in_a_row,
                 phases: self.phases.clone(),
             },

@@ -77,6 +77,16 @@ impl Staging {
         &self.folder
     }
 
+    /// A folder of its own inside, for one of several trainers of the same owner.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn part(&self, number: usize) -> Result<Self, LogError> {
+        let folder = self.folder.join(number.to_string());
+        make_folder(&folder)?;
+        Ok(Self { folder })
+    }
+
     /// Opens the file `name` in it.
     ///
     /// # Errors

@@ -18,13 +18,23 @@ pub type Script = fn(&TrainRequest) -> Vec<Said>;
 #[derive(Debug)]
 pub struct Fake {
     hello: Hello,
-    script: Script,
+    with: Fakes,
+    /// Times to be listened to before the next line.
+    pause: u64,
     lines: VecDeque<Said>,
 }
 
-/// Starts fake trainers that follow `script`.
+/// Starts fake trainers.
 #[derive(Debug, Clone, Copy)]
-pub struct Fakes(pub Script);
+pub struct Fakes {
+    /// What they do.
+    pub script: Script,
+    /// Draws how often they have nothing to say before they answer; 0: never.
+    pub pace: u64,
+}
+
+/// The longest pause, in times that somebody listens.
+const PAUSE_MAX: u64 = 12;
 
 impl Start for Fakes {
     fn start(&mut self) -> Result<Box<dyn Talk>, StartError> {
@@ -36,7 +46,7 @@ impl Start for Fakes {
             isa: String::new(),
             threads: 1,
         };
-        Ok(Box::new(Fake { hello, script: self.0, lines: VecDeque::new() }))
+        Ok(Box::new(Fake { hello, with: *self, pause: 0, lines: VecDeque::new() }))
     }
 }
 
@@ -47,13 +57,21 @@ impl Talk for Fake {
 
     fn send(&mut self, request: &Request) -> std::io::Result<()> {
         if let Request::Train(request) = request {
-            self.lines.extend((self.script)(request));
+            self.lines.extend((self.with.script)(request));
+            if self.with.pace > 0 {
+                let mut chance = Stream::new(self.with.pace, "pace", request.id);
+                self.pause = chance.below(PAUSE_MAX);
+            }
         }
         Ok(())
     }
 
     fn listen(&mut self, _: Duration) -> Option<Said> {
-        self.lines.pop_front()
+        match self.pause.checked_sub(1) {
+            Some(pause) => self.pause = pause,
+            None => return self.lines.pop_front(),
+        }
+        None
     }
 
     fn end(self: Box<Self>) -> String {

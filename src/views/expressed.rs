@@ -5,7 +5,6 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::ViewError;
 use super::fold::{About, JobId, cached, run};
 use super::jobs::read_config;
-use crate::config::recipe::WeightsOf;
 use crate::events::FailedReason;
 
 /// Gives an episode that has just got its reward, and the trial that answered it, the accuracy of
@@ -21,10 +20,7 @@ pub(super) fn accuracy(
         cached(db, sql)?.query_row([job], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let Some((text, classes)) = expressed else { return Ok(()) };
     let rewards = read_config(about.recorded, &text)?.reward;
-    let correct = match rewards.accuracy {
-        WeightsOf::Best => "best_correct",
-        WeightsOf::Last => "last_correct",
-    };
+    let correct = rewards.accuracy.of("best_correct", "last_correct");
     let sql = format!(
         "SELECT t.id, t.{correct} * 1.0 / nullif(t.total, 0), t.reason
          FROM episode e JOIN trial t ON t.job = e.job AND t.ordinal = e.ordinal

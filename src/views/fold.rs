@@ -17,7 +17,6 @@ use super::rows::Rows;
 use super::runs::{carry, predictions_recorded, run_model};
 use super::{ViewError, attacks, ensembles, expressed, series, studies};
 use crate::arch::{Architecture, Layer};
-use crate::config::recipe::WeightsOf;
 use crate::events::frame::Position;
 use crate::events::{
     AttemptLost, AttemptStarted, EpisodeSampled, Event, ExperienceRecorded, Fit, Outcome,
@@ -490,9 +489,9 @@ fn unrewarded_accuracy(
     job: JobId,
     outcome: &Outcome,
 ) -> Result<Option<f64>, ViewError> {
-    let Outcome::Trained { best_correct, last_correct, total, .. } = *outcome else {
+    if matches!(outcome, Outcome::Failed { .. }) {
         return Ok(None);
-    };
+    }
     let (text, fit): (String, Option<String>) =
         cached(db, "SELECT config, fit FROM job WHERE id = ?")?
             .query_row([job], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -500,11 +499,7 @@ fn unrewarded_accuracy(
     if fit.as_deref() == Some(Fit::TrainAndValidation.name()) {
         return Ok(None);
     }
-    let correct = match read_config(about.recorded, &text)?.reward.accuracy {
-        WeightsOf::Best => best_correct,
-        WeightsOf::Last => last_correct,
-    };
-    Ok((total > 0).then(|| f64::from(correct) / f64::from(total)))
+    Ok(read_config(about.recorded, &text)?.reward.accuracy.accuracy(outcome))
 }
 
 pub(super) fn phase_ended(

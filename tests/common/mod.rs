@@ -45,6 +45,17 @@ impl World {
         command
     }
 
+    /// Writes a program. Another process does: a fork of this one by a test beside it would keep it
+    /// open for a moment, and such a file cannot be run ("text file busy").
+    pub fn script(&self, name: &str, text: &str) -> PathBuf {
+        let (written, program) = (self.path(&format!("{name}.text")), self.path(name));
+        std::fs::write(&written, text).unwrap();
+        let mut install = Command::new("install");
+        install.args(["-m", "755"]).args([&written, &program]);
+        assert!(install.status().unwrap().success());
+        program
+    }
+
     /// Copies a store that nobody is at into this world.
     pub fn copy(&self, from: &Path, store: &str) {
         let mut folders = vec![PathBuf::new()];

@@ -32,13 +32,6 @@ impl Heritage {
 }
 
 impl Search {
-    /// Learns from the next experience whose reward is known: the events that say so, if there is
-    /// one. A fork does this with all it inherited before it samples.
-    #[must_use]
-    pub fn lesson(&self) -> Option<Vec<Event>> {
-        self.due.front().map(|&episode| self.settle(episode))
-    }
-
     pub(super) fn apply_inherited(
         &mut self,
         event: &Event,
@@ -82,7 +75,6 @@ impl Search {
         let row = &mut self.phases.duplicates_in_a_row;
         *row = if known.is_some() { *row + 1 } else { 0 };
         self.heritage.episodes = episode;
-        self.due.push_back(episode);
         Ok(())
     }
 

@@ -48,7 +48,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     data_seed: Option<u64>,
     /// Number of CPU threads [default: all]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = work::thread_count)]
     threads: Option<u32>,
     #[command(flatten)]
     work: work::WorkArgs,
@@ -147,15 +147,14 @@ fn store(args: &Args, context: &Context) -> Result<Option<Store>, CliError> {
         None if args.models.of_store()? => Ok(Some(Store::open(&context.store)?)),
         None => {
             // A verb that cannot train makes no store.
-            work::trainer(&args.work, context)?;
+            work::trainers(&args.work, context)?;
             Ok(None)
         }
     }
 }
 
 fn open(args: &Args, context: &Context, store: Store) -> Result<Session, CliError> {
-    let trainer = work::trainer(&args.work, context)?;
-    work::session(&args.work, context, trainer, store)
+    work::session(context, work::trainers(&args.work, context)?, store)
 }
 
 /// Tries the models in a store that is gone afterwards: only models that can be attacked are worth
@@ -415,7 +414,7 @@ fn carry_on(
         Ending::Interrupted => {
             Err(CliError::new(Exit::Interrupted, format!("{scope} was interrupted")).hint(resume))
         }
-        Ending::Lost(reason) => {
+        Ending::Lost(reason) | Ending::Refused(reason) => {
             let message = format!("{scope} lost a micro-batch three times; the last: {reason}");
             Err(CliError::new(Exit::Interrupted, message)
                 .hint(format!("see that the trainer can work; then {resume}")))

@@ -15,9 +15,9 @@ use super::reading::{AtArgs, answer_from_log};
 use super::replay::study::{Saved, check_name};
 use super::search::phase;
 use super::{CliError, Context, names, note};
-use crate::config::Phase;
 use crate::config::learning::Learning;
 use crate::config::replay::Policy;
+use crate::config::{IN_FLIGHT_MAX, Phase};
 use crate::events::StudyRow;
 use crate::events::frame::Position;
 use crate::lab::compared::{Compared, compare};
@@ -48,6 +48,10 @@ pub struct Args {
     /// rows; several, or a list with commas
     #[arg(long = "policy", value_name = "POLICY,…", default_value = "uniform")]
     policies: Vec<String>,
+    /// Trials in flight, as `search --in-flight` has: one, or several with commas; a row each
+    #[arg(long, value_name = "W,…", value_delimiter = ',', default_value = "1",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(IN_FLIGHT_MAX)))]
+    in_flight: Vec<u32>,
     /// Seeds of the searches: 0..9 (both ends included), 7, or 0,3,5 [default: 0..19]
     #[arg(long)]
     seeds: Option<Seeds>,
@@ -123,7 +127,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         world: &args.world,
         at: args.at.at,
     };
-    let agents = asked.agents()?;
+    let agents = with_windows(&asked.agents()?, &args.in_flight);
     if let Some(name) = &args.save {
         check_name(&answer_from_log(context, None)?, name)?;
     }
@@ -216,9 +220,14 @@ fn agents(policies: &[String]) -> Result<Vec<Agent>, CliError> {
                 CliError::usage(format!("--policy: {error}"))
                     .hint("`qtrail policies` lists them; random is one more here")
             };
+            // As rows on record write it: uniform@4 has four trials in flight.
+            let (text, in_flight) = match text.rsplit_once('@') {
+                Some((policy, number)) => (policy, number.parse().map_err(|error| wrong(&error))?),
+                None => (text, 1),
+            };
             let policy: Policy = text.parse().map_err(|error| wrong(&error))?;
             policy.live().map_err(|error| wrong(&error))?;
-            Agent::Learns(policy)
+            Agent::Learns { policy, in_flight }
         };
         if agents.contains(&agent) {
             return Err(CliError::usage(format!("--policy: {agent} is there twice")));
@@ -229,6 +238,21 @@ fn agents(policies: &[String]) -> Result<Vec<Agent>, CliError> {
         agents.push(Agent::Random);
     }
     Ok(agents)
+}
+
+/// Each who learns with each number of trials in flight; nothing is learned at random.
+fn with_windows(agents: &[Agent], windows: &[u32]) -> Vec<Agent> {
+    let mut all: Vec<Agent> = Vec::new();
+    for &agent in agents {
+        match agent {
+            Agent::Learns { policy, in_flight: 1 } => {
+                let with = |&in_flight: &u32| Agent::Learns { policy, in_flight };
+                all.extend(windows.iter().map(with));
+            }
+            agent => all.push(agent),
+        }
+    }
+    all
 }
 
 impl Asked<'_> {
@@ -322,7 +346,9 @@ impl Simulations {
 
     /// Agents side by side.
     pub(crate) fn rows(&self) -> Vec<Compared> {
-        let is = |(agent, _): &&(Agent, _)| *agent == Agent::Learns(Policy::Uniform);
+        let is = |(agent, _): &&(Agent, _)| {
+            *agent == Agent::Learns { policy: Policy::Uniform, in_flight: 1 }
+        };
         let uniform = self.runs.iter().find(is).map(|(_, searches)| searches.as_slice());
         compare(&self.runs, &self.world.environment, uniform)
     }

@@ -1,0 +1,100 @@
+//! Hiring trainers: which program, on which devices, and who else uses those.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::crew::Post;
+use super::devices::Devices;
+use super::faults::refused;
+use super::session::SessionError;
+use crate::log::{Locks, NamedLock};
+use crate::trainer::process::{StartError, Trainer};
+use crate::trainer::{Start, Talk};
+
+/// How to get trainers.
+#[derive(Debug, Clone)]
+pub struct Trainers {
+    /// The program.
+    pub program: PathBuf,
+    /// The devices that they are to use.
+    pub devices: Devices,
+    /// Folder for locks of devices, the same for all stores of this host.
+    pub locks: PathBuf,
+    /// What others are told about this process.
+    pub command: String,
+    /// How long to wait for a device.
+    pub wait: Duration,
+    /// Silence after which a trainer counts as hung.
+    pub silence: Duration,
+}
+
+impl Trainers {
+    /// Asks the program for its devices and locks those that are wanted: a post for each trainer.
+    ///
+    /// # Errors
+    /// [`SessionError`] if the program is no trainer, cannot use a device, or another process does.
+    pub fn hire(&self) -> Result<Vec<Post>, SessionError> {
+        let (program, silence) = (&self.program, self.silence);
+        // Only the trainer knows which devices it can use; it is asked before one is locked.
+        let asked = patiently(|| Trainer::start(program, None, silence))?;
+        let wanted = self.devices.resolve(&asked.hello().devices)?;
+        let mut asked = Some(asked);
+        let mut posts = Vec::new();
+        for (device, trainers) in wanted {
+            let lock = self.lock(&device)?.map(Arc::new);
+            for _ in 0..trainers {
+                let (program, lock) = (program.clone(), lock.clone());
+                let start = Box::new(TrainerStart { program, lock, silence, first: asked.take() });
+                posts.push(Post { device: device.clone(), start });
+            }
+        }
+        Ok(posts)
+    }
+
+    /// A GPU belongs to one process, whatever store it works in. A CPU is shared.
+    fn lock(&self, device: &str) -> Result<Option<NamedLock>, SessionError> {
+        if device == "cpu" {
+            return Ok(None);
+        }
+        std::fs::create_dir_all(&self.locks)
+            .map_err(|source| refused("create", &self.locks, source))?;
+        let locks = Locks::new(&self.locks, self.command.clone(), self.wait);
+        Ok(Some(locks.named(&format!("device-{}", device.replace(':', "")))?))
+    }
+}
+
+/// Starts trainer processes that share the lock of their device.
+struct TrainerStart {
+    program: PathBuf,
+    lock: Option<Arc<NamedLock>>,
+    silence: Duration,
+    first: Option<Trainer>,
+}
+
+impl Start for TrainerStart {
+    fn start(&mut self) -> Result<Box<dyn Talk>, StartError> {
+        // The one that was asked for its devices does not hold the lock; it leaves first.
+        drop(self.first.take());
+        let lock = || self.lock.as_ref().and_then(|lock| lock.inheritable().ok());
+        let start = || Trainer::start(&self.program, lock(), self.silence);
+        let trainer = patiently(start)?;
+        Ok(Box::new(trainer))
+    }
+}
+
+/// A trainer that ends before its hello may have been killed; a broken one ends every time.
+fn patiently(
+    mut start: impl FnMut() -> Result<Trainer, StartError>,
+) -> Result<Trainer, StartError> {
+    for _ in 1..START_TRIES {
+        match start() {
+            Err(StartError::Hello { .. }) => std::thread::sleep(Duration::from_millis(100)),
+            result => return result,
+        }
+    }
+    start()
+}
+
+/// How often a trainer is started before that is an error.
+const START_TRIES: u32 = 3;
