@@ -62,7 +62,7 @@ fn a_series_killed_at_any_moment_and_resumed_is_the_same() {
     world
         .run("killed", &series(&[]))
         .code(2)
-        .says("a search or series called night is in the store");
+        .says("a series called night is in the store already");
 }
 
 #[test]
