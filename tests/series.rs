@@ -59,10 +59,7 @@ fn a_series_killed_at_any_moment_and_resumed_is_the_same() {
     world.run("killed", &["resume"]).code(0).says("nothing is left to do");
     let other = [&World::tiny("7")[..], &["--repeat", "4", "--name", "night", "--or-resume"]];
     world.run("killed", &other.concat()).code(2).says("series 1 (night) has 3 searches");
-    world
-        .run("killed", &series(&[]))
-        .code(2)
-        .says("a series called night is in the store already");
+    world.run("killed", &series(&[])).code(2).says("a series called night is in the store already");
 }
 
 #[test]
