@@ -12,10 +12,7 @@ torchattacks, safetensors and numpy; no part of the tests of the repository.
 
 import argparse
 import gzip
-import json
-import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +22,8 @@ import torch
 import torchattacks
 from safetensors.torch import load_file
 from torch import nn
+
+from trainer import Trainer
 
 ARCHITECTURE = "[C(16,3,1), C(16,3,1), P(2,2), C(32,3,1), P(2,2), FC(64), SM(10)]"
 RECIPE = {
@@ -43,29 +42,6 @@ def idx(folder, name):
             data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
             return np.frombuffer(data, np.uint8, offset=16 if data[3] == 3 else 8)
     sys.exit(f"{folder} has no {name}")
-
-
-class Trainer:
-    def __init__(self, program):
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen([program], stdin=pipe, stdout=pipe, text=True)
-        self.id = 0
-        self.hello = self.ask({"type": "hello", "protocol": 1})
-
-    def computed(self):
-        """Seconds of computing so far."""
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def ask(self, request):
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        while True:
-            answer = json.loads(self.process.stdout.readline())
-            if answer["type"] in ("error", "failed"):
-                sys.exit(answer["message"])
-            if answer["type"] not in ("progress", "epoch"):
-                return answer
 
 
 class Peer(nn.Module):

@@ -10,11 +10,8 @@ torch, torchvision and Pillow; no part of the tests of the repository.
 """
 
 import argparse
-import json
 import pathlib
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 
@@ -23,25 +20,10 @@ import torch
 import torchvision
 from PIL import Image
 
+from trainer import Trainer
+
 SIDE = 299
 SIZES = [2, 4]
-
-
-class Trainer:
-    def __init__(self, program):
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen([program], stdin=pipe, stdout=pipe, text=True)
-        self.hello = self.ask({"type": "hello", "protocol": 1})
-
-    def ask(self, request):
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        while True:
-            answer = json.loads(self.process.stdout.readline())
-            if answer["type"] == "error":
-                sys.exit(answer["message"])
-            if answer["type"] != "progress":
-                return answer
 
 
 def photographs(folder, count):
