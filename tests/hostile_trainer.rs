@@ -85,7 +85,9 @@ fn a_trainer_that_refuses_three_times_stops_the_work_and_nothing_counts() {
     let world = World::new();
     for (way, expected) in [("long-error", "\u{1F600}"), ("control", "owned")] {
         let ran = three_attempts(&world, way, false, expected);
-        ran.code(6).says("the trainer says three times in a row: ").says("qtrail resume");
+        ran.code(6)
+            .says("the trainer reported three errors in a row; the last: ")
+            .says("qtrail resume");
         assert!(ran.stderr().len() < 6_000, "{way}: {}", ran.stderr().len());
         assert!(!ran.stderr().contains('\u{1b}'), "{way}: {:?}", ran.stderr());
     }

@@ -94,7 +94,10 @@ fn a_trainer_that_only_complains_is_asked_three_times() {
     let world = World::new();
     let program = world.script("complains", COMPLAINS);
     let told = [&World::tiny("7")[..], &["--trainer", program.to_str().unwrap()]].concat();
-    world.run("a", &told).code(6).says("the trainer says three times in a row: out of sorts");
+    world
+        .run("a", &told)
+        .code(6)
+        .says("the trainer reported three errors in a row; the last: out of sorts");
     assert_eq!(world.count("a", |event| matches!(event, Event::TrialLost(_))), 0);
     world.run("a", &["resume"]).code(0).says("s1 is finished: 12 models");
     assert_eq!(world.digest("a"), digest(&world, "b", &[]));

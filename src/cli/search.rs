@@ -9,7 +9,7 @@ use crate::config::Phase;
 use crate::config::learning::Epsilon;
 use crate::config::replay::Policy;
 use crate::engine::devices::Devices;
-use crate::engine::estimate::{Estimate, estimate};
+use crate::engine::estimate::estimate;
 use crate::engine::session::Session;
 use crate::events::Scope;
 use crate::log::Store;
@@ -58,8 +58,9 @@ pub struct Args {
     /// split; `qtrail table stability` says how much they differ
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: Option<u32>,
-    /// Trials in flight: so many may wait to be learned from while the next is sampled, and so many
-    /// trainers be at work; 4 for each trainer keeps them busy. As schedule.in-flight
+    /// Maximum number of trials that the agent has not learned from yet when it samples the next one.
+    /// It limits how many trainers work at once; 4 per trainer keep them busy. Sets
+    /// schedule.in-flight [default: 1]
     #[arg(long, value_name = "W")]
     in_flight: Option<u32>,
     /// In a series, takes the result of a trial that an earlier search of it trained, instead of
@@ -164,17 +165,16 @@ pub(super) fn announce(scope: Scope, job: &dyn Job, devices: &Devices) {
         let trainers = devices.trainers();
         if trainers > in_flight {
             note(&format!(
-                "{scope}: {trainers} trainers, but --in-flight {in_flight}: the others wait, except \
-                 in phases of epsilon 1"
+                "{scope}: with --in-flight {in_flight}, at most {in_flight} of {trainers} trainers work \
+                 at once, except in phases with epsilon 1"
             ));
         }
-        let busy = f64::from(trainers.min(in_flight.max(1)));
-        let device = match devices.trainers() {
+        let device = match trainers {
             1 if devices.is_cpu() => "cpu".to_owned(),
             _ => devices.to_string(),
         };
-        let cost = Estimate { seconds: cost.seconds / busy, ..cost };
-        let time = duration(std::time::Duration::from_secs_f64(cost.seconds.min(1e10)));
+        let seconds = cost.seconds / f64::from(trainers.min(in_flight));
+        let time = duration(std::time::Duration::from_secs_f64(seconds.min(1e10)));
         note(&format!(
             "{scope}: {} of {} architectures; very roughly {time} on {device}, up to {:.0} MB on disk",
             cost.models,

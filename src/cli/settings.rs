@@ -37,7 +37,7 @@ pub struct SettingsArgs {
     /// Seed of everything the agent and the training choose
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Threads of each trainer on a CPU [default: all, shared among the trainers]
+    /// CPU threads per trainer [default: all, divided among the trainers]
     #[arg(long, value_name = "N", value_parser = work::thread_count)]
     threads: Option<u32>,
 }

@@ -25,7 +25,8 @@ use crate::views::Appender;
 /// Options of every verb that trains.
 #[derive(Debug, clap::Args)]
 pub struct WorkArgs {
-    /// Where to train: auto, cpu, cuda:N, or a list; cuda:0,cuda:1 and cpu*2 are two trainers each
+    /// Devices to train on: auto, cpu, cuda:N, or a list such as cuda:0,cuda:1; cpu*2 starts two
+    /// trainers on the CPU
     #[arg(long, value_name = "DEVICE,…", default_value = "auto")]
     pub device: Devices,
     /// The trainer program
@@ -173,9 +174,10 @@ pub(super) fn carry_on_until(
             Err(CliError::new(Exit::Interrupted, format!("{scope} was interrupted")).hint(resume))
         }
         Ending::Refused(said) => {
-            let message = format!("{scope}: the trainer says three times in a row: {said}");
+            let message =
+                format!("{scope}: the trainer reported three errors in a row; the last: {said}");
             Err(CliError::new(Exit::Interrupted, message)
-                .hint(format!("nothing counts as tried; once it can work, {resume}")))
+                .hint(format!("these attempts do not count; fix the cause, then {resume}")))
         }
         Ending::Lost(reason) => {
             let message = format!("{scope} lost three trials in a row; the last: {reason}");

@@ -177,9 +177,8 @@ pub struct Schedule {
     /// Trainings of each architecture, each with a seed of its own; above 1 only with `enumerate`.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub repeats: u32,
-    /// Trials that may wait to be learned from while the next is sampled: so many trainers can be
-    /// at work at least. More of them make more trainers busy; each then samples with what was
-    /// learned a little earlier.
+    /// Maximum number of trials that the agent has not learned from yet when it samples the next
+    /// one. A larger number keeps more trainers busy; the agent then samples with an older Q-table.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub in_flight: u32,
     /// A phase also ends after this many architectures in a row that were known already.

@@ -1,6 +1,8 @@
 //! Hiring trainers: which program, on which devices, and who else uses those.
 
-use std::path::PathBuf;
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,10 +59,20 @@ impl Trainers {
         if device == "cpu" {
             return Ok(None);
         }
-        std::fs::create_dir_all(&self.locks)
-            .map_err(|source| refused("create", &self.locks, source))?;
+        own_folder(&self.locks).map_err(|source| refused("use", &self.locks, source))?;
         let locks = Locks::new(&self.locks, self.command.clone(), self.wait);
         Ok(Some(locks.named(&format!("device-{}", device.replace(':', "")))?))
+    }
+}
+
+/// Makes a folder for this user alone. It may lie in a folder that everybody can write to: a link
+/// or a folder of somebody else in its place is refused.
+fn own_folder(folder: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let found = std::fs::symlink_metadata(folder)?;
+    match found.is_dir() && found.uid() == rustix::process::getuid().as_raw() {
+        true => Ok(()),
+        false => Err(std::io::Error::other("it is a link, or belongs to another user")),
     }
 }
 
@@ -98,3 +110,19 @@ fn patiently(
 
 /// How often a trainer is started before that is an error.
 const START_TRIES: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_in_the_place_of_the_folder_of_locks_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, link) = (folder.path().join("a/own"), folder.path().join("link"));
+        own_folder(&own).unwrap();
+        own_folder(&own).unwrap();
+        assert_eq!(std::fs::metadata(&own).unwrap().mode() & 0o777, 0o700);
+        std::os::unix::fs::symlink(&own, &link).unwrap();
+        assert!(own_folder(&link).unwrap_err().to_string().starts_with("it is a link"));
+    }
+}

@@ -48,7 +48,7 @@ pub struct Args {
     /// rows; several, or a list with commas
     #[arg(long = "policy", value_name = "POLICY,…", default_value = "uniform")]
     policies: Vec<String>,
-    /// Trials in flight, as `search --in-flight` has: one, or several with commas; a row each
+    /// Trials in flight, as in `search --in-flight`; a list gives one row per value
     #[arg(long, value_name = "W,…", value_delimiter = ',', default_value = "1",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(IN_FLIGHT_MAX)))]
     in_flight: Vec<u32>,
