@@ -130,3 +130,32 @@ fn a_gpu_is_taken_once_on_a_host() {
     first.kill().unwrap();
     first.wait().unwrap();
 }
+
+/// What is inherited is learned from before anything is sampled, whatever may be in flight.
+#[test]
+fn a_search_with_several_in_flight_can_be_forked() {
+    let world = World::new();
+    digest(&world, "a", &["--in-flight", "6"]);
+    world.run("a", &["fork", "s1", "--at", "80", "--name", "f"]).code(0);
+    world.run("a", &["resume", "f"]).code(0).says("s2 is finished");
+    world.run("a", &["log", "verify"]).code(0);
+}
+
+/// Whoever waited for a search sees what was recorded in the meantime.
+#[test]
+fn a_search_that_ended_while_its_lock_was_waited_for_is_finished() {
+    let world = World::new();
+    let told = [&World::tiny("7")[..], &["--name", "o", "--or-resume"]].concat();
+    let mut first = world.start("a", &told, "0.05");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while world.position("a") < 8 {
+        assert!(Instant::now() < deadline, "it does not begin");
+        sleep(Duration::from_millis(10));
+    }
+    let mut second = world.qtrail("a", &["--wait", "120"]);
+    let second = common::Ran(second.args(&told).output().unwrap());
+    second.code(0).says("nothing is left to do: s1 is finished");
+    assert!(first.wait().unwrap().success());
+    world.run("a", &["log", "verify"]).code(0);
+    world.run("a", &["table", "top"]).code(0);
+}

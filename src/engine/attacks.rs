@@ -436,6 +436,8 @@ impl Session {
     /// # Errors
     /// [`SessionError`] if its history cannot be.
     pub fn attack(&mut self, scope: Scope) -> Result<Attack, SessionError> {
+        // As in [`Session::job`].
+        self.catch_up()?;
         let (mut attack, mut wrong) = (Attack::default(), None);
         self.journal.reread(|recorded| {
             if recorded.scope == scope && wrong.is_none() {

@@ -408,6 +408,8 @@ impl Session {
     /// # Errors
     /// [`SessionError`] if its history cannot be.
     pub fn job(&mut self, scope: Scope) -> Result<Box<dyn Job>, SessionError> {
+        // Whoever held its lock until now may have recorded more.
+        self.catch_up()?;
         let (mut state, mut wrong) = (State::default(), None);
         self.journal.reread(|recorded| {
             if recorded.scope == scope && wrong.is_none() {

@@ -25,6 +25,11 @@ impl Heritage {
         self.rewards.get((trial as usize).checked_sub(1)?).copied()
     }
 
+    /// Whether all of it was learned from, once the first `passed` episodes were.
+    pub(super) fn is_learned(&self, passed: u32) -> bool {
+        passed >= self.episodes
+    }
+
     /// Whether more is to come.
     pub(super) fn goes_on(&self) -> bool {
         self.episodes > 0 && !self.complete

@@ -69,7 +69,8 @@ impl Search {
 
     /// Whether an episode may be sampled now.
     pub(super) fn may_sample(&self) -> bool {
-        let settled = self.unreplayed.is_none() && !self.heritage.goes_on();
+        let inherited = !self.heritage.goes_on() && self.heritage.is_learned(self.passed);
+        let settled = self.unreplayed.is_none() && inherited;
         settled
             && self.has_room()
             && (self.is_blind() || self.is_within_window() && !self.front_is_known())
