@@ -176,8 +176,22 @@ CREATE TABLE attempt (
   continues  INTEGER,          -- the earlier attempt that it goes on from
   carried_restart INTEGER,     -- the last epoch (restart, epoch) that a later attempt goes on from:
   carried_epoch   INTEGER,     -- epochs so far count although the attempt was lost
+  worker     TEXT    NOT NULL, -- the process that trained
   PRIMARY KEY (trial, attempt)
 ) STRICT, WITHOUT ROWID;
+
+-- Results that came after their trial had ended.
+CREATE TABLE late (
+  trial        INTEGER NOT NULL,
+  attempt      INTEGER NOT NULL,
+  status       TEXT    NOT NULL, -- trained or failed
+  best_correct INTEGER,
+  last_correct INTEGER,
+  total        INTEGER,
+  weights      TEXT,             -- hash
+  seconds      REAL    NOT NULL,
+  at           INTEGER NOT NULL
+) STRICT;
 
 -- Epochs of attempts.
 CREATE TABLE epoch (
@@ -904,6 +918,7 @@ SELECT
   a.library AS library, -- numerical library and version
   a.isa AS isa, -- instruction set of its CPU kernels
   a.host AS host, -- name of the machine
+  a.worker AS worker, -- the process that trained; empty in older logs
   a.counts AS counts, -- 1 if the loss counts against the trial
   j.label AS search, -- [id] its search or run
   strftime('%Y-%m-%d %H:%M:%S', a.started_at / 1000, 'unixepoch') AS started, -- UTC
@@ -911,6 +926,29 @@ SELECT
 FROM attempt a
 JOIN trial t ON t.id = a.trial
 JOIN job j ON j.id = t.job;
+
+-- table repeats: Which trials were trained twice, and do both trainings agree to the bit?
+-- order: trial, attempt
+CREATE VIEW repeats AS
+SELECT
+  't' || t.id AS trial, -- [id] the training
+  l.attempt AS attempt, -- the try whose result came after the trial had ended
+  t.status = l.status AND t.best_correct IS l.best_correct AND t.last_correct IS l.last_correct
+    AND t.total IS l.total AS same_result, -- 1 if both are right about the same number of images
+  CASE WHEN t.weights IS NOT NULL AND l.weights IS NOT NULL THEN t.weights = l.weights END
+    AS same_weights, -- 1 if both trained the same weights, to the bit
+  l.status AS status, -- trained or failed
+  t.accuracy AS accuracy, -- of the result that counts
+  CAST(l.best_correct AS REAL) / l.total AS late_accuracy, -- of the late one: its best epoch
+  l.seconds AS seconds, -- [s] of the late one
+  a.device AS device, -- cpu or cuda:N
+  a.host AS host, -- name of the machine
+  a.worker AS worker, -- the process that trained
+  j.label AS search -- [id] its search or run
+FROM late l
+JOIN trial t ON t.id = l.trial
+JOIN job j ON j.id = t.job
+LEFT JOIN attempt a ON a.trial = l.trial AND a.attempt = l.attempt;
 
 -- table qtable: What has the agent learned about each action in each state?
 -- order: search, pair

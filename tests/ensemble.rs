@@ -143,6 +143,7 @@ impl World {
             isa,
             host,
             continues,
+            worker: String::new(),
         };
         let count = |images: usize, wrong: fn(usize) -> bool| {
             (0..images).filter(|image| !wrong(*image)).count() as u32

@@ -295,6 +295,7 @@ mod tests {
             isa,
             host,
             continues: None,
+            worker: text(),
         };
         let outcome = Outcome::Failed { reason: FailedReason::Chance, message: String::new() };
         let (attempt, epochs, restarts, seconds, peak_memory) = (1, 1, 0, 0.0, 0);

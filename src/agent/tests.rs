@@ -37,8 +37,8 @@ fn search(settings: &[&str]) -> Search {
 fn started(trial: u32, attempt: u32) -> Event {
     let text = String::new;
     let (device, trainer, library, isa, host) = (text(), text(), text(), text(), text());
-    let (threads, continues) = (1, None);
-    AttemptStarted { trial, attempt, device, threads, trainer, library, isa, host, continues }
+    let (threads, continues, worker) = (1, None, String::new());
+    AttemptStarted { trial, attempt, device, threads, trainer, library, isa, host, continues, worker }
         .into()
 }
 

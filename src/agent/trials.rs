@@ -22,6 +22,8 @@ pub struct Trial {
     pub attempts: u32,
     /// Attempts lost on the machine's account.
     pub lost: u32,
+    /// The process whose trainer has it, or had it last.
+    pub worker: String,
     /// Epochs of the running attempt, and of those it goes on from; none once the trial ended.
     pub epochs: Vec<EpochFinished>,
     /// Where the next attempt can go on.
@@ -32,9 +34,21 @@ pub struct Trial {
 
 impl Trial {
     fn new(planned: TrialPlanned) -> Self {
-        let (attempts, lost, epochs, stale) = Default::default();
+        let (attempts, lost, worker, epochs, stale) = Default::default();
         let status = Status::Planned;
-        Self { planned, status, attempts, lost, epochs, checkpoint: None, stale }
+        Self { planned, status, attempts, lost, worker, epochs, checkpoint: None, stale }
+    }
+
+    /// Whether it has not ended.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self.status, Status::Planned | Status::Running)
+    }
+
+    /// Whether this attempt is the one that is running.
+    #[must_use]
+    pub fn is_at(&self, attempt: u32) -> bool {
+        self.status == Status::Running && self.attempts == attempt
     }
 
     /// It ended: nothing goes on from here.
@@ -62,7 +76,6 @@ pub enum Status {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Trials {
     list: Vec<Trial>,
-    lost_in_a_row: u32,
     computers: Vec<Computer>,
     measured: HashMap<u32, Measured>,
 }
@@ -142,12 +155,6 @@ impl Trials {
         &self.computers
     }
 
-    /// Trials lost in a row since the last one that ended or the last resumption.
-    #[must_use]
-    pub fn lost_in_a_row(&self) -> u32 {
-        self.lost_in_a_row
-    }
-
     /// The first trial that must be given up.
     #[must_use]
     pub fn hopeless(&self) -> Option<&Trial> {
@@ -172,8 +179,7 @@ impl Trials {
     /// Trials that have not ended.
     #[must_use]
     pub fn open(&self) -> usize {
-        let open = |trial: &&Trial| matches!(trial.status, Status::Planned | Status::Running);
-        self.list.iter().filter(open).count()
+        self.list.iter().filter(|trial| trial.is_open()).count()
     }
 
     /// Takes in an event that concerns trials; others are ignored.
@@ -192,6 +198,7 @@ impl Trials {
                 let trial = self.expect(started.trial, &Status::Planned, event)?;
                 trial.attempts += 1;
                 trial.status = Status::Running;
+                trial.worker.clone_from(&started.worker);
                 if started.attempt != trial.attempts {
                     return Err(Impossible::of(event, "attempts are numbered without gaps"));
                 }
@@ -220,8 +227,11 @@ impl Trials {
                 }
             }
             Event::EpochFinished(epoch) => {
-                let trial = self.expect_attempt(epoch.trial, epoch.attempt, event)?;
-                trial.epochs.push(epoch.clone());
+                let trial = self.expect_begun(epoch.trial, epoch.attempt, event)?;
+                // One that was given up may still end the trial.
+                if trial.is_at(epoch.attempt) {
+                    trial.epochs.push(epoch.clone());
+                }
             }
             Event::CheckpointKept(kept) => {
                 let trial = self.expect_attempt(kept.trial, kept.attempt, event)?;
@@ -233,7 +243,7 @@ impl Trials {
                 trial.checkpoint = Some(kept.clone());
             }
             Event::PredictionsRecorded(made) => {
-                self.expect_attempt(made.trial, made.attempt, event)?;
+                self.expect_begun(made.trial, made.attempt, event)?;
             }
             Event::AttemptLost(lost) => {
                 let trial = self.expect_attempt(lost.trial, lost.attempt, event)?;
@@ -242,9 +252,9 @@ impl Trials {
             }
             Event::TrialFinished(finished) => {
                 self.measured.insert(finished.trial, Measured::of(finished));
-                let trial = self.expect_attempt(finished.trial, finished.attempt, event)?;
+                // Whoever was asked: the first result of an open trial ends it.
+                let trial = self.expect_begun(finished.trial, finished.attempt, event)?;
                 trial.end(Status::Finished(finished.outcome.clone()));
-                self.lost_in_a_row = 0;
             }
             Event::TrialReused(reused) => {
                 let (epochs, restarts) = (reused.epochs, reused.restarts);
@@ -252,11 +262,15 @@ impl Trials {
                 self.measured.insert(reused.trial, measured);
                 let trial = self.expect(reused.trial, &Status::Planned, event)?;
                 trial.status = Status::Finished(reused.outcome.clone());
-                self.lost_in_a_row = 0;
             }
             Event::TrialLost(lost) => {
                 self.expect(lost.trial, &Status::Planned, event)?.end(Status::Lost);
-                self.lost_in_a_row += 1;
+            }
+            Event::ResultLate(late) => {
+                let trial = self.get(late.trial).filter(|trial| !trial.is_open());
+                if trial.is_none_or(|trial| !(1..=trial.attempts).contains(&late.attempt)) {
+                    return Err(Impossible::of(event, "the trial has not ended"));
+                }
             }
             Event::ArtifactReleased(released) => {
                 let index = (released.trial as usize).wrapping_sub(1);
@@ -271,7 +285,6 @@ impl Trials {
                     _ => return Err(none()),
                 }
             }
-            Event::Resumed(_) => self.lost_in_a_row = 0,
             _ => {}
         }
         Ok(())
@@ -294,6 +307,20 @@ impl Trials {
             .and_then(|index| self.list.get_mut(index))
             .filter(|trial| trial.status == *status)
             .ok_or_else(|| Impossible::of(event, "the trial is not in that state"))
+    }
+
+    /// A trial that has not ended, and an attempt at it, running or given up.
+    fn expect_begun(
+        &mut self,
+        ordinal: u32,
+        attempt: u32,
+        event: &Event,
+    ) -> Result<&mut Trial, Impossible> {
+        (ordinal as usize)
+            .checked_sub(1)
+            .and_then(|index| self.list.get_mut(index))
+            .filter(|trial| trial.is_open() && (1..=trial.attempts).contains(&attempt))
+            .ok_or_else(|| Impossible::of(event, "the trial has ended, or had no such attempt"))
     }
 
     fn expect_attempt(

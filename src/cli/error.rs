@@ -195,6 +195,7 @@ impl From<SessionError> for CliError {
             }
             SessionError::Device(_) => Self::usage(error).hint("choose one with --device"),
             SessionError::Settings(_) => Self::usage(error),
+            SessionError::Overtaken => Self::new(Exit::Busy, error),
             SessionError::Hung { .. } => Self::usage(error).hint(
                 "a trainer may be silent for $QTRAIL_TRAINER_SILENCE seconds (default 120); if the \
                  model needs longer for an image, set more",

@@ -11,7 +11,7 @@ use crate::data::Located;
 use crate::engine::jobs::Index;
 use crate::engine::posts::Trainers;
 use crate::engine::series::{Series, member_name, seed};
-use crate::engine::session::{Prepared, Session, prepare};
+use crate::engine::session::{Prepared, Session, SessionError, prepare};
 use crate::events::{Event, Scope, SeriesJoined};
 use crate::log::Store;
 
@@ -58,10 +58,8 @@ pub(super) fn begin(
         return Err(CliError::usage(message).hint("leave one of them out"));
     }
     let mut session = work::session_to_begin(context, trainers)?;
-    let (number, numbering) = session.new_series(&told.name)?;
-    let whole = session.lock_series(number)?;
     let facts = SeriesJoined {
-        series: number,
+        series: 0,
         name: told.name,
         repetition: 1,
         repeats: told.repeats,
@@ -69,11 +67,11 @@ pub(super) fn begin(
         reuse_trials: told.reuse_trials,
     };
     let images = Images { found: told.prepared, config: told.config, threads: told.threads };
-    images.begin(&mut session, facts)?;
-    drop(numbering);
-    carry_on(session, number, &images, args, context)?;
-    drop(whole);
-    Ok(())
+    let first = images.begin(&mut session, &facts, &|index| {
+        index.new_series(&facts).map_err(SessionError::Settings)
+    })?;
+    let number = session.index().series_of(first).map(|series| series.facts.series);
+    carry_on(session, number.unwrap_or_default(), &images, args, context)
 }
 
 /// Goes on with a series.
@@ -86,7 +84,6 @@ pub(super) fn go_on(
     args: &WorkArgs,
     context: &Context,
 ) -> Result<(), CliError> {
-    let whole = session.lock_series(series.facts.series)?;
     let Some(&first) = series.members.first().filter(|_| session.index().is_open(series)) else {
         session.close()?;
         note(&format!("nothing is left to do: {} is finished", series.label()));
@@ -99,9 +96,7 @@ pub(super) fn go_on(
     session.check_data(first, &*job, &data)?;
     let found = prepare(job.config(), &data)?;
     let images = Images { found, config: job.config().clone(), threads: job.threads() };
-    carry_on(session, series.facts.series, &images, args, context)?;
-    drop(whole);
-    Ok(())
+    carry_on(session, series.facts.series, &images, args, context)
 }
 
 /// What all searches of a series share.
@@ -112,18 +107,23 @@ struct Images {
 }
 
 impl Images {
-    /// Begins the search of a repetition.
-    fn begin(&self, session: &mut Session, facts: SeriesJoined) -> Result<Scope, CliError> {
+    /// Begins the search of a repetition; `joined` says what it is of the series by then.
+    fn begin(
+        &self,
+        session: &mut Session,
+        facts: &SeriesJoined,
+        joined: &dyn Fn(&Index) -> Result<SeriesJoined, SessionError>,
+    ) -> Result<Scope, SessionError> {
         let name = member_name(&facts.name, facts.repetition);
         let seed = seed(facts.seed, facts.repetition);
-        let further = vec![Event::from(facts)];
         let (config, threads) = (&self.config, self.threads);
-        let begun = session.begin_search_with(config, seed, name, threads, &self.found, further)?;
+        let further = |index: &Index| Ok(vec![Event::from(joined(index)?)]);
+        let begun = session.begin_search_with(config, seed, name, threads, &self.found, &further)?;
         Ok(begun.0)
     }
 }
 
-/// Carries on one search after the other; the lock of the series is held.
+/// Carries on one search after the other. Other processes may do the same.
 fn carry_on(
     mut session: Session,
     number: u32,
@@ -139,8 +139,15 @@ fn carry_on(
         let (scope, repetition) = match (series.members.iter().position(open), series.next()) {
             (Some(place), _) => (series.members[place], place + 1),
             (None, Some(facts)) => {
-                let repetition = facts.repetition as usize;
-                (images.begin(&mut session, facts)?, repetition)
+                let joined = |index: &Index| {
+                    let next = index.series(number).and_then(Series::next);
+                    next.filter(|next| *next == facts).ok_or(SessionError::Overtaken)
+                };
+                match images.begin(&mut session, &facts, &joined) {
+                    Ok(scope) => (scope, facts.repetition as usize),
+                    Err(SessionError::Overtaken) => continue, // somebody else has begun it
+                    Err(error) => return Err(error.into()),
+                }
             }
             (None, None) => {
                 session.close()?;

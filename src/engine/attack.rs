@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::faults::{self, Room};
 use super::jobs::Index;
-use super::journal::Journal;
+use super::journal::{Despite, Durable, Journal};
 use super::micro_batch::{Batch, source};
 use super::workplace::{Lost, Rows, Workplace};
 use super::{Ending, EngineError};
@@ -24,7 +24,7 @@ use crate::adversary::transform::{self, Image};
 use crate::agent::trials::ATTEMPTS_MAX;
 use crate::data::ImageSet;
 use crate::events::{
-    AttackTrainer, CraftedImage, Crafting, Event, Hash, ImagesCrafted, ImagesScored, Recorded,
+    AttackTrainer, CraftedImage, Crafting, Event, Hash, ImagesCrafted, ImagesScored,
     Scope, ScoredImage,
 };
 use crate::log::EventLog;
@@ -141,13 +141,13 @@ impl<L: EventLog> AttackEngine<'_, L> {
     }
 
     fn record(&mut self, events: &[Event]) -> Result<(), EngineError> {
-        let index = &mut *self.index;
-        self.journal.record(self.scope, events, |foreign| index.push(foreign))?;
+        let (index, despite) = (&mut *self.index, Despite::Anything);
+        let recorded =
+            self.journal.put(self.scope, events, Durable::Now, despite, |other| index.push(other))?;
         self.artifacts.settled();
-        let (position, at, scope) = (self.journal.position(), 0, self.scope);
-        for event in events {
-            self.index.note(&Recorded { position, at, scope, event: event.clone() });
-            self.attack.apply(event)?;
+        for recorded in recorded.unwrap_or_default() {
+            index.push(recorded);
+            self.attack.apply(&recorded.event)?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::inbox::Inbox;
 use super::jobs::{FoldError, Index, config_parts};
 use super::openings::labelled;
 use super::references::check_named;
+use super::presence::Presence as _;
 use super::session::{Session, SessionError};
 use super::workplace::Workplace;
 use super::{Ending, EngineError};
@@ -292,7 +293,7 @@ impl Session {
             return Err(SessionError::Settings(one.into()));
         }
         let Post { device, start } = posts.remove(0);
-        let owner = self.worker()?;
+        let owner = self.presence()?.name().to_owned();
         let artifacts = self.store.artifacts();
         let inbox = Inbox::new(&artifacts, artifacts.staging(&owner)?)?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -471,8 +472,7 @@ impl Session {
         if attack.trainer().is_some() {
             let (program, host) = (self.surroundings.program.clone(), workplace.host.clone());
             let event = Event::from(Resumed { program, host });
-            let index = &mut self.index;
-            self.journal.record(scope, std::slice::from_ref(&event), |f| index.push(f))?;
+            self.append_own(scope, std::slice::from_ref(&event))?;
             attack.apply(&event).map_err(EngineError::from)?;
         }
         let mut engine = AttackEngine {

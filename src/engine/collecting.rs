@@ -93,12 +93,7 @@ impl Session {
                 Event::from(ArtifactReleased { trial: one.trial, artifact: one.artifact })
             };
             let batch: Vec<Event> = part.iter().map(event).collect();
-            let index = &mut self.index;
-            self.journal.record(scope, &batch, |foreign| index.push(foreign))?;
-            let position = self.journal.position();
-            for event in batch {
-                self.index.push(&Recorded { position, at: 0, scope, event });
-            }
+            self.append_own(scope, &batch)?;
         }
         Ok(Ok(()))
     }

@@ -1,8 +1,9 @@
 //! Recording ensembles under a name.
 
 use super::jobs::Index;
+use super::journal::{Despite, Durable};
 use super::session::{Session, SessionError};
-use crate::events::{EnsembleSaved, Event, Recorded, Scope};
+use crate::events::{EnsembleSaved, Scope};
 
 impl Session {
     /// Records an ensemble and returns its number, which it is given here.
@@ -10,28 +11,24 @@ impl Session {
     /// # Errors
     /// [`SessionError::Settings`] if its name is taken, or it has too many members.
     pub fn save_ensemble(&mut self, saved: EnsembleSaved) -> Result<u32, SessionError> {
-        // Numbers and names are given under this lock.
-        let lock = self.named_lock("ensembles")?;
-        self.catch_up()?;
-        if self.index().ensembles.contains(&saved.name) {
-            let taken = format!("an ensemble called {} is in the store already", saved.name);
-            return Err(SessionError::Settings(taken));
-        }
         let (count, most) = (saved.members.len(), EnsembleSaved::MEMBERS);
         if count == 0 || count > most {
             let message = format!("an ensemble has 1 to {most} members, not {count}");
             return Err(SessionError::Settings(message));
         }
-        let number = self.index().next_ensemble();
-        let program = self.surroundings.program.clone();
-        let event = Event::from(EnsembleSaved { ensemble: number, program, ..saved });
-        let index = &mut self.index;
-        let batch = std::slice::from_ref(&event);
-        self.journal.record(Scope::Store, batch, |foreign| index.push(foreign))?;
-        let (position, at, scope) = (self.journal.position(), 0, Scope::Store);
-        self.index.push(&Recorded { position, at, scope, event });
-        drop(lock);
-        Ok(number)
+        loop {
+            self.catch_up()?;
+            if self.index().ensembles.contains(&saved.name) {
+                let taken = format!("an ensemble called {} is in the store already", saved.name);
+                return Err(SessionError::Settings(taken));
+            }
+            let number = self.index().next_ensemble();
+            let program = self.surroundings.program.clone();
+            let event = EnsembleSaved { ensemble: number, program, ..saved.clone() }.into();
+            if self.append(Scope::Store, &[event], Durable::Now, Despite::Nothing)? {
+                return Ok(number);
+            }
+        }
     }
 }
 

@@ -78,7 +78,7 @@ impl Session {
 
         let (scope, lock): (Scope, NamedLock) = self.claim(super::jobs::Index::next_search)?;
         for batch in events.chunks(BATCH_MAX) {
-            self.record_all(scope, batch)?;
+            self.append_own(scope, batch)?;
         }
         self.learn(scope, &mut search)?;
         drop(lock);
@@ -161,26 +161,12 @@ impl Session {
                 search.apply(event).map_err(EngineError::from)?;
             }
             if batch.len() + lesson.len() > BATCH_MAX {
-                self.record_all(scope, &batch)?;
+                self.append_own(scope, &batch)?;
                 batch.clear();
             }
             batch.extend(lesson);
         }
-        self.record_all(scope, &batch)
-    }
-
-    /// Records one batch of a search.
-    fn record_all(&mut self, scope: Scope, batch: &[Event]) -> Result<(), SessionError> {
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let index = &mut self.index;
-        self.journal.record(scope, batch, |foreign| index.push(foreign))?;
-        let position = self.journal.position();
-        for event in batch {
-            self.index.push(&Recorded { position, at: 0, scope, event: event.clone() });
-        }
-        Ok(())
+        self.append_own(scope, &batch)
     }
 
     /// Adds phases to the schedule of a finished search, which is unfinished from then on.
@@ -218,7 +204,7 @@ impl Session {
             phases: phases.iter().map(added).collect(),
         });
         job.apply(&event).map_err(EngineError::from)?;
-        self.record_all(scope, &[event])?;
+        self.append_own(scope, &[event])?;
         drop(lock);
         Ok(phases.iter().fold(0, |models, phase| models.saturating_add(phase.models)))
     }

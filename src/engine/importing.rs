@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use super::jobs::{Index, config_parts};
-use super::journal::Durable;
+use super::journal::{Despite, Durable};
 use super::session::{Session, SessionError};
 use crate::agent::foreign::Keys;
 use crate::agent::space::Space;
 use crate::config::SearchConfig;
 use crate::events::{
     DataFacts, Event, Hash, ImportFinished, ImportStarted, ImportedPair, ImportedQ, ImportedRow,
-    Recorded, Scope, SearchStarted,
+    Scope, SearchStarted,
 };
 use crate::log::{BATCH_MAX, NamedLock};
 
@@ -147,13 +147,9 @@ impl Session {
         batch: &mut Vec<Event>,
         durable: Durable,
     ) -> Result<u64, SessionError> {
-        let index = &mut self.index;
-        self.journal.put(scope, batch, durable, |foreign| index.push(foreign))?;
-        let position = self.journal.position();
+        self.append(scope, batch, durable, Despite::Anything)?;
         let recorded = batch.len() as u64;
-        for event in batch.drain(..) {
-            self.index.push(&Recorded { position, at: 0, scope, event });
-        }
+        batch.clear();
         Ok(recorded)
     }
 }

@@ -21,6 +21,18 @@ pub enum Durable {
     Soon,
 }
 
+/// What others may have recorded since this process last read on, so that a batch is recorded all
+/// the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Despite {
+    /// Nothing: the batch follows from all that was read, as a new number does.
+    Nothing,
+    /// What belongs to other searches, runs and attacks: the batch follows from the state of its own.
+    OtherScopes,
+    /// Anything: the batch is a fact that nothing takes back.
+    Anything,
+}
+
 /// Batches that are made durable together.
 pub const RELAXED_MAX: usize = 10;
 
@@ -59,9 +71,10 @@ pub struct Journal<L> {
     head: Head,
     clock: fn() -> i64,
     observer: Box<dyn Observer>,
-    /// Recorded, and not known to be durable: the observer has not seen them.
-    relaxed: Vec<Recorded>,
-    /// Batches in `relaxed`.
+    /// Recorded by this process; the first `shown` are durable, and the observer has seen them.
+    recorded: Vec<Recorded>,
+    shown: usize,
+    /// Batches that the observer has not seen.
     batches: usize,
 }
 
@@ -74,8 +87,8 @@ impl<L> std::fmt::Debug for Journal<L> {
 impl<L: EventLog> Journal<L> {
     /// A journal over `log`, before its first event. `clock` tells milliseconds since 1970.
     pub fn new(log: L, clock: fn() -> i64, observer: Box<dyn Observer>) -> Self {
-        let (head, relaxed, batches) = (Head::default(), Vec::new(), 0);
-        Self { log, head, clock, observer, relaxed, batches }
+        let (head, recorded) = (Head::default(), Vec::new());
+        Self { log, head, clock, observer, recorded, shown: 0, batches: 0 }
     }
 
     /// Reads on to the end of the log, handing each new event to `fold`. Checks the chain.
@@ -128,8 +141,9 @@ impl<L: EventLog> Journal<L> {
         Ok(recorded)
     }
 
-    /// Records a batch, durably, wherever the log ends by now. What others recorded in between is
-    /// followed and handed to `fold` first; the batch itself is not.
+    /// Records a batch, durably, which was decided from the state of its scope. What others recorded
+    /// in the meantime is handed to `fold` first; if some of it is of the same scope, the batch is
+    /// not recorded (`None`), and has to be decided again.
     ///
     /// # Errors
     /// [`JournalError`]; the batch is then not recorded, or the log must be reopened.
@@ -138,11 +152,12 @@ impl<L: EventLog> Journal<L> {
         scope: Scope,
         events: &[Event],
         fold: impl FnMut(&Recorded),
-    ) -> Result<(), JournalError> {
-        self.put(scope, events, Durable::Now, fold)
+    ) -> Result<Option<&[Recorded]>, JournalError> {
+        self.put(scope, events, Durable::Now, Despite::OtherScopes, fold)
     }
 
-    /// [`Journal::record`] of a batch that is durable when `durable` says.
+    /// Records a batch that is durable when `durable` says, `despite` what others recorded in the
+    /// meantime, which is handed to `fold` first. `None`: it is not recorded.
     ///
     /// # Errors
     /// As [`Journal::record`].
@@ -151,13 +166,15 @@ impl<L: EventLog> Journal<L> {
         scope: Scope,
         events: &[Event],
         durable: Durable,
+        despite: Despite,
         mut fold: impl FnMut(&Recorded),
-    ) -> Result<(), JournalError> {
+    ) -> Result<Option<&[Recorded]>, JournalError> {
         let at = (self.clock)();
         let payloads: Result<Vec<_>, _> =
             events.iter().map(|event| encode(at, scope, event)).collect();
         let payloads = payloads.map_err(JournalError::Encode)?;
-        loop {
+        let now = durable == Durable::Now || self.batches + 1 >= RELAXED_MAX;
+        let end = loop {
             let (mut head, mut frames) = (self.head, Vec::with_capacity(payloads.len()));
             for payload in &payloads {
                 let (frame, next) =
@@ -165,45 +182,55 @@ impl<L: EventLog> Journal<L> {
                 frames.push(frame);
                 head = next;
             }
-            let now = durable == Durable::Now || self.batches + 1 >= RELAXED_MAX;
             let appended = match now {
                 true => self.log.append(self.head, &frames),
                 false => self.log.append_relaxed(self.head, &frames),
             };
             match appended {
-                Ok(appended) => {
-                    let positions = self.head.position.0 + 1..;
-                    let recorded = events.iter().zip(positions).map(|(event, position)| Recorded {
-                        position: Position(position),
-                        at,
-                        scope,
-                        event: event.clone(),
-                    });
-                    self.relaxed.extend(recorded);
-                    self.batches += 1;
-                    self.head = appended;
-                    if now {
-                        self.show_relaxed();
-                    }
-                    return Ok(());
-                }
+                Ok(end) => break end,
                 Err(LogError::Conflict { .. }) => {
                     // Somebody else appended, which happens only once all of it is durable.
-                    self.show_relaxed();
-                    self.catch_up(&mut fold)?;
+                    self.show();
+                    let mut overtaken = despite == Despite::Nothing;
+                    self.catch_up(|recorded| {
+                        overtaken |= despite == Despite::OtherScopes && recorded.scope == scope;
+                        fold(recorded);
+                    })?;
+                    if overtaken {
+                        return Ok(None);
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }
+        };
+        drop(self.recorded.drain(..self.shown));
+        self.shown = 0;
+        let first = self.recorded.len();
+        let positions = (self.head.position.0 + 1..).map(Position);
+        let recorded = events.iter().zip(positions);
+        let recorded = recorded.map(|(event, position)| Recorded {
+            position,
+            at,
+            scope,
+            event: event.clone(),
+        });
+        self.recorded.extend(recorded);
+        self.batches += 1;
+        self.head = end;
+        if now {
+            self.show();
         }
+        Ok(Some(&self.recorded[first..]))
     }
 
     /// Shows the observer what is durable by now.
-    fn show_relaxed(&mut self) {
+    fn show(&mut self) {
         self.batches = 0;
-        let recorded = std::mem::take(&mut self.relaxed);
-        if !recorded.is_empty() {
-            self.observer.recorded(&recorded, self.head);
+        let new = &self.recorded[self.shown..];
+        if !new.is_empty() {
+            self.observer.recorded(new, self.head);
         }
+        self.shown = self.recorded.len();
     }
 
     /// The last position read or recorded.

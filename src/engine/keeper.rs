@@ -87,8 +87,8 @@ impl Keeper {
         }
     }
 
-    /// Takes in the weights file `name`, of at most `most` bytes, of a trial that scored `correct`:
-    /// its hash, and whether it was kept.
+    /// Takes in the weights file `name`, of at most `most` bytes, of a trial that is `open` and scored
+    /// `correct`: its hash, and whether it was kept.
     ///
     /// # Errors
     /// [`Refusal`] if the file is none, or cannot be copied.
@@ -97,10 +97,11 @@ impl Keeper {
         job: &dyn Job,
         (worker, name): (usize, &str),
         most: u64,
-        correct: u32,
+        (open, correct): (bool, u32),
     ) -> Result<Option<(Hash, bool)>, Refusal> {
         let Some((artifacts, inbox)) = self.inbox(worker) else { return Ok(None) };
         let keep = match job.config().keep_weights {
+            _ if !open => false,
             KeepWeights::All => true,
             KeepWeights::None => false,
             KeepWeights::Top(n) => {

@@ -25,6 +25,7 @@ pub mod posts;
 pub mod predictions;
 pub mod preflight;
 pub mod prepare;
+pub mod presence;
 pub mod references;
 pub mod repairs;
 mod results;
@@ -35,13 +36,13 @@ pub mod watch;
 pub mod workplace;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::agent::trials::{Computer, Trial};
+use crate::agent::trials::{ATTEMPTS_MAX, Computer, Trial};
 use crate::agent::{Decision, Impossible, Job, Terms};
 use crate::data::DataError;
 use crate::events::{
-    ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Recorded,
+    ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Recorded, Resumed,
     Scope,
 };
 use crate::log::{EventLog, LogError};
@@ -52,11 +53,17 @@ use faults::{MachineFault, Room};
 use jobs::Index;
 use journal::{Journal, JournalError};
 use keeper::Keeper;
+use presence::{Absence, Presence};
 
 /// How long to listen to trainers before looking whether a stop was asked for.
 const TICK: Duration = Duration::from_millis(10);
-/// Lost trials in a row that end a search: something is wrong with the machine.
-pub const LOST_IN_A_ROW_MAX: u32 = 3;
+/// How long to listen for results that come too late to count.
+const LATE: Duration = Duration::from_millis(250);
+/// How often to look for what others recorded, and whether they still live.
+const LOOK: Duration = Duration::from_millis(50);
+/// Attempts in a row that are lost by the trainers of a process, three for each of three trials,
+/// after which it gives up: something is wrong with the machine. Others may go on.
+pub const LOST_IN_A_ROW_MAX: u32 = 3 * ATTEMPTS_MAX;
 /// Errors in a row after which no trainer is asked any more.
 pub const REFUSED_IN_A_ROW_MAX: u32 = 3;
 
@@ -162,6 +169,8 @@ pub struct Engine<'a, L> {
     pub journal: &'a mut Journal<L>,
     /// What else the log holds.
     pub index: &'a mut Index,
+    /// This process among those that carry the job on.
+    pub presence: &'a mut dyn Presence,
     /// Who trains.
     pub crew: Crew,
     /// Who keeps weights.
@@ -179,21 +188,36 @@ pub struct Engine<'a, L> {
     /// How often in a row trainers said that they cannot do what they were asked, and in which words
     /// last.
     pub refused: Option<(u32, String)>,
+    /// Attempts in a row that the trainers of this process lost.
+    pub lost_in_a_row: u32,
+    /// When it was last looked what others do.
+    pub looked: Option<Instant>,
 }
 
 impl<L: EventLog> Engine<'_, L> {
-    /// Carries on until nothing is left to do, or it is asked to stop.
+    /// Says that this process goes on with a job that others may have begun. Before the first trial
+    /// there is nothing to go on with.
+    ///
+    /// # Errors
+    /// [`EngineError`] if that cannot be recorded.
+    pub fn resume(&mut self, resumed: Resumed) -> Result<(), EngineError> {
+        let event = [Event::from(resumed)];
+        self.read_on()?;
+        while !self.job.trials().all().is_empty() && !self.record(&event)? {}
+        Ok(())
+    }
+
+    /// Carries on until nothing is left to do, or it is asked to stop. Other processes may carry on the
+    /// same job: each decides from the same record, so the first to record is right, and the others
+    /// decide again.
     ///
     /// # Errors
     /// [`EngineError`]. What is recorded by then is whole, and can be resumed.
     pub fn run(&mut self) -> Result<Ending, EngineError> {
-        self.abandon_attempts()?;
         let (mut told, mut last_loss) = (false, String::new());
         loop {
+            self.look()?;
             self.release_surplus()?;
-            if self.job.trials().lost_in_a_row() >= LOST_IN_A_ROW_MAX {
-                return Ok(Ending::Lost(last_loss));
-            }
             if let Some((REFUSED_IN_A_ROW_MAX.., said)) = &self.refused {
                 return Ok(Ending::Refused(said.clone()));
             }
@@ -203,53 +227,153 @@ impl<L: EventLog> Engine<'_, L> {
                 self.report.news(self.job, &News::Stopping);
             }
             match self.job.decide(self.crew.has_idle() && !stopping) {
-                Decision::Record(batch) => self.record(batch)?,
+                Decision::Record(batch) => drop(self.record(&batch)?),
+                Decision::Train(_) if self.lost_in_a_row >= LOST_IN_A_ROW_MAX => {
+                    return Ok(Ending::Lost(last_loss));
+                }
                 Decision::Train(trial) => self.assign(trial)?,
-                Decision::Wait if !self.crew.is_busy() => return Ok(Ending::Interrupted),
-                Decision::Wait => match self.listen()? {
+                Decision::Wait if self.crew.is_busy() => match self.listen(TICK)? {
                     Heard::Lost { reason, .. } => last_loss = reason,
                     // All that was done is kept: nothing has to be waited for.
                     Heard::Checkpoint { kept, .. } if stopping => self.interrupt(&kept)?,
-                    _ => {}
+                    _ => self.take_over()?,
                 },
-                Decision::Done => return Ok(Ending::Finished),
+                Decision::Wait if stopping || self.job.trials().running().next().is_none() => {
+                    return Ok(Ending::Interrupted);
+                }
+                Decision::Wait => {
+                    // Others are at work.
+                    self.take_over()?;
+                    std::thread::sleep(TICK);
+                }
+                Decision::Done => {
+                    self.hear_late_results()?;
+                    return Ok(Ending::Finished);
+                }
             }
         }
     }
 
-    fn record(&mut self, batch: Vec<Event>) -> Result<(), EngineError> {
-        let index = &mut *self.index;
-        self.journal.record(self.scope, &batch, |foreign| index.push(foreign))?;
-        self.keeper.settled();
-        let (position, at, scope) = (self.journal.position(), 0, self.scope);
-        for event in batch {
-            let recorded = Recorded { position, at, scope, event };
-            self.index.note(&recorded);
+    /// Records a batch that was decided from the job's state. `false`: another process recorded
+    /// something of this job first, which is taken in; it has to be decided again.
+    fn record(&mut self, batch: &[Event]) -> Result<bool, EngineError> {
+        let (scope, index) = (self.scope, &mut *self.index);
+        let mut others = Vec::new();
+        let recorded = self.journal.record(scope, batch, |recorded| {
+            index.push(recorded);
+            others.extend(Some(recorded.clone()).filter(|recorded| recorded.scope == scope));
+        })?;
+        let ours = recorded.map(<[Recorded]>::to_vec);
+        if let Some(ours) = &ours {
+            self.keeper.settled();
+            ours.iter().for_each(|recorded| index.push(recorded));
+        }
+        self.follow(&others)?;
+        self.follow(ours.as_deref().unwrap_or_default())?;
+        Ok(ours.is_some())
+    }
+
+    /// Records facts about an attempt of this process, unless its trial has ended: then `false`.
+    fn record_facts(
+        &mut self,
+        (trial, attempt): (u32, u32),
+        facts: &[Event],
+    ) -> Result<bool, EngineError> {
+        let goes_on = |trial: &Trial| trial.is_open() && attempt <= trial.attempts;
+        while self.job.trials().get(trial).is_some_and(goes_on) {
+            if self.record(facts)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Records that an attempt gave no result, unless that is recorded already.
+    fn record_loss(&mut self, lost: AttemptLost) -> Result<(), EngineError> {
+        let (trial, attempt) = (lost.trial, lost.attempt);
+        let event = [Event::from(lost)];
+        while self.job.trials().get(trial).is_some_and(|trial| trial.is_at(attempt)) {
+            if self.record(&event)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what was recorded of this job.
+    fn follow(&mut self, recorded: &[Recorded]) -> Result<(), EngineError> {
+        for recorded in recorded {
             self.job.apply(&recorded.event)?;
             self.report.news(self.job, &News::Recorded(&recorded.event));
         }
         Ok(())
     }
 
-    /// Attempts that an earlier process left running are over, and count against nobody.
-    fn abandon_attempts(&mut self) -> Result<(), EngineError> {
-        let running: Vec<(u32, u32)> = self
-            .job
-            .trials()
-            .running()
-            .map(|trial| (trial.planned.trial, trial.attempts))
-            .collect();
-        for (trial, attempt) in running {
-            let reason = "qtrail ended before the trainer did".to_owned();
-            self.record(vec![AttemptLost { trial, attempt, counts: false, reason }.into()])?;
+    /// Takes in what others recorded.
+    fn read_on(&mut self) -> Result<(), EngineError> {
+        let (scope, index) = (self.scope, &mut *self.index);
+        let mut others = Vec::new();
+        self.journal.catch_up(|recorded| {
+            index.push(recorded);
+            others.extend(Some(recorded.clone()).filter(|recorded| recorded.scope == scope));
+        })?;
+        self.follow(&others)
+    }
+
+    /// Now and then: says that this process is at work, takes in what others recorded, and gives up
+    /// the attempts of those that have ended. Such attempts count against nobody.
+    fn look(&mut self) -> Result<(), EngineError> {
+        self.presence.beat();
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+            return Ok(());
         }
+        self.read_on()?;
+        self.looked = Some(Instant::now());
+        for (trial, attempt, absence) in self.absent() {
+            if absence == Absence::Ended {
+                let reason = "qtrail ended before the trainer did".to_owned();
+                self.record_loss(AttemptLost { trial, attempt, counts: false, reason })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// With nothing else to do, gives up an attempt of a process that is suspended: its trial is
+    /// trained here. Should its result come all the same, the first of both counts.
+    fn take_over(&mut self) -> Result<(), EngineError> {
+        if !self.crew.has_idle() || (self.stop)() {
+            return Ok(());
+        }
+        let silent = self.absent().into_iter().find_map(|(trial, attempt, absence)| match absence {
+            Absence::Silent(time) => Some((trial, attempt, time)),
+            Absence::Ended => None,
+        });
+        let Some((trial, attempt, time)) = silent else { return Ok(()) };
+        let reason = format!("its process was not heard of for {:.0} s", time.as_secs_f64());
+        self.record_loss(AttemptLost { trial, attempt, counts: false, reason })
+    }
+
+    /// Running attempts of other processes that do not work.
+    fn absent(&self) -> Vec<(u32, u32, Absence)> {
+        let running = self.job.trials().running();
+        let others = running.filter(|trial| trial.worker != self.presence.name());
+        let absent = others.filter_map(|trial| {
+            Some((trial.planned.trial, trial.attempts, self.presence.absent(&trial.worker)?))
+        });
+        absent.collect()
+    }
+
+    /// All is done, and a trainer of this process may have done some of it too: what it has to say
+    /// by now is recorded.
+    fn hear_late_results(&mut self) -> Result<(), EngineError> {
+        while self.crew.is_busy() && !matches!(self.listen(LATE)?, Heard::Nothing) {}
         Ok(())
     }
 
     fn assign(&mut self, ordinal: u32) -> Result<(), EngineError> {
         let trial = self.job.trials().get(ordinal);
         if let Some(reused) = trial.and_then(|trial| self.reusable.get(trial)) {
-            return self.record(vec![reused.into()]);
+            return self.record(&[reused.into()]).map(drop);
         }
         let room = self.keeper.check(self.expected_bytes(ordinal))?;
         if let Some(room) = room.filter(|room| room.free < faults::LOW && !self.warned) {
@@ -284,8 +408,11 @@ impl<L: EventLog> Engine<'_, L> {
             isa: hello.isa,
             host: self.machine.host.clone(),
             continues: from,
+            worker: self.presence.name().to_owned(),
         };
-        self.record(vec![started.into()])?;
+        if !self.record(&[started.into()])? {
+            return Ok(()); // somebody else may have the trial now
+        }
         let done = self.job.trials().get(ordinal).map_or(&[][..], |trial| &trial.epochs);
         let totals = self.totals(ordinal);
         self.crew.assign(worker, (ordinal, attempt), request, totals, done);
@@ -351,14 +478,17 @@ impl<L: EventLog> Engine<'_, L> {
         })
     }
 
-    fn listen(&mut self) -> Result<Heard, EngineError> {
-        let heard = self.crew.listen(TICK);
+    fn listen(&mut self, patience: Duration) -> Result<Heard, EngineError> {
+        let heard = self.crew.listen(patience);
         match heard.clone() {
             Heard::Nothing => {}
             Heard::Progress { trial, epoch, share } => {
                 self.report.news(self.job, &News::Progress { trial, epoch, share });
             }
-            Heard::Epoch(epoch) => self.record(vec![epoch.into()])?,
+            Heard::Epoch(epoch) => {
+                let of = (epoch.trial, epoch.attempt);
+                self.record_facts(of, &[epoch.into()])?;
+            }
             Heard::Checkpoint { worker, kept, file } => {
                 self.keep_checkpoint(worker, kept, &file)?;
             }
@@ -373,20 +503,20 @@ impl<L: EventLog> Engine<'_, L> {
     /// Ends a training that can go on from a checkpoint.
     fn interrupt(&mut self, kept: &CheckpointKept) -> Result<(), EngineError> {
         let CheckpointKept { trial, attempt, epoch, .. } = *kept;
-        let running = self.job.trials().running().any(|running| running.planned.trial == trial);
-        if !running {
+        if !self.job.trials().get(trial).is_some_and(|trial| trial.is_at(attempt)) {
             return Ok(()); // it was lost
         }
         self.crew.abandon(trial);
         let reason = format!("interrupted after epoch {epoch}");
-        self.record(vec![AttemptLost { trial, attempt, counts: false, reason }.into()])
+        self.record_loss(AttemptLost { trial, attempt, counts: false, reason })
     }
 
     fn release_surplus(&mut self) -> Result<(), EngineError> {
         while let Some(surplus) = self.keeper.surplus(self.job) {
             let (trial, artifact) = (surplus.trial, surplus.artifact);
-            self.record(vec![ArtifactReleased { trial, artifact }.into()])?;
-            self.keeper.released(artifact);
+            if self.record(&[ArtifactReleased { trial, artifact }.into()])? {
+                self.keeper.released(artifact);
+            }
         }
         self.remove_released()
     }
@@ -396,8 +526,7 @@ impl<L: EventLog> Engine<'_, L> {
     fn remove_released(&mut self) -> Result<(), EngineError> {
         let Some(removal) = self.keeper.removal()? else { return Ok(()) };
         // Somebody else may have named the same bytes meanwhile.
-        let index = &mut *self.index;
-        self.journal.catch_up(|foreign| index.push(foreign))?;
+        self.read_on()?;
         let references = self.index.references();
         Ok(self.keeper.remove_released(&removal, |hash| !references.names(hash).is_empty())?)
     }

@@ -9,7 +9,7 @@ use super::session::{Session, SessionError};
 use crate::adversary::job::{Attack, pool_parts};
 use crate::adversary::protocol::Settings;
 use crate::data::ImageSet;
-use crate::events::{Event, Hash, Recorded, Scope};
+use crate::events::{Event, Hash, Scope};
 use crate::log::BATCH_MAX;
 
 /// The images of a pool with their classes.
@@ -55,13 +55,7 @@ impl Session {
         scope: Scope,
         batch: &[Event],
     ) -> Result<(), SessionError> {
-        let index = &mut self.index;
-        self.journal.record(scope, batch, |foreign| index.push(foreign))?;
-        let position = self.journal.position();
-        for event in batch {
-            self.index.push(&Recorded { position, at: 0, scope, event: event.clone() });
-        }
-        Ok(())
+        self.append_own(scope, batch)
     }
 
     /// Records what is missing of the beginning of an attack: whoever began it may have been killed

@@ -1,6 +1,6 @@
 //! Repairs of the log, as events.
 
-use super::journal::{Journal, JournalError};
+use super::journal::{Despite, Durable, Journal, JournalError};
 use crate::events::{Event, LogRepaired, Recorded, Scope};
 use crate::log::{EventLog, Repair};
 
@@ -17,7 +17,8 @@ pub fn record<L: EventLog>(
         return Ok(());
     }
     let events: Vec<Event> = repairs.iter().map(|repair| Event::from(fact(repair))).collect();
-    journal.record(Scope::Store, &events, fold)
+    journal.put(Scope::Store, &events, Durable::Now, Despite::Anything, fold)?;
+    Ok(())
 }
 
 fn fact(repair: &Repair) -> LogRepaired {

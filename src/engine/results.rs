@@ -6,10 +6,11 @@ use super::faults::{self, MachineFault};
 use super::inbox::Refusal;
 use super::{Engine, EngineError, predictions};
 use crate::agent::Terms;
+use crate::agent::trials::{Status, Trial};
 use crate::arch::shape::{Map, PoolRule, Shapes};
 use crate::events::{
     AttemptLost, CheckpointKept, Event, Fit, Outcome, Predicted, PredictedPart,
-    PredictionsRecorded, TrialFinished,
+    PredictionsRecorded, ResultLate, TrialFinished,
 };
 use crate::log::EventLog;
 use crate::trainer::cut;
@@ -36,7 +37,15 @@ impl<L: EventLog> Engine<'_, L> {
             Ok(None) => Ok(()),
             Ok(Some(artifact)) => {
                 kept.artifact = artifact;
-                self.record(vec![kept.into()])
+                let of = (kept.trial, kept.attempt);
+                let event = [Event::from(kept)];
+                // An attempt that somebody took over leaves none.
+                while self.job.trials().get(of.0).is_some_and(|trial| trial.is_at(of.1)) {
+                    if self.record(&event)? {
+                        break;
+                    }
+                }
+                Ok(())
             }
         }
     }
@@ -65,7 +74,8 @@ impl<L: EventLog> Engine<'_, L> {
             let times = self.refused.as_ref().map_or(0, |(times, _)| *times);
             self.refused = Some((times + 1, said));
         }
-        self.record(vec![AttemptLost { trial, attempt, counts, reason }.into()])
+        self.lost_in_a_row += u32::from(counts);
+        self.record_loss(AttemptLost { trial, attempt, counts, reason })
     }
 
     /// Looks for a fault of the machine that may have ended an attempt.
@@ -89,7 +99,7 @@ impl<L: EventLog> Engine<'_, L> {
         let separator = if reason.is_empty() { "" } else { "; " };
         let reason = cut(format!("{fault}{separator}{reason}"), AttemptLost::BYTES);
         let lost = AttemptLost { trial, attempt, counts: false, reason };
-        match self.record(vec![lost.into()]) {
+        match self.record_loss(lost) {
             // On a full disk that cannot be recorded either. Whoever resumes abandons the attempt.
             Err(error) if !error.is_of_machine() => error,
             _ => fault,
@@ -111,14 +121,15 @@ impl<L: EventLog> Engine<'_, L> {
     /// Records the result of a task.
     pub(super) fn finish(&mut self, ended: Ended) -> Result<(), EngineError> {
         let Ended { task, result, seconds, peak_memory } = ended;
-        self.refused = None;
+        (self.refused, self.lost_in_a_row) = (None, 0);
+        let open = self.job.trials().get(task.trial).is_some_and(Trial::is_open);
         let mut batch = Vec::new();
         let outcome = match (result, task.best(), task.last()) {
             (TaskResult::Failed(reason, message), ..) => {
                 Outcome::Failed { reason, message: cut(message, MESSAGE_MAX) }
             }
             (TaskResult::Trained { weights, predictions }, Some(best), Some(last)) => {
-                if let Some(predicted) = self.job.terms(task.trial).predicted {
+                if let Some(predicted) = self.job.terms(task.trial).predicted.filter(|_| open) {
                     match self.predictions(&task, &predicted, &predictions) {
                         Ok(made) => batch.extend(made.into_iter().map(Event::from)),
                         Err(refusal) => return self.refuse(task.trial, task.attempt, refusal),
@@ -128,7 +139,7 @@ impl<L: EventLog> Engine<'_, L> {
                 let correct = counts.of(best.validation_correct, last.validation_correct);
                 let most = self.file_max(task.trial);
                 let take =
-                    |name: String| self.keeper.take(self.job, (task.worker, &name), most, correct);
+                    |name: String| self.keeper.take(self.job, (task.worker, &name), most, (open, correct));
                 let taken = match weights.map(take).transpose() {
                     Ok(taken) => taken.flatten(),
                     Err(refusal) => return self.refuse(task.trial, task.attempt, refusal),
@@ -155,8 +166,37 @@ impl<L: EventLog> Engine<'_, L> {
             seconds,
             peak_memory,
         };
-        batch.push(finished.into());
-        self.record(batch)
+        self.record_result(batch, finished)
+    }
+
+    /// Records the result of an attempt, with what belongs to it. It ends its trial, whoever else is
+    /// training that by now; if the trial has ended, it is late.
+    fn record_result(
+        &mut self,
+        with: Vec<Event>,
+        finished: TrialFinished,
+    ) -> Result<(), EngineError> {
+        loop {
+            let trial = self.job.trials().get(finished.trial);
+            let batch = match trial.filter(|trial| trial.is_open()) {
+                None => vec![late(finished.clone()).into()],
+                Some(trial) => {
+                    let running = trial.status == Status::Running;
+                    let other = Some(trial.attempts).filter(|&at| running && at != finished.attempt);
+                    let superseded = other.map(|attempt| AttemptLost {
+                        trial: finished.trial,
+                        attempt,
+                        counts: false,
+                        reason: format!("attempt {} gave a result first", finished.attempt),
+                    });
+                    let superseded = superseded.map(Event::from).into_iter();
+                    superseded.chain(with.clone()).chain([finished.clone().into()]).collect()
+                }
+            };
+            if self.record(&batch)? {
+                return Ok(());
+            }
+        }
     }
 
     /// Takes in what a trainer left of class probabilities.
@@ -231,4 +271,14 @@ impl<L: EventLog> Engine<'_, L> {
         let parameters = self.parameter_bytes(ordinal).saturating_mul(files);
         parameters.saturating_add(images.saturating_mul(4 * u64::from(data.classes)))
     }
+}
+
+/// A result that comes after its trial has ended.
+fn late(finished: TrialFinished) -> ResultLate {
+    let TrialFinished { trial, attempt, mut outcome, epochs, restarts, seconds, peak_memory } =
+        finished;
+    if let Outcome::Trained { kept, .. } = &mut outcome {
+        *kept = false;
+    }
+    ResultLate { trial, attempt, outcome, epochs, restarts, seconds, peak_memory }
 }

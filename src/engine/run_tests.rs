@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::jobs::{State, config_parts};
 use super::tests::fake_post;
+use super::presence::Alive;
 use super::*;
 use crate::chance::{self, Stream};
 use crate::config::{SearchConfig, presets};
@@ -157,12 +158,9 @@ fn work(
         .unwrap();
     if matches!(state, State::Unseen) {
         let batch = beginning();
-        if let Err(error) = journal.record(SCOPE, &batch, |_| {}) {
-            return (journal.into_log(), Err(error.into()));
-        }
-        for event in batch {
-            let position = Default::default();
-            state.push(&Recorded { position, at: 0, scope: SCOPE, event }).unwrap();
+        match journal.record(SCOPE, &batch, |_| {}) {
+            Err(error) => return (journal.into_log(), Err(error.into())),
+            Ok(recorded) => recorded.unwrap().iter().for_each(|one| state.push(one).unwrap()),
         }
     }
     let State::Open(mut job) = state else { panic!("the beginning is one batch") };
@@ -173,6 +171,7 @@ fn work(
         job: &mut *job,
         journal: &mut journal,
         index: &mut index,
+        presence: &mut Alive::among(&tests::Living::default()),
         crew: Crew::new(vec![fake_post(script, 0)]),
         keeper: Keeper::new(artifacts, vec![staging]).unwrap(),
         reusable: series::Reusable::default(),
@@ -181,6 +180,8 @@ fn work(
         report: &mut (),
         warned: false,
         refused: None,
+        lost_in_a_row: 0,
+        looked: None,
     };
     let result = engine.run();
     (journal.into_log(), result)

@@ -10,7 +10,6 @@ use crate::arch::Architecture;
 use crate::chance::Stream;
 use crate::events::frame::Position;
 use crate::events::{Event, Outcome, Recorded, Scope, SeriesJoined, TrialReused};
-use crate::log::NamedLock;
 
 /// The seed of a repetition (from 1) of a series.
 #[must_use]
@@ -110,6 +109,18 @@ impl Index {
         open.map(|series| (series, last(series))).max_by_key(|(_, last)| *last)
     }
 
+    /// The facts of a new series: its number is the next one.
+    ///
+    /// # Errors
+    /// Who has its name.
+    pub fn new_series(&self, facts: &SeriesJoined) -> Result<SeriesJoined, String> {
+        match self.series_named(&facts.name) {
+            Some(_) => Err(format!("a series called {} is in the store already", facts.name)),
+            None => self.check_free("series", &facts.name),
+        }?;
+        Ok(SeriesJoined { series: self.next_series(), ..facts.clone() })
+    }
+
     fn next_series(&self) -> u32 {
         self.series.0.keys().next_back().map_or(1, |newest| newest + 1)
     }
@@ -159,30 +170,6 @@ impl Reusable {
 }
 
 impl Session {
-    /// Begins to number a new series: its number, and the lock under which its first search has to
-    /// begin.
-    ///
-    /// # Errors
-    /// [`SessionError::Settings`] if the name is taken.
-    pub fn new_series(&mut self, name: &str) -> Result<(u32, NamedLock), SessionError> {
-        let lock = self.named_lock("series")?;
-        self.catch_up()?;
-        let free = match self.index().series_named(name) {
-            Some(_) => Err(format!("a series called {name} is in the store already")),
-            None => self.index().check_free("series", name),
-        };
-        free.map_err(SessionError::Settings)?;
-        Ok((self.index().next_series(), lock))
-    }
-
-    /// The lock that says who carries on a series.
-    ///
-    /// # Errors
-    /// [`crate::log::LogError::Busy`] naming who does.
-    pub fn lock_series(&self, number: u32) -> Result<NamedLock, SessionError> {
-        self.named_lock(&format!("series-{number}"))
-    }
-
     /// The results that the repetition `of` may take over, if its series says so: those of earlier
     /// repetitions.
     ///

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use super::crew::{Crew, Post};
 use super::devices::DeviceError;
 use super::jobs::{FoldError, Index, State, config_parts};
-use super::journal::{Journal, JournalError, Observer};
+use super::journal::{Despite, Durable, Journal, JournalError, Observer};
 use super::keeper::Keeper;
 use super::posts::Trainers;
+use super::presence::{Local, Presence as _};
 pub use super::prepare::{Prepared, TestPart, prepare, prepare_with_test, reading};
 use super::references::check_named;
 use super::{Ending, Engine, EngineError, Machine, Report};
@@ -23,11 +24,12 @@ use crate::agent::search::Search;
 use crate::config::{Order, SearchConfig};
 use crate::data::{DataError, Located};
 use crate::events::{
-    Event, Fit, Hash, Purpose, Recorded, Resumed, RunModel, RunStarted, Scope, SearchStarted,
+    Event, Fit, Hash, Purpose, Resumed, RunModel, RunStarted, Scope, SearchStarted,
 };
 use crate::log::artifacts::ArtifactHash;
 use crate::log::{LocalLog, Locks, LogError, NamedLock, Options, Repair, Store};
 use crate::trainer::process::StartError;
+use crate::trainer::silence;
 
 /// What can go wrong with a session, besides what can go wrong with the engine.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +68,9 @@ pub enum SessionError {
         /// Why that is believed.
         why: String,
     },
+    /// Another process has begun what was to be begun.
+    #[error("another process has begun it")]
+    Overtaken,
     /// It was asked to stop before an attack was recorded.
     #[error("interrupted while the models were tried; nothing was recorded")]
     Stopped,
@@ -126,8 +131,8 @@ pub struct Session {
     /// Searches and runs whose images were looked at and are theirs.
     pub(super) checked: Vec<Scope>,
     repairs: Vec<Repair>,
-    /// Says that this process is at work in the store: `worker-1`.
-    worker: Option<NamedLock>,
+    /// Says that this process is at work in the store.
+    presence: Option<Local>,
     trainers: Option<Trainers>,
     /// Trainers that have nothing to do yet.
     posts: Vec<Post>,
@@ -150,7 +155,7 @@ impl Session {
         let mut journal = Journal::new(log, surroundings.clock, observer);
         let mut index = Index::default();
         journal.catch_up(|recorded| index.push(recorded))?;
-        let (checked, repairs, worker) = Default::default();
+        let (checked, repairs, presence) = Default::default();
         let (trainers, posts) = Default::default();
         let mut session = Self {
             store,
@@ -160,7 +165,7 @@ impl Session {
             surroundings,
             checked,
             repairs,
-            worker,
+            presence,
             trainers,
             posts,
         };
@@ -227,10 +232,11 @@ impl Session {
         threads: u32,
         data: &Prepared,
     ) -> Result<(Scope, NamedLock), SessionError> {
-        self.begin_search_with(config, seed, name, threads, data, Vec::new())
+        self.begin_search_with(config, seed, name, threads, data, &|_| Ok(Vec::new()))
     }
 
-    /// Begins a search with further facts in the same batch, after its configuration.
+    /// Begins a search with `further` facts in the same batch, after its configuration; they follow
+    /// from what is recorded by then.
     ///
     /// # Errors
     /// [`SessionError`]; nothing is recorded then.
@@ -241,13 +247,12 @@ impl Session {
         name: String,
         threads: u32,
         data: &Prepared,
-        further: Vec<Event>,
+        further: &dyn Fn(&Index) -> Result<Vec<Event>, SessionError>,
     ) -> Result<(Scope, NamedLock), SessionError> {
-        let free = match self.index.series_search(&name) {
+        let free = |index: &Index, name: &str| match index.series_search(name) {
             Some(_) => Err(format!("a search called {name} is in the store already")),
-            None => self.index.check_free("search", &name),
+            None => index.check_free("search", name),
         };
-        free.map_err(SessionError::Settings)?;
         let text = config.to_toml();
         let parts = config_parts(&text);
         let started = SearchStarted {
@@ -271,8 +276,14 @@ impl Session {
                 Run::enumerate(started.clone(), config.clone()).map_err(|error| wrong(&error))?;
             }
         }
-        let parts = parts.into_iter().map(Event::from).chain(further).collect();
-        self.begin(Index::next_search, started.into(), parts, data)
+        self.begin(data, &mut |index| {
+            free(index, &started.name).map_err(SessionError::Settings)?;
+            let further = further(index)?;
+            let parts = parts.iter().cloned().map(Event::from);
+            let first = Event::from(started.clone());
+            let batch = std::iter::once(first).chain(parts).chain(further).collect();
+            Ok((index.next_search(), batch))
+        })
     }
 
     /// Begins a training run and returns its id.
@@ -307,42 +318,70 @@ impl Session {
         Run::new(started.clone(), models.clone(), config.clone())
             .map_err(|error| SessionError::Settings(error.to_string()))?;
         let models = models.into_iter().map(Event::from);
-        let rest = models.chain(parts.into_iter().map(Event::from)).collect();
-        self.begin(Index::next_run, started.into(), rest, data)
+        let first = std::iter::once(Event::from(started));
+        let batch: Vec<Event> = first.chain(models).chain(parts.into_iter().map(Event::from)).collect();
+        self.begin(data, &mut |index| Ok((index.next_run(), batch.clone())))
     }
 
+    /// Begins what `decide` says, in view of all that is recorded: it is asked again whenever others
+    /// recorded something in the meantime, so that no number and no name is given twice.
     fn begin(
         &mut self,
-        next: fn(&Index) -> Scope,
-        first: Event,
-        rest: Vec<Event>,
         data: &Prepared,
+        decide: &mut dyn FnMut(&Index) -> Result<(Scope, Vec<Event>), SessionError>,
     ) -> Result<(Scope, NamedLock), SessionError> {
         self.hire()?;
-        let (scope, lock) = self.claim(next)?;
         let artifacts = self.store.artifacts();
         data.artifacts().try_for_each(|bytes| artifacts.put(bytes).map(drop))?;
-        let batch: Vec<Event> = std::iter::once(first).chain(rest).collect();
-        check_named(&batch, &artifacts)?;
-        let index = &mut self.index;
-        self.journal.record(scope, &batch, |foreign| index.push(foreign))?;
-        let position = self.journal.position();
-        for event in batch {
-            self.index.push(&Recorded { position, at: 0, scope, event });
+        let (once, started) = (self.locks_now(), Instant::now());
+        loop {
+            self.catch_up()?;
+            let (scope, batch) = decide(&self.index)?;
+            let lock = match once.shared(&lock_name(scope)) {
+                // An import or a fork is about to begin under this number.
+                Err(LogError::Busy(_)) if started.elapsed() < self.surroundings.options.wait => {
+                    std::thread::sleep(Duration::from_millis(10));
+                    continue;
+                }
+                lock => lock?,
+            };
+            check_named(&batch, &artifacts)?;
+            if self.append(scope, &batch, Durable::Now, Despite::Nothing)? {
+                return Ok((scope, lock));
+            }
         }
-        Ok((scope, lock))
     }
 
-    /// Claims the next free number: whoever holds its lock may begin under it. Another process
+    /// Records a batch, and takes it in. `false`: others recorded what it is not recorded despite of.
+    pub(super) fn append(
+        &mut self,
+        scope: Scope,
+        batch: &[Event],
+        durable: Durable,
+        despite: Despite,
+    ) -> Result<bool, SessionError> {
+        let index = &mut self.index;
+        let recorded = self.journal.put(scope, batch, durable, despite, |other| index.push(other))?;
+        recorded.unwrap_or_default().iter().for_each(|recorded| index.push(recorded));
+        Ok(recorded.is_some())
+    }
+
+    /// Records a batch of what nobody else works on: its lock is held.
+    pub(super) fn append_own(&mut self, scope: Scope, batch: &[Event]) -> Result<(), SessionError> {
+        if !batch.is_empty() {
+            self.append(scope, batch, Durable::Now, Despite::Anything)?;
+        }
+        Ok(())
+    }
+
+    /// Claims the next free number alone: whoever holds its lock may begin under it. Another process
     /// may be about to begin under the same one; then it is recorded in a moment, and ours is the
     /// one after.
     pub(super) fn claim(
         &mut self,
         next: fn(&Index) -> Scope,
     ) -> Result<(Scope, NamedLock), SessionError> {
-        let command = self.surroundings.options.command.clone();
-        let once = Locks::new(self.store.lock_folder(), command, Duration::ZERO);
-        let started = Instant::now();
+        let (once, started) = (self.locks_now(), Instant::now());
         loop {
             let scope = next(&self.index);
             match once.named(&lock_name(scope)) {
@@ -361,6 +400,12 @@ impl Session {
         }
     }
 
+    /// Locks that are not waited for.
+    fn locks_now(&self) -> Locks {
+        let command = self.surroundings.options.command.clone();
+        Locks::new(self.store.lock_folder(), command, Duration::ZERO)
+    }
+
     /// The last event known of the log.
     #[must_use]
     pub fn end(&self) -> crate::events::frame::Position {
@@ -372,15 +417,14 @@ impl Session {
         Ok(self.journal.catch_up(|recorded| index.push(recorded))?)
     }
 
-    /// Name of the lock that this process holds while it works in the store: the first that nobody
-    /// else has.
-    pub(super) fn worker(&mut self) -> Result<String, SessionError> {
-        let mut number = 1;
-        while self.worker.is_none() {
-            self.worker = self.locks.free(&format!("worker-{number}"))?;
-            number += 1;
+    /// This process among those at work in the store.
+    pub(super) fn presence(&mut self) -> Result<&mut Local, SessionError> {
+        if self.presence.is_none() {
+            let silence = self.trainers.as_ref().map_or(silence::LIMIT, |one| one.silence);
+            self.presence = Some(Local::new(self.locks.clone(), silence)?);
         }
-        Ok(self.worker.as_ref().map(|lock| lock.name().to_owned()).unwrap_or_default())
+        let none = || SessionError::Settings("no process is at work".into());
+        self.presence.as_mut().ok_or_else(none)
     }
 
     /// A lock of the store by its name.
@@ -388,19 +432,22 @@ impl Session {
         Ok(self.locks.named(name)?)
     }
 
-    /// The lock that says who carries on a search or run.
+    /// The lock that says who carries on a search, run or attack. Several processes may carry on a
+    /// search or run; an attack has one.
     ///
     /// # Errors
     /// [`LogError::Busy`] naming who does.
     pub fn lock(&self, scope: Scope) -> Result<NamedLock, SessionError> {
-        Ok(self.locks.named(&lock_name(scope))?)
+        let name = lock_name(scope);
+        Ok(match scope {
+            Scope::Attack(_) => self.locks.named(&name)?,
+            _ => self.locks.shared(&name)?,
+        })
     }
 
-    /// The same lock, without waiting for it.
+    /// The same lock, alone, and without waiting for it.
     pub(super) fn lock_now(&self, scope: Scope) -> Result<NamedLock, SessionError> {
-        let command = self.surroundings.options.command.clone();
-        let once = Locks::new(self.store.lock_folder(), command, Duration::ZERO);
-        Ok(once.named(&lock_name(scope))?)
+        Ok(self.locks_now().named(&lock_name(scope))?)
     }
 
     /// The state of a search or run, folded from the log.
@@ -440,16 +487,9 @@ impl Session {
     ) -> Result<Ending, SessionError> {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let posts = self.posts()?;
-        let resumed = Resumed { program: self.surroundings.program.clone(), host: host.clone() };
-        if !job.trials().all().is_empty() {
-            let index = &mut self.index;
-            let event = Event::from(resumed);
-            self.journal.record(scope, std::slice::from_ref(&event), |f| index.push(f))?;
-            job.apply(&event).map_err(EngineError::from)?;
-        }
         let reusable = self.reusable(scope)?;
         let artifacts = self.store.artifacts();
-        let own = artifacts.staging(&lock_name(scope))?;
+        let own = artifacts.staging(self.presence()?.name())?;
         let staging = match posts.len() {
             1 => vec![own],
             several => (0..several).map(|n| own.part(n)).collect::<Result<_, _>>()?,
@@ -459,11 +499,15 @@ impl Session {
             split: artifacts.path(ArtifactHash(job.data().split.0)),
             host,
         };
+        let resumed = Resumed { program: self.surroundings.program.clone(), host: machine.host.clone() };
+        self.presence()?;
+        let Some(presence) = &mut self.presence else { return Ok(Ending::Interrupted) };
         let mut engine = Engine {
             scope,
             job,
             journal: &mut self.journal,
             index: &mut self.index,
+            presence,
             crew: Crew::new(posts),
             keeper: Keeper::new(artifacts, staging)?,
             reusable,
@@ -472,7 +516,10 @@ impl Session {
             report,
             warned: false,
             refused: None,
+            lost_in_a_row: 0,
+            looked: None,
         };
+        engine.resume(resumed)?;
         Ok(engine.run()?)
     }
 

@@ -2,9 +2,10 @@
 //! again.
 
 use super::jobs::Index;
+use super::journal::{Despite, Durable};
 use super::session::{Session, SessionError};
-use crate::events::{Event, Recorded, Scope, StudyFinished, StudyRow, StudyStarted};
-use crate::log::{BATCH_MAX, NamedLock};
+use crate::events::{Event, Scope, StudyFinished, StudyRow, StudyStarted};
+use crate::log::BATCH_MAX;
 
 /// All of a study; its number is given when it is recorded.
 #[derive(Debug, Clone)]
@@ -22,37 +23,43 @@ impl Session {
     /// # Errors
     /// [`SessionError::Settings`] if its name is taken, or something in it is too long.
     pub fn save(&mut self, study: Study) -> Result<u32, SessionError> {
-        // Whoever saves another one at the same time is waited for: numbers and names are given
-        // under this lock.
-        let lock: NamedLock = self.named_lock("studies")?;
-        self.catch_up()?;
-        let name = &study.started.name;
         if let Err(why) = check(&study.started) {
             return Err(SessionError::Settings(why));
         }
-        if self.index().study(name).is_some() {
-            let taken = format!("a study called {name} is in the store already");
-            return Err(SessionError::Settings(taken));
-        }
-        let number = self.index().next_study();
-        let program = self.surroundings.program.clone();
+        let (program, name) = (self.surroundings.program.clone(), &study.started.name);
         let count = u32::try_from(study.rows.len()).unwrap_or(u32::MAX);
-        let started = StudyStarted { study: number, rows: count, program, ..study.started };
+        let started = StudyStarted { rows: count, program, ..study.started.clone() };
+        let number = self.append_study(name, |number| {
+            StudyStarted { study: number, ..started.clone() }.into()
+        })?;
         let rows = study.rows.into_iter().map(|row| StudyRow { study: number, ..row }.into());
-        let closing = StudyFinished { study: number, rows: count };
-        let events: Vec<Event> =
-            std::iter::once(started.into()).chain(rows).chain([closing.into()]).collect();
-        for batch in events.chunks(BATCH_MAX) {
-            let index = &mut self.index;
-            self.journal.record(Scope::Store, batch, |foreign| index.push(foreign))?;
-            let position = self.journal.position();
-            for event in batch {
-                let (at, scope, event) = (0, Scope::Store, event.clone());
-                self.index.push(&Recorded { position, at, scope, event });
+        let rows: Vec<Event> = rows.collect();
+        for batch in rows.chunks(BATCH_MAX) {
+            self.append(Scope::Store, batch, Durable::Now, Despite::Anything)?;
+        }
+        // Somebody else may have saved one of this name meanwhile.
+        self.append_study(name, |_| StudyFinished { study: number, rows: count }.into())?;
+        Ok(number)
+    }
+
+    /// Records what follows from the number of the next study, unless its name is taken. Returns the
+    /// number.
+    fn append_study(
+        &mut self,
+        name: &str,
+        event: impl Fn(u32) -> Event,
+    ) -> Result<u32, SessionError> {
+        loop {
+            self.catch_up()?;
+            if self.index().study(name).is_some() {
+                let taken = format!("a study called {name} is in the store already");
+                return Err(SessionError::Settings(taken));
+            }
+            let number = self.index().next_study();
+            if self.append(Scope::Store, &[event(number)], Durable::Now, Despite::Nothing)? {
+                return Ok(number);
             }
         }
-        drop(lock);
-        Ok(number)
     }
 }
 

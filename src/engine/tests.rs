@@ -3,10 +3,13 @@
 
 use super::crew::Totals;
 use super::jobs::{State, config_parts};
+use super::presence::Alive;
+use super::journal::{Despite, Durable};
 use super::*;
 use crate::chance;
 use crate::config::{SearchConfig, presets};
 use crate::events::digest::Digests;
+use crate::events::frame::{Frame, Head, Position};
 use crate::events::{DataFacts, Hash, Recorded, SearchStarted};
 use crate::log::{EventLog, Fault, MemoryLog};
 use crate::trainer::fake::{Fakes, Script, by_seed};
@@ -80,13 +83,27 @@ pub(super) fn fake_post(script: Script, pace: u64) -> crew::Post {
     crew::Post { device: "cpu".into(), start: Box::new(Fakes { script, pace }) }
 }
 
+/// Processes that live.
+pub(super) type Living = std::sync::Arc<std::sync::Mutex<Vec<String>>>;
+
 /// [`work`] with several trainers, so many trials in flight, and trainers that answer in an order of
 /// their own.
 fn work_with(
     log: MemoryLog,
     script: Script,
-    (trainers, in_flight, pace): (usize, u32, u64),
+    with: (usize, u32, u64),
 ) -> (MemoryLog, Result<Ending, EngineError>) {
+    work_among(&Living::default(), log, script, with)
+}
+
+/// [`work_with`] beside others that may work on the same log.
+fn work_among<L: EventLog>(
+    living: &Living,
+    log: L,
+    script: Script,
+    (trainers, in_flight, pace): (usize, u32, u64),
+) -> (L, Result<Ending, EngineError>) {
+    let mut presence = Alive::among(living);
     let (mut state, mut index) = (State::default(), Index::default());
     let mut journal = Journal::new(log, || 0, Box::new(()));
     journal
@@ -97,13 +114,9 @@ fn work_with(
         .unwrap();
     if matches!(state, State::Unseen) {
         let batch = beginning_with(&config(in_flight));
-        if let Err(error) = journal.record(SCOPE, &batch, |_| {}) {
-            return (journal.into_log(), Err(error.into()));
-        }
-        for event in batch {
-            state
-                .push(&Recorded { position: Default::default(), at: 0, scope: SCOPE, event })
-                .unwrap();
+        match journal.record(SCOPE, &batch, |_| {}) {
+            Err(error) => return (journal.into_log(), Err(error.into())),
+            Ok(recorded) => recorded.unwrap().iter().for_each(|one| state.push(one).unwrap()),
         }
     }
     let State::Open(mut job) = state else { panic!("the beginning is one batch") };
@@ -112,6 +125,7 @@ fn work_with(
         job: &mut *job,
         journal: &mut journal,
         index: &mut index,
+        presence: &mut presence,
         crew: Crew::new((0..trainers).map(|_| fake_post(script, pace)).collect()),
         keeper: Keeper::nowhere(),
         reusable: series::Reusable::default(),
@@ -120,6 +134,8 @@ fn work_with(
         report: &mut (),
         warned: false,
         refused: None,
+        lost_in_a_row: 0,
+        looked: None,
     };
     let result = engine.run();
     (journal.into_log(), result)
@@ -465,19 +481,97 @@ fn request() -> TrainRequest {
 }
 
 #[test]
-fn a_foreign_event_in_between_is_followed() {
-    // Another process appends to the same log between two of ours: a conflict, then go on.
-    let mut log = MemoryLog::default();
-    let mut ours = Journal::new(log.clone(), || 0, Box::new(()));
-    ours.record(SCOPE, &beginning(), |_| {}).unwrap();
-    log = ours.into_log();
-    let mut theirs = Journal::new(log.clone(), || 0, Box::new(()));
-    theirs.catch_up(|_| {}).unwrap();
+fn what_others_recorded_in_between_is_followed_and_a_decision_is_not_recorded_over_it() {
+    let log = Together { log: Default::default(), appends_left: u32::MAX };
+    let [mut ours, mut theirs] = [(); 2].map(|()| Journal::new(log.clone(), || 0, Box::new(())));
+    ours.record(SCOPE, &beginning(), |_| {}).unwrap().unwrap();
     let note: Event = ArtifactReleased { trial: 1, artifact: Hash::default() }.into();
-    theirs.record(Scope::Search(2), std::slice::from_ref(&note), |_| {}).unwrap();
-    // Ours still believes in the head before it.
-    let mut ours = Journal::new(theirs.into_log(), || 0, Box::new(()));
-    let mut foreign = Vec::new();
-    ours.record(SCOPE, std::slice::from_ref(&note), |event| foreign.push(event.scope)).unwrap();
-    assert_eq!(foreign.last(), Some(&Scope::Search(2)));
+    let note = std::slice::from_ref(&note);
+    for (scope, despite, recorded) in [
+        (Scope::Search(2), Despite::OtherScopes, true),
+        (SCOPE, Despite::OtherScopes, false),
+        (Scope::Search(2), Despite::Nothing, false),
+        (SCOPE, Despite::Anything, true),
+    ] {
+        theirs.catch_up(|_| {}).unwrap();
+        let at = theirs.record(scope, note, |_| {}).unwrap().unwrap()[0].position;
+        let mut seen = Vec::new();
+        let put = ours.put(SCOPE, note, Durable::Now, despite, |one| seen.push(one.position));
+        let ours_at = put.unwrap().map(|recorded| recorded[0].position);
+        assert_eq!(seen, [at]);
+        assert_eq!(ours_at, recorded.then_some(at.next()), "{scope} {despite:?}");
+    }
+}
+
+/// A log that several processes have open; this one is killed at an append of its own.
+#[derive(Clone)]
+struct Together {
+    log: std::sync::Arc<std::sync::Mutex<MemoryLog>>,
+    appends_left: u32,
+}
+
+impl EventLog for Together {
+    fn head(&mut self) -> Result<Head, LogError> {
+        self.log.lock().unwrap().head()
+    }
+
+    fn read(&mut self, after: Position, max: usize) -> Result<Vec<Frame>, LogError> {
+        self.log.lock().unwrap().read(after, max)
+    }
+
+    fn append(&mut self, expected: Head, frames: &[Frame]) -> Result<Head, LogError> {
+        let left = self.appends_left.checked_sub(1).ok_or(LogError::Poisoned)?;
+        let appended = self.log.lock().unwrap().append(expected, frames);
+        if appended.is_ok() {
+            self.appends_left = left;
+        }
+        appended
+    }
+}
+
+/// Several processes carry on one search, and all but the last of each are killed in the middle: it is
+/// the search of one process that nobody killed, and each trial has one result.
+#[test]
+fn several_processes_that_are_killed_make_the_same_search() {
+    for (processes, in_flight) in [(2, 1), (2, 4), (3, 4)] {
+        let (mut whole, result) = work_with(MemoryLog::default(), by_seed, (1, in_flight, 0));
+        assert_eq!(result.unwrap(), Ending::Finished);
+        let expected = digest(&mut whole);
+        for round in 0..6 {
+            let living = Living::default();
+            let mut begun = Journal::new(MemoryLog::default(), || 0, Box::new(()));
+            begun.record(SCOPE, &beginning_with(&config(in_flight)), |_| {}).unwrap().unwrap();
+            let log = std::sync::Arc::new(std::sync::Mutex::new(begun.into_log()));
+            std::thread::scope(|threads| {
+                for process in 0..processes {
+                    let (log, living) = (std::sync::Arc::clone(&log), &living);
+                    threads.spawn(move || {
+                        for life in 0.. {
+                            let appends_left = if life < 4 { 3 + round + life } else { u32::MAX };
+                            let log = Together { log: std::sync::Arc::clone(&log), appends_left };
+                            let with = (2, in_flight, 7 * u64::from(life) + process);
+                            match work_among(living, log, by_seed, with).1 {
+                                Ok(ending) => return assert_eq!(ending, Ending::Finished),
+                                Err(error) => assert!(life < 4, "{error}"),
+                            }
+                        }
+                    });
+                }
+            });
+            let mut log = log.lock().unwrap().clone();
+            assert_eq!(digest(&mut log), expected, "{processes} processes, {in_flight} in flight");
+            let events = all(&mut log);
+            let of = |wanted: fn(&Event) -> bool| events.iter().filter(|r| wanted(&r.event)).count();
+            let planned = of(|event| matches!(event, Event::TrialPlanned(_)));
+            assert_eq!(of(|event| matches!(event, Event::TrialFinished(_))), planned);
+            let workers: std::collections::BTreeSet<_> = events
+                .iter()
+                .filter_map(|recorded| match &recorded.event {
+                    Event::AttemptStarted(started) => Some(&started.worker),
+                    _ => None,
+                })
+                .collect();
+            assert!(workers.len() > 1, "{workers:?}");
+        }
+    }
 }

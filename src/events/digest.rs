@@ -164,6 +164,7 @@ impl Digest {
             | Event::StudyFinished(_)
             | Event::SeriesJoined(_)
             | Event::EnsembleSaved(_)
+            | Event::ResultLate(_)
             | Event::LogRepaired(_) => ((0, 0), 0),
         };
         (episode, trial, event.kind().number, index)

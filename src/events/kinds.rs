@@ -86,7 +86,7 @@ kinds! {
     2 ConfigPart "config-part" version 1 Logical,
     3 EpisodeSampled "episode-sampled" version 1 Logical,
     4 TrialPlanned "trial-planned" version 1 Logical,
-    5 AttemptStarted "attempt-started" version 2 Operational,
+    5 AttemptStarted "attempt-started" version 3 Operational,
     6 EpochFinished "epoch-finished" version 1 Logical,
     7 TrialFinished "trial-finished" version 1 Logical,
     8 AttemptLost "attempt-lost" version 1 Operational,
@@ -127,6 +127,7 @@ kinds! {
     46 TrialReused "trial-reused" version 1 Logical,
     47 EnsembleSaved "ensemble-saved" version 1 Operational,
     48 LogRepaired "log-repaired" version 1 Operational,
+    49 ResultLate "result-late" version 1 Operational,
 }
 
 /// An entry of the registry.
@@ -266,6 +267,8 @@ pub struct AttemptStarted {
     pub host: String,
     /// Where it goes on, unless it starts anew.
     pub continues: Option<Continues>,
+    /// The process that trains; empty if it was recorded before processes had names.
+    pub worker: String,
 }
 
 /// An epoch of a trial ended. Counts only for the attempt that ended the trial, and for those that
@@ -306,6 +309,26 @@ pub struct TrialFinished {
     /// The attempt that ended it.
     pub attempt: u32,
     /// What came of it.
+    pub outcome: Outcome,
+    /// Epochs done in the last restart.
+    pub epochs: u32,
+    /// Restarts used.
+    pub restarts: u32,
+    /// Duration of the attempt in seconds.
+    pub seconds: f64,
+    /// Peak memory in bytes; 0 if unknown.
+    pub peak_memory: u64,
+}
+
+/// An attempt gave a result after its trial had ended: two trainings of one trial. Nothing counts
+/// it; it says whether both agree.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResultLate {
+    /// The trial's ordinal.
+    pub trial: u32,
+    /// The attempt that was late.
+    pub attempt: u32,
+    /// What came of it; its weights are not kept.
     pub outcome: Outcome,
     /// Epochs done in the last restart.
     pub epochs: u32,

@@ -10,6 +10,7 @@ use super::attacks::{CraftedImage, ImagesCrafted};
 use super::codec::{CodecError, exact};
 use super::ids::{Hash, Scope};
 use super::kinds::{AttemptStarted, Event};
+use super::runs::Continues;
 
 /// `attempt-started`, version 1: every attempt started anew.
 #[derive(Deserialize)]
@@ -27,8 +28,31 @@ struct AttemptStarted1 {
 impl From<AttemptStarted1> for AttemptStarted {
     fn from(old: AttemptStarted1) -> Self {
         let AttemptStarted1 { trial, attempt, device, threads, trainer, library, isa, host } = old;
-        let continues = None;
-        Self { trial, attempt, device, threads, trainer, library, isa, host, continues }
+        let (continues, worker) = (None, String::new());
+        Self { trial, attempt, device, threads, trainer, library, isa, host, continues, worker }
+    }
+}
+
+/// `attempt-started`, version 2: one process carried on a search, and had no name.
+#[derive(Deserialize)]
+struct AttemptStarted2 {
+    trial: u32,
+    attempt: u32,
+    device: String,
+    threads: u32,
+    trainer: String,
+    library: String,
+    isa: String,
+    host: String,
+    continues: Option<Continues>,
+}
+
+impl From<AttemptStarted2> for AttemptStarted {
+    fn from(old: AttemptStarted2) -> Self {
+        let AttemptStarted2 { trial, attempt, device, threads, trainer, library, isa, host, .. } =
+            old;
+        let (continues, worker) = (old.continues, String::new());
+        Self { trial, attempt, device, threads, trainer, library, isa, host, continues, worker }
     }
 }
 
@@ -59,6 +83,7 @@ pub(super) fn decode(
 ) -> Option<Result<(i64, Scope, Event), CodecError>> {
     let (name, decoded) = match (kind, version) {
         (5, 1) => ("attempt-started", led::<AttemptStarted1, AttemptStarted>(payload)),
+        (5, 2) => ("attempt-started", led::<AttemptStarted2, AttemptStarted>(payload)),
         (34, 1) => ("images-crafted", led::<ImagesCrafted1, ImagesCrafted>(payload)),
         _ => return None,
     };

@@ -15,7 +15,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::LogError;
 use super::files::failed;
@@ -79,11 +79,50 @@ impl Locks {
     /// # Errors
     /// [`LogError::Busy`] when the wait is over; [`LogError::Io`] if the file cannot be opened.
     pub fn named(&self, name: &str) -> Result<NamedLock, LogError> {
+        self.take_named(name, try_lock)
+    }
+
+    /// Takes the lock `name` together with all who share it; it is waited for while somebody has it
+    /// alone.
+    ///
+    /// # Errors
+    /// As [`Locks::named`].
+    pub fn shared(&self, name: &str) -> Result<NamedLock, LogError> {
+        self.take_named(name, |file| tried(file.try_lock_shared()))
+    }
+
+    fn take_named(
+        &self,
+        name: &str,
+        try_lock: fn(&File) -> io::Result<bool>,
+    ) -> Result<NamedLock, LogError> {
         let started = Instant::now();
         let file = self.file(name)?;
-        self.take(name, &file, started)?;
+        self.take_with(name, &file, started, try_lock)?;
         self.sign(&file);
         Ok(NamedLock { name: name.to_owned(), file })
+    }
+
+    /// When the holder of the lock `name` last said that it is at work ([`NamedLock::touch`]).
+    #[must_use]
+    pub fn touched(&self, name: &str) -> Option<SystemTime> {
+        std::fs::symlink_metadata(self.folder.join(name)).ok()?.modified().ok()
+    }
+
+    /// Removes the files of locks whose names begin with `prefix`, that nobody holds and that were not
+    /// touched for `age`. Only for names that are used once: two processes could otherwise hold "the
+    /// same" lock on two files. Failing to do so is no failure.
+    pub fn forget(&self, prefix: &str, age: Duration) {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
+        for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
+            let old = |time: SystemTime| time.elapsed().is_ok_and(|since| since >= age);
+            if name.starts_with(prefix)
+                && self.touched(&name).is_some_and(old)
+                && let Ok(Some(_held)) = self.free(&name)
+            {
+                let _ = std::fs::remove_file(self.folder.join(&name));
+            }
+        }
     }
 
     /// Whether somebody, in this process or another, holds the lock `name`, and who.
@@ -117,6 +156,11 @@ impl Locks {
         }
     }
 
+    /// Removes the file of a lock whose name is used once. Failing to do so is no failure.
+    pub fn forget_own(&self, lock: &NamedLock) {
+        let _ = std::fs::remove_file(self.folder.join(&lock.name));
+    }
+
     fn file(&self, name: &str) -> Result<File, LogError> {
         let path = self.folder.join(name);
         let options = OpenOptions::new().read(true).write(true).create(true).clone();
@@ -125,6 +169,16 @@ impl Locks {
 
     /// Locks `file` before `started` + wait, or says who holds it.
     fn take(&self, name: &str, file: &File, started: Instant) -> Result<(), LogError> {
+        self.take_with(name, file, started, try_lock)
+    }
+
+    fn take_with(
+        &self,
+        name: &str,
+        file: &File,
+        started: Instant,
+        try_lock: fn(&File) -> io::Result<bool>,
+    ) -> Result<(), LogError> {
         while !try_lock(file).map_err(failed("lock", &self.folder.join(name)))? {
             let waited = started.elapsed();
             if waited >= self.wait {
@@ -151,7 +205,11 @@ impl Locks {
 
 /// `true` if the lock is ours now, `false` if another holds it.
 fn try_lock(file: &File) -> io::Result<bool> {
-    match file.try_lock() {
+    tried(file.try_lock())
+}
+
+fn tried(lock: Result<(), TryLockError>) -> io::Result<bool> {
+    match lock {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) => Err(error),
@@ -189,6 +247,11 @@ impl NamedLock {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Says that its holder is at work. Failing to do so is no failure.
+    pub fn touch(&self) {
+        let _ = self.file.set_modified(SystemTime::now());
     }
 
     /// A descriptor of this lock that child processes inherit. Start the one child that is to

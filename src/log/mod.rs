@@ -52,7 +52,7 @@ pub use lease::{Busy, Holder, Locks, NamedLock};
 pub use local::{LocalLog, Options, Repair};
 pub use memory::{Fault, MemoryLog};
 pub use pins::{Pin, Removal};
-pub use store::{Aside, Store};
+pub use store::{Aside, Store, random_name};
 pub use verify::read_on;
 
 use crate::events::frame::{Frame, Head, Position};

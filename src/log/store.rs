@@ -273,6 +273,14 @@ pub(super) fn random_id() -> Result<StoreId, LogError> {
     Ok(StoreId(bytes))
 }
 
+/// A name that no other call gets, on this or another machine.
+///
+/// # Errors
+/// [`LogError::Io`] if the system has no random numbers.
+pub fn random_name() -> Result<String, LogError> {
+    Ok(hex(&random_id()?.0[..8]))
+}
+
 /// The text of `STORE`.
 fn card(id: StoreId) -> String {
     let text = format!("qtrail-store {FORMAT}\nid {id}\nminimum-program {MINIMUM_PROGRAM}\n");

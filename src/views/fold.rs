@@ -14,7 +14,7 @@ use super::imports::{self, Turn};
 use super::jobs::{config_part, configured, read_config, run_started, search_started};
 use super::mind::Digests;
 use super::rows::Rows;
-use super::runs::{carry, predictions_recorded, run_model};
+use super::runs::{carry, predictions_recorded, result_late, run_model};
 use super::{ViewError, attacks, ensembles, expressed, series, studies};
 use crate::arch::{Architecture, Layer};
 use crate::events::frame::Position;
@@ -240,6 +240,7 @@ impl Folder {
             }
             Event::CheckpointKept(_) => Ok(()),
             Event::PredictionsRecorded(made) => predictions_recorded(db, about, made),
+            Event::ResultLate(late) => result_late(db, about, late),
             Event::ImportStarted(_)
             | Event::ImportedRow(_)
             | Event::ImportedQ(_)
@@ -427,6 +428,8 @@ impl Folder {
         let id = trial.id;
         if let Some(attempt) = self.rows.change_attempt(db, id, finished.attempt)? {
             (attempt.outcome, attempt.ended_at) = ("ended", Some(at));
+            // It may have been given up before its result came.
+            (attempt.counts, attempt.reason) = (None, None);
         }
         Ok(())
     }
@@ -525,6 +528,7 @@ fn ordinal(event: &Event) -> Option<u32> {
         Event::ArtifactReleased(fields) => Some(fields.trial),
         Event::CheckpointKept(fields) => Some(fields.trial),
         Event::PredictionsRecorded(fields) => Some(fields.trial),
+        Event::ResultLate(fields) => Some(fields.trial),
         _ => None,
     }
 }

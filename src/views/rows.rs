@@ -500,8 +500,8 @@ fn old_trial(
 }
 
 const NEW_ATTEMPT: &str = "INSERT INTO attempt (trial, attempt, outcome, counts, reason, device,
-      threads, trainer, library, isa, host, started_at, ended_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+      threads, trainer, library, isa, host, started_at, ended_at, worker)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const OLD_ATTEMPT: &str = "UPDATE attempt SET outcome = ?, counts = ?, reason = ?, ended_at = ?
     WHERE trial = ? AND attempt = ?";
 
@@ -511,7 +511,7 @@ fn new_attempt(
     row: &Attempt,
 ) -> Result<usize, rusqlite::Error> {
     let Some((started, at)) = &row.started else { return Ok(0) };
-    let AttemptStarted { device, threads, trainer, library, isa, host, .. } = started;
+    let AttemptStarted { device, threads, trainer, library, isa, host, worker, .. } = started;
     statement.execute(params![
         key.0,
         key.1,
@@ -526,6 +526,7 @@ fn new_attempt(
         host,
         at,
         row.ended_at,
+        worker,
     ])
 }
 

@@ -1,11 +1,11 @@
 //! Folding what only runs have: their models, what those make of images, and attempts that go on
 //! from earlier ones.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
 use super::ViewError;
 use super::fold::{About, JobId, architecture_id, run};
-use crate::events::{AttemptStarted, PredictionsRecorded, RunModel};
+use crate::events::{AttemptStarted, Outcome, PredictionsRecorded, ResultLate, RunModel};
 
 /// A model of a run. The trial it was taken from is known by then, if it is of this store.
 pub(super) fn run_model(db: &Connection, job: JobId, model: &RunModel) -> Result<(), ViewError> {
@@ -40,6 +40,28 @@ pub(super) fn carry(
     run(db, sql, (from.1, from.2, about.trial, from.0))?;
     let sql = "UPDATE attempt SET continues = nullif(?, 0) WHERE trial = ? AND attempt = ?";
     run(db, sql, (from.0, about.trial, started.attempt))
+}
+
+/// A result that came after its trial had ended.
+pub(super) fn result_late(
+    db: &Connection,
+    about: &About<'_>,
+    late: &ResultLate,
+) -> Result<(), ViewError> {
+    let (mut counts, mut hash) = ((None, None, None), None);
+    let status = match &late.outcome {
+        Outcome::Failed { .. } => "failed",
+        Outcome::Trained { best_correct, last_correct, total, weights, .. } => {
+            counts = (Some(*best_correct), Some(*last_correct), Some(*total));
+            hash = weights.map(|hash| hash.to_string());
+            "trained"
+        }
+    };
+    let sql = "INSERT INTO late VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let (best, last, total) = counts;
+    let ResultLate { attempt, seconds, .. } = *late;
+    let (trial, at) = (about.trial, about.recorded.at);
+    run(db, sql, params![trial, attempt, status, best, last, total, hash, seconds, at])
 }
 
 /// Class probabilities of a trained model.

@@ -71,6 +71,7 @@ pub(crate) fn samples() -> Vec<(Scope, Event)> {
         isa: "AVX512".into(),
         host: "lab".into(),
         continues: Some(Continues { attempt: 1, restart: 1, epoch: 2 }),
+        worker: "worker-0123456789abcdef".into(),
     };
     let epoch = EpochFinished {
         trial: 17,
@@ -146,6 +147,7 @@ pub(crate) fn samples() -> Vec<(Scope, Event)> {
         (search, epoch.into()),
         (search, finished.into()),
         (search, lost.into()),
+        (search, late_sample()),
         (search, TrialLost { trial: 17 }.into()),
         (search, ExperienceRecorded { episode: 123, reward: 0.9528 }.into()),
         (search, replay.into()),
@@ -165,6 +167,19 @@ pub(crate) fn samples() -> Vec<(Scope, Event)> {
     .chain(attack_samples().map(|event| (Scope::Attack(4), event)))
     .chain([(Scope::Store, ensemble_sample()), (Scope::Store, repair_sample())])
     .collect()
+}
+
+fn late_sample() -> Event {
+    let outcome = Outcome::Trained {
+        best_epoch: 18,
+        best_correct: 4_764,
+        last_correct: 4_750,
+        total: 5_000,
+        weights: Some(hash(4)),
+        kept: false,
+    };
+    let (epochs, restarts, seconds, peak_memory) = (20, 1, 654.5, 1 << 32);
+    ResultLate { trial: 17, attempt: 1, outcome, epochs, restarts, seconds, peak_memory }.into()
 }
 
 fn run_samples() -> [Event; 3] {

@@ -351,6 +351,7 @@ fn train(job: &dyn Job, ordinal: u32) -> Vec<Event> {
                 restart: kept.restart,
                 epoch: kept.epoch,
             }),
+            worker: "worker-test".into(),
         }
         .into(),
     ];
