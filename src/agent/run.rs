@@ -243,6 +243,7 @@ impl Job for Run {
         }
         self.trials.apply(event)?;
         self.finished |= matches!(event, Event::RunFinished(_) | Event::SearchFinished(_));
+        self.finished &= !matches!(event, Event::TrialRetried(_));
         Ok(())
     }
 }

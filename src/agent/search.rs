@@ -8,7 +8,7 @@ mod inherit;
 mod order;
 mod worth;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::limits::Mask;
@@ -46,6 +46,8 @@ pub struct Search {
     /// Episodes that were learned from, or passed over because their trial was lost: the first so
     /// many.
     passed: u32,
+    /// Those of them that were passed over.
+    skipped: BTreeSet<u32>,
     /// An experience was recorded and its replay was not.
     unreplayed: Option<u32>,
     phases: PhaseState,
@@ -98,6 +100,7 @@ impl Search {
             known: HashMap::new(),
             episodes: Vec::new(),
             passed: 0,
+            skipped: BTreeSet::new(),
             unreplayed: None,
             phases: PhaseState::default(),
             heritage: inherit::Heritage::default(),
@@ -233,6 +236,9 @@ impl Search {
     /// Ends the phase, or samples at random for a trainer that has nothing to do.
     fn advance(&self, idle: bool) -> Decision {
         let Some(phase) = self.config.schedule.phases.get(self.phases.current) else {
+            if self.front().is_some() {
+                return Decision::Wait;
+            }
             let (episodes, trials) = (self.episode_count(), self.trials.next_ordinal() - 1);
             return Decision::Record(vec![SearchFinished { episodes, trials }.into()]);
         };
@@ -432,7 +438,11 @@ impl Job for Search {
     fn apply(&mut self, event: &Event) -> Result<(), Impossible> {
         let goes_on = matches!(
             event,
-            Event::Resumed(_) | Event::ArtifactReleased(_) | Event::ScheduleExtended(_)
+            Event::Resumed(_)
+                | Event::ArtifactReleased(_)
+                | Event::ScheduleExtended(_)
+                | Event::ResultLate(_)
+                | Event::TrialRetried(_)
         );
         if self.finished && !goes_on {
             return Err(Impossible::of(event, "the search is finished"));
@@ -448,6 +458,7 @@ impl Job for Search {
             Event::EpisodeSampled(sampled) => self.apply_episode(event, sampled)?,
             Event::TrialPlanned(_) => self.phases.of_trial.push(self.phases.current),
             Event::TrialLost(_) => self.pass_lost(),
+            Event::TrialRetried(_) => self.finished = false,
             Event::ExperienceRecorded(experience) => self.apply_experience(event, experience)?,
             Event::ReplayUpdated(update) => self.apply_replay(event, update)?,
             Event::PhaseEnded(ended) => self.apply_phase_end(event, ended)?,

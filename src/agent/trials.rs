@@ -20,8 +20,10 @@ pub struct Trial {
     pub status: Status,
     /// Attempts so far, whatever came of them.
     pub attempts: u32,
-    /// Attempts lost on the machine's account.
+    /// Attempts lost on the machine's account since it was last retried.
     pub lost: u32,
+    /// How often it was given up and tried again.
+    pub retried: u32,
     /// The process whose trainer has it, or had it last.
     pub worker: String,
     /// Epochs of the running attempt, and of those it goes on from; none once the trial ended.
@@ -34,9 +36,9 @@ pub struct Trial {
 
 impl Trial {
     fn new(planned: TrialPlanned) -> Self {
-        let (attempts, lost, worker, epochs, stale) = Default::default();
+        let (attempts, lost, retried, worker, epochs, stale) = Default::default();
         let status = Status::Planned;
-        Self { planned, status, attempts, lost, worker, epochs, checkpoint: None, stale }
+        Self { planned, status, attempts, lost, retried, worker, epochs, checkpoint: None, stale }
     }
 
     /// Whether it has not ended.
@@ -171,6 +173,11 @@ impl Trials {
         self.list.iter().filter(|trial| trial.status == Status::Planned)
     }
 
+    /// Trials that were given up.
+    pub fn lost(&self) -> impl Iterator<Item = &Trial> {
+        self.list.iter().filter(|trial| trial.status == Status::Lost)
+    }
+
     /// Trials that a trainer has.
     pub fn running(&self) -> impl Iterator<Item = &Trial> {
         self.list.iter().filter(|trial| trial.status == Status::Running)
@@ -265,6 +272,14 @@ impl Trials {
             }
             Event::TrialLost(lost) => {
                 self.expect(lost.trial, &Status::Planned, event)?.end(Status::Lost);
+            }
+            Event::TrialRetried(retried) => {
+                let trial = self.expect(retried.trial, &Status::Lost, event)?;
+                if trial.retried != retried.before {
+                    return Err(Impossible::of(event, "it was retried more or less often"));
+                }
+                (trial.status, trial.lost) = (Status::Planned, 0);
+                trial.retried += 1;
             }
             Event::ResultLate(late) => {
                 let trial = self.get(late.trial).filter(|trial| !trial.is_open());

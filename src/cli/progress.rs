@@ -235,7 +235,10 @@ impl Report for Progress {
             News::LowSpace(room) => self.say(&low_space(room)),
             News::Stopping => {
                 let step = if job.terms(1).by_epoch { "epoch" } else { "trial" };
-                self.say(&format!("stopping after the running {step}; once more to stop at once"));
+                let steps = if self.running.len() > 1 { "s" } else { "" };
+                self.say(&format!(
+                    "stopping after the running {step}{steps}; once more to stop at once"
+                ));
             }
         }
         self.show(job);

@@ -3,6 +3,7 @@
 use super::{CliError, Context, note, series, work};
 use crate::agent::Job;
 use crate::data::Located;
+use crate::engine::posts::Trainers;
 use crate::engine::session::Session;
 use crate::events::Scope;
 use crate::log::Store;
@@ -12,6 +13,14 @@ use crate::log::Store;
 pub struct Args {
     /// Its id (s1, a1) or name, or the name of a series; without it the one worked on last
     search: Option<String>,
+    /// Tries trials again that were given up after three lost attempts. Nothing else is sampled or
+    /// learned from until they have ended
+    #[arg(long)]
+    retry_lost: bool,
+    /// Threads of each trainer on a CPU [default: as the search began]. Another number may change
+    /// results in some bits
+    #[arg(long, value_name = "N", value_parser = work::thread_count)]
+    threads: Option<u32>,
     #[command(flatten)]
     work: work::WorkArgs,
 }
@@ -23,9 +32,12 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let store = Store::open(&context.store)?;
     let mut session = work::session_without_trainer(context, store)?;
+    let trainers = || {
+        Ok::<_, CliError>(Trainers { threads: args.threads, ..work::trainers(&args.work, context)? })
+    };
     let wanted = args.search.as_deref();
     if let Some(series) = series::meant(session.index(), wanted).cloned() {
-        session.set_trainers(work::trainers(&args.work, context)?);
+        session.set_trainers(trainers()?);
         return series::go_on(session, &series, &args.work, context);
     }
     let scope = match wanted {
@@ -50,7 +62,15 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         note(&format!("nothing is left to do: {scope} was imported, and is finished"));
         return Ok(());
     }
-    session.set_trainers(work::trainers(&args.work, context)?);
+    session.set_trainers(trainers()?);
+    if args.retry_lost && !matches!(scope, Scope::Attack(_)) {
+        let retried = session.retry_lost(scope)?;
+        note(&match retried {
+            0 => format!("{scope}: no trial was given up"),
+            1 => format!("{scope}: 1 trial that was given up is tried again"),
+            _ => format!("{scope}: {retried} trials that were given up are tried again"),
+        });
+    }
     if let Scope::Attack(_) = scope {
         return super::attack::go_on(session, scope, &args.work, context);
     }
@@ -77,6 +97,14 @@ pub fn go_on(
     let data = data(&*job, args, context)?;
     session.check_data(scope, &*job, &data)?;
     work::announce(scope, &*job);
+    let told = session.trainers().and_then(|trainers| trainers.threads);
+    if let Some(threads) = told.filter(|&threads| threads != job.threads()) {
+        let before = job.threads();
+        note(&format!(
+            "{scope} began with {before} threads a trainer and goes on with {threads}: results on a CPU \
+             may differ in some bits from those of an unbroken search"
+        ));
+    }
     work::carry_on(session, scope, lock, job, &data.folder)
 }
 

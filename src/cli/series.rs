@@ -132,6 +132,10 @@ fn carry_on(
     context: &Context,
 ) -> Result<(), CliError> {
     let stop = work::stop_flag()?;
+    let trainers = match session.trainers() {
+        Some(trainers) => trainers.clone(),
+        None => work::trainers(args, context)?,
+    };
     loop {
         let index = session.index();
         let Some(series) = index.series(number).cloned() else { return Ok(()) };
@@ -162,7 +166,7 @@ fn carry_on(
         super::search::announce(scope, &*job, &args.device);
         work::carry_on_until(&stop, session, scope, lock, job, &images.found.folder)?;
         session = work::session_without_trainer(context, Store::open(&context.store)?)?;
-        session.set_trainers(work::trainers(args, context)?);
+        session.set_trainers(trainers.clone());
         let left = session.index().series(number).is_some_and(|series| series.next().is_some());
         if left && stop.load(Ordering::Relaxed) {
             session.close()?;

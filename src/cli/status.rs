@@ -32,7 +32,7 @@ SELECT j.label, j.name, j.models,
   coalesce((SELECT epoch FROM epoch WHERE trial = t.id AND attempt = d.attempt
     ORDER BY restart DESC, epoch DESC LIMIT 1),
     (SELECT carried_epoch FROM attempt WHERE trial = t.id AND attempt = d.continues)),
-  d.started_at
+  d.started_at, d.worker
 FROM job j
 LEFT JOIN trial t ON t.job = j.id AND t.status = 'running'
 LEFT JOIN architecture a ON a.id = t.architecture
@@ -77,8 +77,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let mut print = || {
         printer.columns(&COLUMNS.map(str::to_owned))?;
         for row in &rows {
+            let worker = row.last().and_then(|worker| worker_of(&locks, worker));
             let holder = holder(&locks, &row[0]);
-            printer.row(&line(row, holder.as_ref()))?;
+            printer.row(&line(row, worker.as_ref(), holder.as_ref()))?;
         }
         for row in &attacks {
             let holder = holder(&locks, &row[0]);
@@ -101,15 +102,22 @@ fn holder(locks: &Locks, label: &Value) -> Option<Busy> {
     locks.holder(&lock_name(scope)).ok()?
 }
 
-fn line(row: &[Value], holder: Option<&Busy>) -> [Value; 14] {
-    let [search, name, planned, models, best, epsilon, mean, trial, arch, device, epoch, started] =
+/// The process that trains a trial, if it lives.
+fn worker_of(locks: &Locks, worker: &Value) -> Option<Busy> {
+    let Value::Text(worker) = worker else { return None };
+    locks.holder(worker).ok()?
+}
+
+/// `worker` trains the trial of this line, `holder` is one of those that carry on the search.
+fn line(row: &[Value], worker: Option<&Busy>, holder: Option<&Busy>) -> [Value; 14] {
+    let [search, name, planned, models, best, epsilon, mean, trial, arch, device, epoch, started, _] =
         row
     else {
-        return COLUMNS.map(|_| Value::Null); // the query has twelve columns
+        return COLUMNS.map(|_| Value::Null); // the query has thirteen columns
     };
-    let state = state(search, holder);
+    let state = state(search, worker.or(holder));
     // A trial that a dead process left behind does not run.
-    let running = |value: &Value| if holder.is_some() { value.clone() } else { Value::Null };
+    let running = |value: &Value| if worker.is_some() { value.clone() } else { Value::Null };
     let left = match (planned, models, mean) {
         (Value::Integer(planned), Value::Integer(models), Value::Real(mean)) => {
             let models = planned.saturating_sub(*models).max(0);
@@ -117,7 +125,7 @@ fn line(row: &[Value], holder: Option<&Busy>) -> [Value; 14] {
         }
         _ => Value::Null,
     };
-    let running_for = match (holder, started) {
+    let running_for = match (worker, started) {
         (Some(_), Value::Integer(started)) => {
             seconds(clock::now().saturating_sub(*started) as f64 / 1e3)
         }

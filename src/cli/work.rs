@@ -58,6 +58,7 @@ pub fn trainers(args: &WorkArgs, context: &Context) -> Result<Trainers, CliError
     Ok(Trainers {
         program,
         devices: args.device.clone(),
+        threads: None,
         locks: context.device_locks.clone(),
         command: context.command.clone(),
         wait: context.wait,

@@ -69,7 +69,7 @@ impl Index {
                 | Event::RunFinished(_)
                 | Event::ImportFinished(_)
                 | Event::AttackFinished(_) => entry.finished = true,
-                Event::ScheduleExtended(_) => entry.finished = false,
+                Event::ScheduleExtended(_) | Event::TrialRetried(_) => entry.finished = false,
                 _ => {}
             }
         }

@@ -116,6 +116,8 @@ pub struct Machine {
     pub split: PathBuf,
     /// Host name.
     pub host: String,
+    /// Threads a trainer computes with on a CPU.
+    pub threads: u32,
 }
 
 /// What a person may want to see.
@@ -468,7 +470,7 @@ impl<L: EventLog> Engine<'_, L> {
                 fit,
             },
             device,
-            threads: self.job.threads(),
+            threads: self.machine.threads,
             weights: config.reward.accuracy,
             staging: self.keeper.staging(worker),
             initial,

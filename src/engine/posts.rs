@@ -21,6 +21,8 @@ pub struct Trainers {
     pub program: PathBuf,
     /// The devices that they are to use.
     pub devices: Devices,
+    /// Threads each computes with on a CPU, if not as many as were recorded when the work began.
+    pub threads: Option<u32>,
     /// Folder for locks of devices, the same for all stores of this host.
     pub locks: PathBuf,
     /// What others are told about this process.
@@ -46,9 +48,15 @@ impl Trainers {
         for (device, trainers) in wanted {
             let lock = self.lock(&device)?.map(Arc::new);
             for _ in 0..trainers {
+                // The one that was asked does not hold the lock of a device.
+                let ready = asked.take().filter(|_| lock.is_none());
                 let (program, lock) = (program.clone(), lock.clone());
-                let start = Box::new(TrainerStart { program, lock, silence, first: asked.take() });
-                posts.push(Post { device: device.clone(), start });
+                let mut start = TrainerStart { program, lock, silence, ready };
+                // All are there before anything is recorded that relies on them.
+                if start.ready.is_none() {
+                    start.ready = Some(start.launch()?);
+                }
+                posts.push(Post { device: device.clone(), start: Box::new(start) });
             }
         }
         Ok(posts)
@@ -81,16 +89,23 @@ struct TrainerStart {
     program: PathBuf,
     lock: Option<Arc<NamedLock>>,
     silence: Duration,
-    first: Option<Trainer>,
+    /// One that was started already.
+    ready: Option<Trainer>,
+}
+
+impl TrainerStart {
+    fn launch(&self) -> Result<Trainer, StartError> {
+        let lock = || self.lock.as_ref().and_then(|lock| lock.inheritable().ok());
+        patiently(|| Trainer::start(&self.program, lock(), self.silence))
+    }
 }
 
 impl Start for TrainerStart {
     fn start(&mut self) -> Result<Box<dyn Talk>, StartError> {
-        // The one that was asked for its devices does not hold the lock; it leaves first.
-        drop(self.first.take());
-        let lock = || self.lock.as_ref().and_then(|lock| lock.inheritable().ok());
-        let start = || Trainer::start(&self.program, lock(), self.silence);
-        let trainer = patiently(start)?;
+        let trainer = match self.ready.take() {
+            Some(trainer) => trainer,
+            None => self.launch()?,
+        };
         Ok(Box::new(trainer))
     }
 }

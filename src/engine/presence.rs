@@ -6,12 +6,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::log::lease::WORKER;
 use crate::log::{Locks, LogError, NamedLock};
 
 /// How often a process says that it is at work.
 const BEAT: Duration = Duration::from_secs(2);
-/// Prefix of the names.
-pub const PREFIX: &str = "worker-";
 /// Files of locks that nobody holds are removed after this time.
 const FORGOTTEN: Duration = Duration::from_secs(600);
 
@@ -52,8 +51,8 @@ impl Local {
     /// # Errors
     /// [`LogError`] if the lock cannot be taken, or the system has no random numbers.
     pub fn new(locks: Locks, silence: Duration) -> Result<Self, LogError> {
-        locks.forget(PREFIX, FORGOTTEN);
-        let lock = locks.named(&format!("{PREFIX}{}", crate::log::random_name()?))?;
+        locks.forget(WORKER, FORGOTTEN);
+        let lock = locks.named(&format!("{WORKER}{}", crate::log::random_name()?))?;
         Ok(Self { locks, lock, last: Instant::now(), silence })
     }
 }
@@ -78,7 +77,7 @@ impl Presence for Local {
 
     fn absent(&self, worker: &str) -> Option<Absence> {
         // Older logs name nobody; then only one process carried on a search at a time.
-        if !worker.starts_with(PREFIX) {
+        if !worker.starts_with(WORKER) {
             return Some(Absence::Ended);
         }
         match self.locks.holder(worker) {

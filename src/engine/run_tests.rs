@@ -175,7 +175,12 @@ fn work(
         crew: Crew::new(vec![fake_post(script, 0)]),
         keeper: Keeper::new(artifacts, vec![staging]).unwrap(),
         reusable: series::Reusable::default(),
-        machine: Machine { data: PathBuf::new(), split: PathBuf::new(), host: String::new() },
+        machine: Machine {
+            data: PathBuf::new(),
+            split: PathBuf::new(),
+            host: String::new(),
+            threads: 1,
+        },
         stop,
         report: &mut (),
         warned: false,

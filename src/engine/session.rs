@@ -24,10 +24,10 @@ use crate::agent::search::Search;
 use crate::config::{Order, SearchConfig};
 use crate::data::{DataError, Located};
 use crate::events::{
-    Event, Fit, Hash, Purpose, Resumed, RunModel, RunStarted, Scope, SearchStarted,
+    Event, Fit, Hash, Purpose, Resumed, RunModel, RunStarted, Scope, SearchStarted, TrialRetried,
 };
 use crate::log::artifacts::ArtifactHash;
-use crate::log::{LocalLog, Locks, LogError, NamedLock, Options, Repair, Store};
+use crate::log::{BATCH_MAX, LocalLog, Locks, LogError, NamedLock, Options, Repair, Store};
 use crate::trainer::process::StartError;
 use crate::trainer::silence;
 
@@ -189,6 +189,12 @@ impl Session {
     /// Says how to get trainers.
     pub fn set_trainers(&mut self, trainers: Trainers) {
         self.trainers = Some(trainers);
+    }
+
+    /// How to get trainers, if that is known.
+    #[must_use]
+    pub const fn trainers(&self) -> Option<&Trainers> {
+        self.trainers.as_ref()
     }
 
     /// Brings trainers that were hired before there was a session.
@@ -473,6 +479,29 @@ impl Session {
         }
     }
 
+    /// Records that the trials of a search or run that were given up are to be tried again. Returns how
+    /// many.
+    ///
+    /// # Errors
+    /// [`SessionError`] if its history cannot be, or the log refuses.
+    pub fn retry_lost(&mut self, scope: Scope) -> Result<u32, SessionError> {
+        let mut retried = 0;
+        loop {
+            let job = self.job(scope)?;
+            let lost = job.trials().lost().take(BATCH_MAX);
+            let events = lost.map(|trial| {
+                TrialRetried { trial: trial.planned.trial, before: trial.retried }.into()
+            });
+            let events: Vec<Event> = events.collect();
+            if events.is_empty() {
+                return Ok(retried);
+            }
+            if self.append(scope, &events, Durable::Now, Despite::OtherScopes)? {
+                retried += u32::try_from(events.len()).unwrap_or(u32::MAX);
+            }
+        }
+    }
+
     /// Carries on a search or run whose lock is held, on the images in `folder`.
     ///
     /// # Errors
@@ -490,6 +519,7 @@ impl Session {
         let reusable = self.reusable(scope)?;
         let artifacts = self.store.artifacts();
         let own = artifacts.staging(self.presence()?.name())?;
+        artifacts.sweep(&self.locks)?;
         let staging = match posts.len() {
             1 => vec![own],
             several => (0..several).map(|n| own.part(n)).collect::<Result<_, _>>()?,
@@ -498,6 +528,7 @@ impl Session {
             data: folder.to_owned(),
             split: artifacts.path(ArtifactHash(job.data().split.0)),
             host,
+            threads: self.trainers.as_ref().and_then(|one| one.threads).unwrap_or(job.threads()),
         };
         let resumed = Resumed { program: self.surroundings.program.clone(), host: machine.host.clone() };
         self.presence()?;

@@ -129,7 +129,12 @@ fn work_among<L: EventLog>(
         crew: Crew::new((0..trainers).map(|_| fake_post(script, pace)).collect()),
         keeper: Keeper::nowhere(),
         reusable: series::Reusable::default(),
-        machine: Machine { data: PathBuf::new(), split: PathBuf::new(), host: String::new() },
+        machine: Machine {
+            data: PathBuf::new(),
+            split: PathBuf::new(),
+            host: String::new(),
+            threads: 1,
+        },
         stop: &|| false,
         report: &mut (),
         warned: false,

@@ -121,6 +121,7 @@ impl Digest {
             Event::PredictionsRecorded(made) => (of_trial(made.trial), made.part as u64),
             Event::RunModel(model) => ((0, 0), model.index.into()),
             Event::TrialLost(lost) => (of_trial(lost.trial), 0),
+            Event::TrialRetried(retried) => (of_trial(retried.trial), retried.before.into()),
             Event::TrialReused(reused) => (of_trial(reused.trial), 0),
             Event::ExperienceRecorded(experience) => ((experience.episode, 0), 0),
             Event::ReplayUpdated(update) => ((update.episode, 0), 0),

@@ -128,6 +128,7 @@ kinds! {
     47 EnsembleSaved "ensemble-saved" version 1 Operational,
     48 LogRepaired "log-repaired" version 1 Operational,
     49 ResultLate "result-late" version 1 Operational,
+    50 TrialRetried "trial-retried" version 1 Logical,
 }
 
 /// An entry of the registry.
@@ -318,6 +319,16 @@ pub struct TrialFinished {
     pub seconds: f64,
     /// Peak memory in bytes; 0 if unknown.
     pub peak_memory: u64,
+}
+
+/// A trial that was given up is to be tried again: it waits for a trainer, as if no attempt had been
+/// lost. Until it ends, nothing else is sampled or learned from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialRetried {
+    /// The trial's ordinal.
+    pub trial: u32,
+    /// How often it was retried before.
+    pub before: u32,
 }
 
 /// An attempt gave a result after its trial had ended: two trainings of one trial. Nothing counts

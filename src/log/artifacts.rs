@@ -17,7 +17,7 @@ use super::error::Damage;
 use super::files::{failed, from_hex, make_folder, names, sync_folder};
 use super::pins::{Pin, Removal};
 use super::plain::{is_not_plain, no_folder, open_plain, own_folder, remove_whole, size};
-use super::{Locks, LogError};
+use super::{Locks, LogError, lease};
 
 /// BLAKE3 hash of an artifact's bytes: its name, written as 64 hexadecimal digits.
 pub use crate::events::ids::Hash as ArtifactHash;
@@ -416,7 +416,12 @@ impl Artifacts {
                 // The lock is held until the folder is gone.
                 None => match locks.free(&name)? {
                     None => {}
-                    Some(_lock) => each(&path)?,
+                    Some(lock) => {
+                        each(&path)?;
+                        if name.starts_with(lease::WORKER) {
+                            locks.forget_own(&lock);
+                        }
+                    }
                 },
             }
         }

@@ -23,6 +23,8 @@ use super::plain::{open_plain, open_with, read_plain};
 
 /// How long to wait for a lock unless told otherwise.
 pub const WAIT: Duration = Duration::from_secs(10);
+/// What the names of processes begin with. Each is used once.
+pub const WORKER: &str = "worker-";
 /// Pause between two looks at a lock: a lock cannot be waited for with a limit. Short: that of the
 /// log is held for as long as it takes to make one batch durable.
 const PAUSE: Duration = Duration::from_micros(100);

@@ -199,6 +199,12 @@ impl Folder {
                     trial.give_up(about.recorded.at);
                 }
             }
+            Event::TrialRetried(retried) => {
+                if let Some(trial) = self.rows.change_trial(db, job, retried.trial)? {
+                    trial.retry();
+                }
+                run(db, "UPDATE job SET finished_at = NULL WHERE id = ?", [job])?;
+            }
             Event::ExperienceRecorded(experience) => {
                 self.experience(db, about, job, experience)?;
                 if self.agent(db, about, job)?.is_expressed() {
@@ -268,6 +274,7 @@ impl Folder {
             | Event::TrialFinished(_)
             | Event::AttemptLost(_)
             | Event::TrialLost(_)
+            | Event::TrialRetried(_)
             | Event::ExperienceRecorded(_)
             | Event::ReplayUpdated(_) => Ok(()), // taken in by `work`
         }
@@ -524,6 +531,7 @@ fn ordinal(event: &Event) -> Option<u32> {
         Event::TrialFinished(fields) => Some(fields.trial),
         Event::AttemptLost(fields) => Some(fields.trial),
         Event::TrialLost(fields) => Some(fields.trial),
+        Event::TrialRetried(fields) => Some(fields.trial),
         Event::TrialReused(fields) => Some(fields.trial),
         Event::ArtifactReleased(fields) => Some(fields.trial),
         Event::CheckpointKept(fields) => Some(fields.trial),

@@ -140,6 +140,12 @@ impl Trial {
         self.ended_at = Some(at);
     }
 
+    /// It is tried again.
+    pub(super) fn retry(&mut self) {
+        "planned".clone_into(&mut self.status);
+        (self.lost_attempts, self.ended_at) = (0, None);
+    }
+
     /// It ends with a result.
     pub(super) fn finish(&mut self, finished: &TrialFinished, at: i64) {
         let TrialFinished { epochs, restarts, seconds, peak_memory, .. } = *finished;

@@ -149,6 +149,7 @@ pub(crate) fn samples() -> Vec<(Scope, Event)> {
         (search, lost.into()),
         (search, late_sample()),
         (search, TrialLost { trial: 17 }.into()),
+        (search, TrialRetried { trial: 17, before: 1 }.into()),
         (search, ExperienceRecorded { episode: 123, reward: 0.9528 }.into()),
         (search, replay.into()),
         (search, phase.into()),

@@ -21,9 +21,22 @@ impl Search {
         Some(self.settle(front))
     }
 
-    /// The first episode that was not learned from.
+    /// The first episode that was not learned from: one that was passed over, and whose trial is tried
+    /// again, comes before all others.
     pub(super) fn front(&self) -> Option<u32> {
-        Some(self.passed + 1).filter(|&front| front <= self.episode_count())
+        let next = Some(self.passed + 1).filter(|&front| front <= self.episode_count());
+        self.overdue().or(next)
+    }
+
+    /// The first episode that was passed over and whose trial is tried again.
+    pub(super) fn overdue(&self) -> Option<u32> {
+        self.skipped.iter().copied().find(|&episode| !self.is_lost(episode))
+    }
+
+    /// Whether the trial that answers an episode was given up.
+    fn is_lost(&self, episode: u32) -> bool {
+        let trial = self.episode(episode).and_then(|of| self.trials.get(of.trial));
+        trial.is_some_and(|trial| trial.status == Status::Lost)
     }
 
     /// Episodes that wait to be learned from, and how many trials of theirs do.
@@ -70,7 +83,7 @@ impl Search {
     /// Whether an episode may be sampled now.
     pub(super) fn may_sample(&self) -> bool {
         let inherited = !self.heritage.goes_on() && self.heritage.is_learned(self.passed);
-        let settled = self.unreplayed.is_none() && inherited;
+        let settled = self.unreplayed.is_none() && inherited && self.overdue().is_none();
         settled
             && self.has_room()
             && (self.is_blind() || self.is_within_window() && !self.front_is_known())
@@ -83,6 +96,10 @@ impl Search {
 
     /// The front was learned from: what follows it and was lost is passed over.
     pub(super) fn pass(&mut self) {
+        if let Some(overdue) = self.overdue() {
+            self.skipped.remove(&overdue);
+            return;
+        }
         self.passed += 1;
         // What a fork inherited of earlier phases does not count in the current one.
         let phase = self.episode(self.passed).map(|of| of.phase as usize);
@@ -93,13 +110,9 @@ impl Search {
 
     /// Passes over episodes whose trial was lost.
     pub(super) fn pass_lost(&mut self) {
-        while let Some(front) = self.front()
-            && self
-                .episode(front)
-                .and_then(|of| self.trials.get(of.trial))
-                .is_some_and(|trial| trial.status == Status::Lost)
-        {
+        while self.passed < self.episode_count() && self.is_lost(self.passed + 1) {
             self.passed += 1;
+            self.skipped.insert(self.passed);
         }
     }
 }
