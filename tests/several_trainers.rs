@@ -141,21 +141,141 @@ fn a_search_with_several_in_flight_can_be_forked() {
     world.run("a", &["log", "verify"]).code(0);
 }
 
-/// Whoever waited for a search sees what was recorded in the meantime.
-#[test]
-fn a_search_that_ended_while_its_lock_was_waited_for_is_finished() {
-    let world = World::new();
-    let told = [&World::tiny("7")[..], &["--name", "o", "--or-resume"]].concat();
-    let mut first = world.start("a", &told, "0.05");
+/// Waits until something is so.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
-    while world.position("a") < 8 {
-        assert!(Instant::now() < deadline, "it does not begin");
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
         sleep(Duration::from_millis(10));
     }
-    let mut second = world.qtrail("a", &["--wait", "120"]);
-    let second = common::Ran(second.args(&told).output().unwrap());
-    second.code(0).says("nothing is left to do: s1 is finished");
-    assert!(first.wait().unwrap().success());
+}
+
+/// A search that another process carries on is joined, by `resume` or by the command that began it.
+#[test]
+fn a_running_search_is_joined_and_either_process_may_be_killed() {
+    let world = World::new();
+    let told =
+        [&World::tiny("7")[..], &["--in-flight", "4", "--name", "o", "--or-resume"]].concat();
+    world.run("unbroken", &told).code(0);
+    let mut first = world.start("a", &told, "0.1");
+    until("it does not begin", || world.position("a") > 8);
+    let mut second = world.start("a", &told, "0.05");
+    let mut third = world.start("a", &["resume", "o"], "0.05");
+    let workers = |world: &World| {
+        let started = world.events("a").into_iter().filter_map(|recorded| match recorded.event {
+            Event::AttemptStarted(started) => Some(started.worker),
+            _ => None,
+        });
+        started.collect::<std::collections::BTreeSet<_>>().len()
+    };
+    until("nobody joins", || workers(&world) == 3);
+    world.run("a", &["status"]).code(0).says("running, process ");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(second.wait().unwrap().success() && third.wait().unwrap().success());
+    assert_eq!(world.digest("a"), world.digest("unbroken"));
     world.run("a", &["log", "verify"]).code(0);
-    world.run("a", &["table", "top"]).code(0);
+    world.run("a", &["resume"]).code(0).says("nothing is left to do");
+    let left = std::fs::read_dir(world.path("a/lock")).unwrap().flatten();
+    let names = left.filter_map(|entry| entry.file_name().into_string().ok());
+    assert_eq!(
+        names.filter(|name| name.starts_with("worker-")).count(),
+        1,
+        "that of the killed one"
+    );
+}
+
+/// Whoever is suspended loses its trial to those that have nothing else to do; what it has to say when
+/// it comes back is recorded beside it.
+#[test]
+fn a_suspended_process_holds_nobody_up_and_its_result_is_late() {
+    let world = World::new();
+    let told = [&World::tiny("7")[..], &["--name", "o"]].concat();
+    world.run("unbroken", &told).code(0);
+    let mut first = world.start("a", &told, "0.4");
+    until("it does not begin", || {
+        world.path("a").exists()
+            && world.count("a", |event| matches!(event, Event::AttemptStarted(_))) > 1
+    });
+    let pid = rustix::process::Pid::from_child(&first);
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    let mut second = world.qtrail("a", &["resume", "o"]);
+    let second = second.env("QTRAIL_TRAINER_SILENCE", "3").env("QTRAIL_EXAMPLE_DELAY", "0.01");
+    common::Ran(second.output().unwrap()).code(0).says("s1 is finished: 12 models");
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    assert!(first.wait().unwrap().success());
+    assert_eq!(world.digest("a"), world.digest("unbroken"));
+    let events = world.events("a");
+    let silent = |event: &Event| matches!(event, Event::AttemptLost(lost) if lost.reason.starts_with("its process was not heard of for "));
+    assert!(events.iter().any(|recorded| silent(&recorded.event)), "nobody took over");
+    assert_eq!(world.count("a", |event| matches!(event, Event::ResultLate(_))), 1);
+    let columns =
+        ["table", "repeats", "--columns", "same_result", "--format", "csv", "--no-header"];
+    assert_eq!(world.run("a", &columns).code(0).stdout().trim(), "1");
+    world.run("a", &["log", "verify", "--deep"]).code(0);
+}
+
+/// Dies of every training while there is a file that says so; else it is the example.
+const BROKEN: &str = r#"#!/usr/bin/env python3
+import os, sys
+if os.path.exists("BROKEN") and "RUN" not in os.environ:
+    for line in sys.stdin:
+        if '"train"' in line:
+            sys.exit(1)
+        print('{"type":"hello","protocol":1,"program":"broken 1","devices":["cpu"],"threads":1}', flush=True)
+os.execv("TRAINER", ["TRAINER"] + sys.argv[1:])
+"#;
+
+#[test]
+fn lost_trials_are_tried_again_when_that_is_asked_for() {
+    let world = World::new();
+    let (mark, trainer) = (world.path("broken-now"), common::trainer());
+    let script = BROKEN
+        .replace("BROKEN", mark.to_str().unwrap())
+        .replace("TRAINER", trainer.to_str().unwrap());
+    let program = world.script("broken", &script);
+    let program = ["--trainer", program.to_str().unwrap()];
+    std::fs::write(&mark, "").unwrap();
+    let told = [&World::tiny("7")[..], &program].concat();
+    world.run("a", &told).code(6).says("s1 lost three trials in a row");
+    let lost = |world: &World| {
+        let columns =
+            ["sql", "SELECT count(*) FROM trial WHERE status = 'lost'", "--format", "csv"];
+        world.run("a", &[&columns[..], &["--no-header"]].concat()).code(0).stdout()
+    };
+    assert_eq!(lost(&world).trim(), "3");
+    std::fs::remove_file(&mark).unwrap();
+    let resume = [&["resume", "s1", "--retry-lost"][..], &program].concat();
+    world.run("a", &resume).code(0).says("s1: 3 trials that were given up are tried again");
+    assert_eq!(lost(&world).trim(), "0");
+    // They are learned from before anything else, and count once.
+    let planned = world.count("a", |event| matches!(event, Event::TrialPlanned(_)));
+    assert_eq!(world.count("a", |event| matches!(event, Event::TrialFinished(_))), planned);
+    world.run("a", &["log", "verify", "--deep"]).code(0);
+    world.run("a", &resume).code(0).says("s1: no trial was given up");
+    world.run("a", &["replay", "s1", "--policy", "uniform", "--seeds", "0..1"]).code(0);
+    world.run("a", &["fork", "s1", "--extend", "0.1:2", "--name", "f"]).code(0);
+    world.run("a", &["resume", "f"]).code(0);
+}
+
+/// One of several trainers that cannot start leaves nothing, like the first.
+#[test]
+fn all_trainers_are_there_before_anything_is_recorded() {
+    let world = World::new();
+    let script = r#"#!/usr/bin/env python3
+import os, sys
+try:
+    os.mkdir("ONCE")
+except FileExistsError:
+    sys.exit(1)
+os.execv("TRAINER", ["TRAINER"])
+"#;
+    let script = script
+        .replace("ONCE", world.path("once").to_str().unwrap())
+        .replace("TRAINER", common::trainer().to_str().unwrap());
+    let program = world.script("once.py", &script);
+    let told = [&World::tiny("7")[..], &["--device", "cpu*2", "--trainer"]].concat();
+    let told = [&told[..], &[program.to_str().unwrap()]].concat();
+    assert_ne!(world.run("a", &told).0.status.code(), Some(0));
+    assert!(!world.path("a").exists());
 }

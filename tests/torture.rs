@@ -25,6 +25,8 @@ mod power;
 mod sweep;
 #[path = "torture/table.rs"]
 mod table;
+#[path = "torture/together.rs"]
+mod together;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -70,6 +72,11 @@ const PARTS: &[Part] = &[
         name: "crowd",
         rows: &["8 writers and 8 readers at once"],
         run: |bench, rows| crowd::crowd(bench, &mut rows[0]),
+    },
+    Part {
+        name: "together",
+        rows: &["two processes in one search, killed"],
+        run: |bench, rows| together::two(bench, &mut rows[0]),
     },
     Part {
         name: "hostile",

@@ -38,8 +38,19 @@ fn started(trial: u32, attempt: u32) -> Event {
     let text = String::new;
     let (device, trainer, library, isa, host) = (text(), text(), text(), text(), text());
     let (threads, continues, worker) = (1, None, String::new());
-    AttemptStarted { trial, attempt, device, threads, trainer, library, isa, host, continues, worker }
-        .into()
+    AttemptStarted {
+        trial,
+        attempt,
+        device,
+        threads,
+        trainer,
+        library,
+        isa,
+        host,
+        continues,
+        worker,
+    }
+    .into()
 }
 
 fn trained(trial: u32, attempt: u32, correct: u32) -> Event {

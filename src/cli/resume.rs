@@ -33,7 +33,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let store = Store::open(&context.store)?;
     let mut session = work::session_without_trainer(context, store)?;
     let trainers = || {
-        Ok::<_, CliError>(Trainers { threads: args.threads, ..work::trainers(&args.work, context)? })
+        Ok::<_, CliError>(Trainers {
+            threads: args.threads,
+            ..work::trainers(&args.work, context)?
+        })
     };
     let wanted = args.search.as_deref();
     if let Some(series) = series::meant(session.index(), wanted).cloned() {

@@ -118,7 +118,8 @@ impl Images {
         let seed = seed(facts.seed, facts.repetition);
         let (config, threads) = (&self.config, self.threads);
         let further = |index: &Index| Ok(vec![Event::from(joined(index)?)]);
-        let begun = session.begin_search_with(config, seed, name, threads, &self.found, &further)?;
+        let begun =
+            session.begin_search_with(config, seed, name, threads, &self.found, &further)?;
         Ok(begun.0)
     }
 }

@@ -110,8 +110,21 @@ fn worker_of(locks: &Locks, worker: &Value) -> Option<Busy> {
 
 /// `worker` trains the trial of this line, `holder` is one of those that carry on the search.
 fn line(row: &[Value], worker: Option<&Busy>, holder: Option<&Busy>) -> [Value; 14] {
-    let [search, name, planned, models, best, epsilon, mean, trial, arch, device, epoch, started, _] =
-        row
+    let [
+        search,
+        name,
+        planned,
+        models,
+        best,
+        epsilon,
+        mean,
+        trial,
+        arch,
+        device,
+        epoch,
+        started,
+        _,
+    ] = row
     else {
         return COLUMNS.map(|_| Value::Null); // the query has thirteen columns
     };

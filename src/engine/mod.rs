@@ -42,8 +42,8 @@ use crate::agent::trials::{ATTEMPTS_MAX, Computer, Trial};
 use crate::agent::{Decision, Impossible, Job, Terms};
 use crate::data::DataError;
 use crate::events::{
-    ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Recorded, Resumed,
-    Scope,
+    ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Recorded,
+    Resumed, Scope,
 };
 use crate::log::{EventLog, LogError};
 use crate::trainer::process::StartError;
@@ -346,10 +346,11 @@ impl<L: EventLog> Engine<'_, L> {
         if !self.crew.has_idle() || (self.stop)() {
             return Ok(());
         }
-        let silent = self.absent().into_iter().find_map(|(trial, attempt, absence)| match absence {
-            Absence::Silent(time) => Some((trial, attempt, time)),
-            Absence::Ended => None,
-        });
+        let silent =
+            self.absent().into_iter().find_map(|(trial, attempt, absence)| match absence {
+                Absence::Silent(time) => Some((trial, attempt, time)),
+                Absence::Ended => None,
+            });
         let Some((trial, attempt, time)) = silent else { return Ok(()) };
         let reason = format!("its process was not heard of for {:.0} s", time.as_secs_f64());
         self.record_loss(AttemptLost { trial, attempt, counts: false, reason })

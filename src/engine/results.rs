@@ -138,8 +138,9 @@ impl<L: EventLog> Engine<'_, L> {
                 let counts = self.job.config().reward.accuracy;
                 let correct = counts.of(best.validation_correct, last.validation_correct);
                 let most = self.file_max(task.trial);
-                let take =
-                    |name: String| self.keeper.take(self.job, (task.worker, &name), most, (open, correct));
+                let take = |name: String| {
+                    self.keeper.take(self.job, (task.worker, &name), most, (open, correct))
+                };
                 let taken = match weights.map(take).transpose() {
                     Ok(taken) => taken.flatten(),
                     Err(refusal) => return self.refuse(task.trial, task.attempt, refusal),
@@ -182,7 +183,8 @@ impl<L: EventLog> Engine<'_, L> {
                 None => vec![late(finished.clone()).into()],
                 Some(trial) => {
                     let running = trial.status == Status::Running;
-                    let other = Some(trial.attempts).filter(|&at| running && at != finished.attempt);
+                    let other =
+                        Some(trial.attempts).filter(|&at| running && at != finished.attempt);
                     let superseded = other.map(|attempt| AttemptLost {
                         trial: finished.trial,
                         attempt,

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use super::jobs::{State, config_parts};
-use super::tests::fake_post;
 use super::presence::Alive;
+use super::tests::fake_post;
 use super::*;
 use crate::chance::{self, Stream};
 use crate::config::{SearchConfig, presets};

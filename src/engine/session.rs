@@ -14,8 +14,8 @@ use super::jobs::{FoldError, Index, State, config_parts};
 use super::journal::{Despite, Durable, Journal, JournalError, Observer};
 use super::keeper::Keeper;
 use super::posts::Trainers;
-use super::presence::{Local, Presence as _};
 pub use super::prepare::{Prepared, TestPart, prepare, prepare_with_test, reading};
+use super::presence::{Local, Presence as _};
 use super::references::check_named;
 use super::{Ending, Engine, EngineError, Machine, Report};
 use crate::agent::Job;
@@ -325,7 +325,8 @@ impl Session {
             .map_err(|error| SessionError::Settings(error.to_string()))?;
         let models = models.into_iter().map(Event::from);
         let first = std::iter::once(Event::from(started));
-        let batch: Vec<Event> = first.chain(models).chain(parts.into_iter().map(Event::from)).collect();
+        let batch: Vec<Event> =
+            first.chain(models).chain(parts.into_iter().map(Event::from)).collect();
         self.begin(data, &mut |index| Ok((index.next_run(), batch.clone())))
     }
 
@@ -367,7 +368,8 @@ impl Session {
         despite: Despite,
     ) -> Result<bool, SessionError> {
         let index = &mut self.index;
-        let recorded = self.journal.put(scope, batch, durable, despite, |other| index.push(other))?;
+        let recorded =
+            self.journal.put(scope, batch, durable, despite, |other| index.push(other))?;
         recorded.unwrap_or_default().iter().for_each(|recorded| index.push(recorded));
         Ok(recorded.is_some())
     }
@@ -530,7 +532,8 @@ impl Session {
             host,
             threads: self.trainers.as_ref().and_then(|one| one.threads).unwrap_or(job.threads()),
         };
-        let resumed = Resumed { program: self.surroundings.program.clone(), host: machine.host.clone() };
+        let resumed =
+            Resumed { program: self.surroundings.program.clone(), host: machine.host.clone() };
         self.presence()?;
         let Some(presence) = &mut self.presence else { return Ok(Ending::Interrupted) };
         let mut engine = Engine {

@@ -3,8 +3,8 @@
 
 use super::crew::Totals;
 use super::jobs::{State, config_parts};
-use super::presence::Alive;
 use super::journal::{Despite, Durable};
+use super::presence::Alive;
 use super::*;
 use crate::chance;
 use crate::config::{SearchConfig, presets};
@@ -566,7 +566,8 @@ fn several_processes_that_are_killed_make_the_same_search() {
             let mut log = log.lock().unwrap().clone();
             assert_eq!(digest(&mut log), expected, "{processes} processes, {in_flight} in flight");
             let events = all(&mut log);
-            let of = |wanted: fn(&Event) -> bool| events.iter().filter(|r| wanted(&r.event)).count();
+            let of =
+                |wanted: fn(&Event) -> bool| events.iter().filter(|r| wanted(&r.event)).count();
             let planned = of(|event| matches!(event, Event::TrialPlanned(_)));
             assert_eq!(of(|event| matches!(event, Event::TrialFinished(_))), planned);
             let workers: std::collections::BTreeSet<_> = events

@@ -49,8 +49,9 @@ struct AttemptStarted2 {
 
 impl From<AttemptStarted2> for AttemptStarted {
     fn from(old: AttemptStarted2) -> Self {
-        let AttemptStarted2 { trial, attempt, device, threads, trainer, library, isa, host, .. } =
-            old;
+        let AttemptStarted2 {
+            trial, attempt, device, threads, trainer, library, isa, host, ..
+        } = old;
         let (continues, worker) = (old.continues, String::new());
         Self { trial, attempt, device, threads, trainer, library, isa, host, continues, worker }
     }
