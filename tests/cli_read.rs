@@ -138,7 +138,7 @@ fn golden_tables_of_what_comes_after_a_search() {
 #[test]
 fn golden_tables_of_a_series_and_an_ensemble() {
     let world = World::new();
-    for table in ["stability", "repetitions", "ensembles"] {
+    for table in ["stability", "repetitions", "ensembles", "repeats"] {
         let shown = world.print(&["--store", "series", "table", table]);
         insta::assert_snapshot!(format!("table_{table}"), shown);
     }

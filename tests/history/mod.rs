@@ -19,7 +19,8 @@ use qtrail::events::{
     AttemptLost, AttemptStarted, CheckpointKept, Continues, DataFacts, Decided, EnsembleMember,
     EnsembleSaved, EpochFinished, Event, FailedReason, Fit, Hash, ImportFinished, ImportStarted,
     ImportedQ, Initial, Outcome, Predicted, PredictedPart, PredictionsRecorded, Purpose, Recorded,
-    Resumed, RunModel, RunStarted, Scope, SearchStarted, SeriesJoined, Source, TrialFinished,
+    ResultLate, Resumed, RunModel, RunStarted, Scope, SearchStarted, SeriesJoined, Source,
+    TrialFinished,
 };
 use qtrail::import::metaqnn::Log;
 use qtrail::import::qvalues;
@@ -296,6 +297,18 @@ pub fn series() -> History {
         program: "qtrail 0".into(),
     };
     history.record(Scope::Store, vec![saved.into()]);
+    // A process that was suspended has trained one of the trials too.
+    let outcome = Outcome::Trained {
+        best_epoch: 2,
+        best_correct: 84,
+        last_correct: 84,
+        total: 100,
+        weights: None,
+        kept: false,
+    };
+    let (trial, attempt, epochs, restarts, seconds, peak_memory) = (2, 1, 2, 0, 12.5, 0);
+    let late = ResultLate { trial, attempt, outcome, epochs, restarts, seconds, peak_memory };
+    history.record(Scope::Search(1), vec![late.into()]);
     history
 }
 
