@@ -38,7 +38,7 @@ test: setup
 
 lint:
 	$(CARGO) fmt --check
-	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy -- -D warnings
 	$(CARGO) clippy --all-targets --features train,tch/doc-only -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
 	@scripts/cargo-deny.sh --offline check licenses bans sources

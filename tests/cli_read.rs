@@ -138,10 +138,18 @@ fn golden_tables_of_what_comes_after_a_search() {
 #[test]
 fn golden_tables_of_a_series_and_an_ensemble() {
     let world = World::new();
-    for table in ["stability", "repetitions", "ensembles", "repeats"] {
+    for table in ["stability", "repetitions", "ensembles"] {
         let shown = world.print(&["--store", "series", "table", table]);
         insta::assert_snapshot!(format!("table_{table}"), shown);
     }
+}
+
+/// A trial that two processes trained.
+#[test]
+fn golden_table_of_repeats() {
+    let world = World::new();
+    let shown = world.print(&["--store", "series", "table", "repeats", "--search", "s1"]);
+    insta::assert_snapshot!("table_repeats", shown);
 }
 
 /// A study that was saved: without the time at which that happened.

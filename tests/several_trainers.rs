@@ -50,9 +50,9 @@ fn what_cannot_begin_leaves_nothing() {
         world.run(store, &arguments).code(2).says(words);
     };
     let kinds = [
-        (["--device", "gpu"], "\"gpu\" is no device; expected auto, cpu, cuda:N"),
+        (["--device", "gpu"], "\"gpu\" is not a device; expected auto alone, or a list of cpu and cuda:N"),
         (["--device", "cuda:0"], "the trainer cannot use cuda:0; it offers cpu"),
-        (["--device", "cpu,cpu"], "cpu is there twice; cpu*2 starts two trainers on it"),
+        (["--device", "cpu,cpu"], "cpu is listed twice; cpu*2 starts two trainers on it"),
         (["--in-flight", "0"], "schedule.in-flight"),
         (["--trainer", "/bin/true"], "ended before it said hello"),
     ];

@@ -130,14 +130,20 @@ fn align(a: &[String], b: &[String]) -> Vec<Beside> {
 
 /// Settings in which they differ.
 fn settings(first: &str, second: &str) -> Vec<[Value; 3]> {
+    let value = |text: String| if text.is_empty() { Value::Null } else { Value::Text(text) };
+    different(first, second).into_iter().map(|row| row.map(value)).collect()
+}
+
+/// The keys in which two configurations differ, with both values; empty where there is none.
+pub(super) fn different(first: &str, second: &str) -> Vec<[String; 3]> {
     let (first, second) = (flatten(first), flatten(second));
     let mut keys: Vec<&String> = first.keys().chain(second.keys()).collect();
     keys.sort_unstable();
     keys.dedup();
-    let value = |text: Option<&String>| text.map_or(Value::Null, |text| Value::Text(text.clone()));
+    let value = |text: Option<&String>| text.cloned().unwrap_or_default();
     keys.into_iter()
         .filter(|key| first.get(*key) != second.get(*key))
-        .map(|key| [Value::Text(key.clone()), value(first.get(key)), value(second.get(key))])
+        .map(|key| [key.clone(), value(first.get(key)), value(second.get(key))])
         .collect()
 }
 

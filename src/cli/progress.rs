@@ -278,8 +278,9 @@ fn phase_line(ended: &PhaseEnded) -> String {
         crate::events::PhaseEnd::Exhausted => "every architecture of the space is known",
     };
     let PhaseEnded { phase, epsilon, models, episode, .. } = ended;
+    let s = if *models == 1 { "" } else { "s" };
     format!(
-        "phase {} (epsilon {epsilon}) ended after {models} new models, at episode {episode}: {why}",
+        "phase {} (epsilon {epsilon}) ended after {models} new model{s}, at episode {episode}: {why}",
         phase + 1
     )
 }

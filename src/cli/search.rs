@@ -2,10 +2,11 @@
 
 use super::progress::duration;
 use super::settings::{self, SettingsArgs};
+use super::diff::different;
 use super::{CliError, Context, names, note, say, series, terminal, work};
 use crate::agent::Job;
 use crate::agent::search::check;
-use crate::config::Phase;
+use crate::config::{IN_FLIGHT_MAX, Phase, SearchConfig};
 use crate::config::learning::Epsilon;
 use crate::config::replay::Policy;
 use crate::engine::devices::Devices;
@@ -61,7 +62,7 @@ pub struct Args {
     /// Maximum number of trials that the agent has not learned from yet when it samples the next one.
     /// It limits how many trainers work at once; 4 per trainer keep them busy. Sets
     /// schedule.in-flight [default: 1]
-    #[arg(long, value_name = "W")]
+    #[arg(long, value_name = "W", value_parser = in_flight)]
     in_flight: Option<u32>,
     /// In a series, takes the result of a trial that an earlier search of it trained, instead of
     /// training it again; that is recorded. The searches are then no longer independent
@@ -105,7 +106,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             return series::go_on(session, &series, &args.work, context);
         }
         match session.index().find(&args.name) {
-            Some(scope) => return super::resume::go_on(session, scope, &args.work, context),
+            Some(scope) => return join(session, scope, &config, args, context),
             None => session.close()?,
         }
     }
@@ -127,16 +128,49 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     }
 
     let mut session = work::session_to_begin(context, trainers)?;
-    if session.index().find(&args.name).is_some() {
+    if let Some(scope) = session.index().find(&args.name) {
+        // Another process has begun it since.
+        if args.or_resume {
+            return join(session, scope, &config, args, context);
+        }
         let taken = format!("a search called {} is in the store already", args.name);
         return Err(CliError::usage(taken)
             .hint("--or-resume goes on with it; another --name begins another"));
     }
-    let (scope, lock) =
-        session.begin_search(&config, args.settings.seed, args.name.clone(), threads, &prepared)?;
+    let name = args.name.clone();
+    let begun = session.begin_search(&config, args.settings.seed, name, threads, &prepared);
+    let (scope, lock) = match (begun, session.index().find(&args.name)) {
+        (Err(_), Some(scope)) if args.or_resume => {
+            return join(session, scope, &config, args, context);
+        }
+        (begun, _) => begun?,
+    };
     let job = session.job(scope)?;
     announce(scope, &*job, &args.work.device);
     work::carry_on(session, scope, lock, job, &prepared.folder)
+}
+
+/// Goes on with a search that is in the store. It keeps the settings that it began with.
+fn join(
+    mut session: Session,
+    scope: Scope,
+    told: &SearchConfig,
+    args: &Args,
+    context: &Context,
+) -> Result<(), CliError> {
+    if let Scope::Search(_) = scope {
+        let recorded = session.job(scope)?.config().to_toml();
+        let differ: Vec<String> = different(&recorded, &told.to_toml())
+            .into_iter()
+            // The images are looked at later, and phases may have been added.
+            .filter(|[key, ..]| !key.starts_with("data.") && key != "schedule.phases")
+            .map(|[key, recorded, told]| format!("{key} is {recorded}, not {told}"))
+            .collect();
+        if !differ.is_empty() {
+            note(&format!("{scope} keeps the settings that it began with: {}", differ.join("; ")));
+        }
+    }
+    super::resume::go_on(session, scope, &args.work, context)
 }
 
 /// What the state space leaves out of `space.widths`: an FC layer is as wide as there are classes, or
@@ -195,7 +229,9 @@ fn extend(name: &str, phases: &[Phase], context: &Context) -> Result<(), CliErro
     let scope = find_search(&session, name)?;
     let models = session.extend(scope, phases);
     session.close()?;
-    say(&format!("{scope}: {} models more", models?));
+    let models = models?;
+    let s = if models == 1 { "" } else { "s" };
+    say(&format!("{scope}: {models} more model{s}"));
     note(&format!("`qtrail resume {scope}` trains them"));
     Ok(())
 }
@@ -207,6 +243,12 @@ pub(super) fn find_search(session: &Session, name: &str) -> Result<Scope, CliErr
         CliError::usage(format!("no search is called {name}"))
             .hint("`qtrail table searches` lists them")
     })
+}
+
+/// Reads a number of trials in flight.
+fn in_flight(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| (1..=IN_FLIGHT_MAX).contains(number));
+    number.ok_or_else(|| format!("expected a whole number from 1 to {IN_FLIGHT_MAX}"))
 }
 
 /// Reads EPSILON:MODELS.

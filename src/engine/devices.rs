@@ -18,15 +18,15 @@ pub struct Devices {
 pub enum DeviceError {
     /// It is not written as a list.
     #[error(
-        "{text:?} is no device; expected auto, cpu, cuda:N, or a list of them as cuda:0,cuda:1 or \
-         cpu*2 (two trainers)"
+        "{text:?} is not a device; expected auto alone, or a list of cpu and cuda:N, such as \
+         cuda:0,cuda:1; cpu*2 starts two trainers on the CPU"
     )]
     Text {
         /// The part that is none.
         text: String,
     },
     /// A device stands there twice.
-    #[error("{device} is there twice; {device}*2 starts two trainers on it")]
+    #[error("{device} is listed twice; {device}*2 starts two trainers on it")]
     Twice {
         /// Which one.
         device: String,
@@ -149,7 +149,7 @@ mod tests {
             assert!(matches!(error, DeviceError::Text { .. }), "{text}: {error}");
         }
         let twice = "cpu,cpu".parse::<Devices>().unwrap_err();
-        assert_eq!(twice.to_string(), "cpu is there twice; cpu*2 starts two trainers on it");
+        assert_eq!(twice.to_string(), "cpu is listed twice; cpu*2 starts two trainers on it");
         assert!("cpu*999".parse::<Devices>().unwrap_err().to_string().starts_with("999 trainers"));
     }
 

@@ -10,7 +10,9 @@ use crate::log::lease::WORKER;
 use crate::log::{Locks, LogError, NamedLock};
 
 /// How often a process says that it is at work.
-const BEAT: Duration = Duration::from_secs(2);
+const BEAT: Duration = Duration::from_secs(1);
+/// The shortest silence after which another process counts as suspended.
+pub const SILENCE_MIN: Duration = Duration::from_secs(3);
 /// Files of locks that nobody holds are removed after this time.
 const FORGOTTEN: Duration = Duration::from_secs(600);
 

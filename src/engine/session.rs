@@ -15,7 +15,7 @@ use super::journal::{Despite, Durable, Journal, JournalError, Observer};
 use super::keeper::Keeper;
 use super::posts::Trainers;
 pub use super::prepare::{Prepared, TestPart, prepare, prepare_with_test, reading};
-use super::presence::{Local, Presence as _};
+use super::presence::{Local, Presence as _, SILENCE_MIN};
 use super::references::check_named;
 use super::{Ending, Engine, EngineError, Machine, Report};
 use crate::agent::Job;
@@ -429,6 +429,7 @@ impl Session {
     pub(super) fn presence(&mut self) -> Result<&mut Local, SessionError> {
         if self.presence.is_none() {
             let silence = self.trainers.as_ref().map_or(silence::LIMIT, |one| one.silence);
+            let silence = silence.max(SILENCE_MIN);
             self.presence = Some(Local::new(self.locks.clone(), silence)?);
         }
         let none = || SessionError::Settings("no process is at work".into());
