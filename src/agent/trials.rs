@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::Impossible;
 use crate::arch::Architecture;
 use crate::events::{
-    CheckpointKept, EpochFinished, Event, Hash, Outcome, TrialFinished, TrialPlanned,
+    CheckpointKept, EpochFinished, Event, Fold, Hash, Outcome, Recorded, TrialFinished,
+    TrialPlanned,
 };
 
 /// Attempts that may be lost before a trial is given up.
@@ -175,12 +176,14 @@ impl Trials {
         let open = |trial: &&Trial| matches!(trial.status, Status::Planned | Status::Running);
         self.list.iter().filter(open).count()
     }
+}
 
-    /// Takes in an event that concerns trials; others are ignored.
-    ///
-    /// # Errors
-    /// [`Impossible`] if the event cannot follow what came before.
-    pub(super) fn apply(&mut self, event: &Event) -> Result<(), Impossible> {
+/// Takes in events that concern trials; others are ignored.
+impl Fold for Trials {
+    type Error = Impossible;
+
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), Impossible> {
+        let event = &recorded.event;
         match event {
             Event::TrialPlanned(planned) => {
                 if planned.trial != self.next_ordinal() {
@@ -276,7 +279,9 @@ impl Trials {
         }
         Ok(())
     }
+}
 
+impl Trials {
     /// Takes in the trial of another search, which ended there.
     pub(super) fn inherit(&mut self, planned: TrialPlanned, outcome: Outcome) {
         let status = Status::Finished(outcome);

@@ -24,8 +24,8 @@ use crate::adversary::transform::{self, Image};
 use crate::agent::trials::ATTEMPTS_MAX;
 use crate::data::ImageSet;
 use crate::events::{
-    AttackTrainer, CraftedImage, Crafting, Event, Hash, ImagesCrafted, ImagesScored, Recorded,
-    Scope, ScoredImage,
+    AttackTrainer, CraftedImage, Crafting, Event, Fold as _, Hash, ImagesCrafted, ImagesScored,
+    Recorded, Scope, ScoredImage, folding,
 };
 use crate::log::EventLog;
 use crate::log::artifacts::Artifacts;
@@ -141,13 +141,13 @@ impl<L: EventLog> AttackEngine<'_, L> {
     }
 
     fn record(&mut self, events: &[Event]) -> Result<(), EngineError> {
-        let index = &mut *self.index;
-        self.journal.record(self.scope, events, |foreign| index.push(foreign))?;
+        self.journal.record(self.scope, events, folding(self.index))?;
         self.artifacts.settled();
         let (position, at, scope) = (self.journal.position(), 0, self.scope);
         for event in events {
-            self.index.note(&Recorded { position, at, scope, event: event.clone() });
-            self.attack.apply(event)?;
+            let recorded = Recorded { position, at, scope, event: event.clone() };
+            let Ok(()) = self.index.apply(&recorded);
+            self.attack.apply(&recorded)?;
         }
         Ok(())
     }

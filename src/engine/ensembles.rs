@@ -2,7 +2,7 @@
 
 use super::jobs::Index;
 use super::session::{Session, SessionError};
-use crate::events::{EnsembleSaved, Event, Recorded, Scope};
+use crate::events::{EnsembleSaved, Event, Scope};
 
 impl Session {
     /// Records an ensemble and returns its number, which it is given here.
@@ -25,11 +25,7 @@ impl Session {
         let number = self.index().next_ensemble();
         let program = self.surroundings.program.clone();
         let event = Event::from(EnsembleSaved { ensemble: number, program, ..saved });
-        let index = &mut self.index;
-        let batch = std::slice::from_ref(&event);
-        self.journal.record(Scope::Store, batch, |foreign| index.push(foreign))?;
-        let (position, at, scope) = (self.journal.position(), 0, Scope::Store);
-        self.index.push(&Recorded { position, at, scope, event });
+        self.record(Scope::Store, &[event])?;
         drop(lock);
         Ok(number)
     }

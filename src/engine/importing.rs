@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 
-use super::jobs::{Index, config_parts};
+use super::jobs::Index;
 use super::journal::Durable;
 use super::session::{Session, SessionError};
 use crate::agent::foreign::Keys;
 use crate::agent::space::Space;
 use crate::config::SearchConfig;
 use crate::events::{
-    DataFacts, Event, Hash, ImportFinished, ImportStarted, ImportedPair, ImportedQ, ImportedRow,
-    Recorded, Scope, SearchStarted,
+    ConfigPart, DataFacts, Event, Hash, ImportFinished, ImportStarted, ImportedPair, ImportedQ,
+    ImportedRow, Scope, SearchStarted,
 };
 use crate::log::{BATCH_MAX, NamedLock};
 
@@ -112,7 +112,7 @@ impl Session {
         self.catch_up()?;
         self.refuse_known(&import)?;
         let text = import.config.to_toml();
-        let parts = config_parts(&text);
+        let parts = ConfigPart::cut(&text);
         let program = self.surroundings.program.clone();
         let mut batch: Vec<Event> = vec![import.started.clone().into()];
         batch.push(import.search_started(parts.len(), &text, program).into());
@@ -147,14 +147,8 @@ impl Session {
         batch: &mut Vec<Event>,
         durable: Durable,
     ) -> Result<u64, SessionError> {
-        let index = &mut self.index;
-        self.journal.put(scope, batch, durable, |foreign| index.push(foreign))?;
-        let position = self.journal.position();
-        let recorded = batch.len() as u64;
-        for event in batch.drain(..) {
-            self.index.push(&Recorded { position, at: 0, scope, event });
-        }
-        Ok(recorded)
+        self.put(scope, batch, durable)?;
+        Ok(batch.drain(..).count() as u64)
     }
 }
 

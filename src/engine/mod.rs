@@ -25,6 +25,7 @@ pub mod posts;
 pub mod predictions;
 pub mod preflight;
 pub mod prepare;
+mod recording;
 pub mod references;
 pub mod repairs;
 mod results;
@@ -41,8 +42,8 @@ use crate::agent::trials::{Computer, Trial};
 use crate::agent::{Decision, Impossible, Job, Terms};
 use crate::data::DataError;
 use crate::events::{
-    ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Recorded,
-    Scope,
+    ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Fold as _,
+    Recorded, Scope, folding,
 };
 use crate::log::{EventLog, LogError};
 use crate::trainer::process::StartError;
@@ -218,14 +219,13 @@ impl<L: EventLog> Engine<'_, L> {
     }
 
     fn record(&mut self, batch: Vec<Event>) -> Result<(), EngineError> {
-        let index = &mut *self.index;
-        self.journal.record(self.scope, &batch, |foreign| index.push(foreign))?;
+        self.journal.record(self.scope, &batch, folding(self.index))?;
         self.keeper.settled();
         let (position, at, scope) = (self.journal.position(), 0, self.scope);
         for event in batch {
             let recorded = Recorded { position, at, scope, event };
-            self.index.note(&recorded);
-            self.job.apply(&recorded.event)?;
+            let Ok(()) = self.index.apply(&recorded);
+            self.job.apply(&recorded)?;
             self.report.news(self.job, &News::Recorded(&recorded.event));
         }
         Ok(())
@@ -396,8 +396,7 @@ impl<L: EventLog> Engine<'_, L> {
     fn remove_released(&mut self) -> Result<(), EngineError> {
         let Some(removal) = self.keeper.removal()? else { return Ok(()) };
         // Somebody else may have named the same bytes meanwhile.
-        let index = &mut *self.index;
-        self.journal.catch_up(|foreign| index.push(foreign))?;
+        self.journal.catch_up(folding(self.index))?;
         let references = self.index.references();
         Ok(self.keeper.remove_released(&removal, |hash| !references.names(hash).is_empty())?)
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::crew::{Crew, Post};
 use super::devices::DeviceError;
-use super::jobs::{FoldError, Index, State, config_parts};
+use super::jobs::{FoldError, Index, State};
 use super::journal::{Journal, JournalError, Observer};
 use super::keeper::Keeper;
 use super::posts::Trainers;
@@ -23,7 +23,8 @@ use crate::agent::search::Search;
 use crate::config::{Order, SearchConfig};
 use crate::data::{DataError, Located};
 use crate::events::{
-    Event, Fit, Hash, Purpose, Recorded, Resumed, RunModel, RunStarted, Scope, SearchStarted,
+    ConfigPart, Event, Fit, Fold as _, Hash, Purpose, Recorded, Resumed, RunModel, RunStarted,
+    Scope, SearchStarted, folding,
 };
 use crate::log::artifacts::ArtifactHash;
 use crate::log::{LocalLog, Locks, LogError, NamedLock, Options, Repair, Store};
@@ -149,7 +150,7 @@ impl Session {
         log.set_wait(PATIENCE.max(surroundings.options.wait));
         let mut journal = Journal::new(log, surroundings.clock, observer);
         let mut index = Index::default();
-        journal.catch_up(|recorded| index.push(recorded))?;
+        journal.catch_up(folding(&mut index))?;
         let (checked, repairs, worker) = Default::default();
         let (trainers, posts) = Default::default();
         let mut session = Self {
@@ -175,8 +176,7 @@ impl Session {
 
     fn record_repairs(&mut self) -> Result<(), SessionError> {
         let repairs = self.journal.log().take_repairs();
-        let index = &mut self.index;
-        super::repairs::record(&mut self.journal, &repairs, |foreign| index.push(foreign))?;
+        super::repairs::record(&mut self.journal, &repairs, folding(&mut self.index))?;
         self.repairs.extend(repairs);
         Ok(())
     }
@@ -249,7 +249,7 @@ impl Session {
         };
         free.map_err(SessionError::Settings)?;
         let text = config.to_toml();
-        let parts = config_parts(&text);
+        let parts = ConfigPart::cut(&text);
         let started = SearchStarted {
             name,
             seed,
@@ -286,7 +286,7 @@ impl Session {
         data: &Prepared,
     ) -> Result<(Scope, NamedLock), SessionError> {
         let text = config.to_toml();
-        let parts = config_parts(&text);
+        let parts = ConfigPart::cut(&text);
         let NewRun { purpose, models, repeats, recipe, fit, seed, threads } = run;
         let started = RunStarted {
             purpose,
@@ -324,12 +324,7 @@ impl Session {
         data.artifacts().try_for_each(|bytes| artifacts.put(bytes).map(drop))?;
         let batch: Vec<Event> = std::iter::once(first).chain(rest).collect();
         check_named(&batch, &artifacts)?;
-        let index = &mut self.index;
-        self.journal.record(scope, &batch, |foreign| index.push(foreign))?;
-        let position = self.journal.position();
-        for event in batch {
-            self.index.push(&Recorded { position, at: 0, scope, event });
-        }
+        self.record(scope, &batch)?;
         Ok((scope, lock))
     }
 
@@ -368,8 +363,7 @@ impl Session {
     }
 
     pub(super) fn catch_up(&mut self) -> Result<(), SessionError> {
-        let index = &mut self.index;
-        Ok(self.journal.catch_up(|recorded| index.push(recorded))?)
+        Ok(self.journal.catch_up(folding(&mut self.index))?)
     }
 
     /// Name of the lock that this process holds while it works in the store: the first that nobody
@@ -410,16 +404,15 @@ impl Session {
     pub fn job(&mut self, scope: Scope) -> Result<Box<dyn Job>, SessionError> {
         // Whoever held its lock until now may have recorded more.
         self.catch_up()?;
-        let (mut state, mut wrong) = (State::default(), None);
+        let mut state = Ok(State::default());
         self.journal.reread(|recorded| {
-            if recorded.scope == scope && wrong.is_none() {
-                wrong = state.push(recorded).err();
+            if recorded.scope == scope {
+                let Ok(()) = state.apply(recorded);
             }
         })?;
-        match (state, wrong) {
-            (_, Some(error)) => Err(error.into()),
-            (State::Open(job), None) => Ok(job),
-            (State::Unseen | State::Opening { .. }, None) => {
+        match state? {
+            State::Open(job) => Ok(job),
+            State::Unseen | State::Opening { .. } => {
                 let reason = "is not complete".to_owned();
                 Err(FoldError::Config { scope, reason }.into())
             }
@@ -442,10 +435,9 @@ impl Session {
         let posts = self.posts()?;
         let resumed = Resumed { program: self.surroundings.program.clone(), host: host.clone() };
         if !job.trials().all().is_empty() {
-            let index = &mut self.index;
             let event = Event::from(resumed);
-            self.journal.record(scope, std::slice::from_ref(&event), |f| index.push(f))?;
-            job.apply(&event).map_err(EngineError::from)?;
+            self.record(scope, std::slice::from_ref(&event))?;
+            job.apply(&Recorded::unplaced(event)).map_err(EngineError::from)?;
         }
         let reusable = self.reusable(scope)?;
         let artifacts = self.store.artifacts();

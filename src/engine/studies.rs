@@ -1,9 +1,11 @@
 //! Recording studies: what came of learning again from a history, with what is needed to do it
 //! again.
 
+use std::convert::Infallible;
+
 use super::jobs::Index;
 use super::session::{Session, SessionError};
-use crate::events::{Event, Recorded, Scope, StudyFinished, StudyRow, StudyStarted};
+use crate::events::{Event, Fold, Recorded, Scope, StudyFinished, StudyRow, StudyStarted};
 use crate::log::{BATCH_MAX, NamedLock};
 
 /// All of a study; its number is given when it is recorded.
@@ -43,13 +45,7 @@ impl Session {
         let events: Vec<Event> =
             std::iter::once(started.into()).chain(rows).chain([closing.into()]).collect();
         for batch in events.chunks(BATCH_MAX) {
-            let index = &mut self.index;
-            self.journal.record(Scope::Store, batch, |foreign| index.push(foreign))?;
-            let position = self.journal.position();
-            for event in batch {
-                let (at, scope, event) = (0, Scope::Store, event.clone());
-                self.index.push(&Recorded { position, at, scope, event });
-            }
+            self.record(Scope::Store, batch)?;
         }
         drop(lock);
         Ok(number)
@@ -81,9 +77,11 @@ pub(super) struct Studies {
     complete: Vec<(String, u32)>,
 }
 
-impl Studies {
-    pub(super) fn note(&mut self, event: &Event) {
-        match event {
+impl Fold for Studies {
+    type Error = Infallible;
+
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), Infallible> {
+        match &recorded.event {
             Event::StudyStarted(started) => {
                 self.begun.push((started.name.clone(), started.study));
             }
@@ -93,6 +91,7 @@ impl Studies {
             }
             _ => {}
         }
+        Ok(())
     }
 }
 
