@@ -97,6 +97,9 @@ impl Fold for Heritage {
         if let Some(text) = self.parts.apply(event).map_err(|_| wrong())? {
             self.configure(&text)?;
         }
+        if let (Some(trial), Some(outcome)) = (event.trial(), event.outcome()) {
+            self.ended(trial, outcome);
+        }
         match event {
             Event::RunStarted(_) => return Err(HeritageError::Run),
             Event::ImportStarted(_) => return Err(HeritageError::Import),
@@ -110,8 +113,6 @@ impl Fold for Heritage {
                 architecture: sampled.architecture.clone(),
                 trial: sampled.trial,
             }),
-            Event::TrialFinished(finished) => self.ended(finished.trial, &finished.outcome),
-            Event::TrialReused(reused) => self.ended(reused.trial, &reused.outcome),
             Event::ExperienceRecorded(recorded) => {
                 let index = (recorded.episode as usize).wrapping_sub(1);
                 let sampled = self.episodes.get(index).ok_or_else(wrong)?;

@@ -48,17 +48,10 @@ impl Fold for Index {
 
     fn apply(&mut self, recorded: &Recorded) -> Result<(), Infallible> {
         let scope = recorded.scope;
-        if let Event::ImportStarted(started) = &recorded.event {
-            let entry = Entry { imported: Some(started.content), ..Entry::default() };
-            self.incomplete.insert(scope, entry);
-        }
-        if matches!(recorded.event, Event::ForkStarted(_)) {
-            self.incomplete.insert(scope, Entry::default());
-        }
-        if matches!(recorded.event, Event::ImportFinished(_) | Event::ForkFinished(_))
-            && let Some(entry) = self.incomplete.remove(&scope)
-        {
-            self.entries.insert(scope, entry);
+        match recorded.event.counts() {
+            Some(false) => drop(self.incomplete.insert(scope, Entry::default())),
+            Some(true) => self.entries.extend(self.incomplete.remove_entry(&scope)),
+            None => {}
         }
         if scope != Scope::Store {
             let entry = match self.incomplete.get_mut(&scope) {
@@ -67,6 +60,7 @@ impl Fold for Index {
             };
             entry.last = recorded.position;
             match &recorded.event {
+                Event::ImportStarted(started) => entry.imported = Some(started.content),
                 Event::SearchStarted(started) => entry.name.clone_from(&started.name),
                 Event::AttackStarted(started) => entry.name.clone_from(&started.name),
                 Event::SearchFinished(_)
@@ -253,7 +247,7 @@ impl Fold for State {
         let (scope, position) = (recorded.scope, recorded.position);
         match (&mut *self, &recorded.event) {
             // What follows is a search whose events are those of others.
-            (Self::Unseen, Event::ImportStarted(_) | Event::ForkStarted(_)) => Ok(()),
+            (Self::Unseen, event) if event.counts() == Some(false) => Ok(()),
             (Self::Unseen, first @ (Event::SearchStarted(_) | Event::RunStarted(_))) => {
                 let (parts, config, models) = Default::default();
                 *self = Self::Opening { first: Box::new(first.clone()), parts, config, models };

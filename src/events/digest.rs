@@ -80,6 +80,7 @@ fn counted(event: &Event) -> Result<Vec<u8>, CodecError> {
 
 impl Digest {
     fn take_in(&mut self, event: &Event) -> Result<(), CodecError> {
+        self.unfinished = event.counts().map_or(self.unfinished, |counts| !counts);
         match event {
             Event::TrialPlanned(planned) => {
                 self.episodes.insert(planned.trial, planned.episode);
@@ -87,8 +88,6 @@ impl Digest {
             Event::TrialFinished(finished) => {
                 self.ended_by.insert(finished.trial, finished.attempt);
             }
-            Event::ImportStarted(_) | Event::ForkStarted(_) => self.unfinished = true,
-            Event::ImportFinished(_) | Event::ForkFinished(_) => self.unfinished = false,
             Event::AttemptStarted(started) => {
                 if let Some(continues) = started.continues {
                     self.continues.insert((started.trial, started.attempt), continues);

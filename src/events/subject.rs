@@ -1,7 +1,7 @@
 //! What an event is about, and where it stands among the events of its search, run or attack. The
 //! table of kinds says it of each kind, in its own line.
 
-use super::kinds::Event;
+use super::kinds::{Event, Outcome};
 
 /// (episode, ordinal of the trial, kind, index): unique among the logical events of a search, run
 /// or attack. A digest sorts by it.
@@ -22,6 +22,8 @@ pub(super) struct Subject {
     place: (u32, u32),
     /// Its number among those of its kind, episode and trial.
     index: u64,
+    /// Whether the events of its search count from here on, if it changes that.
+    counts: Option<bool>,
 }
 
 /// An episode.
@@ -60,6 +62,11 @@ impl Subject {
         Self { episode: Some(episode).filter(|&episode| episode > 0), ..self }
     }
 
+    /// The same; from here on the events of its search count, or do not.
+    pub(super) fn counts(self, counts: bool) -> Self {
+        Self { counts: Some(counts), ..self }
+    }
+
     /// The same, with a number among those of its kind.
     pub(super) fn at(self, index: impl Into<u64>) -> Self {
         Self { index: index.into(), ..self }
@@ -83,6 +90,23 @@ impl Event {
     #[must_use]
     pub fn attempt(&self) -> Option<u32> {
         self.subject().attempt
+    }
+
+    /// What came of the trial it is about, if it ends it.
+    #[must_use]
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match self {
+            Self::TrialFinished(finished) => Some(&finished.outcome),
+            Self::TrialReused(reused) => Some(&reused.outcome),
+            _ => None,
+        }
+    }
+
+    /// Whether the events of its search count from here on, if it changes that: an import and a fork
+    /// count once their closing event is there.
+    #[must_use]
+    pub fn counts(&self) -> Option<bool> {
+        self.subject().counts
     }
 
     /// Its logical key. The episode of a trial is 0 unless the event says it: `trial-planned` does.

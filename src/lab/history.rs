@@ -150,6 +150,9 @@ impl Fold for HistoryFold {
     fn apply(&mut self, recorded: &events::Recorded) -> Result<(), HistoryError> {
         let event = &recorded.event;
         let text = self.parts.apply(event).map_err(|why| impossible(event, why))?;
+        if let (Some(trial), Some(outcome)) = (event.trial(), event.outcome()) {
+            self.ended(trial, outcome);
+        }
         match event {
             Event::RunStarted(_) => return Err(HistoryError::Run),
             Event::ImportStarted(_) => self.import = Some(false),
@@ -174,8 +177,6 @@ impl Fold for HistoryFold {
             Event::TrialPlanned(planned) => {
                 self.planned.insert(planned.trial, planned.architecture.clone());
             }
-            Event::TrialFinished(finished) => self.ended(finished.trial, &finished.outcome),
-            Event::TrialReused(reused) => self.ended(reused.trial, &reused.outcome),
             Event::ExperienceRecorded(recorded) => {
                 let index = (recorded.episode as usize).wrapping_sub(1);
                 let Some(&(phase, epsilon, architecture, trial)) = self.episodes.get(index) else {

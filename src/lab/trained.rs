@@ -44,13 +44,14 @@ impl Fold for TrainedFold {
             let config = SearchConfig::read(&text, None, &[]);
             self.config = Some(config.map_err(|error| HistoryError::Config(error.to_string()))?);
         }
+        if let (Some(trial), Some(outcome)) = (event.trial(), event.outcome()) {
+            self.ended(trial, outcome);
+        }
         match event {
             Event::SearchStarted(started) => self.started = Some(started.clone()),
             Event::TrialPlanned(planned) => {
                 self.planned.insert(planned.trial, planned.architecture.clone());
             }
-            Event::TrialFinished(finished) => self.ended(finished.trial, &finished.outcome),
-            Event::TrialReused(reused) => self.ended(reused.trial, &reused.outcome),
             Event::Inherited(part) => {
                 for one in &part.experiences {
                     // A training each, however often it was sampled.

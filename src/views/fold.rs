@@ -259,7 +259,7 @@ impl Tables {
             Event::PredictionsRecorded(made) => predictions_recorded(db, about, made),
             Event::SeriesJoined(joined) => series::joined(db, about.recorded, job, joined),
             Event::TrialReused(reused) => series::reused(db, about, reused),
-            _ => Err(impossible(about.recorded, "it does not belong to a search or run by now")),
+            _ => Err(impossible(about.recorded, "no search or run has such an event by now")),
         }
     }
 
