@@ -101,32 +101,30 @@ impl Index {
     /// The scope of the next search.
     #[must_use]
     pub fn next_search(&self) -> Scope {
-        let scopes = self.entries.keys().chain(self.incomplete.keys());
-        let numbers = scopes.map(|scope| match scope {
-            Scope::Search(number) => *number,
-            _ => 0,
-        });
-        Scope::Search(numbers.max().unwrap_or(0) + 1)
+        self.next(Scope::Search)
     }
 
     /// The scope of the next run.
     #[must_use]
     pub fn next_run(&self) -> Scope {
-        let numbers = self.entries.keys().map(|scope| match scope {
-            Scope::Run(number) => *number,
-            _ => 0,
-        });
-        Scope::Run(numbers.max().unwrap_or(0) + 1)
+        self.next(Scope::Run)
     }
 
     /// The scope of the next attack.
     #[must_use]
     pub fn next_attack(&self) -> Scope {
-        let numbers = self.entries.keys().map(|scope| match scope {
-            Scope::Attack(number) => *number,
-            _ => 0,
+        self.next(Scope::Attack)
+    }
+
+    fn next(&self, of: fn(u32) -> Scope) -> Scope {
+        let scopes = self.entries.keys().chain(self.incomplete.keys());
+        let numbers = scopes.filter_map(|&scope| match scope {
+            Scope::Store => None,
+            Scope::Search(number) | Scope::Run(number) | Scope::Attack(number) => {
+                Some(number).filter(|&number| of(number) == scope)
+            }
         });
-        Scope::Attack(numbers.max().unwrap_or(0) + 1)
+        of(numbers.max().unwrap_or(0) + 1)
     }
 
     /// The search or run called `name`: `s1`, `r1`, or the name it was given.

@@ -437,20 +437,19 @@ impl Event {
     /// The event with everything cleared that tells of the machine: what a digest sees.
     /// `None` for operational kinds.
     #[must_use]
-    pub fn logical(mut self) -> Option<Self> {
+    pub fn logical(self) -> Option<Self> {
         if self.kind().class == Class::Operational {
             return None;
         }
-        match &mut self {
+        let mut event = self.anonymous();
+        match &mut event {
             Self::SearchStarted(fields) => {
                 fields.program.clear();
-                fields.folder.clear();
                 fields.threads = 0;
                 fields.name.clear();
             }
             Self::RunStarted(fields) => {
                 fields.program.clear();
-                fields.folder.clear();
                 fields.threads = 0;
             }
             Self::RunModel(fields) => fields.source = None,
@@ -478,14 +477,10 @@ impl Event {
                 fields.file.clear();
                 fields.q_file = None;
             }
-            Self::ImportedRow(fields) => {
-                fields.machine.clear();
-                fields.time_finished = 0.0;
-            }
+            Self::ImportedRow(fields) => fields.time_finished = 0.0,
             Self::AttackStarted(fields) => {
                 fields.name.clear();
                 fields.program.clear();
-                fields.folder.clear();
                 fields.threads = 0;
             }
             Self::AttackVictim(fields) => {
@@ -494,6 +489,6 @@ impl Event {
             }
             _ => {}
         }
-        Some(self)
+        Some(event)
     }
 }

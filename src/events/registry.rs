@@ -47,7 +47,7 @@ macro_rules! kinds {
 
         /// Every kind this program knows.
         pub const KINDS: &[Kind] = &[
-            $(Kind { number: $number, version: $version, name: $text, class: Class::$class },)*
+            $($name::KIND,)*
         ];
 
         impl Event {
@@ -55,12 +55,7 @@ macro_rules! kinds {
             #[must_use]
             pub fn kind(&self) -> &'static Kind {
                 match self {
-                    $(Self::$name(_) => {
-                        const KIND: Kind = Kind {
-                            number: $number, version: $version, name: $text, class: Class::$class,
-                        };
-                        &KIND
-                    })*
+                    $(Self::$name(_) => &$name::KIND,)*
                 }
             }
 
@@ -89,6 +84,11 @@ macro_rules! kinds {
                 }
             }
         }
+
+        $(impl $name {
+            const KIND: Kind =
+                Kind { number: $number, version: $version, name: $text, class: Class::$class };
+        })*
 
         $(impl From<$name> for Event {
             fn from(fields: $name) -> Self {
