@@ -23,12 +23,11 @@ use qtrail::agent::search::Search;
 use qtrail::agent::{Decision, Job};
 use qtrail::chance::Stream;
 use qtrail::config::{SearchConfig, presets};
-use qtrail::engine::jobs::config_parts;
 use qtrail::events::codec::encode;
 use qtrail::events::frame::{Head, seal};
 use qtrail::events::{
-    AttemptStarted, DataFacts, EpochFinished, Event, FailedReason, Hash, Outcome, Scope,
-    SearchStarted, TrialFinished,
+    AttemptStarted, ConfigPart, DataFacts, EpochFinished, Event, FailedReason, Fold as _, Hash,
+    Outcome, Recorded, Scope, SearchStarted, TrialFinished,
 };
 use qtrail::log::{Building, Options};
 
@@ -307,7 +306,7 @@ fn search(events: &mut Events, number: u32, models: u32) {
     let scope = Scope::Search(number);
     let config = config(models);
     let text = config.to_toml();
-    let parts = config_parts(&text);
+    let parts = ConfigPart::cut(&text);
     let started = SearchStarted {
         name: format!("search {number}"),
         seed: number.into(),
@@ -337,7 +336,9 @@ fn search(events: &mut Events, number: u32, models: u32) {
             Decision::Train(trial) => train(&search, trial),
             Decision::Wait | Decision::Done => return,
         };
-        recorded.iter().for_each(|event| search.apply(event).unwrap());
+        for event in &recorded {
+            search.apply(&Recorded::unplaced(event.clone())).unwrap();
+        }
         events.record(scope, &recorded);
     }
 }

@@ -38,7 +38,7 @@
 //! `cli::search` reads a configuration ([`config`]), finds the images and draws their split
 //! ([`data`]), and opens a session in a store ([`engine::session`]). The engine asks the search
 //! what happens next ([`agent::Job::decide`]), records it ([`engine::journal`] over [`log`]), takes
-//! it in ([`agent::Job::apply`]), gives trials to a trainer ([`engine::crew`]), and records what
+//! it in ([`events::Fold::apply`]), gives trials to a trainer ([`engine::crew`]), and records what
 //! the trainer answers. `qtrail-torch` is that trainer; any program that speaks
 //! [`trainer::protocol`] will do. Tables are SQL views over the read model ([`views`]).
 //!

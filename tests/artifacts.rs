@@ -12,13 +12,12 @@ use std::time::{Duration, Instant};
 
 use common::World;
 use qtrail::engine::references::{References, Role, check};
-use qtrail::events::{Event, Hash};
+use qtrail::events::{Event, Fold as _, Hash};
 use qtrail::log::{Locks, Store};
 
 /// What the events of a store name.
 fn references(world: &World, store: &str) -> References {
-    let mut references = References::default();
-    world.events(store).iter().for_each(|recorded| references.push(recorded));
+    let Ok(references) = References::default().folded(&world.events(store));
     references
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::{Ran, World};
 use qtrail::events::digest::Digests;
-use qtrail::events::{Event, Hash, Scope};
+use qtrail::events::{Event, Fold as _, Hash, Scope};
 
 const TRAINER: &str = env!("CARGO_BIN_EXE_qtrail-torch");
 /// A short attack, with one transformation of each kind of chance.
@@ -67,7 +67,7 @@ impl Attacked {
     fn outcome(&self, store: &str) -> (Hash, Vec<Hash>) {
         let (mut digests, mut artifacts) = (Digests::default(), Vec::new());
         for recorded in self.0.events(store) {
-            digests.push(&recorded).unwrap();
+            digests.apply(&recorded).unwrap();
             if let Event::ImagesCrafted(crafted) = &recorded.event {
                 artifacts.push(crafted.artifact);
             }

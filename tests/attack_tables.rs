@@ -14,7 +14,7 @@ use history::History;
 use history::attack::{Attack, Look, right, script, trial};
 use qtrail::adversary::sampling::Sampling;
 use qtrail::events::digest::Digests;
-use qtrail::events::{Event, Scope, ScoredImage};
+use qtrail::events::{Event, Fold as _, Scope, ScoredImage};
 use serde_json::Value;
 
 /// A percentage as the paper prints it.
@@ -361,9 +361,7 @@ fn an_attack_has_a_digest_of_its_own() {
                 }
             }
         }
-        let mut digests = Digests::default();
-        events.iter().for_each(|recorded| digests.push(recorded).unwrap());
-        let found = digests.finish();
+        let found = Digests::default().folded(&events).unwrap().finish();
         found.into_iter().find(|(scope, _)| *scope == Scope::Attack(number)).unwrap().1
     };
     let first = digest(1, 1, 0, false);

@@ -10,7 +10,6 @@ use assert_cmd::cargo::cargo_bin;
 use history::{History, config, data};
 use qtrail::agent::run::Run;
 use qtrail::agent::{Decision, Job};
-use qtrail::engine::jobs::config_parts;
 use qtrail::events::*;
 use qtrail::log::Store;
 
@@ -67,7 +66,7 @@ impl World {
     fn run(&mut self, number: u32, fit: Fit, models: &[Wrong]) {
         let config = config();
         let text = config.to_toml();
-        let parts = config_parts(&text);
+        let parts = ConfigPart::cut(&text);
         let (validation_labels, test_labels) =
             (self.keep(labels(VALIDATION)), self.keep(labels(TEST)));
         let predicted = Predicted {
@@ -123,7 +122,7 @@ impl World {
                 Decision::Wait | Decision::Done => return,
             };
             for event in &events {
-                run.apply(event).unwrap();
+                run.apply(&Recorded::unplaced(event.clone())).unwrap();
             }
             self.history.record(scope, events);
         }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::World;
 use qtrail::events::digest::Digests;
-use qtrail::events::{Event, Hash, Outcome, PredictedPart, Recorded, RunModel, Scope};
+use qtrail::events::{Event, Fold as _, Hash, Outcome, PredictedPart, Recorded, RunModel, Scope};
 
 const RUN: Scope = Scope::Run(1);
 const FINAL: [&str; 9] =
@@ -39,8 +39,7 @@ fn searched() -> World {
 }
 
 fn digest(events: &[Recorded], scope: Scope) -> Hash {
-    let mut digests = Digests::default();
-    events.iter().for_each(|recorded| digests.push(recorded).unwrap());
+    let digests = Digests::default().folded(events).unwrap();
     digests.finish().into_iter().find(|(of, _)| *of == scope).unwrap().1
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::World;
 use qtrail::config::replay::Policy;
 use qtrail::events::digest::Digests;
-use qtrail::events::{Event, Hash, Scope};
+use qtrail::events::{Event, Fold as _, Hash, Scope};
 
 /// Every policy that a search can follow.
 fn live() -> Vec<String> {
@@ -20,9 +20,7 @@ fn live() -> Vec<String> {
 }
 
 fn digest(world: &World, store: &str, search: u32) -> Hash {
-    let mut digests = Digests::default();
-    world.events(store).iter().for_each(|recorded| digests.push(recorded).unwrap());
-    let all = digests.finish();
+    let all = Digests::default().folded(&world.events(store)).unwrap().finish();
     all.into_iter().find(|(scope, _)| *scope == Scope::Search(search)).unwrap().1
 }
 

@@ -13,21 +13,16 @@ use std::path::{Path, PathBuf};
 use common::World;
 use qtrail::agent::replay::Order;
 use qtrail::config::replay::Policy;
-use qtrail::events::{Event, Recorded, Scope};
-use qtrail::lab::history::{Folder, History};
+use qtrail::events::{Event, Fold as _, Recorded, Scope};
+use qtrail::lab::history::{History, HistoryFold};
 use qtrail::lab::laws::Uniform;
 use qtrail::lab::measure::{PathValue, Reference, measure};
 use qtrail::lab::rederive::{Check, Duplicates, Task, rederive};
 
 /// The history of the search number `number`.
 fn fold(events: &[Recorded], number: u32) -> History {
-    let mut folder = Folder::default();
-    for recorded in events {
-        if recorded.scope == Scope::Search(number) {
-            folder.push(&recorded.event).unwrap();
-        }
-    }
-    folder.finish().unwrap()
+    let of = events.iter().filter(|recorded| recorded.scope == Scope::Search(number));
+    HistoryFold::default().folded(of).unwrap().finish().unwrap()
 }
 
 /// A policy with the settings of the search.

@@ -16,7 +16,7 @@ use qtrail::events::codec::decode;
 use qtrail::events::digest::Digests;
 use qtrail::events::frame::{Head, Payload, Position, seal, view};
 use qtrail::events::lines::{Line, Reader, Writer};
-use qtrail::events::{Event, KINDS};
+use qtrail::events::{Event, Fold as _, KINDS};
 use serde_json::{Value, json};
 
 /// Runs the reader.
@@ -45,7 +45,7 @@ fn exported(text: &str) -> (Vec<Value>, String) {
     let (mut digests, mut events) = (Digests::default(), Vec::new());
     for line in text.lines() {
         if let Line::Event(frame) = reader.line(line.as_bytes()).unwrap() {
-            digests.push(&decode(reader.head().position, &frame).unwrap()).unwrap();
+            digests.apply(&decode(reader.head().position, &frame).unwrap()).unwrap();
             let line = writer.event(&frame).unwrap();
             let mut value: Value = serde_json::from_str(&line).unwrap();
             value.as_object_mut().unwrap().remove("frame");

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use common::World;
 use qtrail::events::digest::Digests;
-use qtrail::events::{Event, Hash, Scope};
+use qtrail::events::{Event, Fold as _, Hash, Scope};
 
 fn series<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&World::tiny("7")[..], &["--repeat", "3", "--name", "night"], more].concat()
@@ -17,11 +17,7 @@ fn series<'a>(more: &[&'a str]) -> Vec<&'a str> {
 
 /// The logical digests of all searches in a store.
 fn digests(world: &World, store: &str) -> Vec<(Scope, Hash)> {
-    let mut digests = Digests::default();
-    for recorded in world.events(store) {
-        digests.push(&recorded).unwrap();
-    }
-    digests.finish()
+    Digests::default().folded(&world.events(store)).unwrap().finish()
 }
 
 fn rows(world: &World, store: &str, sql: &str) -> Vec<Vec<String>> {

@@ -50,7 +50,10 @@ fn what_cannot_begin_leaves_nothing() {
         world.run(store, &arguments).code(2).says(words);
     };
     let kinds = [
-        (["--device", "gpu"], "\"gpu\" is not a device; expected auto alone, or a list of cpu and cuda:N"),
+        (
+            ["--device", "gpu"],
+            "\"gpu\" is not a device; expected auto alone, or a list of cpu and cuda:N",
+        ),
         (["--device", "cuda:0"], "the trainer cannot use cuda:0; it offers cpu"),
         (["--device", "cpu,cpu"], "cpu is listed twice; cpu*2 starts two trainers on it"),
         (["--in-flight", "0"], "schedule.in-flight"),

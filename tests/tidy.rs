@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 #![allow(clippy::disallowed_methods, clippy::cast_possible_truncation)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -204,6 +204,54 @@ fn every_file_says_what_it_is_for_and_stays_readable() {
                 );
             }
         }
+    }
+}
+
+/// Numbers and names of the event kinds, as the table of kinds has them.
+fn kinds() -> Vec<(u16, String)> {
+    let table = fs::read_to_string(root().join("src/events/kinds.rs")).unwrap();
+    let table = table.split("\nkinds! {").nth(1).unwrap().split("\n}").next().unwrap();
+    let kind = |line: &str| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?.parse().ok()?, words.next()?.to_owned()))
+    };
+    table.lines().filter_map(kind).collect()
+}
+
+/// The last kind from before an event said itself what it is about.
+const KINDS_BEFORE: u16 = 50;
+/// Most files outside of `src/events` that look at one kind. Where it would be more, an event should
+/// answer a question (`src/events/subject.rs`).
+const LOOKING_MAX: usize = 7;
+
+/// A new kind of event has a struct, a line in the table of kinds, a fold whose state it changes, a
+/// table that shows it and a place where it is recorded (`schema/README.md`); nobody else knows it.
+#[test]
+fn a_new_kind_of_event_touches_five_files_at_most() {
+    let kinds = kinds();
+    assert!(kinds.len() >= 45, "the table of kinds is read: {kinds:?}");
+    let mut files: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut looking: BTreeMap<&str, usize> = BTreeMap::new();
+    for (path, text) in sources("src").into_iter().filter(|(path, _)| !is_test(path)) {
+        let code = code(&text);
+        let words: BTreeSet<&str> =
+            code.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+        let named: Vec<&str> =
+            kinds.iter().map(|(_, name)| &**name).filter(|name| words.contains(name)).collect();
+        let all = path == "src/events/kinds.rs" || 3 * named.len() <= 2 * kinds.len();
+        assert!(all, "{path} lists {} of {} kinds of events", named.len(), kinds.len());
+        for name in named {
+            let looks = code.contains(&format!("Event::{name}("));
+            *looking.entry(name).or_default() +=
+                usize::from(looks && !path.starts_with("src/events/"));
+            files.entry(name).or_default().push(path.clone());
+        }
+    }
+    for (number, name) in &kinds {
+        let files = &files[&**name];
+        assert!(*number <= KINDS_BEFORE || files.len() <= 5, "{name} is named in {files:?}");
+        let looking = looking.get(&**name).copied().unwrap_or(0);
+        assert!(looking <= LOOKING_MAX, "{looking} files look at {name}");
     }
 }
 

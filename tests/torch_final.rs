@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use common::World;
 use qtrail::events::digest::Digests;
-use qtrail::events::{Event, Hash, Outcome, Recorded, Scope};
+use qtrail::events::{Event, Fold as _, Hash, Outcome, Recorded, Scope};
 
 /// One network with dropout, long enough to be killed in.
 const RUN: [&str; 16] = [
@@ -43,8 +43,7 @@ fn epochs(events: &[Recorded]) -> usize {
 }
 
 fn digest(events: &[Recorded]) -> (Hash, Option<Hash>) {
-    let mut digests = Digests::default();
-    events.iter().for_each(|recorded| digests.push(recorded).unwrap());
+    let digests = Digests::default().folded(events).unwrap();
     let run = digests.finish().into_iter().find(|(scope, _)| *scope == Scope::Run(2)).unwrap();
     let weights = events.iter().rev().find_map(|recorded| match &recorded.event {
         Event::TrialFinished(finished) => match finished.outcome {

@@ -88,11 +88,8 @@ fn old_versions_keep_their_digest() {
     expected.extend(34_u16.to_le_bytes());
     expected.extend((fields.len() as u64).to_le_bytes());
     expected.extend(fields);
-    let digest = |recorded: &Recorded| {
-        let mut digests = digest::Digests::default();
-        digests.push(recorded).unwrap();
-        digests.finish()
-    };
+    let digest =
+        |recorded: &Recorded| digest::Digests::default().folded([recorded]).unwrap().finish();
     assert_eq!(digest(&recorded), [(recorded.scope, Hash::of(&expected))]);
     // What is new counts.
     let mut other = recorded.clone();

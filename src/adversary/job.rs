@@ -9,14 +9,13 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::gradients::{Judged, Tally};
-use super::noise::{NoiseSpec, RANDOM_NOISE};
+use super::noise::NoiseSpec;
 use super::protocol::{Repeated, Settings, SettingsError};
 use super::spec::AttackSpec;
 use super::sweep::{self, Chain};
 use crate::events::{
-    AttackFinished, AttackOutputs, AttackSpecified, AttackStarted, AttackTrainer,
-    AttackTransformation, AttackVictim, ConfigPart, Crafting, Event, Hash, ImagesCrafted,
-    ImagesScored, PoolPart, ScoredImage,
+    AttackFinished, AttackOutputs, AttackStarted, AttackTrainer, AttackVictim, ConfigAssembler,
+    Crafting, Event, Fold, Hash, ImagesCrafted, ImagesScored, PoolPart, Recorded, ScoredImage,
 };
 
 /// One step.
@@ -80,11 +79,18 @@ pub struct Impossible {
     pub why: String,
 }
 
+impl Impossible {
+    fn of(event: &Event, why: impl Into<String>) -> Self {
+        Self { event: event.kind().name, why: why.into() }
+    }
+}
+
 /// The state of an attack, folded from its events.
 #[derive(Debug, Default)]
 pub struct Attack {
     started: Option<AttackStarted>,
-    config: String,
+    parts: ConfigAssembler,
+    config: Option<String>,
     pool: Vec<u32>,
     labels: Vec<u16>,
     victims: Vec<AttackVictim>,
@@ -269,25 +275,22 @@ impl Plan {
     }
 }
 
-impl Attack {
-    /// Takes in one recorded event of the attack.
-    ///
-    /// # Errors
-    /// [`Impossible`] if it cannot follow what came before; the state is then undefined.
-    pub fn apply(&mut self, event: &Event) -> Result<(), Impossible> {
-        let refused = |why: &str| Err(Impossible { event: event.kind().name, why: why.to_owned() });
-        if let Event::AttackStarted(started) = event {
-            if self.started.is_some() {
-                return refused("the attack has begun already");
-            }
-            self.started = Some(started.clone());
-            return self.open_when_complete(event);
-        }
-        if self.started.is_none() {
-            return refused("the attack has not begun");
-        }
+/// Takes in the events of the attack; those of others must be left out.
+impl Fold for Attack {
+    type Error = Impossible;
+
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), Impossible> {
+        let event = &recorded.event;
+        let refused = |why: &str| Err(Impossible::of(event, why));
+        let text = self.parts.apply(event).map_err(|why| Impossible::of(event, why))?;
+        self.config = self.config.take().or(text);
         match (event, self.plan.is_some()) {
-            (Event::ConfigPart(ConfigPart { text, .. }), false) => self.config.push_str(text),
+            (Event::AttackStarted(started), _) if self.started.is_none() => {
+                self.started = Some(started.clone());
+            }
+            (Event::AttackStarted(_), _) => return refused("the attack has begun already"),
+            _ if self.started.is_none() => return refused("the attack has not begun"),
+            (Event::ConfigPart(_), false) => {}
             (Event::PoolPart(PoolPart { first, indices, labels }), false) => {
                 if *first as usize != self.pool.len() || indices.len() != labels.len() {
                     return refused("the pool has a gap");
@@ -318,12 +321,14 @@ impl Attack {
         }
         self.open_when_complete(event)
     }
+}
 
+impl Attack {
     fn open_when_complete(&mut self, event: &Event) -> Result<(), Impossible> {
         let Some(started) = self.started.as_ref().filter(|_| self.plan.is_none()) else {
             return Ok(());
         };
-        let complete = Hash::of(self.config.as_bytes()) == started.config
+        let complete = self.config.is_some()
             && self.pool.len() == started.images as usize
             && self.victims.len() == usize::from(started.victims)
             && self.specified == started.specifications
@@ -331,7 +336,7 @@ impl Attack {
         if !complete {
             return Ok(());
         }
-        let refused = |why: String| Impossible { event: event.kind().name, why };
+        let refused = |why: String| Impossible::of(event, why);
         let settings = self.settings().map_err(|error| refused(error.to_string()))?;
         let plan = Plan::new(settings, started.images).map_err(refused)?;
         let counts = (plan.specifications(), plan.transforms.len(), plan.settings.victims.len());
@@ -365,8 +370,8 @@ impl Attack {
         let step = match (source, transformation) {
             (Some(Crafting { victim, spec }), _) if is_noise(spec) => {
                 if victim != judge || transformation != 0 {
-                    let why = "noise is neither transformed nor crafted for a model".to_owned();
-                    return Err(Impossible { event: event.kind().name, why });
+                    let why = "noise is neither transformed nor crafted for a model";
+                    return Err(Impossible::of(event, why));
                 }
                 Step::Noise { victim, first }
             }
@@ -375,8 +380,10 @@ impl Attack {
             }
             (_, 0) => Step::Craft { victim: judge, first },
             (Some(Crafting { victim, .. }), _) if victim != judge => {
-                let why = "images are transformed for their own victim alone".to_owned();
-                return Err(Impossible { event: event.kind().name, why });
+                return Err(Impossible::of(
+                    event,
+                    "images are transformed for their own victim alone",
+                ));
             }
             (source, _) => {
                 Step::Own { victim: judge, spec: source.map(|source| source.spec), first }
@@ -389,7 +396,7 @@ impl Attack {
     }
 
     fn count(&mut self, event: &Event, step: Step, images: usize) -> Result<(), Impossible> {
-        let refused = |why: &str| Err(Impossible { event: event.kind().name, why: why.to_owned() });
+        let refused = |why: &str| Err(Impossible::of(event, why));
         let Some(plan) = &self.plan else { return refused("the attack is not open") };
         if plan.images(step, self.images()) as usize != images {
             return refused("a micro-batch has another number of images");
@@ -437,7 +444,7 @@ impl Attack {
     /// # Errors
     /// [`SettingsError`] if they are not complete, or cannot be followed.
     pub fn settings(&self) -> Result<Settings, SettingsError> {
-        Settings::read(&self.config)
+        Settings::read(self.config.as_deref().unwrap_or_default())
     }
 
     /// The plan, once all that belongs to the beginning is recorded.
@@ -537,59 +544,4 @@ impl Attack {
     pub fn progress(&self) -> (u64, u64) {
         (self.cost_done, self.cost)
     }
-}
-
-/// The images of a pool that follow the first `known` ones, as events.
-#[must_use]
-pub fn pool_parts(pool: &[(u32, u16)], known: usize) -> Vec<Event> {
-    let mut events = Vec::new();
-    let mut first = known;
-    for part in pool.get(known..).unwrap_or_default().chunks(PoolPart::IMAGES) {
-        let (indices, labels) = part.iter().copied().unzip();
-        let place = u32::try_from(first).unwrap_or(u32::MAX);
-        events.push(PoolPart { first: place, indices, labels }.into());
-        first += part.len();
-    }
-    events
-}
-
-/// The events after the first with which an attack begins: victims, attacks, transformations and
-/// the pool, which comes last because a large one takes more than one batch of the log. Each victim
-/// comes with the number of its outputs; `classes` is that of the images, which is not recorded
-/// again.
-#[must_use]
-pub fn opening(
-    plan: &Plan,
-    pool: &[(u32, u16)],
-    victims: Vec<(AttackVictim, u32)>,
-    classes: u32,
-) -> Vec<Event> {
-    let mut events: Vec<Event> = Vec::new();
-    for (victim, outputs) in victims {
-        let number = victim.victim;
-        events.push(victim.into());
-        if outputs != classes {
-            events.push(AttackOutputs { victim: number, outputs }.into());
-        }
-    }
-    let attacks = plan.specs.iter().map(|spec| (spec.method.name(), spec.eps, spec.text()));
-    let noise = plan.noise.iter().map(|noise| (RANDOM_NOISE, noise.eps, noise.text()));
-    for ((method, eps, text), spec) in attacks.chain(noise).zip(0..) {
-        let (method, eps, hash) = (method.to_owned(), eps.into(), Hash::of(text.as_bytes()));
-        events.push(AttackSpecified { spec, method, eps, hash, text }.into());
-    }
-    for (repeated, number) in plan.transforms.iter().zip(0..) {
-        let transform = &*repeated.transform;
-        let event = AttackTransformation {
-            transformation: number,
-            name: transform.name().to_owned(),
-            parameter: transform.parameter(),
-            repeats: repeated.repeats,
-            random: transform.is_random(),
-            text: super::transform::text(transform),
-        };
-        events.push(event.into());
-    }
-    events.extend(pool_parts(pool, 0));
-    events
 }

@@ -24,6 +24,7 @@ pub mod gradients;
 pub mod job;
 pub mod linear;
 pub mod noise;
+pub mod opening;
 pub mod outcomes;
 pub mod pack;
 pub mod preflight;

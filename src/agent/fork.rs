@@ -9,8 +9,8 @@ use crate::arch::Architecture;
 use crate::config::learning::Epsilon;
 use crate::config::{ConfigError, Order, Phase, SearchConfig};
 use crate::events::{
-    Event, ForkFinished, Hash, Inherited, InheritedExperience, Outcome, PhaseEnded,
-    ScheduleExtended, SearchStarted,
+    ConfigAssembler, Event, Fold, ForkFinished, Inherited, InheritedExperience, Outcome,
+    PhaseEnded, Recorded, ScheduleExtended, SearchStarted,
 };
 
 /// Why nothing can be inherited from a search.
@@ -43,7 +43,7 @@ pub enum HeritageError {
 #[derive(Debug, Default)]
 pub struct Heritage {
     started: Option<SearchStarted>,
-    text: String,
+    parts: ConfigAssembler,
     config: Option<SearchConfig>,
     /// Of each episode so far: what was sampled where, answered by which trial.
     episodes: Vec<Sampled>,
@@ -54,7 +54,6 @@ pub struct Heritage {
     inherits: bool,
     /// Ends of phases that it inherited and has not learned up to yet.
     ends: VecDeque<PhaseEnded>,
-    wrong: Option<HeritageError>,
 }
 
 #[derive(Debug, Clone)]
@@ -88,28 +87,23 @@ pub struct Inheritance {
     pub events: Vec<Event>,
 }
 
-impl Heritage {
-    /// Takes in an event of the search; those of others must be left out.
-    pub fn push(&mut self, event: &Event) {
-        if self.wrong.is_none()
-            && let Err(error) = self.take_in(event)
-        {
-            self.wrong = Some(error);
-        }
-    }
+/// Takes in the events of the search; those of others must be left out.
+impl Fold for Heritage {
+    type Error = HeritageError;
 
-    fn take_in(&mut self, event: &Event) -> Result<(), HeritageError> {
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), HeritageError> {
+        let event = &recorded.event;
+        let wrong = || HeritageError::Impossible(event.kind().name);
+        if let Some(text) = self.parts.apply(event).map_err(|_| wrong())? {
+            self.configure(&text)?;
+        }
+        if let (Some(trial), Some(outcome)) = (event.trial(), event.outcome()) {
+            self.ended(trial, outcome);
+        }
         match event {
             Event::RunStarted(_) => return Err(HeritageError::Run),
             Event::ImportStarted(_) => return Err(HeritageError::Import),
-            Event::SearchStarted(started) => {
-                self.started = Some(started.clone());
-                self.configure()?;
-            }
-            Event::ConfigPart(part) => {
-                self.text.push_str(&part.text);
-                self.configure()?;
-            }
+            Event::SearchStarted(started) => self.started = Some(started.clone()),
             Event::ForkStarted(_) => self.inherits = true,
             Event::ForkFinished(_) => self.inherits = false,
             Event::Inherited(part) => self.inherit(part),
@@ -119,13 +113,10 @@ impl Heritage {
                 architecture: sampled.architecture.clone(),
                 trial: sampled.trial,
             }),
-            Event::TrialFinished(finished) => self.ended(finished.trial, &finished.outcome),
-            Event::TrialReused(reused) => self.ended(reused.trial, &reused.outcome),
             Event::ExperienceRecorded(recorded) => {
-                let wrong = HeritageError::Impossible(event.kind().name);
                 let index = (recorded.episode as usize).wrapping_sub(1);
-                let Some(sampled) = self.episodes.get(index) else { return Err(wrong) };
-                let Some(outcome) = self.outcomes.get(&sampled.trial) else { return Err(wrong) };
+                let sampled = self.episodes.get(index).ok_or_else(wrong)?;
+                let outcome = self.outcomes.get(&sampled.trial).ok_or_else(wrong)?;
                 self.experiences += 1;
                 self.facts.push(Fact::Experience(InheritedExperience {
                     episode: recorded.episode,
@@ -151,7 +142,9 @@ impl Heritage {
         }
         Ok(())
     }
+}
 
+impl Heritage {
     /// What came of a trial; its weights are an artifact of the search that trained it.
     fn ended(&mut self, trial: u32, outcome: &Outcome) {
         let outcome = match *outcome {
@@ -170,15 +163,12 @@ impl Heritage {
         self.facts.push(Fact::PhaseEnded(ended));
     }
 
-    fn configure(&mut self) -> Result<(), HeritageError> {
-        let complete = self.started.as_ref().map(|started| started.config);
-        if complete == Some(Hash::of(self.text.as_bytes())) {
-            let config = SearchConfig::read(&self.text, None, &[])?;
-            if config.schedule.order == Order::Enumerate {
-                return Err(HeritageError::Run);
-            }
-            self.config = Some(config);
+    fn configure(&mut self, text: &str) -> Result<(), HeritageError> {
+        let config = SearchConfig::read(text, None, &[])?;
+        if config.schedule.order == Order::Enumerate {
+            return Err(HeritageError::Run);
         }
+        self.config = Some(config);
         Ok(())
     }
 
@@ -215,9 +205,6 @@ impl Heritage {
     /// # Errors
     /// [`HeritageError`] if that is nothing.
     pub fn finish(self) -> Result<Inheritance, HeritageError> {
-        if let Some(error) = self.wrong {
-            return Err(error);
-        }
         let started = self.started.ok_or(HeritageError::NotBegun)?;
         let config = self.config.ok_or(HeritageError::NotBegun)?;
         if self.experiences == 0 {

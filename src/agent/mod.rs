@@ -16,7 +16,7 @@ pub mod space;
 pub mod trials;
 
 use crate::config::SearchConfig;
-use crate::events::{DataFacts, Event, Fit, Hash, Initial, Predicted};
+use crate::events::{DataFacts, Event, Fit, Fold, Hash, Initial, Predicted};
 use trials::Status;
 
 /// What happens next.
@@ -46,15 +46,9 @@ pub struct Terms {
 }
 
 /// Something the engine carries out, event by event.
-pub trait Job: std::fmt::Debug {
+pub trait Job: Fold<Error = Impossible> + std::fmt::Debug {
     /// What happens next; `idle` says whether a trainer is free.
     fn decide(&self, idle: bool) -> Decision;
-
-    /// Takes in one recorded event.
-    ///
-    /// # Errors
-    /// [`Impossible`] if it cannot follow what came before; the state is then undefined.
-    fn apply(&mut self, event: &Event) -> Result<(), Impossible>;
 
     /// Its trials.
     fn trials(&self) -> &trials::Trials;

@@ -10,8 +10,8 @@ use crate::arch::{Architecture, PoolRule, Shapes};
 use crate::config::SearchConfig;
 use crate::config::space::SpaceError;
 use crate::events::{
-    DataFacts, Event, Initial, Purpose, RunFinished, RunModel, RunStarted, SearchFinished,
-    SearchStarted, TrialLost, TrialPlanned,
+    DataFacts, Event, Fold, Initial, Purpose, Recorded, RunFinished, RunModel, RunStarted,
+    SearchFinished, SearchStarted, TrialLost, TrialPlanned,
 };
 
 /// Most architectures that an enumeration takes on.
@@ -224,8 +224,13 @@ impl Job for Run {
             _ => Decision::Wait,
         }
     }
+}
 
-    fn apply(&mut self, event: &Event) -> Result<(), Impossible> {
+impl Fold for Run {
+    type Error = Impossible;
+
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), Impossible> {
+        let event = &recorded.event;
         match event {
             Event::TrialPlanned(planned)
                 if self.plan(self.trials.next_ordinal() - 1).as_ref() != Some(planned) =>
@@ -241,7 +246,7 @@ impl Job for Run {
             }
             _ => {}
         }
-        self.trials.apply(event)?;
+        self.trials.apply(recorded)?;
         self.finished |= matches!(event, Event::RunFinished(_) | Event::SearchFinished(_));
         self.finished &= !matches!(event, Event::TrialRetried(_));
         Ok(())
@@ -318,7 +323,7 @@ mod tests {
                 Decision::Done => break,
             };
             for event in &batch {
-                run.apply(event).unwrap();
+                run.apply(&Recorded::unplaced(event.clone())).unwrap();
                 if let Event::TrialPlanned(planned) = event {
                     let TrialPlanned { architecture, seed, repeat, .. } = planned.clone();
                     assert!(trained.insert((architecture, seed)), "trained twice with one seed");
@@ -340,6 +345,6 @@ mod tests {
         let mut run = enumeration(&[]).unwrap();
         let Some(planned) = run.plan(0) else { panic!("there is a first training") };
         let wrong = TrialPlanned { seed: planned.seed ^ 1, ..planned };
-        assert!(run.apply(&wrong.into()).is_err());
+        assert!(run.apply(&Recorded::unplaced(wrong.into())).is_err());
     }
 }

@@ -25,8 +25,8 @@ use crate::chance::Stream;
 use crate::config::SearchConfig;
 use crate::config::learning::Epsilon;
 use crate::events::{
-    EpisodeSampled, Event, ExperienceRecorded, Hash, Outcome, PhaseEnd, PhaseEnded, ReplayUpdated,
-    SearchFinished, SearchStarted, TrialLost, TrialPlanned,
+    EpisodeSampled, Event, ExperienceRecorded, Fold, Hash, Outcome, PhaseEnd, PhaseEnded, Recorded,
+    ReplayUpdated, SearchFinished, SearchStarted, TrialLost, TrialPlanned,
 };
 
 pub use order::EPISODES_PER_TRIAL;
@@ -434,8 +434,13 @@ impl Job for Search {
             _ => self.advance(idle),
         }
     }
+}
 
-    fn apply(&mut self, event: &Event) -> Result<(), Impossible> {
+impl Fold for Search {
+    type Error = Impossible;
+
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), Impossible> {
+        let event = &recorded.event;
         let goes_on = matches!(
             event,
             Event::Resumed(_)
@@ -453,7 +458,7 @@ impl Job for Search {
         if moves_on && !learned && !self.heritage.goes_on() {
             return Err(Impossible::of(event, "an episode has not been learned from"));
         }
-        self.trials.apply(event)?;
+        self.trials.apply(recorded)?;
         match event {
             Event::EpisodeSampled(sampled) => self.apply_episode(event, sampled)?,
             Event::TrialPlanned(_) => self.phases.of_trial.push(self.phases.current),

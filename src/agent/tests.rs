@@ -70,6 +70,10 @@ fn lost(trial: u32, attempt: u32) -> Event {
     AttemptLost { trial, attempt, counts: true, reason: "killed".into() }.into()
 }
 
+fn apply(search: &mut Search, event: &Event) -> Result<(), Impossible> {
+    search.apply(&Recorded::unplaced(event.clone()))
+}
+
 /// Runs to the end; `answer` says what comes of each attempt. Returns all events.
 fn run(search: &mut Search, answer: impl Fn(&trials::Trial) -> Event) -> Vec<Event> {
     let mut history = Vec::new();
@@ -84,7 +88,7 @@ fn run(search: &mut Search, answer: impl Fn(&trials::Trial) -> Event) -> Vec<Eve
             Decision::Done => return history,
         };
         for event in &batch {
-            search.apply(event).unwrap();
+            apply(search, event).unwrap();
         }
         history.extend(batch);
     }
@@ -199,7 +203,7 @@ fn the_same_events_give_the_same_decisions() {
     let history = run(&mut unbroken, by_seed);
     let mut resumed = search(&[]);
     for event in &history {
-        resumed.apply(event).unwrap();
+        apply(&mut resumed, event).unwrap();
     }
     assert_eq!(resumed.q(), unbroken.q());
     assert_eq!(resumed.decide(true), Decision::Done);
@@ -213,7 +217,8 @@ fn impossible_histories_are_refused() {
     for left_out in 0..history.len() {
         let mut search = search(&[]);
         let rest = history.iter().enumerate().filter(|(index, _)| *index != left_out);
-        let refused = rest.map(|(_, event)| search.apply(event)).any(|result| result.is_err());
+        let refused =
+            rest.map(|(_, event)| apply(&mut search, event)).any(|result| result.is_err());
         assert!(refused || !search.is_finished(), "without {:?}", history[left_out]);
     }
     // A changed draw is noticed by the digest.
@@ -224,7 +229,7 @@ fn impossible_histories_are_refused() {
     });
     update.unwrap().draws.fill(0);
     let mut search = search(&[]);
-    let first_error = changed.iter().find_map(|event| search.apply(event).err());
+    let first_error = changed.iter().find_map(|event| apply(&mut search, event).err());
     assert!(matches!(first_error, Some(Impossible::Digest { episode: 4, .. })), "{first_error:?}");
 }
 
@@ -254,12 +259,12 @@ fn every_policy_searches_and_comes_back_from_its_history() {
             (1..history.len()).filter(|&n| matches!(history[n - 1], Event::ReplayUpdated(_)));
         for cut in ends {
             let mut resumed = search(&[&setting]);
-            history[..cut].iter().for_each(|event| resumed.apply(event).unwrap());
+            history[..cut].iter().for_each(|event| apply(&mut resumed, event).unwrap());
             // If something is to be recorded next, it is what was recorded next.
             if let Decision::Record(batch) = resumed.decide(true) {
                 assert_eq!(batch[..1], history[cut..=cut], "{}", entry.name);
             }
-            history[cut..].iter().for_each(|event| resumed.apply(event).unwrap());
+            history[cut..].iter().for_each(|event| apply(&mut resumed, event).unwrap());
             assert_eq!(resumed.q().digest(), whole.q().digest(), "{}", entry.name);
         }
     }
@@ -316,12 +321,12 @@ fn a_reward_by_an_expression_is_computed_once_and_recorded() {
         if let Event::ExperienceRecorded(recorded) = &event {
             return Some(recorded.clone());
         }
-        other.apply(&event).unwrap();
+        apply(&mut other, &event).unwrap();
         None
     });
     let first = first.unwrap();
     let recorded = ExperienceRecorded { reward: first.reward + 0.125, ..first };
-    other.apply(&recorded.clone().into()).unwrap();
+    apply(&mut other, &recorded.clone().into()).unwrap();
     assert_eq!(other.memory().get(0).unwrap().1, recorded.reward);
     assert_eq!(other.worth(trial_of[&recorded.episode]), Some(recorded.reward));
 }
@@ -356,20 +361,20 @@ fn a_fork_begins_with_what_it_inherited() {
     let learned = |event: &Event| matches!(event, Event::ReplayUpdated(_));
     let ends = (1..=history.len()).filter(|&n| learned(&history[n - 1]));
     for cut in ends {
-        let mut heritage = fork::Heritage::default();
         let config = source.config().to_toml();
-        heritage.push(&source.started().clone().into());
-        heritage.push(&ConfigPart { index: 0, text: config }.into());
-        history[..cut].iter().for_each(|event| heritage.push(event));
+        let opening =
+            [source.started().clone().into(), ConfigPart { index: 0, text: config }.into()];
+        let events = opening.iter().chain(&history[..cut]).cloned().map(Recorded::unplaced);
+        let heritage = fork::Heritage::default().folded(&events.collect::<Vec<_>>()).unwrap();
         let inheritance = heritage.finish().unwrap();
         let experiences = history[..cut].iter().filter(|event| learned(event)).count();
         assert_eq!(inheritance.episodes as usize, experiences);
 
         let mut forked = search(&[]);
-        inheritance.events.iter().for_each(|event| forked.apply(event).unwrap());
+        inheritance.events.iter().for_each(|event| apply(&mut forked, event).unwrap());
         assert_eq!(forked.memory().len(), 0, "nothing is learned before all is inherited");
         while let Some(lesson) = forked.lesson() {
-            lesson.iter().for_each(|event| forked.apply(event).unwrap());
+            lesson.iter().for_each(|event| apply(&mut forked, event).unwrap());
         }
         assert_eq!(forked.memory().len(), experiences);
         let rest = run(&mut forked, by_seed);
@@ -381,7 +386,8 @@ fn a_fork_begins_with_what_it_inherited() {
             let mut forked = search(&[]);
             let rest = inheritance.events.iter().enumerate();
             let rest = rest.filter(|(index, _)| *index != left_out);
-            let refused = rest.map(|(_, event)| forked.apply(event)).any(|result| result.is_err());
+            let refused =
+                rest.map(|(_, event)| apply(&mut forked, event)).any(|result| result.is_err());
             // Without the end of a phase it would be in another one; without the last event of
             // all it is not complete, and counts for nothing.
             let last = left_out + 1 == inheritance.events.len();
@@ -398,10 +404,10 @@ fn only_a_finished_search_is_extended() {
         Event::from(ScheduleExtended { phase, phases })
     };
     let mut search = search(&[]);
-    assert!(search.apply(&added(3)).is_err(), "it is not finished");
+    assert!(apply(&mut search, &added(3)).is_err(), "it is not finished");
     run(&mut search, by_seed);
-    assert!(search.apply(&added(2)).is_err(), "there are three phases");
-    search.apply(&added(3)).unwrap();
+    assert!(apply(&mut search, &added(2)).is_err(), "there are three phases");
+    apply(&mut search, &added(3)).unwrap();
     assert!(!search.is_finished());
     let history = run(&mut search, by_seed);
     assert_eq!(phase_ends(&history), [(PhaseEnd::Quota, 2)]);

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::Impossible;
 use crate::arch::Architecture;
 use crate::events::{
-    CheckpointKept, EpochFinished, Event, Hash, Outcome, TrialFinished, TrialPlanned,
+    CheckpointKept, EpochFinished, Event, Fold, Hash, Outcome, Recorded, TrialFinished,
+    TrialPlanned,
 };
 
 /// Attempts that may be lost before a trial is given up.
@@ -188,12 +189,14 @@ impl Trials {
     pub fn open(&self) -> usize {
         self.list.iter().filter(|trial| trial.is_open()).count()
     }
+}
 
-    /// Takes in an event that concerns trials; others are ignored.
-    ///
-    /// # Errors
-    /// [`Impossible`] if the event cannot follow what came before.
-    pub(super) fn apply(&mut self, event: &Event) -> Result<(), Impossible> {
+/// Takes in events that concern trials; others are ignored.
+impl Fold for Trials {
+    type Error = Impossible;
+
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), Impossible> {
+        let event = &recorded.event;
         match event {
             Event::TrialPlanned(planned) => {
                 if planned.trial != self.next_ordinal() {
@@ -304,7 +307,9 @@ impl Trials {
         }
         Ok(())
     }
+}
 
+impl Trials {
     /// Takes in the trial of another search, which ended there.
     pub(super) fn inherit(&mut self, planned: TrialPlanned, outcome: Outcome) {
         let status = Status::Finished(outcome);

@@ -1,14 +1,14 @@
 //! `qtrail search`: begins a search and carries it on.
 
+use super::diff::different;
 use super::progress::duration;
 use super::settings::{self, SettingsArgs};
-use super::diff::different;
 use super::{CliError, Context, names, note, say, series, terminal, work};
 use crate::agent::Job;
 use crate::agent::search::check;
-use crate::config::{IN_FLIGHT_MAX, Phase, SearchConfig};
 use crate::config::learning::Epsilon;
 use crate::config::replay::Policy;
+use crate::config::{IN_FLIGHT_MAX, Phase, SearchConfig};
 use crate::engine::devices::Devices;
 use crate::engine::estimate::estimate;
 use crate::engine::session::Session;

@@ -24,8 +24,8 @@ use crate::adversary::transform::{self, Image};
 use crate::agent::trials::ATTEMPTS_MAX;
 use crate::data::ImageSet;
 use crate::events::{
-    AttackTrainer, CraftedImage, Crafting, Event, Hash, ImagesCrafted, ImagesScored, Scope,
-    ScoredImage,
+    AttackTrainer, CraftedImage, Crafting, Event, Fold as _, Hash, ImagesCrafted, ImagesScored,
+    Scope, ScoredImage, folding,
 };
 use crate::log::EventLog;
 use crate::log::artifacts::Artifacts;
@@ -142,13 +142,12 @@ impl<L: EventLog> AttackEngine<'_, L> {
 
     fn record(&mut self, events: &[Event]) -> Result<(), EngineError> {
         let (index, despite) = (&mut *self.index, Despite::Anything);
-        let recorded = self
-            .journal
-            .put(self.scope, events, Durable::Now, despite, |other| index.push(other))?;
+        let recorded =
+            self.journal.put(self.scope, events, Durable::Now, despite, folding(index))?;
         self.artifacts.settled();
         for recorded in recorded.unwrap_or_default() {
-            index.push(recorded);
-            self.attack.apply(&recorded.event)?;
+            let Ok(()) = index.apply(recorded);
+            self.attack.apply(recorded)?;
         }
         Ok(())
     }

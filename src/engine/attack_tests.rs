@@ -8,15 +8,14 @@ use std::time::Duration;
 use super::*;
 use crate::adversary::Classifier as _;
 use crate::adversary::craft::along;
-use crate::adversary::job::opening;
 use crate::adversary::linear::Linear;
 use crate::adversary::noise::noisy;
+use crate::adversary::opening::opening;
 use crate::adversary::protocol::{Grid, Settings};
 use crate::data::Images;
 use crate::engine::inbox::Inbox;
-use crate::engine::jobs::config_parts;
 use crate::events::digest::Digests;
-use crate::events::{AttackData, AttackStarted, AttackVictim, Recorded, Victim};
+use crate::events::{AttackData, AttackStarted, AttackVictim, ConfigPart, Recorded, Victim};
 use crate::log::{MemoryLog, Store};
 use crate::trainer::process::{Said, StartError};
 use crate::trainer::protocol::{ErrorCause, Member, PROTOCOL, ScoredAnswer};
@@ -196,11 +195,11 @@ fn beginning() -> Vec<Event> {
         to_craft,
         to_score,
         config: Hash::of(text.as_bytes()),
-        config_parts: u16::try_from(config_parts(&text).len()).unwrap(),
+        config_parts: u16::try_from(ConfigPart::cut(&text).len()).unwrap(),
         threads: 1,
         program: String::new(),
     };
-    let parts = config_parts(&text).into_iter().map(Event::from);
+    let parts = ConfigPart::cut(&text).into_iter().map(Event::from);
     std::iter::once(started.into()).chain(parts).chain(rest).collect()
 }
 
@@ -228,8 +227,8 @@ impl World {
         let mut journal = Journal::new(log, || 0, Box::new(()));
         journal
             .catch_up(|recorded| {
-                index.push(recorded);
-                attack.apply(&recorded.event).unwrap();
+                let Ok(()) = index.apply(recorded);
+                attack.apply(recorded).unwrap();
             })
             .unwrap();
         if attack.started().is_none() {
@@ -237,7 +236,9 @@ impl World {
             if let Err(error) = journal.record(SCOPE, &batch, |_| {}) {
                 return (journal.into_log(), Err(error.into()));
             }
-            batch.iter().for_each(|event| attack.apply(event).unwrap());
+            for event in batch {
+                attack.apply(&Recorded::unplaced(event)).unwrap();
+            }
         }
         let models = ["one", "two"].map(|file| ModelRequest {
             members: vec![Member::Torchscript { file: file.into(), input: Default::default() }],
@@ -282,9 +283,7 @@ fn all(log: &MemoryLog) -> Vec<Recorded> {
 }
 
 fn digest(log: &MemoryLog) -> Hash {
-    let mut digests = Digests::default();
-    all(log).iter().for_each(|recorded| digests.push(recorded).unwrap());
-    digests.finish()[0].1
+    Digests::default().folded(&all(log)).unwrap().finish()[0].1
 }
 
 fn honest(_: &mut Vec<u8>, _: &mut Vec<f32>) {}

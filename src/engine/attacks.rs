@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::attack::{AttackEngine, AttackReport};
 use super::crew::Post;
 use super::inbox::Inbox;
-use super::jobs::{FoldError, Index, config_parts};
+use super::jobs::{FoldError, Index};
 use super::openings::labelled;
 use super::presence::Presence as _;
 use super::references::check_named;
@@ -13,14 +13,16 @@ use super::session::{Session, SessionError};
 use super::workplace::Workplace;
 use super::{Ending, EngineError};
 use crate::adversary::classes::Classes;
-use crate::adversary::job::{Attack, Plan, opening};
+use crate::adversary::job::{Attack, Plan};
+use crate::adversary::opening::opening;
 use crate::adversary::protocol::{Data, Settings};
 use crate::adversary::range::InputRange;
 use crate::agent::trials::Status;
 use crate::data::pictures::is_drawn;
 use crate::data::{DataHome, ImageSet, Located, Part};
 use crate::events::{
-    AttackData, AttackStarted, AttackVictim, Event, Hash, Outcome, Resumed, Scope, TrialOf, Victim,
+    AttackData, AttackStarted, AttackVictim, ConfigPart, Event, Fold as _, Hash, Outcome, Recorded,
+    Resumed, Scope, TrialOf, Victim,
 };
 use crate::log::artifacts::ArtifactHash;
 use crate::log::{BATCH_MAX, NamedLock};
@@ -333,7 +335,7 @@ impl Session {
         check_named(&batch, &artifacts)?;
         let (scope, lock) = self.claim(Index::next_attack)?;
         for batch in batch.chunks(BATCH_MAX) {
-            self.record_opening(scope, batch)?;
+            self.record(scope, batch)?;
         }
         Ok((scope, lock))
     }
@@ -383,7 +385,7 @@ impl Session {
             .map(|((t, &outputs), victim)| (AttackVictim { victim, ..t.victim.clone() }, outputs));
         let rest = opening(&plan, &labelled, victims.collect(), images.classes);
         let text = settings.to_toml();
-        let parts = config_parts(&text);
+        let parts = ConfigPart::cut(&text);
         let few = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
         let (to_craft, to_score) = plan.totals(count);
         let bytes: Vec<u8> = pool.iter().flat_map(|index| index.to_le_bytes()).collect();
@@ -442,7 +444,7 @@ impl Session {
         let (mut attack, mut wrong) = (Attack::default(), None);
         self.journal.reread(|recorded| {
             if recorded.scope == scope && wrong.is_none() {
-                wrong = attack.apply(&recorded.event).err().map(|error| (recorded.position, error));
+                wrong = attack.apply(recorded).err().map(|error| (recorded.position, error));
             }
         })?;
         match wrong {
@@ -472,8 +474,8 @@ impl Session {
         if attack.trainer().is_some() {
             let (program, host) = (self.surroundings.program.clone(), workplace.host.clone());
             let event = Event::from(Resumed { program, host });
-            self.append_own(scope, std::slice::from_ref(&event))?;
-            attack.apply(&event).map_err(EngineError::from)?;
+            self.record(scope, std::slice::from_ref(&event))?;
+            attack.apply(&Recorded::unplaced(event)).map_err(EngineError::from)?;
         }
         let mut engine = AttackEngine {
             scope,

@@ -1,12 +1,13 @@
 //! Releasing weights that nobody wants to keep any longer, search by search.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use super::jobs::{FoldError, State};
 use super::keeper::{Surplus, beyond};
 use super::session::{Session, SessionError};
 use crate::events::frame::Position;
-use crate::events::{ArtifactReleased, Event, Recorded, Scope};
+use crate::events::{ArtifactReleased, Event, Fold, Recorded, Scope};
 use crate::log::{BATCH_MAX, LogError};
 
 /// The searches of a log, folded to see which weights they keep.
@@ -16,21 +17,20 @@ pub struct Searches {
     last: BTreeMap<Scope, Position>,
 }
 
-impl Searches {
-    /// Takes in one event, in the order of the log.
-    pub fn push(&mut self, recorded: &Recorded) {
-        let scope = recorded.scope;
-        if matches!(scope, Scope::Search(_)) {
-            self.last.insert(scope, recorded.position);
-            let entry = self.states.entry(scope).or_insert_with(|| Ok(State::default()));
-            if let Ok(state) = entry
-                && let Err(error) = state.push(recorded)
-            {
-                *entry = Err(error);
-            }
-        }
-    }
+impl Fold for Searches {
+    type Error = Infallible;
 
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), Infallible> {
+        let scope = recorded.scope;
+        if !matches!(scope, Scope::Search(_)) {
+            return Ok(());
+        }
+        self.last.insert(scope, recorded.position);
+        self.states.entry(scope).or_insert_with(|| Ok(State::default())).apply(recorded)
+    }
+}
+
+impl Searches {
     /// The weights of each search beyond its best `n`, as far as there are any; and why some
     /// searches cannot be followed.
     #[must_use]
@@ -93,7 +93,7 @@ impl Session {
                 Event::from(ArtifactReleased { trial: one.trial, artifact: one.artifact })
             };
             let batch: Vec<Event> = part.iter().map(event).collect();
-            self.append_own(scope, &batch)?;
+            self.record(scope, &batch)?;
         }
         Ok(Ok(()))
     }

@@ -1,7 +1,6 @@
 //! Forking a search, and extending the schedule of one.
 
 use super::EngineError;
-use super::jobs::config_parts;
 use super::session::{Session, SessionError, lock_name};
 use crate::agent::Job as _;
 use crate::agent::fork::{Heritage, HeritageError, Inheritance};
@@ -9,7 +8,8 @@ use crate::agent::search::Search;
 use crate::config::{Phase, SearchConfig};
 use crate::events::frame::Position;
 use crate::events::{
-    AddedPhase, Event, ForkStarted, Hash, Recorded, ScheduleExtended, Scope, SearchStarted,
+    AddedPhase, ConfigPart, Event, Fold as _, ForkStarted, Hash, Recorded, ScheduleExtended, Scope,
+    SearchStarted,
 };
 use crate::log::{BATCH_MAX, NamedLock};
 
@@ -65,20 +65,21 @@ impl Session {
         let mut search = Search::new(started.clone(), config.clone())
             .map_err(|error| SessionError::Settings(error.to_string()))?;
         for event in &inheritance.events {
-            search.apply(event).map_err(EngineError::from)?;
+            let recorded = Recorded::unplaced(event.clone());
+            search.apply(&recorded).map_err(EngineError::from)?;
         }
         let models_left = self.models_left(source, position, &search)?;
         let label = source.to_string();
         let first = ForkStarted { source: label, position: position.0, episodes };
         let events: Vec<Event> = [first.into(), started.into()]
             .into_iter()
-            .chain(config_parts(&text).into_iter().map(Event::from))
+            .chain(ConfigPart::cut(&text).into_iter().map(Event::from))
             .chain(inheritance.events)
             .collect();
 
         let (scope, lock): (Scope, NamedLock) = self.claim(super::jobs::Index::next_search)?;
         for batch in events.chunks(BATCH_MAX) {
-            self.append_own(scope, batch)?;
+            self.record(scope, batch)?;
         }
         self.learn(scope, &mut search)?;
         drop(lock);
@@ -90,14 +91,14 @@ impl Session {
         source: Scope,
         known: &dyn Fn(&Recorded) -> bool,
     ) -> Result<(Position, Inheritance), SessionError> {
-        let (mut heritage, mut position) = (Heritage::default(), Position::default());
+        let (mut heritage, mut position) = (Ok(Heritage::default()), Position::default());
         self.journal.reread(|recorded| {
             if !known(recorded) {
                 return;
             }
             position = recorded.position;
             if recorded.scope == source {
-                heritage.push(&recorded.event);
+                let Ok(()) = heritage.apply(recorded);
             }
         })?;
         let wrong = |error: HeritageError| {
@@ -105,7 +106,7 @@ impl Session {
                 "{source} cannot be forked at event {position}: {error}"
             ))
         };
-        Ok((position, heritage.finish().map_err(wrong)?))
+        Ok((position, heritage.and_then(Heritage::finish).map_err(wrong)?))
     }
 
     /// How a fork begins.
@@ -124,7 +125,7 @@ impl Session {
             seed: fork.seed.unwrap_or(inheritance.started.seed),
             chance: crate::chance::SCHEME.into(),
             config: Hash::of(text.as_bytes()),
-            config_parts: u16::try_from(config_parts(&text).len()).unwrap_or(u16::MAX),
+            config_parts: u16::try_from(ConfigPart::cut(&text).len()).unwrap_or(u16::MAX),
             program: self.surroundings.program.clone(),
             ..inheritance.started.clone()
         };
@@ -158,15 +159,16 @@ impl Session {
         let mut batch: Vec<Event> = Vec::new();
         while let Some(lesson) = search.lesson() {
             for event in &lesson {
-                search.apply(event).map_err(EngineError::from)?;
+                let recorded = Recorded::unplaced(event.clone());
+                search.apply(&recorded).map_err(EngineError::from)?;
             }
             if batch.len() + lesson.len() > BATCH_MAX {
-                self.append_own(scope, &batch)?;
+                self.record(scope, &batch)?;
                 batch.clear();
             }
             batch.extend(lesson);
         }
-        self.append_own(scope, &batch)
+        self.record(scope, &batch)
     }
 
     /// Adds phases to the schedule of a finished search, which is unfinished from then on.
@@ -203,8 +205,8 @@ impl Session {
             phase: u16::try_from(before).unwrap_or(u16::MAX),
             phases: phases.iter().map(added).collect(),
         });
-        job.apply(&event).map_err(EngineError::from)?;
-        self.append_own(scope, &[event])?;
+        job.apply(&Recorded::unplaced(event.clone())).map_err(EngineError::from)?;
+        self.record(scope, &[event])?;
         drop(lock);
         Ok(phases.iter().fold(0, |models, phase| models.saturating_add(phase.models)))
     }

@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 
-use super::jobs::{Index, config_parts};
+use super::jobs::Index;
 use super::journal::{Despite, Durable};
 use super::session::{Session, SessionError};
 use crate::agent::foreign::Keys;
 use crate::agent::space::Space;
 use crate::config::SearchConfig;
 use crate::events::{
-    DataFacts, Event, Hash, ImportFinished, ImportStarted, ImportedPair, ImportedQ, ImportedRow,
-    Scope, SearchStarted,
+    ConfigPart, DataFacts, Event, Hash, ImportFinished, ImportStarted, ImportedPair, ImportedQ,
+    ImportedRow, Scope, SearchStarted,
 };
 use crate::log::{BATCH_MAX, NamedLock};
 
@@ -112,7 +112,7 @@ impl Session {
         self.catch_up()?;
         self.refuse_known(&import)?;
         let text = import.config.to_toml();
-        let parts = config_parts(&text);
+        let parts = ConfigPart::cut(&text);
         let program = self.surroundings.program.clone();
         let mut batch: Vec<Event> = vec![import.started.clone().into()];
         batch.push(import.search_started(parts.len(), &text, program).into());

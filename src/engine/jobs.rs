@@ -1,6 +1,7 @@
 //! Which searches and runs a log holds, and the state of one of them.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use super::references::References;
 use super::series::AllSeries;
@@ -10,7 +11,9 @@ use crate::agent::search::Search;
 use crate::agent::{Impossible, Job};
 use crate::config::{ConfigError, Order, SearchConfig};
 use crate::events::frame::Position;
-use crate::events::{AttackVictim, ConfigPart, Event, Hash, Recorded, RunModel, Scope, Victim};
+use crate::events::{
+    AttackVictim, ConfigAssembler, Event, Fold, Hash, Recorded, RunModel, Scope, Victim,
+};
 
 /// One search or run, as far as choosing it needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,21 +43,15 @@ pub struct Index {
     pub(super) ensembles: Vec<String>,
 }
 
-impl Index {
-    /// Takes in one event, in the order of the log.
-    pub fn push(&mut self, recorded: &Recorded) {
+impl Fold for Index {
+    type Error = Infallible;
+
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), Infallible> {
         let scope = recorded.scope;
-        if let Event::ImportStarted(started) = &recorded.event {
-            let entry = Entry { imported: Some(started.content), ..Entry::default() };
-            self.incomplete.insert(scope, entry);
-        }
-        if matches!(recorded.event, Event::ForkStarted(_)) {
-            self.incomplete.insert(scope, Entry::default());
-        }
-        if matches!(recorded.event, Event::ImportFinished(_) | Event::ForkFinished(_))
-            && let Some(entry) = self.incomplete.remove(&scope)
-        {
-            self.entries.insert(scope, entry);
+        match recorded.event.counts() {
+            Some(false) => drop(self.incomplete.insert(scope, Entry::default())),
+            Some(true) => self.entries.extend(self.incomplete.remove_entry(&scope)),
+            None => {}
         }
         if scope != Scope::Store {
             let entry = match self.incomplete.get_mut(&scope) {
@@ -63,6 +60,7 @@ impl Index {
             };
             entry.last = recorded.position;
             match &recorded.event {
+                Event::ImportStarted(started) => entry.imported = Some(started.content),
                 Event::SearchStarted(started) => entry.name.clone_from(&started.name),
                 Event::AttackStarted(started) => entry.name.clone_from(&started.name),
                 Event::SearchFinished(_)
@@ -78,19 +76,16 @@ impl Index {
         {
             self.models.entry(scope).or_default().push((label.clone(), weights.clone()));
         }
-        self.series.push(recorded);
         if let Event::EnsembleSaved(saved) = &recorded.event {
             self.ensembles.push(saved.name.clone());
         }
-        self.note(recorded);
+        self.series.apply(recorded)?;
+        self.references.apply(recorded)?;
+        self.studies.apply(recorded)
     }
+}
 
-    /// Takes in what an event says of artifacts and studies.
-    pub(super) fn note(&mut self, recorded: &Recorded) {
-        self.references.push(recorded);
-        self.studies.note(&recorded.event);
-    }
-
+impl Index {
     /// The searches, runs and attacks, by scope.
     #[must_use]
     pub fn entries(&self) -> &BTreeMap<Scope, Entry> {
@@ -106,32 +101,30 @@ impl Index {
     /// The scope of the next search.
     #[must_use]
     pub fn next_search(&self) -> Scope {
-        let scopes = self.entries.keys().chain(self.incomplete.keys());
-        let numbers = scopes.map(|scope| match scope {
-            Scope::Search(number) => *number,
-            _ => 0,
-        });
-        Scope::Search(numbers.max().unwrap_or(0) + 1)
+        self.next(Scope::Search)
     }
 
     /// The scope of the next run.
     #[must_use]
     pub fn next_run(&self) -> Scope {
-        let numbers = self.entries.keys().map(|scope| match scope {
-            Scope::Run(number) => *number,
-            _ => 0,
-        });
-        Scope::Run(numbers.max().unwrap_or(0) + 1)
+        self.next(Scope::Run)
     }
 
     /// The scope of the next attack.
     #[must_use]
     pub fn next_attack(&self) -> Scope {
-        let numbers = self.entries.keys().map(|scope| match scope {
-            Scope::Attack(number) => *number,
-            _ => 0,
+        self.next(Scope::Attack)
+    }
+
+    fn next(&self, of: fn(u32) -> Scope) -> Scope {
+        let scopes = self.entries.keys().chain(self.incomplete.keys());
+        let numbers = scopes.filter_map(|&scope| match scope {
+            Scope::Store => None,
+            Scope::Search(number) | Scope::Run(number) | Scope::Attack(number) => {
+                Some(number).filter(|&number| of(number) == scope)
+            }
         });
-        Scope::Attack(numbers.max().unwrap_or(0) + 1)
+        of(numbers.max().unwrap_or(0) + 1)
     }
 
     /// The search or run called `name`: `s1`, `r1`, or the name it was given.
@@ -223,24 +216,6 @@ pub enum FoldError {
     },
 }
 
-/// Splits a configuration's text into events.
-#[must_use]
-pub fn config_parts(text: &str) -> Vec<ConfigPart> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let mut end = rest.len().min(ConfigPart::BYTES);
-        while !rest.is_char_boundary(end) {
-            end -= 1;
-        }
-        let (part, after) = rest.split_at(end);
-        let index = u16::try_from(parts.len()).unwrap_or(u16::MAX);
-        parts.push(ConfigPart { index, text: part.to_owned() });
-        rest = after;
-    }
-    parts
-}
-
 /// The state of one search or run, folded from its events.
 #[derive(Debug, Default)]
 pub enum State {
@@ -251,8 +226,10 @@ pub enum State {
     Opening {
         /// The first event: `search-started` or `run-started`.
         first: Box<Event>,
-        /// Configuration text so far.
-        text: String,
+        /// Puts the configuration together.
+        parts: ConfigAssembler,
+        /// The configuration, once it is whole.
+        config: Option<String>,
         /// Models of a run so far.
         models: Vec<RunModel>,
     },
@@ -260,34 +237,32 @@ pub enum State {
     Open(Box<dyn Job>),
 }
 
-impl State {
-    /// Takes in an event of this scope; others must be left out.
-    ///
-    /// # Errors
-    /// [`FoldError`] naming the event that cannot be.
-    pub fn push(&mut self, recorded: &Recorded) -> Result<(), FoldError> {
+/// Takes in events of its scope; others must be left out.
+impl Fold for State {
+    type Error = FoldError;
+
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), FoldError> {
         let (scope, position) = (recorded.scope, recorded.position);
         match (&mut *self, &recorded.event) {
             // What follows is a search whose events are those of others.
-            (Self::Unseen, Event::ImportStarted(_) | Event::ForkStarted(_)) => Ok(()),
+            (Self::Unseen, event) if event.counts() == Some(false) => Ok(()),
             (Self::Unseen, first @ (Event::SearchStarted(_) | Event::RunStarted(_))) => {
-                let (text, models) = Default::default();
-                *self = Self::Opening { first: Box::new(first.clone()), text, models };
-                self.open_when_complete(scope)
+                let (parts, config, models) = Default::default();
+                *self = Self::Opening { first: Box::new(first.clone()), parts, config, models };
+                self.open_when_complete(recorded)
             }
-            (Self::Opening { text, .. }, Event::ConfigPart(part)) => {
-                text.push_str(&part.text);
-                self.open_when_complete(scope)
-            }
+            (Self::Opening { .. }, Event::ConfigPart(_)) => self.open_when_complete(recorded),
             (Self::Opening { models, .. }, Event::RunModel(model))
                 if usize::from(model.index) == models.len() =>
             {
                 models.push(model.clone());
-                self.open_when_complete(scope)
+                self.open_when_complete(recorded)
             }
-            (Self::Open(job), event) => {
-                job.apply(event).map_err(|source| FoldError::Impossible { scope, position, source })
-            }
+            (Self::Open(job), _) => job.apply(recorded).map_err(|source| FoldError::Impossible {
+                scope,
+                position,
+                source,
+            }),
             (_, event) => {
                 let why = "the search or run has not begun";
                 let source = Impossible::Event { event: event.kind().name, why };
@@ -295,23 +270,29 @@ impl State {
             }
         }
     }
+}
 
-    fn open_when_complete(&mut self, scope: Scope) -> Result<(), FoldError> {
-        let Self::Opening { first, text, models } = self else { return Ok(()) };
-        let (config, expected) = match &**first {
-            Event::SearchStarted(started) => (started.config, 0),
-            Event::RunStarted(started) => (started.config, started.models),
-            _ => return Ok(()),
+impl State {
+    fn open_when_complete(&mut self, recorded: &Recorded) -> Result<(), FoldError> {
+        let Self::Opening { first, parts, config, models } = self else { return Ok(()) };
+        let Recorded { position, scope, event, .. } = recorded;
+        let (scope, position) = (*scope, *position);
+        let refused = |why| {
+            let source = Impossible::Event { event: event.kind().name, why };
+            FoldError::Impossible { scope, position, source }
         };
-        if Hash::of(text.as_bytes()) != config || models.len() < usize::from(expected) {
+        let whole = parts.apply(event).map_err(refused)?;
+        *config = config.take().or(whole);
+        let expected = match &**first {
+            Event::RunStarted(started) => started.models.into(),
+            _ => 0,
+        };
+        let Some(text) = config.as_deref().filter(|_| models.len() >= expected) else {
             return Ok(()); // a part is still to come
-        }
-        let wrong = |reason: String| FoldError::Config { scope, reason };
-        let read = |text: &str| {
-            SearchConfig::read(text, None, &[])
-                .map_err(|error: ConfigError| wrong(format!("is not one: {error}")))
         };
-        let config = read(text)?;
+        let wrong = |reason: String| FoldError::Config { scope, reason };
+        let config = SearchConfig::read(text, None, &[])
+            .map_err(|error: ConfigError| wrong(format!("is not one: {error}")))?;
         let cannot = |error: &dyn std::fmt::Display| wrong(format!("cannot be followed: {error}"));
         let job: Box<dyn Job> = match (**first).clone() {
             Event::RunStarted(started) => {

@@ -42,8 +42,8 @@ use crate::agent::trials::{ATTEMPTS_MAX, Computer, Trial};
 use crate::agent::{Decision, Impossible, Job, Terms};
 use crate::data::DataError;
 use crate::events::{
-    ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Recorded,
-    Resumed, Scope,
+    ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Fold as _,
+    Recorded, Resumed, Scope, folding,
 };
 use crate::log::{EventLog, LogError};
 use crate::trainer::process::StartError;
@@ -262,13 +262,13 @@ impl<L: EventLog> Engine<'_, L> {
         let (scope, index) = (self.scope, &mut *self.index);
         let mut others = Vec::new();
         let recorded = self.journal.record(scope, batch, |recorded| {
-            index.push(recorded);
+            let Ok(()) = index.apply(recorded);
             others.extend(Some(recorded.clone()).filter(|recorded| recorded.scope == scope));
         })?;
         let ours = recorded.map(<[Recorded]>::to_vec);
         if let Some(ours) = &ours {
             self.keeper.settled();
-            ours.iter().for_each(|recorded| index.push(recorded));
+            ours.iter().for_each(folding(index));
         }
         self.follow(&others)?;
         self.follow(ours.as_deref().unwrap_or_default())?;
@@ -305,7 +305,7 @@ impl<L: EventLog> Engine<'_, L> {
     /// Takes in what was recorded of this job.
     fn follow(&mut self, recorded: &[Recorded]) -> Result<(), EngineError> {
         for recorded in recorded {
-            self.job.apply(&recorded.event)?;
+            self.job.apply(recorded)?;
             self.report.news(self.job, &News::Recorded(&recorded.event));
         }
         Ok(())
@@ -316,7 +316,7 @@ impl<L: EventLog> Engine<'_, L> {
         let (scope, index) = (self.scope, &mut *self.index);
         let mut others = Vec::new();
         self.journal.catch_up(|recorded| {
-            index.push(recorded);
+            let Ok(()) = index.apply(recorded);
             others.extend(Some(recorded.clone()).filter(|recorded| recorded.scope == scope));
         })?;
         self.follow(&others)

@@ -1,15 +1,14 @@
 //! The beginning of an attack: found again by its settings, recorded batch by batch, completed.
 
-use std::collections::BTreeMap;
-
 use super::EngineError;
 use super::attacks::TestPart;
 use super::jobs::FoldError;
 use super::session::{Session, SessionError};
-use crate::adversary::job::{Attack, pool_parts};
+use crate::adversary::job::Attack;
+use crate::adversary::opening::pool_parts;
 use crate::adversary::protocol::Settings;
 use crate::data::ImageSet;
-use crate::events::{Event, Hash, Scope};
+use crate::events::{Configs, Fold as _, Recorded, Scope, folding};
 use crate::log::BATCH_MAX;
 
 /// The images of a pool with their classes.
@@ -28,34 +27,19 @@ impl Session {
         settings: &Settings,
         any_batch: bool,
     ) -> Result<Option<Scope>, SessionError> {
-        let mut texts: BTreeMap<Scope, (Hash, String)> = BTreeMap::new();
-        self.journal.reread(|recorded| match &recorded.event {
-            Event::AttackStarted(started) => {
-                texts.insert(recorded.scope, (started.config, String::new()));
-            }
-            Event::ConfigPart(part) => {
-                if let Some((_, text)) = texts.get_mut(&recorded.scope) {
-                    text.push_str(&part.text);
-                }
-            }
-            _ => {}
-        })?;
-        let wanted = Hash::of(settings.to_toml().as_bytes());
-        let same = |(_, (hash, _)): &(&Scope, &(Hash, String))| *hash == wanted;
-        let like = |(_, (_, text)): &(&Scope, &(Hash, String))| {
-            let found = Settings::read(text);
-            found.is_ok_and(|found| settings.are_alike(&found, any_batch))
+        let mut configs = Configs::default();
+        self.journal.reread(folding(&mut configs))?;
+        let wanted = settings.to_toml();
+        let attacks = || {
+            let all = configs.texts().iter().rev();
+            all.filter(|(scope, _)| matches!(scope, Scope::Attack(_)))
         };
-        let newest = || texts.iter().rev();
-        Ok(newest().find(same).or_else(|| newest().find(like)).map(|(scope, _)| *scope))
-    }
-
-    pub(super) fn record_opening(
-        &mut self,
-        scope: Scope,
-        batch: &[Event],
-    ) -> Result<(), SessionError> {
-        self.append_own(scope, batch)
+        let same = |(_, text): &(&Scope, &String)| **text == wanted;
+        let like = |(_, text): &(&Scope, &String)| {
+            Settings::read(text).is_ok_and(|found| settings.are_alike(&found, any_batch))
+        };
+        let found = attacks().find(same).or_else(|| attacks().find(like));
+        Ok(found.map(|(scope, _)| *scope))
     }
 
     /// Records what is missing of the beginning of an attack: whoever began it may have been killed
@@ -78,9 +62,10 @@ impl Session {
         let pool = settings.pool(test.images.count);
         let parts = pool_parts(&labelled(&pool, &test.images), attack.pool().len());
         for batch in parts.chunks(BATCH_MAX) {
-            self.record_opening(scope, batch)?;
+            self.record(scope, batch)?;
             for event in batch {
-                attack.apply(event).map_err(EngineError::from)?;
+                let recorded = Recorded::unplaced(event.clone());
+                attack.apply(&recorded).map_err(EngineError::from)?;
             }
         }
         match attack.plan() {

@@ -5,10 +5,11 @@
 //! attack is finished; their trial names them on its own account.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt;
 
 use crate::events::frame::Position;
-use crate::events::{Event, Hash, Outcome, Recorded, Scope, Victim};
+use crate::events::{Event, Fold, Hash, Outcome, Recorded, Scope, Victim};
 use crate::log::artifacts::Artifacts;
 use crate::log::{Kind, LogError};
 
@@ -85,9 +86,10 @@ pub struct References {
     until_finished: BTreeMap<Scope, Vec<Hash>>,
 }
 
-impl References {
-    /// Takes in one event, in the order of the log.
-    pub fn push(&mut self, recorded: &Recorded) {
+impl Fold for References {
+    type Error = Infallible;
+
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), Infallible> {
         let Recorded { position, at, scope, .. } = *recorded;
         let mut name = |artifact: Hash, role: Role, trial: Option<u32>| {
             self.name(artifact, Name { role, scope, trial, position, since: at, times: 1 });
@@ -142,8 +144,11 @@ impl References {
             }
             _ => {}
         }
+        Ok(())
     }
+}
 
+impl References {
     fn name(&mut self, artifact: Hash, name: Name) {
         // Imports know of no split.
         if artifact == Hash::default() {
@@ -248,9 +253,8 @@ pub fn check<E>(
 /// [`LogError::NoArtifact`] if something is not: its release was recorded a moment ago.
 pub(super) fn check_named(events: &[Event], artifacts: &Artifacts) -> Result<(), LogError> {
     let mut references = References::default();
-    for event in events.iter().cloned() {
-        let (position, scope) = (Position::default(), Scope::Store);
-        references.push(&Recorded { position, at: 0, scope, event });
+    for event in events {
+        let Ok(()) = references.apply(&Recorded::unplaced(event.clone()));
     }
     let missing = references.iter().find(|(hash, _)| !artifacts.contains(*hash));
     missing.map_or(Ok(()), |(hash, _)| Err(LogError::NoArtifact { hash }))
@@ -267,7 +271,7 @@ mod tests {
         let mut references = References::default();
         for ((scope, event), position) in events.iter().zip(1..) {
             let (scope, event, position) = (*scope, event.clone(), Position(position));
-            references.push(&Recorded { position, at: 7, scope, event });
+            let Ok(()) = references.apply(&Recorded { position, at: 7, scope, event });
         }
         references
     }

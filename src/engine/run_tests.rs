@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 
-use super::jobs::{State, config_parts};
+use super::jobs::State;
 use super::presence::Alive;
 use super::tests::fake_post;
 use super::*;
@@ -13,7 +13,8 @@ use crate::chance::{self, Stream};
 use crate::config::{SearchConfig, presets};
 use crate::events::digest::Digests;
 use crate::events::{
-    DataFacts, Fit, Hash, Predicted, PredictedPart, Purpose, Recorded, RunModel, RunStarted,
+    ConfigPart, DataFacts, Fit, Hash, Predicted, PredictedPart, Purpose, Recorded, RunModel,
+    RunStarted,
 };
 use crate::log::{EventLog, MemoryLog, Store};
 use crate::trainer::fake::{Script, by_seed};
@@ -27,7 +28,7 @@ fn beginning() -> Vec<Event> {
     let settings = ["recipe.epochs=3".to_owned(), "keep-weights=all".to_owned()];
     let config = SearchConfig::read(presets::text("tiny").unwrap(), None, &settings).unwrap();
     let text = config.to_toml();
-    let parts = config_parts(&text);
+    let parts = ConfigPart::cut(&text);
     let data = DataFacts {
         name: "test".into(),
         content: Hash::default(),
@@ -135,9 +136,7 @@ fn read(log: &MemoryLog) -> Vec<Recorded> {
 }
 
 fn digest(log: &MemoryLog) -> Hash {
-    let mut digests = Digests::default();
-    read(log).iter().for_each(|recorded| digests.push(recorded).unwrap());
-    digests.finish()[0].1
+    Digests::default().folded(&read(log)).unwrap().finish()[0].1
 }
 
 /// One process: takes up whatever the log holds, and works to the end, a fault, or being asked to
@@ -152,15 +151,15 @@ fn work(
     let mut journal = Journal::new(log, || 0, Box::new(()));
     journal
         .catch_up(|recorded| {
-            index.push(recorded);
-            state.push(recorded).unwrap();
+            let Ok(()) = index.apply(recorded);
+            state.apply(recorded).unwrap();
         })
         .unwrap();
     if matches!(state, State::Unseen) {
         let batch = beginning();
         match journal.record(SCOPE, &batch, |_| {}) {
             Err(error) => return (journal.into_log(), Err(error.into())),
-            Ok(recorded) => recorded.unwrap().iter().for_each(|one| state.push(one).unwrap()),
+            Ok(recorded) => recorded.unwrap().iter().for_each(|one| state.apply(one).unwrap()),
         }
     }
     let State::Open(mut job) = state else { panic!("the beginning is one batch") };

@@ -2,6 +2,7 @@
 //! split, and whose results a repetition may take over from earlier ones.
 
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 
 use super::jobs::Index;
 use super::session::{Session, SessionError};
@@ -9,7 +10,7 @@ use crate::agent::trials::Trial;
 use crate::arch::Architecture;
 use crate::chance::Stream;
 use crate::events::frame::Position;
-use crate::events::{Event, Outcome, Recorded, Scope, SeriesJoined, TrialReused};
+use crate::events::{Event, Fold, Outcome, Recorded, Scope, SeriesJoined, TrialReused, folding};
 
 /// The seed of a repetition (from 1) of a series.
 #[must_use]
@@ -58,11 +59,15 @@ impl Series {
 #[derive(Debug, Clone, Default)]
 pub(super) struct AllSeries(BTreeMap<u32, Series>);
 
-impl AllSeries {
-    pub(super) fn push(&mut self, recorded: &Recorded) {
-        let Event::SeriesJoined(facts) = &recorded.event else { return };
-        let begin = || Series { facts: facts.clone(), members: Vec::new() };
-        self.0.entry(facts.series).or_insert_with(begin).members.push(recorded.scope);
+impl Fold for AllSeries {
+    type Error = Infallible;
+
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), Infallible> {
+        if let Event::SeriesJoined(facts) = &recorded.event {
+            let begin = || Series { facts: facts.clone(), members: Vec::new() };
+            self.0.entry(facts.series).or_insert_with(begin).members.push(recorded.scope);
+        }
+        Ok(())
     }
 }
 
@@ -129,6 +134,8 @@ impl Index {
 /// Results that trials of a repetition may take over, by architecture: of each the earliest.
 #[derive(Debug, Clone, Default)]
 pub struct Reusable {
+    /// The repetitions, with what was planned in each.
+    members: Vec<(Scope, HashMap<u32, Architecture>)>,
     of: HashMap<Architecture, TrialReused>,
 }
 
@@ -139,20 +146,23 @@ impl Reusable {
         let found = self.of.get(&trial.planned.architecture)?.clone();
         Some(TrialReused { trial: trial.planned.trial, ..found })
     }
+}
 
-    /// Takes in an event of a repetition; `plans` holds what was planned in it.
-    fn push(
-        &mut self,
-        event: &Event,
-        (search, repetition): (u32, u32),
-        plans: &mut HashMap<u32, Architecture>,
-    ) {
-        match event {
+impl Fold for Reusable {
+    type Error = Infallible;
+
+    // Repetitions follow each other, so the first of a kind in the log is the earliest.
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), Infallible> {
+        let place = self.members.iter().position(|(member, _)| *member == recorded.scope);
+        let (Some(place), Scope::Search(search)) = (place, recorded.scope) else { return Ok(()) };
+        let repetition = u32::try_from(place).unwrap_or(u32::MAX).saturating_add(1);
+        let (_, plans) = &mut self.members[place];
+        match &recorded.event {
             Event::TrialPlanned(planned) => {
                 plans.insert(planned.trial, planned.architecture.clone());
             }
             Event::TrialFinished(finished) => {
-                let Some(architecture) = plans.get(&finished.trial) else { return };
+                let Some(architecture) = plans.get(&finished.trial) else { return Ok(()) };
                 let mut outcome = finished.outcome.clone();
                 match &mut outcome {
                     Outcome::Trained { kept, .. } => *kept = false,
@@ -166,6 +176,7 @@ impl Reusable {
             }
             _ => {}
         }
+        Ok(())
     }
 }
 
@@ -179,17 +190,9 @@ impl Session {
         let mut reusable = Reusable::default();
         let series = self.index().series_of(of).filter(|series| series.facts.reuse_trials);
         let Some(series) = series.cloned() else { return Ok(reusable) };
-        let earlier: Vec<Scope> =
-            series.members.iter().copied().take_while(|member| *member != of).collect();
-        let mut plans: Vec<HashMap<u32, Architecture>> = vec![HashMap::new(); earlier.len()];
-        // Repetitions follow each other, so the first of a kind in the log is the earliest.
-        self.journal.reread(|recorded| {
-            let place = earlier.iter().position(|member| *member == recorded.scope);
-            if let (Some(place), Scope::Search(search)) = (place, recorded.scope) {
-                let repetition = u32::try_from(place).unwrap_or(u32::MAX).saturating_add(1);
-                reusable.push(&recorded.event, (search, repetition), &mut plans[place]);
-            }
-        })?;
+        let earlier = series.members.into_iter().take_while(|member| *member != of);
+        reusable.members = earlier.map(|member| (member, HashMap::new())).collect();
+        self.journal.reread(folding(&mut reusable))?;
         Ok(reusable)
     }
 }
@@ -220,7 +223,7 @@ mod tests {
         let mut push = |index: &mut Index, search, event| {
             position += 1;
             let (at, scope, position) = (0, Scope::Search(search), Position(position));
-            index.push(&Recorded { position, at, scope, event });
+            let Ok(()) = index.apply(&Recorded { position, at, scope, event });
         };
         let finished = || crate::events::SearchFinished { episodes: 1, trials: 1 }.into();
         push(&mut index, 1, joined(1, 1));

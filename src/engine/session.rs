@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::crew::{Crew, Post};
 use super::devices::DeviceError;
-use super::jobs::{FoldError, Index, State, config_parts};
+use super::jobs::{FoldError, Index, State};
 use super::journal::{Despite, Durable, Journal, JournalError, Observer};
 use super::keeper::Keeper;
 use super::posts::Trainers;
@@ -24,7 +24,8 @@ use crate::agent::search::Search;
 use crate::config::{Order, SearchConfig};
 use crate::data::{DataError, Located};
 use crate::events::{
-    Event, Fit, Hash, Purpose, Resumed, RunModel, RunStarted, Scope, SearchStarted, TrialRetried,
+    ConfigPart, Event, Fit, Fold as _, Hash, Purpose, Resumed, RunModel, RunStarted, Scope,
+    SearchStarted, TrialRetried, folding,
 };
 use crate::log::artifacts::ArtifactHash;
 use crate::log::{BATCH_MAX, LocalLog, Locks, LogError, NamedLock, Options, Repair, Store};
@@ -154,7 +155,7 @@ impl Session {
         log.set_wait(PATIENCE.max(surroundings.options.wait));
         let mut journal = Journal::new(log, surroundings.clock, observer);
         let mut index = Index::default();
-        journal.catch_up(|recorded| index.push(recorded))?;
+        journal.catch_up(folding(&mut index))?;
         let (checked, repairs, presence) = Default::default();
         let (trainers, posts) = Default::default();
         let mut session = Self {
@@ -180,8 +181,7 @@ impl Session {
 
     fn record_repairs(&mut self) -> Result<(), SessionError> {
         let repairs = self.journal.log().take_repairs();
-        let index = &mut self.index;
-        super::repairs::record(&mut self.journal, &repairs, |foreign| index.push(foreign))?;
+        super::repairs::record(&mut self.journal, &repairs, folding(&mut self.index))?;
         self.repairs.extend(repairs);
         Ok(())
     }
@@ -260,7 +260,7 @@ impl Session {
             None => index.check_free("search", name),
         };
         let text = config.to_toml();
-        let parts = config_parts(&text);
+        let parts = ConfigPart::cut(&text);
         let started = SearchStarted {
             name,
             seed,
@@ -303,7 +303,7 @@ impl Session {
         data: &Prepared,
     ) -> Result<(Scope, NamedLock), SessionError> {
         let text = config.to_toml();
-        let parts = config_parts(&text);
+        let parts = ConfigPart::cut(&text);
         let NewRun { purpose, models, repeats, recipe, fit, seed, threads } = run;
         let started = RunStarted {
             purpose,
@@ -368,14 +368,13 @@ impl Session {
         despite: Despite,
     ) -> Result<bool, SessionError> {
         let index = &mut self.index;
-        let recorded =
-            self.journal.put(scope, batch, durable, despite, |other| index.push(other))?;
-        recorded.unwrap_or_default().iter().for_each(|recorded| index.push(recorded));
+        let recorded = self.journal.put(scope, batch, durable, despite, folding(index))?;
+        recorded.unwrap_or_default().iter().for_each(folding(&mut self.index));
         Ok(recorded.is_some())
     }
 
     /// Records a batch of what nobody else works on: its lock is held.
-    pub(super) fn append_own(&mut self, scope: Scope, batch: &[Event]) -> Result<(), SessionError> {
+    pub(super) fn record(&mut self, scope: Scope, batch: &[Event]) -> Result<(), SessionError> {
         if !batch.is_empty() {
             self.append(scope, batch, Durable::Now, Despite::Anything)?;
         }
@@ -421,8 +420,7 @@ impl Session {
     }
 
     pub(super) fn catch_up(&mut self) -> Result<(), SessionError> {
-        let index = &mut self.index;
-        Ok(self.journal.catch_up(|recorded| index.push(recorded))?)
+        Ok(self.journal.catch_up(folding(&mut self.index))?)
     }
 
     /// This process among those at work in the store.
@@ -466,16 +464,15 @@ impl Session {
     pub fn job(&mut self, scope: Scope) -> Result<Box<dyn Job>, SessionError> {
         // Whoever held its lock until now may have recorded more.
         self.catch_up()?;
-        let (mut state, mut wrong) = (State::default(), None);
+        let mut state = Ok(State::default());
         self.journal.reread(|recorded| {
-            if recorded.scope == scope && wrong.is_none() {
-                wrong = state.push(recorded).err();
+            if recorded.scope == scope {
+                let Ok(()) = state.apply(recorded);
             }
         })?;
-        match (state, wrong) {
-            (_, Some(error)) => Err(error.into()),
-            (State::Open(job), None) => Ok(job),
-            (State::Unseen | State::Opening { .. }, None) => {
+        match state? {
+            State::Open(job) => Ok(job),
+            State::Unseen | State::Opening { .. } => {
                 let reason = "is not complete".to_owned();
                 Err(FoldError::Config { scope, reason }.into())
             }

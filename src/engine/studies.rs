@@ -1,10 +1,12 @@
 //! Recording studies: what came of learning again from a history, with what is needed to do it
 //! again.
 
+use std::convert::Infallible;
+
 use super::jobs::Index;
 use super::journal::{Despite, Durable};
 use super::session::{Session, SessionError};
-use crate::events::{Event, Scope, StudyFinished, StudyRow, StudyStarted};
+use crate::events::{Event, Fold, Recorded, Scope, StudyFinished, StudyRow, StudyStarted};
 use crate::log::BATCH_MAX;
 
 /// All of a study; its number is given when it is recorded.
@@ -88,9 +90,11 @@ pub(super) struct Studies {
     complete: Vec<(String, u32)>,
 }
 
-impl Studies {
-    pub(super) fn note(&mut self, event: &Event) {
-        match event {
+impl Fold for Studies {
+    type Error = Infallible;
+
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), Infallible> {
+        match &recorded.event {
             Event::StudyStarted(started) => {
                 self.begun.push((started.name.clone(), started.study));
             }
@@ -100,6 +104,7 @@ impl Studies {
             }
             _ => {}
         }
+        Ok(())
     }
 }
 

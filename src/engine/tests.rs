@@ -2,7 +2,7 @@
 //! always the same search.
 
 use super::crew::Totals;
-use super::jobs::{State, config_parts};
+use super::jobs::State;
 use super::journal::{Despite, Durable};
 use super::presence::Alive;
 use super::*;
@@ -10,7 +10,7 @@ use crate::chance;
 use crate::config::{SearchConfig, presets};
 use crate::events::digest::Digests;
 use crate::events::frame::{Frame, Head, Position};
-use crate::events::{DataFacts, Hash, Recorded, SearchStarted};
+use crate::events::{ConfigPart, DataFacts, Hash, Recorded, SearchStarted};
 use crate::log::{EventLog, Fault, MemoryLog};
 use crate::trainer::fake::{Fakes, Script, by_seed};
 use crate::trainer::process::{PipeFault, Said};
@@ -32,7 +32,7 @@ fn beginning() -> Vec<Event> {
 
 fn beginning_with(config: &SearchConfig) -> Vec<Event> {
     let text = config.to_toml();
-    let parts = config_parts(&text);
+    let parts = ConfigPart::cut(&text);
     let data = DataFacts {
         name: "test".into(),
         content: Hash::default(),
@@ -66,11 +66,7 @@ fn all(log: &mut MemoryLog) -> Vec<Recorded> {
 }
 
 fn digest(log: &mut MemoryLog) -> Hash {
-    let mut digests = Digests::default();
-    for recorded in all(log) {
-        digests.push(&recorded).unwrap();
-    }
-    digests.finish()[0].1
+    Digests::default().folded(&all(log)).unwrap().finish()[0].1
 }
 
 /// One process: takes up whatever the log holds, and works until the end or a fault.
@@ -108,15 +104,15 @@ fn work_among<L: EventLog>(
     let mut journal = Journal::new(log, || 0, Box::new(()));
     journal
         .catch_up(|recorded| {
-            index.push(recorded);
-            state.push(recorded).unwrap();
+            let Ok(()) = index.apply(recorded);
+            state.apply(recorded).unwrap();
         })
         .unwrap();
     if matches!(state, State::Unseen) {
         let batch = beginning_with(&config(in_flight));
         match journal.record(SCOPE, &batch, |_| {}) {
             Err(error) => return (journal.into_log(), Err(error.into())),
-            Ok(recorded) => recorded.unwrap().iter().for_each(|one| state.push(one).unwrap()),
+            Ok(recorded) => recorded.unwrap().iter().for_each(|one| state.apply(one).unwrap()),
         }
     }
     let State::Open(mut job) = state else { panic!("the beginning is one batch") };

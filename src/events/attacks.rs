@@ -11,6 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ids::{Hash, Scope};
+use super::subject::{Subject, place};
 
 /// An attack begins. Its configuration (`config-part`), pool, victims, specifications and
 /// transformations follow, as many as it says.
@@ -210,6 +211,11 @@ impl ImagesCrafted {
     /// Most images in one event.
     pub const IMAGES: usize = 100;
 
+    /// Images of one specification follow each other.
+    pub(super) fn subject(&self) -> Subject {
+        place(u32::from(self.victim) + 1, u32::from(self.spec) + 1).at(self.first)
+    }
+
     /// Values of an image whose gradient was NaN or infinite in the first iteration.
     #[must_use]
     pub fn invalid(&self, image: usize) -> u32 {
@@ -257,6 +263,16 @@ pub struct ImagesScored {
 impl ImagesScored {
     /// Most images in one event.
     pub const IMAGES: usize = 200;
+
+    /// Images of one judge and source follow each other: clean ones first.
+    pub(super) fn subject(&self) -> Subject {
+        let source = self.source.map_or(0, |Crafting { victim, spec }| {
+            (u32::from(victim) << 16 | u32::from(spec)).saturating_add(1)
+        });
+        let how = u64::from(self.transformation) << 16 | u64::from(self.repeat);
+        let index = how << 32 | u64::from(self.first);
+        place(u32::from(self.judge) + 1, source).at(index)
+    }
 }
 
 /// What crafted an image.

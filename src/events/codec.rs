@@ -25,6 +25,14 @@ pub struct Recorded {
     pub event: Event,
 }
 
+impl Recorded {
+    /// An event as a fold takes it in before it is recorded: without place, time and scope.
+    #[must_use]
+    pub fn unplaced(event: Event) -> Self {
+        Self { position: Position::default(), at: 0, scope: Scope::Store, event }
+    }
+}
+
 /// Why bytes are no event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {

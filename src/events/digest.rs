@@ -6,14 +6,13 @@
 
 use std::collections::HashMap;
 
-use super::attacks::{ImagesCrafted, ImagesScored};
+use super::attacks::ImagesCrafted;
 use super::codec::{CodecError, Recorded, fields};
+use super::fold::Fold;
 use super::ids::{Hash, Scope};
 use super::kinds::Event;
 use super::runs::Continues;
-
-/// (episode, ordinal of the trial, kind, index): unique among the logical events of a search.
-type Key = (u32, u32, u16, u64);
+use super::subject::{Key, epoch_number};
 
 /// Collects the events of all searches and runs of a log.
 #[derive(Debug, Default)]
@@ -39,53 +38,25 @@ struct Entry {
     key: Key,
     /// Trial and attempt, if it counts only for the attempt that ended the trial.
     attempt: Option<(u32, u32)>,
-    /// Restart and epoch, of those that a later attempt may go on from.
-    epoch: Option<(u32, u32)>,
+    /// The number of the epoch, if a later attempt may go on from it.
+    epoch: Option<u64>,
     /// The bytes that count.
     bytes: Vec<u8>,
 }
 
-impl Digests {
-    /// Takes in one event, in the order of the log.
-    ///
-    /// # Errors
-    /// [`CodecError`] if the event cannot be encoded.
-    pub fn push(&mut self, recorded: &Recorded) -> Result<(), CodecError> {
+impl Fold for Digests {
+    /// The event cannot be encoded.
+    type Error = CodecError;
+
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), CodecError> {
         if recorded.scope == Scope::Store {
             return Ok(());
         }
-        let digest = self.scopes.entry(recorded.scope).or_default();
-        match &recorded.event {
-            Event::TrialPlanned(planned) => {
-                digest.episodes.insert(planned.trial, planned.episode);
-            }
-            Event::TrialFinished(finished) => {
-                digest.ended_by.insert(finished.trial, finished.attempt);
-            }
-            Event::ImportStarted(_) | Event::ForkStarted(_) => digest.unfinished = true,
-            Event::ImportFinished(_) | Event::ForkFinished(_) => digest.unfinished = false,
-            Event::AttemptStarted(started) => {
-                if let Some(continues) = started.continues {
-                    digest.continues.insert((started.trial, started.attempt), continues);
-                }
-            }
-            _ => {}
-        }
-        let (attempt, epoch) = match &recorded.event {
-            Event::EpochFinished(epoch) => {
-                (Some((epoch.trial, epoch.attempt)), Some((epoch.restart, epoch.epoch)))
-            }
-            Event::PredictionsRecorded(made) => (Some((made.trial, made.attempt)), None),
-            _ => (None, None),
-        };
-        let key = digest.key(&recorded.event);
-        if let Some(logical) = recorded.event.clone().logical() {
-            let bytes = counted(&logical)?;
-            digest.events.push(Entry { key, attempt, epoch, bytes });
-        }
-        Ok(())
+        self.scopes.entry(recorded.scope).or_default().take_in(&recorded.event)
     }
+}
 
+impl Digests {
     /// The digest of each search and run, in the order of their numbers.
     #[must_use]
     pub fn finish(self) -> Vec<(Scope, Hash)> {
@@ -108,79 +79,45 @@ fn counted(event: &Event) -> Result<Vec<u8>, CodecError> {
 }
 
 impl Digest {
-    fn key(&self, event: &Event) -> Key {
-        let of_trial = |trial| (self.episodes.get(&trial).copied().unwrap_or(0), trial);
-        let ((episode, trial), index) = match event {
-            Event::ConfigPart(part) => ((0, 0), part.index.into()),
-            Event::EpisodeSampled(sampled) => ((sampled.episode, 0), 0),
-            Event::TrialPlanned(planned) => ((planned.episode, planned.trial), 0),
-            Event::EpochFinished(epoch) => {
-                (of_trial(epoch.trial), (u64::from(epoch.restart) << 32) | u64::from(epoch.epoch))
+    fn take_in(&mut self, event: &Event) -> Result<(), CodecError> {
+        self.unfinished = event.counts().map_or(self.unfinished, |counts| !counts);
+        match event {
+            Event::TrialPlanned(planned) => {
+                self.episodes.insert(planned.trial, planned.episode);
             }
-            Event::TrialFinished(finished) => (of_trial(finished.trial), 0),
-            Event::PredictionsRecorded(made) => (of_trial(made.trial), made.part as u64),
-            Event::RunModel(model) => ((0, 0), model.index.into()),
-            Event::TrialLost(lost) => (of_trial(lost.trial), 0),
-            Event::TrialRetried(retried) => (of_trial(retried.trial), retried.before.into()),
-            Event::TrialReused(reused) => (of_trial(reused.trial), 0),
-            Event::ExperienceRecorded(experience) => ((experience.episode, 0), 0),
-            Event::ReplayUpdated(update) => ((update.episode, 0), 0),
-            Event::PhaseEnded(ended) => ((ended.episode, u32::MAX), ended.phase.into()),
-            Event::ImportedRow(row) => ((row.row.saturating_add(1), 0), 0),
-            Event::ImportedQ(values) => ((0, 0), values.first.into()),
-            Event::Inherited(part) => ((0, 0), part.first.into()),
-            // A search whose schedule was extended is finished more than once.
-            Event::SearchFinished(finished) => ((u32::MAX, u32::MAX), finished.episodes.into()),
-            Event::ScheduleExtended(added) => ((u32::MAX, u32::MAX), added.phase.into()),
-            Event::RunFinished(_) | Event::ImportFinished(_) | Event::AttackFinished(_) => {
-                ((u32::MAX, u32::MAX), 0)
+            Event::TrialFinished(finished) => {
+                self.ended_by.insert(finished.trial, finished.attempt);
             }
-            Event::PoolPart(part) => ((0, 0), part.first.into()),
-            Event::AttackVictim(victim) => ((0, 0), victim.victim.into()),
-            Event::AttackOutputs(outputs) => ((0, 0), outputs.victim.into()),
-            Event::AttackSpecified(specified) => ((0, 0), specified.spec.into()),
-            Event::AttackTransformation(what) => ((0, 0), what.transformation.into()),
-            Event::ImagesCrafted(crafted) => {
-                let victim = u32::from(crafted.victim) + 1;
-                ((victim, u32::from(crafted.spec) + 1), crafted.first.into())
+            Event::AttemptStarted(started) => {
+                if let Some(continues) = started.continues {
+                    self.continues.insert((started.trial, started.attempt), continues);
+                }
             }
-            Event::ImagesScored(scored) => ((u32::from(scored.judge) + 1, source(scored)), {
-                let how = u64::from(scored.transformation) << 16 | u64::from(scored.repeat);
-                how << 32 | u64::from(scored.first)
-            }),
-            Event::SearchStarted(_)
-            | Event::AttackStarted(_)
-            | Event::AttackTrainer(_)
-            | Event::RunStarted(_)
-            | Event::ImportStarted(_)
-            | Event::ForkStarted(_)
-            | Event::ForkFinished(_)
-            | Event::AttemptStarted(_)
-            | Event::AttemptLost(_)
-            | Event::Resumed(_)
-            | Event::ArtifactReleased(_)
-            | Event::CheckpointKept(_)
-            | Event::StudyStarted(_)
-            | Event::StudyRow(_)
-            | Event::StudyFinished(_)
-            | Event::SeriesJoined(_)
-            | Event::EnsembleSaved(_)
-            | Event::ResultLate(_)
-            | Event::LogRepaired(_) => ((0, 0), 0),
-        };
-        (episode, trial, event.kind().number, index)
+            _ => {}
+        }
+        let mut key = event.key();
+        if let Some(trial) = event.trial() {
+            key.0 = self.episodes.get(&trial).copied().unwrap_or(0);
+        }
+        let attempt = event.trial().zip(event.attempt());
+        let epoch = matches!(event, Event::EpochFinished(_)).then_some(key.3);
+        if let Some(logical) = event.clone().logical() {
+            let bytes = counted(&logical)?;
+            self.events.push(Entry { key, attempt, epoch, bytes });
+        }
+        Ok(())
     }
 
     /// Whether an event of an attempt counts: the attempt ended the trial, or the one that did goes
     /// on, perhaps by way of others, from this epoch or a later one.
-    fn counts(&self, (trial, attempt): (u32, u32), epoch: Option<(u32, u32)>) -> bool {
+    fn counts(&self, (trial, attempt): (u32, u32), epoch: Option<u64>) -> bool {
         let Some(&last) = self.ended_by.get(&trial) else { return false };
-        let (mut at, mut until) = (last, (u32::MAX, u32::MAX));
+        let (mut at, mut until) = (last, u64::MAX);
         while at != attempt {
             match self.continues.get(&(trial, at)) {
                 // An attempt can go on from earlier ones only.
                 Some(from) if from.attempt < at => {
-                    until = until.min((from.restart, from.epoch));
+                    until = until.min(epoch_number(from.restart, from.epoch));
                     at = from.attempt;
                 }
                 _ => return false,
@@ -202,11 +139,4 @@ impl Digest {
         }
         Hash(*hash.finalize().as_bytes())
     }
-}
-
-/// A number for what crafted the images: 0 if they are clean.
-fn source(scored: &ImagesScored) -> u32 {
-    scored.source.map_or(0, |crafting| {
-        (u32::from(crafting.victim) << 16 | u32::from(crafting.spec)).saturating_add(1)
-    })
 }

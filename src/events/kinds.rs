@@ -14,143 +14,64 @@ use super::ensembles::EnsembleSaved;
 use super::forks::{ForkFinished, ForkStarted, Inherited, ScheduleExtended};
 use super::ids::Hash;
 use super::imports::{ImportFinished, ImportStarted, ImportedQ, ImportedRow};
+use super::registry::{Class, Kind, kinds};
 use super::repairs::LogRepaired;
 use super::runs::{
     CheckpointKept, Continues, PredictionsRecorded, RunFinished, RunModel, RunStarted,
 };
 use super::series::{SeriesJoined, TrialReused};
 use super::studies::{StudyFinished, StudyRow, StudyStarted};
+use super::subject::{Subject, attempt, end, episode, epoch_number, part, place, trial};
 use crate::arch::Architecture;
-
-/// What kinds there are: number, version, name, whether they are logical.
-macro_rules! kinds {
-    ($($number:literal $name:ident $text:literal version $version:literal $class:ident),* $(,)?) => {
-        /// A recorded fact.
-        #[derive(Debug, Clone, PartialEq, Serialize)]
-        #[serde(untagged)]
-        pub enum Event {
-            $(
-                #[doc = concat!("`", $text, "`, kind ", $number, ".")]
-                $name($name),
-            )*
-        }
-
-        /// Every kind this program knows.
-        pub const KINDS: &[Kind] = &[
-            $(Kind { number: $number, version: $version, name: $text, class: Class::$class },)*
-        ];
-
-        impl Event {
-            /// The event's entry in the registry.
-            #[must_use]
-            pub fn kind(&self) -> &'static Kind {
-                match self {
-                    $(Self::$name(_) => {
-                        const KIND: Kind = Kind {
-                            number: $number, version: $version, name: $text, class: Class::$class,
-                        };
-                        &KIND
-                    })*
-                }
-            }
-
-            /// Hands the event's fields to an encoder.
-            pub(super) fn encode_with<E: super::codec::Encode>(&self, encoder: E) -> E::Out {
-                match self {
-                    $(Self::$name(fields) => encoder.encode(fields),)*
-                }
-            }
-
-            /// Decodes the fields of a kind in its newest version.
-            pub(super) fn decode_with<D: super::codec::Decode>(
-                number: u16,
-                decoder: D,
-            ) -> Option<Result<Self, D::Error>> {
-                match number {
-                    $($number => Some(decoder.decode().map(Self::$name)),)*
-                    _ => None,
-                }
-            }
-        }
-
-        $(impl From<$name> for Event {
-            fn from(fields: $name) -> Self {
-                Self::$name(fields)
-            }
-        })*
-    };
-}
 
 kinds! {
     1 SearchStarted "search-started" version 1 Logical,
-    2 ConfigPart "config-part" version 1 Logical,
-    3 EpisodeSampled "episode-sampled" version 1 Logical,
-    4 TrialPlanned "trial-planned" version 1 Logical,
-    5 AttemptStarted "attempt-started" version 3 Operational,
-    6 EpochFinished "epoch-finished" version 1 Logical,
-    7 TrialFinished "trial-finished" version 1 Logical,
-    8 AttemptLost "attempt-lost" version 1 Operational,
-    9 TrialLost "trial-lost" version 1 Logical,
-    10 ExperienceRecorded "experience-recorded" version 1 Logical,
-    11 ReplayUpdated "replay-updated" version 1 Logical,
-    12 PhaseEnded "phase-ended" version 1 Logical,
-    13 SearchFinished "search-finished" version 1 Logical,
+    2 ConfigPart "config-part" version 1 Logical |of| part(of.index),
+    3 EpisodeSampled "episode-sampled" version 1 Logical |of| episode(of.episode),
+    4 TrialPlanned "trial-planned" version 1 Logical |of| trial(of.trial).asked_by(of.episode),
+    5 AttemptStarted "attempt-started" version 3 Operational |of| attempt(of.trial, of.attempt),
+    6 EpochFinished "epoch-finished" version 1 Logical |of| attempt(of.trial, of.attempt).at(epoch_number(of.restart, of.epoch)),
+    7 TrialFinished "trial-finished" version 1 Logical |of| attempt(of.trial, of.attempt),
+    8 AttemptLost "attempt-lost" version 1 Operational |of| attempt(of.trial, of.attempt),
+    9 TrialLost "trial-lost" version 1 Logical |of| trial(of.trial),
+    10 ExperienceRecorded "experience-recorded" version 1 Logical |of| episode(of.episode),
+    11 ReplayUpdated "replay-updated" version 1 Logical |of| episode(of.episode),
+    12 PhaseEnded "phase-ended" version 1 Logical |of| place(of.episode, u32::MAX).at(of.phase),
+    13 SearchFinished "search-finished" version 1 Logical |of| end().at(of.episodes),
     14 Resumed "resumed" version 1 Operational,
     15 RunStarted "run-started" version 1 Logical,
-    16 RunFinished "run-finished" version 1 Logical,
-    17 ArtifactReleased "artifact-released" version 1 Operational,
-    18 ImportStarted "import-started" version 1 Logical,
-    19 ImportedRow "imported-row" version 1 Logical,
-    20 ImportedQ "imported-q" version 1 Logical,
-    21 ImportFinished "import-finished" version 1 Logical,
-    22 ForkStarted "fork-started" version 1 Logical,
-    23 Inherited "inherited" version 1 Logical,
-    24 ForkFinished "fork-finished" version 1 Logical,
+    16 RunFinished "run-finished" version 1 Logical |_| end(),
+    17 ArtifactReleased "artifact-released" version 1 Operational |of| trial(of.trial),
+    18 ImportStarted "import-started" version 1 Logical |_| Subject::default().counts(false),
+    19 ImportedRow "imported-row" version 1 Logical |of| episode(of.row.saturating_add(1)),
+    20 ImportedQ "imported-q" version 1 Logical |of| part(of.first),
+    21 ImportFinished "import-finished" version 1 Logical |_| end().counts(true),
+    22 ForkStarted "fork-started" version 1 Logical |_| Subject::default().counts(false),
+    23 Inherited "inherited" version 1 Logical |of| part(of.first),
+    24 ForkFinished "fork-finished" version 1 Logical |_| Subject::default().counts(true),
     25 StudyStarted "study-started" version 1 Operational,
     26 StudyRow "study-row" version 1 Operational,
     27 StudyFinished "study-finished" version 1 Operational,
-    28 ScheduleExtended "schedule-extended" version 1 Logical,
+    28 ScheduleExtended "schedule-extended" version 1 Logical |of| end().at(of.phase),
     30 AttackStarted "attack-started" version 1 Logical,
-    31 AttackVictim "attack-victim" version 1 Logical,
-    32 AttackSpecified "attack-specified" version 1 Logical,
-    33 AttackTransformation "attack-transformation" version 1 Logical,
-    34 ImagesCrafted "images-crafted" version 2 Logical,
-    35 ImagesScored "images-scored" version 1 Logical,
-    36 AttackFinished "attack-finished" version 1 Logical,
-    37 PoolPart "pool-part" version 1 Logical,
+    31 AttackVictim "attack-victim" version 1 Logical |of| part(of.victim),
+    32 AttackSpecified "attack-specified" version 1 Logical |of| part(of.spec),
+    33 AttackTransformation "attack-transformation" version 1 Logical |of| part(of.transformation),
+    34 ImagesCrafted "images-crafted" version 2 Logical |of| of.subject(),
+    35 ImagesScored "images-scored" version 1 Logical |of| of.subject(),
+    36 AttackFinished "attack-finished" version 1 Logical |_| end(),
+    37 PoolPart "pool-part" version 1 Logical |of| part(of.first),
     38 AttackTrainer "attack-trainer" version 1 Operational,
-    39 AttackOutputs "attack-outputs" version 1 Logical,
-    40 PredictionsRecorded "predictions-recorded" version 1 Logical,
-    41 RunModel "run-model" version 1 Logical,
-    42 CheckpointKept "checkpoint-kept" version 1 Operational,
+    39 AttackOutputs "attack-outputs" version 1 Logical |of| part(of.victim),
+    40 PredictionsRecorded "predictions-recorded" version 1 Logical |of| attempt(of.trial, of.attempt).at(of.part as u64),
+    41 RunModel "run-model" version 1 Logical |of| part(of.index),
+    42 CheckpointKept "checkpoint-kept" version 1 Operational |of| attempt(of.trial, of.attempt),
     45 SeriesJoined "series-joined" version 1 Operational,
-    46 TrialReused "trial-reused" version 1 Logical,
+    46 TrialReused "trial-reused" version 1 Logical |of| trial(of.trial),
     47 EnsembleSaved "ensemble-saved" version 1 Operational,
     48 LogRepaired "log-repaired" version 1 Operational,
-    49 ResultLate "result-late" version 1 Operational,
-    50 TrialRetried "trial-retried" version 1 Logical,
-}
-
-/// An entry of the registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kind {
-    /// Its number; never reused.
-    pub number: u16,
-    /// Its newest version.
-    pub version: u16,
-    /// Its name.
-    pub name: &'static str,
-    /// Whether it is part of the science.
-    pub class: Class,
-}
-
-/// Whether a kind is part of the science or of how it was carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// Part of the science: enters the logical digest.
-    Logical,
-    /// How it was carried out: never does.
-    Operational,
+    49 ResultLate "result-late" version 1 Operational |of| attempt(of.trial, of.attempt),
+    50 TrialRetried "trial-retried" version 1 Logical |of| trial(of.trial).at(of.before),
 }
 
 /// A search begins. Its whole configuration follows in the same batch as `config-part` events.
@@ -204,11 +125,6 @@ pub struct ConfigPart {
     pub index: u16,
     /// At most [`ConfigPart::BYTES`] bytes.
     pub text: String,
-}
-
-impl ConfigPart {
-    /// Most bytes of text in one part.
-    pub const BYTES: usize = 3_500;
 }
 
 /// The agent sampled an architecture.
@@ -555,20 +471,19 @@ impl Event {
     /// The event with everything cleared that tells of the machine: what a digest sees.
     /// `None` for operational kinds.
     #[must_use]
-    pub fn logical(mut self) -> Option<Self> {
+    pub fn logical(self) -> Option<Self> {
         if self.kind().class == Class::Operational {
             return None;
         }
-        match &mut self {
+        let mut event = self.anonymous();
+        match &mut event {
             Self::SearchStarted(fields) => {
                 fields.program.clear();
-                fields.folder.clear();
                 fields.threads = 0;
                 fields.name.clear();
             }
             Self::RunStarted(fields) => {
                 fields.program.clear();
-                fields.folder.clear();
                 fields.threads = 0;
             }
             Self::RunModel(fields) => fields.source = None,
@@ -596,14 +511,10 @@ impl Event {
                 fields.file.clear();
                 fields.q_file = None;
             }
-            Self::ImportedRow(fields) => {
-                fields.machine.clear();
-                fields.time_finished = 0.0;
-            }
+            Self::ImportedRow(fields) => fields.time_finished = 0.0,
             Self::AttackStarted(fields) => {
                 fields.name.clear();
                 fields.program.clear();
-                fields.folder.clear();
                 fields.threads = 0;
             }
             Self::AttackVictim(fields) => {
@@ -612,6 +523,6 @@ impl Event {
             }
             _ => {}
         }
-        Some(self)
+        Some(event)
     }
 }

@@ -13,7 +13,8 @@ use crate::arch::Architecture;
 use crate::chance::Stream;
 use crate::config::SearchConfig;
 use crate::events::{
-    Event, Hash, ImportedPair, ImportedRow, Outcome, ReplayUpdated, SearchStarted,
+    self, ConfigAssembler, Event, Fold, Hash, ImportedPair, ImportedRow, Outcome, ReplayUpdated,
+    SearchStarted,
 };
 
 /// What a search experienced.
@@ -119,10 +120,10 @@ pub enum HistoryError {
 
 /// Folds the events of one search into its history.
 #[derive(Debug, Default)]
-pub struct Folder {
+pub struct HistoryFold {
     quarantined: bool,
     started: Option<SearchStarted>,
-    text: String,
+    parts: ConfigAssembler,
     settings: Option<(SearchConfig, Arc<Space>)>,
     /// Set for an import; whether its closing event was seen.
     import: Option<bool>,
@@ -142,29 +143,20 @@ pub struct Folder {
     left_out: u32,
 }
 
-impl Folder {
-    /// A folder that has seen nothing; `quarantined` lets rows in quarantine count like others.
-    #[must_use]
-    pub fn new(quarantined: bool) -> Self {
-        Self { quarantined, ..Self::default() }
-    }
+/// Takes in the events of the search; those of others must be left out.
+impl Fold for HistoryFold {
+    type Error = HistoryError;
 
-    /// Takes in an event of the search; those of others must be left out.
-    ///
-    /// # Errors
-    /// [`HistoryError`] if it cannot follow what came before.
-    pub fn push(&mut self, event: &Event) -> Result<(), HistoryError> {
+    fn apply(&mut self, recorded: &events::Recorded) -> Result<(), HistoryError> {
+        let event = &recorded.event;
+        let text = self.parts.apply(event).map_err(|why| impossible(event, why))?;
+        if let (Some(trial), Some(outcome)) = (event.trial(), event.outcome()) {
+            self.ended(trial, outcome);
+        }
         match event {
             Event::RunStarted(_) => return Err(HistoryError::Run),
             Event::ImportStarted(_) => self.import = Some(false),
-            Event::SearchStarted(started) => {
-                self.started = Some(started.clone());
-                self.configure()?;
-            }
-            Event::ConfigPart(part) => {
-                self.text.push_str(&part.text);
-                self.configure()?;
-            }
+            Event::SearchStarted(started) => self.started = Some(started.clone()),
             Event::EpisodeSampled(sampled) => {
                 let architecture = self.architecture(event, &sampled.architecture)?;
                 let phase = sampled.phase.into();
@@ -185,8 +177,6 @@ impl Folder {
             Event::TrialPlanned(planned) => {
                 self.planned.insert(planned.trial, planned.architecture.clone());
             }
-            Event::TrialFinished(finished) => self.ended(finished.trial, &finished.outcome),
-            Event::TrialReused(reused) => self.ended(reused.trial, &reused.outcome),
             Event::ExperienceRecorded(recorded) => {
                 let index = (recorded.episode as usize).wrapping_sub(1);
                 let Some(&(phase, epsilon, architecture, trial)) = self.episodes.get(index) else {
@@ -208,7 +198,15 @@ impl Folder {
             Event::ImportFinished(_) => self.import = Some(true),
             _ => {}
         }
-        Ok(())
+        text.map_or(Ok(()), |text| self.configure(&text))
+    }
+}
+
+impl HistoryFold {
+    /// A fold that has seen nothing; `quarantined` lets rows in quarantine count like others.
+    #[must_use]
+    pub fn new(quarantined: bool) -> Self {
+        Self { quarantined, ..Self::default() }
     }
 
     /// Takes in what came of a trial.
@@ -224,13 +222,9 @@ impl Folder {
         }
     }
 
-    /// Reads the configuration once its last part is there.
-    fn configure(&mut self) -> Result<(), HistoryError> {
+    fn configure(&mut self, text: &str) -> Result<(), HistoryError> {
         let Some(started) = &self.started else { return Err(HistoryError::NotBegun) };
-        if self.settings.is_some() || Hash::of(self.text.as_bytes()) != started.config {
-            return Ok(());
-        }
-        let config = SearchConfig::read(&self.text, None, &[])
+        let config = SearchConfig::read(text, None, &[])
             .map_err(|error| HistoryError::Config(error.to_string()))?;
         let space = Space::new(&config.space, started.data.side, started.data.classes)
             .map_err(|error| HistoryError::Config(error.to_string()))?;

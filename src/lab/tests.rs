@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::history::{Experience, Folder, History, HistoryError, Known, Recorded, Replay};
+use super::history::{Experience, History, HistoryError, HistoryFold, Known, Recorded, Replay};
 use super::measure::{PathValue, Reference, gini, greedy, measure};
 use super::rederive::{Check, Derived, Duplicates, RederiveError, Task, rederive};
 use crate::agent::qtable::QTable;
@@ -335,9 +335,8 @@ fn import() -> Vec<Event> {
 }
 
 fn fold(events: &[Event], quarantined: bool) -> Result<History, HistoryError> {
-    let mut folder = Folder::new(quarantined);
-    events.iter().try_for_each(|event| folder.push(event))?;
-    folder.finish()
+    let events: Vec<_> = events.iter().cloned().map(codec::Recorded::unplaced).collect();
+    HistoryFold::new(quarantined).folded(&events)?.finish()
 }
 
 #[test]

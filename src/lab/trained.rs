@@ -9,7 +9,7 @@ use super::history::HistoryError;
 use crate::agent::space::Space;
 use crate::arch::Architecture;
 use crate::config::SearchConfig;
-use crate::events::{Event, Hash, Outcome, SearchStarted};
+use crate::events::{ConfigAssembler, Event, Fold, Outcome, Recorded, SearchStarted};
 
 /// The trials of a search.
 #[derive(Debug)]
@@ -24,35 +24,34 @@ pub struct Trained {
 
 /// Folds the events of one search.
 #[derive(Debug, Default)]
-pub struct TrainedFolder {
+pub struct TrainedFold {
     started: Option<SearchStarted>,
-    text: String,
+    parts: ConfigAssembler,
     config: Option<SearchConfig>,
     planned: HashMap<u32, Architecture>,
     environment: Environment,
     unfinished_import: bool,
 }
 
-impl TrainedFolder {
-    /// Takes in an event of the search; those of others must be left out.
-    ///
-    /// # Errors
-    /// [`HistoryError`] if its configuration is none.
-    pub fn push(&mut self, event: &Event) -> Result<(), HistoryError> {
+/// Takes in the events of the search; those of others must be left out.
+impl Fold for TrainedFold {
+    type Error = HistoryError;
+
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), HistoryError> {
+        let event = &recorded.event;
+        let wrong = |why| HistoryError::Impossible { event: event.kind().name, why };
+        if let Some(text) = self.parts.apply(event).map_err(wrong)? {
+            let config = SearchConfig::read(&text, None, &[]);
+            self.config = Some(config.map_err(|error| HistoryError::Config(error.to_string()))?);
+        }
+        if let (Some(trial), Some(outcome)) = (event.trial(), event.outcome()) {
+            self.ended(trial, outcome);
+        }
         match event {
-            Event::SearchStarted(started) => {
-                self.started = Some(started.clone());
-                self.configure()?;
-            }
-            Event::ConfigPart(part) => {
-                self.text.push_str(&part.text);
-                self.configure()?;
-            }
+            Event::SearchStarted(started) => self.started = Some(started.clone()),
             Event::TrialPlanned(planned) => {
                 self.planned.insert(planned.trial, planned.architecture.clone());
             }
-            Event::TrialFinished(finished) => self.ended(finished.trial, &finished.outcome),
-            Event::TrialReused(reused) => self.ended(reused.trial, &reused.outcome),
             Event::Inherited(part) => {
                 for one in &part.experiences {
                     // A training each, however often it was sampled.
@@ -70,7 +69,9 @@ impl TrainedFolder {
         }
         Ok(())
     }
+}
 
+impl TrainedFold {
     fn ended(&mut self, trial: u32, outcome: &Outcome) {
         if let (Some(config), Some(started), Some(architecture)) =
             (&self.config, &self.started, self.planned.get(&trial))
@@ -78,17 +79,6 @@ impl TrainedFolder {
             let reward = config.reward.of(outcome, started.data.classes);
             self.environment.push(architecture, reward);
         }
-    }
-
-    fn configure(&mut self) -> Result<(), HistoryError> {
-        let complete = self.started.as_ref().map(|started| started.config);
-        if complete != Some(Hash::of(self.text.as_bytes())) {
-            return Ok(());
-        }
-        let config = SearchConfig::read(&self.text, None, &[])
-            .map_err(|error| HistoryError::Config(error.to_string()))?;
-        self.config = Some(config);
-        Ok(())
     }
 
     /// The trials, once all events were taken in.

@@ -4,13 +4,14 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::ViewError;
 use super::fold::{cached, count, impossible, number, run};
+use super::jobs::assembled;
 use crate::adversary::gradients::Tally;
 use crate::adversary::sampling::Sampling;
 use crate::adversary::spec::settings;
 use crate::events::{
     AttackOutputs, AttackSpecified, AttackStarted, AttackTrainer, AttackTransformation,
-    AttackVictim, ConfigPart, Event, Hash, ImagesCrafted, ImagesScored, PoolPart, Recorded,
-    ScoredImage, TrialOf, Victim,
+    AttackVictim, Event, Hash, ImagesCrafted, ImagesScored, PoolPart, Recorded, ScoredImage,
+    TrialOf, Victim,
 };
 
 /// Digits of a hash that tell models apart.
@@ -26,8 +27,7 @@ pub(super) fn fold(db: &Connection, recorded: &Recorded, attack: u32) -> Result<
         return Err(impossible(recorded, "the attack has not begun"));
     }
     match &recorded.event {
-        Event::AttackStarted(_) => configured(db, recorded, attack),
-        Event::ConfigPart(part) => config_part(db, recorded, attack, part),
+        Event::AttackStarted(_) | Event::ConfigPart(_) => configured(db, recorded, attack),
         Event::PoolPart(part) => pool_part(db, recorded, attack, part),
         Event::AttackVictim(victim) => self::victim(db, recorded, attack, victim),
         Event::AttackOutputs(AttackOutputs { victim, outputs }) => {
@@ -104,24 +104,9 @@ fn begin(
     Ok(())
 }
 
-fn config_part(
-    db: &Connection,
-    recorded: &Recorded,
-    attack: u32,
-    part: &ConfigPart,
-) -> Result<(), ViewError> {
-    run(db, "UPDATE attack SET config = config || ? WHERE id = ?", (&part.text, attack))?;
-    configured(db, recorded, attack)
-}
-
 /// Takes in how samples are drawn, once the last part of the configuration is there.
 fn configured(db: &Connection, recorded: &Recorded, attack: u32) -> Result<(), ViewError> {
-    let sql = "SELECT config, config_hash FROM attack WHERE id = ?";
-    let (text, hash): (String, String) =
-        cached(db, sql)?.query_row([attack], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    if Hash::of(text.as_bytes()).to_string() != hash {
-        return Ok(());
-    }
+    let Some(text) = assembled(db, "attack", attack.into(), recorded)? else { return Ok(()) };
     let wrong = |error| impossible(recorded, format!("the configuration is not one: {error}"));
     let Sampling { draw, fixed, prefilter_k, confidence, side } =
         Sampling::of_config(&text).map_err(wrong)?;

@@ -11,7 +11,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params};
 use super::agent::Agent;
 use super::forks;
 use super::imports::{self, Turn};
-use super::jobs::{config_part, configured, read_config, run_started, search_started};
+use super::jobs::{configured, read_config, run_started, search_started};
 use super::mind::Digests;
 use super::rows::Rows;
 use super::runs::{carry, predictions_recorded, result_late, run_model};
@@ -19,7 +19,7 @@ use super::{ViewError, attacks, ensembles, expressed, series, studies};
 use crate::arch::{Architecture, Layer};
 use crate::events::frame::Position;
 use crate::events::{
-    AttemptLost, AttemptStarted, EpisodeSampled, Event, ExperienceRecorded, Fit, Outcome,
+    AttemptLost, AttemptStarted, EpisodeSampled, Event, ExperienceRecorded, Fit, Fold, Outcome,
     PhaseEnded, Recorded, Scope, TrialFinished, TrialPlanned,
 };
 
@@ -33,7 +33,7 @@ pub(super) type TrialId = i64;
 
 /// What the fold remembers between two calls.
 #[derive(Debug, Default)]
-pub(super) struct Folder {
+pub(super) struct Tables {
     jobs: HashMap<Scope, JobId>,
     agents: HashMap<JobId, Agent>,
     /// Which digests they compare.
@@ -46,6 +46,29 @@ pub(super) struct Folder {
     architecture: Option<(Architecture, i64)>,
 }
 
+/// What an event is about: search or run, trial, attack.
+type Subjects = (Option<JobId>, Option<TrialId>, Option<u32>);
+
+/// The fold of one call.
+struct Folding<'a> {
+    tables: &'a mut Tables,
+    db: &'a Connection,
+    /// Says that an event happened.
+    insert: CachedStatement<'a>,
+}
+
+impl Fold for Folding<'_> {
+    type Error = ViewError;
+
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), ViewError> {
+        let (job, trial, attack) = self.tables.event(self.db, recorded)?;
+        let (position, kind) = (position(recorded.position), recorded.event.kind().number);
+        let episode = recorded.event.episode();
+        self.insert.execute((position, kind, job, attack, trial, episode, recorded.at))?;
+        Ok(())
+    }
+}
+
 /// Agents remembered that had nothing to do in a call.
 const AGENTS_IDLE_MAX: usize = 4;
 
@@ -55,7 +78,7 @@ pub(super) struct About<'a> {
     pub(super) trial: Option<TrialId>,
 }
 
-impl Folder {
+impl Tables {
     /// A fold that remembers nothing yet.
     pub(super) fn new(digests: Digests) -> Self {
         Self { digests, ..Self::default() }
@@ -64,10 +87,8 @@ impl Folder {
     /// Folds events in, in order. The caller has begun a transaction and knows that the first of
     /// them follows what is in the tables. After an error both the transaction and this must go.
     pub(super) fn fold(&mut self, db: &Connection, events: &[Recorded]) -> Result<(), ViewError> {
-        let mut insert = cached(db, "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)")?;
-        for recorded in events {
-            self.event(db, &mut insert, recorded)?;
-        }
+        let insert = cached(db, "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)")?;
+        Folding { tables: self, db, insert }.folded(events)?;
         self.rows.write(db)?;
         for (&job, agent) in &mut self.agents {
             agent.save(db, job)?;
@@ -82,15 +103,11 @@ impl Folder {
         Ok(())
     }
 
-    fn event(
-        &mut self,
-        db: &Connection,
-        insert: &mut CachedStatement<'_>,
-        recorded: &Recorded,
-    ) -> Result<(), ViewError> {
+    /// Takes in an event; says which search or run, trial and attack it is about.
+    fn event(&mut self, db: &Connection, recorded: &Recorded) -> Result<Subjects, ViewError> {
         if let Scope::Attack(attack) = recorded.scope {
             attacks::fold(db, recorded, attack)?;
-            return note(insert, recorded, None, None, Some(attack));
+            return Ok((None, None, Some(attack)));
         }
         // What is known as a search or run by now is no unfinished import.
         let known = recorded.scope == Scope::Store || self.jobs.contains_key(&recorded.scope);
@@ -103,7 +120,7 @@ impl Folder {
             Turn::Waits => (None, None),
             Turn::Closes(waited) => (Some(self.complete(db, recorded, &waited)?), None),
         };
-        note(insert, recorded, job, trial, None)
+        Ok((job, trial, None))
     }
 
     /// Takes in an import or a fork that is complete.
@@ -144,8 +161,10 @@ impl Folder {
             _ => {}
         }
         let job = self.job(db, recorded)?;
-        let trial = match (job, ordinal(&recorded.event)) {
-            (Some(job), Some(ordinal)) => Some(self.trial(db, recorded, job, ordinal)?),
+        // One that is only planned now has no row yet.
+        let planned = matches!(recorded.event, Event::TrialPlanned(_));
+        let trial = match (job, recorded.event.trial()) {
+            (Some(job), Some(ordinal)) if !planned => Some(self.trial(db, recorded, job, ordinal)?),
             _ => None,
         };
         let mut about = About { recorded, trial };
@@ -224,8 +243,9 @@ impl Folder {
     /// Takes in what is rarer; all rows are in the tables.
     fn of_job(&mut self, db: &Connection, about: &About<'_>, job: JobId) -> Result<(), ViewError> {
         match &about.recorded.event {
-            Event::SearchStarted(_) | Event::RunStarted(_) => configured(db, about, job),
-            Event::ConfigPart(part) => config_part(db, about, job, part),
+            Event::SearchStarted(_) | Event::RunStarted(_) | Event::ConfigPart(_) => {
+                configured(db, about.recorded, job)
+            }
             Event::RunModel(model) => run_model(db, job, model),
             Event::PhaseEnded(ended) => phase_ended(db, about.recorded.at, job, ended),
             Event::ScheduleExtended(added) => forks::extended(db, about.recorded, job, added),
@@ -241,42 +261,12 @@ impl Folder {
                 let sql = "UPDATE trial SET kept = 0 WHERE id = ? AND weights = ?";
                 run(db, sql, (about.trial, released.artifact.to_string()))
             }
-            Event::ForkStarted(_) | Event::Inherited(_) | Event::ForkFinished(_) => {
-                Err(impossible(about.recorded, "no fork has begun"))
-            }
             Event::CheckpointKept(_) => Ok(()),
             Event::PredictionsRecorded(made) => predictions_recorded(db, about, made),
             Event::ResultLate(late) => result_late(db, about, late),
-            Event::ImportStarted(_)
-            | Event::ImportedRow(_)
-            | Event::ImportedQ(_)
-            | Event::ImportFinished(_) => Err(impossible(about.recorded, "no import has begun")),
             Event::SeriesJoined(joined) => series::joined(db, about.recorded, job, joined),
             Event::TrialReused(reused) => series::reused(db, about, reused),
-            Event::EnsembleSaved(_) | Event::LogRepaired(_) => Ok(()), // they belong to the store
-            Event::StudyStarted(_) | Event::StudyRow(_) | Event::StudyFinished(_) => {
-                Err(impossible(about.recorded, "studies belong to the store"))
-            }
-            Event::AttackStarted(_)
-            | Event::AttackVictim(_)
-            | Event::AttackOutputs(_)
-            | Event::AttackSpecified(_)
-            | Event::AttackTransformation(_)
-            | Event::PoolPart(_)
-            | Event::ImagesCrafted(_)
-            | Event::ImagesScored(_)
-            | Event::AttackFinished(_)
-            | Event::AttackTrainer(_) => Err(impossible(about.recorded, "it is of no attack")),
-            Event::EpisodeSampled(_)
-            | Event::TrialPlanned(_)
-            | Event::AttemptStarted(_)
-            | Event::EpochFinished(_)
-            | Event::TrialFinished(_)
-            | Event::AttemptLost(_)
-            | Event::TrialLost(_)
-            | Event::TrialRetried(_)
-            | Event::ExperienceRecorded(_)
-            | Event::ReplayUpdated(_) => Ok(()), // taken in by `work`
+            _ => Err(impossible(about.recorded, "no search or run has such an event by now")),
         }
     }
 
@@ -442,20 +432,6 @@ impl Folder {
     }
 }
 
-/// That it happened.
-fn note(
-    insert: &mut CachedStatement<'_>,
-    recorded: &Recorded,
-    job: Option<JobId>,
-    trial: Option<TrialId>,
-    attack: Option<u32>,
-) -> Result<(), ViewError> {
-    let kind = recorded.event.kind().number;
-    let position = number(recorded.position.0);
-    insert.execute((position, kind, job, attack, trial, episode(&recorded.event), recorded.at))?;
-    Ok(())
-}
-
 /// The id of an architecture, new or known.
 pub(super) fn architecture_id(
     db: &Connection,
@@ -521,36 +497,6 @@ pub(super) fn phase_ended(
     let PhaseEnded { phase, epsilon, reason, models, episode } = *ended;
     let sql = "INSERT INTO phase VALUES (?, ?, ?, ?, ?, ?, ?)";
     run(db, sql, (job, phase, epsilon, reason.name(), models, episode, at))
-}
-
-/// The trial an event refers to, by its ordinal; a planned one has no row yet.
-fn ordinal(event: &Event) -> Option<u32> {
-    match event {
-        Event::AttemptStarted(fields) => Some(fields.trial),
-        Event::EpochFinished(fields) => Some(fields.trial),
-        Event::TrialFinished(fields) => Some(fields.trial),
-        Event::AttemptLost(fields) => Some(fields.trial),
-        Event::TrialLost(fields) => Some(fields.trial),
-        Event::TrialRetried(fields) => Some(fields.trial),
-        Event::TrialReused(fields) => Some(fields.trial),
-        Event::ArtifactReleased(fields) => Some(fields.trial),
-        Event::CheckpointKept(fields) => Some(fields.trial),
-        Event::PredictionsRecorded(fields) => Some(fields.trial),
-        Event::ResultLate(fields) => Some(fields.trial),
-        _ => None,
-    }
-}
-
-/// The episode an event is about.
-fn episode(event: &Event) -> Option<u32> {
-    match event {
-        Event::EpisodeSampled(fields) => Some(fields.episode),
-        Event::TrialPlanned(fields) => Some(fields.episode).filter(|&episode| episode > 0),
-        Event::ExperienceRecorded(fields) => Some(fields.episode),
-        Event::ReplayUpdated(fields) => Some(fields.episode),
-        Event::ImportedRow(fields) => fields.row.checked_add(1),
-        _ => None,
-    }
 }
 
 pub(super) fn cached<'c>(db: &'c Connection, sql: &str) -> Result<CachedStatement<'c>, ViewError> {

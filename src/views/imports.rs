@@ -43,7 +43,7 @@ pub(super) fn turn(db: &Connection, recorded: &Recorded) -> Result<Turn, ViewErr
             return Ok(Turn::Waits);
         }
         _ if !waits(db, recorded.scope)? => return Ok(Turn::Counts),
-        Event::ImportFinished(_) | Event::ForkFinished(_) => {
+        event if event.counts() == Some(true) => {
             return Ok(Turn::Closes(waiting(db, recorded)?));
         }
         _ => {}

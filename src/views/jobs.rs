@@ -3,12 +3,14 @@
 use rusqlite::Connection;
 
 use super::ViewError;
-use super::fold::{About, JobId, cached, impossible, run};
+use super::fold::{JobId, cached, impossible, run};
 use super::imports;
 use crate::agent::limits::Mask;
 use crate::arch::shape::Map;
 use crate::config::{Order, SearchConfig};
-use crate::events::{ConfigPart, DataFacts, Hash, Recorded, RunStarted, Scope, SearchStarted};
+use crate::events::{
+    ConfigAssembler, DataFacts, Event, Hash, Recorded, RunStarted, Scope, SearchStarted,
+};
 
 pub(super) fn search_started(
     db: &Connection,
@@ -82,32 +84,43 @@ fn insert_job(
     Ok(())
 }
 
-pub(super) fn config_part(
+/// Adds to the configuration in a row of `table`, which was announced there; the whole text, once
+/// its last part is there.
+pub(super) fn assembled(
     db: &Connection,
-    about: &About<'_>,
-    job: JobId,
-    part: &ConfigPart,
-) -> Result<(), ViewError> {
-    run(db, "UPDATE job SET config = config || ? WHERE id = ?", (&part.text, job))?;
-    configured(db, about, job)
+    table: &str,
+    id: i64,
+    recorded: &Recorded,
+) -> Result<Option<String>, ViewError> {
+    let sql = format!("SELECT config, config_hash FROM {table} WHERE id = ?");
+    let (text, hash): (String, String) =
+        cached(db, &sql)?.query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let hash = hash.parse().map_err(|()| impossible(recorded, "no configuration was announced"))?;
+    if let Event::ConfigPart(part) = &recorded.event {
+        let sql = format!("UPDATE {table} SET config = config || ? WHERE id = ?");
+        run(db, &sql, (&part.text, id))?;
+    }
+    let mut assembler = ConfigAssembler::resume(hash, text);
+    assembler.apply(&recorded.event).map_err(|why| impossible(recorded, why))
 }
 
 /// Takes in the configuration once its last part is there.
-pub(super) fn configured(db: &Connection, about: &About<'_>, job: JobId) -> Result<(), ViewError> {
-    let sql = "SELECT config, config_hash, kind FROM job WHERE id = ?";
-    let (text, hash, kind): (String, String, String) =
-        cached(db, sql)?.query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    if Hash::of(text.as_bytes()).to_string() != hash {
-        return Ok(());
-    }
-    let config = read_config(about.recorded, &text)?;
+pub(super) fn configured(
+    db: &Connection,
+    recorded: &Recorded,
+    job: JobId,
+) -> Result<(), ViewError> {
+    let Some(text) = assembled(db, "job", job, recorded)? else { return Ok(()) };
+    let kind: String =
+        cached(db, "SELECT kind FROM job WHERE id = ?")?.query_row([job], |row| row.get(0))?;
+    let config = read_config(recorded, &text)?;
     let flavour = match config.flavour {
         crate::config::Flavour::Paper => "paper",
         crate::config::Flavour::Code => "code",
     };
     let enumerates = config.schedule.order == Order::Enumerate;
     let models = match (kind.as_str(), enumerates) {
-        ("search", true) => Some(enumerated(db, job, about.recorded, &config)?),
+        ("search", true) => Some(enumerated(db, job, recorded, &config)?),
         ("search", false) => Some(config.schedule.models()),
         _ => None,
     };
@@ -115,8 +128,8 @@ pub(super) fn configured(db: &Connection, about: &About<'_>, job: JobId) -> Resu
                WHERE id = ?";
     let expression = config.reward.expression.as_ref().map(ToString::to_string);
     run(db, sql, (flavour, models, config.learning.init, expression, job))?;
-    if kind == "search" && !enumerates && !imports::is_import(db, about.recorded.scope)? {
-        super::agent::insert_pairs(db, job, about.recorded)?;
+    if kind == "search" && !enumerates && !imports::is_import(db, recorded.scope)? {
+        super::agent::insert_pairs(db, job, recorded)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::files::Files;
-use super::fold::Folder;
+use super::fold::Tables;
 use super::mind::Digests;
 use super::{ViewError, database, schema, stamp};
 use crate::events::frame::Head;
@@ -38,7 +38,7 @@ pub struct ReadModel {
     generation: u64,
     store: StoreId,
     wait: Duration,
-    folder: Folder,
+    tables: Tables,
     /// Which digests of Q-tables are compared.
     digests: Digests,
     /// What `folder` remembers is true for this stamp.
@@ -93,7 +93,7 @@ impl ReadModel {
         stamp::insert(&connection, store)?;
         let files = Files::new(Path::new(""));
         let model = Self::of(connection, &files, (0, store), Duration::ZERO);
-        Ok(Self { folder: Folder::new(digests), digests, ..model })
+        Ok(Self { tables: Tables::new(digests), digests, ..model })
     }
 
     /// An empty model in a file that nobody knows, to be built and then completed.
@@ -142,8 +142,8 @@ impl ReadModel {
         wait: Duration,
     ) -> Self {
         let (files, folded, digests) = (files.clone(), Head::default(), Digests::Last);
-        let folder = Folder::new(digests);
-        Self { connection, files, generation, store, wait, folder, digests, folded }
+        let tables = Tables::new(digests);
+        Self { connection, files, generation, store, wait, tables, digests, folded }
     }
 
     /// Goes on with the next generation, empty: this one is not what it should be.
@@ -213,16 +213,16 @@ impl ReadModel {
             return Ok(Applied::Gap);
         }
         if stamp != self.folded {
-            self.folder = Folder::new(self.digests);
+            self.tables = Tables::new(self.digests);
         }
-        // Until the commit, what the folder remembers is not what the tables hold.
-        let mut folder = std::mem::replace(&mut self.folder, Folder::new(self.digests));
-        folder.fold(db, new)?;
+        // Until the commit, what the fold remembers is not what the tables hold.
+        let mut tables = std::mem::replace(&mut self.tables, Tables::new(self.digests));
+        tables.fold(db, new)?;
         stamp::write(db, self.store, head)?;
         if let Some(transaction) = transaction {
             transaction.commit()?;
         }
-        (self.folder, self.folded) = (folder, head);
+        (self.tables, self.folded) = (tables, head);
         Ok(Applied::Done)
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use qtrail::events::codec::decode;
 use qtrail::events::digest::Digests;
 use qtrail::events::frame::{Head, Position};
-use qtrail::events::{Event, Hash, Recorded};
+use qtrail::events::{Event, Fold as _, Hash, Recorded};
 use qtrail::log::{Reader, Store, read_on};
 
 pub struct World {
@@ -125,11 +125,7 @@ impl World {
 
     /// The logical digest of the first search in a store.
     pub fn digest(&self, store: &str) -> Hash {
-        let mut digests = Digests::default();
-        for recorded in self.events(store) {
-            digests.push(&recorded).unwrap();
-        }
-        digests.finish()[0].1
+        Digests::default().folded(&self.events(store)).unwrap().finish()[0].1
     }
 
     pub fn count(&self, store: &str, wanted: fn(&Event) -> bool) -> usize {

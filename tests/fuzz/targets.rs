@@ -22,11 +22,11 @@ use qtrail::config::{SearchConfig, recipes};
 use qtrail::data::cifar::Version;
 use qtrail::data::idx::Kind;
 use qtrail::data::{Format, Part, Reading, Split, idx, mat, npz};
-use qtrail::events::Recorded;
 use qtrail::events::codec::{decode, encode, restore};
 use qtrail::events::digest::Digests;
 use qtrail::events::frame::{Frame, Head, Payload, Position, seal, view};
 use qtrail::events::lines::{Reader, Writer};
+use qtrail::events::{Fold as _, Recorded};
 use qtrail::import::{metaqnn, qvalues};
 use qtrail::lab::settings::Seeds;
 use qtrail::log::journal::record;
@@ -121,8 +121,7 @@ fn sound(recorded: &Recorded) {
     }
     assert!(serde_json::to_string(event).is_ok());
     assert!(serde_json::to_string(&event.clone().anonymous()).is_ok());
-    let mut digests = Digests::default();
-    digests.push(recorded).expect("what was decoded has a digest");
+    let digests = Digests::default().folded([recorded]).expect("what was decoded has a digest");
     let _ = digests.finish();
 }
 

@@ -2,11 +2,10 @@
 
 use qtrail::adversary::pack::{Part, pack};
 use qtrail::adversary::sampling::Sampling;
-use qtrail::engine::jobs::config_parts;
 use qtrail::events::{
     AttackData, AttackFinished, AttackSpecified, AttackStarted, AttackTrainer,
-    AttackTransformation, AttackVictim, CraftedImage, Crafting, Event, Hash, ImagesCrafted,
-    ImagesScored, PoolPart, Scope, ScoredImage, TrialOf, Victim,
+    AttackTransformation, AttackVictim, ConfigPart, CraftedImage, Crafting, Event, Hash,
+    ImagesCrafted, ImagesScored, PoolPart, Scope, ScoredImage, TrialOf, Victim,
 };
 
 use super::History;
@@ -92,7 +91,7 @@ impl Attack {
     pub fn record(&self, history: &mut History, look: impl Fn(Look) -> ScoredImage) {
         let scope = Scope::Attack(self.number);
         let text = format!("[sampling]\n{}", toml::to_string(&self.sampling).unwrap());
-        let parts = config_parts(&text);
+        let parts = ConfigPart::cut(&text);
         let indices: Vec<u32> = (0..self.images).map(index).collect();
         let bytes: Vec<u8> = indices.iter().flat_map(|index| index.to_le_bytes()).collect();
         let data = AttackData {

@@ -11,16 +11,15 @@ use qtrail::agent::search::Search;
 use qtrail::agent::{Decision, Job};
 use qtrail::chance::Stream;
 use qtrail::config::{SearchConfig, presets};
-use qtrail::engine::jobs::config_parts;
 use qtrail::engine::references::References;
 use qtrail::events::codec::encode;
 use qtrail::events::frame::{Head, seal};
 use qtrail::events::{
-    AttemptLost, AttemptStarted, CheckpointKept, Continues, DataFacts, Decided, EnsembleMember,
-    EnsembleSaved, EpochFinished, Event, FailedReason, Fit, Hash, ImportFinished, ImportStarted,
-    ImportedQ, Initial, Outcome, Predicted, PredictedPart, PredictionsRecorded, Purpose, Recorded,
-    ResultLate, Resumed, RunModel, RunStarted, Scope, SearchStarted, SeriesJoined, Source,
-    TrialFinished,
+    AttemptLost, AttemptStarted, CheckpointKept, ConfigPart, Continues, DataFacts, Decided,
+    EnsembleMember, EnsembleSaved, EpochFinished, Event, FailedReason, Fit, Fold as _, Hash,
+    ImportFinished, ImportStarted, ImportedQ, Initial, Outcome, Predicted, PredictedPart,
+    PredictionsRecorded, Purpose, Recorded, ResultLate, Resumed, RunModel, RunStarted, Scope,
+    SearchStarted, SeriesJoined, Source, TrialFinished,
 };
 use qtrail::import::metaqnn::Log;
 use qtrail::import::qvalues;
@@ -63,7 +62,7 @@ impl History {
     pub fn search(&mut self, number: u32, name: &str, seed: u64, steps: usize) -> Search {
         let config = config();
         let text = config.to_toml();
-        let parts = config_parts(&text);
+        let parts = ConfigPart::cut(&text);
         let started = SearchStarted {
             name: name.into(),
             seed,
@@ -102,7 +101,7 @@ impl History {
     ) {
         let config = config();
         let text = config.to_toml();
-        let parts = config_parts(&text);
+        let parts = ConfigPart::cut(&text);
         let predicted = Predicted {
             validation_labels: Hash::of(b"validation labels"),
             test: Hash::of(b"test"),
@@ -159,7 +158,7 @@ impl History {
     pub fn import(&mut self, number: u32, name: &str, complete: bool) {
         let config = SearchConfig::read(presets::text("svhn").unwrap(), None, &[]).unwrap();
         let text = config.to_toml();
-        let parts = config_parts(&text);
+        let parts = ConfigPart::cut(&text);
         let log = Log::read(IMPORTED_LOG, 32, &config.space).unwrap();
         let pairs = qvalues::read(IMPORTED_Q).unwrap();
         let started = ImportStarted {
@@ -201,7 +200,7 @@ impl History {
                 Decision::Wait | Decision::Done => return,
             };
             for event in &events {
-                job.apply(event).unwrap();
+                job.apply(&Recorded::unplaced(event.clone())).unwrap();
             }
             self.record(scope, events);
         }
@@ -209,15 +208,14 @@ impl History {
 
     pub fn resumed(&mut self, scope: Scope, job: &mut dyn Job) {
         let event = Event::from(Resumed { program: "qtrail 0".into(), host: "host".into() });
-        job.apply(&event).unwrap();
+        job.apply(&Recorded::unplaced(event.clone())).unwrap();
         self.record(scope, vec![event]);
     }
 
     /// Writes the history into a new store.
     pub fn store(&self, root: &Path) -> Store {
         let store = Store::open_or_create(root).unwrap();
-        let mut references = References::default();
-        self.events.iter().for_each(|recorded| references.push(recorded));
+        let Ok(references) = References::default().folded(&self.events);
         let named = |bytes: &Vec<u8>| !references.names(Hash::of(bytes)).is_empty();
         for bytes in self.artifacts.iter().cloned().chain(invented().filter(named)) {
             store.artifacts().put(&bytes).unwrap();

@@ -11,8 +11,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use qtrail::events::Hash;
 use qtrail::events::digest::Digests;
+use qtrail::events::{Fold as _, Hash};
 
 use crate::common::World;
 use crate::log_common::Dice;
@@ -87,10 +87,7 @@ impl Bench {
     /// The logical digests of all searches and runs in a store, or why they cannot be had.
     pub(crate) fn digests_of(&self, store: &str) -> Result<Vec<String>, String> {
         let read = || {
-            let mut digests = Digests::default();
-            for recorded in self.world.events(store) {
-                digests.push(&recorded).unwrap();
-            }
+            let digests = Digests::default().folded(&self.world.events(store)).unwrap();
             digests.finish().into_iter().map(|(_, hash): (_, Hash)| hash.to_string()).collect()
         };
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use super::log::{Named, going_on};
 use super::{CliError, Context};
 use crate::engine::collecting::Searches;
+use crate::events::Fold as _;
 use crate::events::codec::decode;
 use crate::events::frame::Head;
 use crate::log::{Reader, read_on};
@@ -65,7 +66,7 @@ impl Known {
                 if let Some(searches) = &mut self.searches
                     && let Ok(recorded) = decode(position, frame)
                 {
-                    searches.push(&recorded);
+                    let Ok(()) = searches.apply(&recorded);
                 }
             }
             self.head = next;

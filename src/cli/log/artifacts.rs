@@ -10,9 +10,9 @@ use std::sync::atomic::AtomicBool;
 use super::super::{CliError, Context, Exit, note};
 use super::export::cannot_write;
 use crate::engine::references::{Flaw, References, check};
-use crate::events::Hash;
 use crate::events::codec::decode;
 use crate::events::frame::{Frame, Position};
+use crate::events::{Fold as _, Hash};
 use crate::log::artifacts::{Artifacts, Copied, copy, has_ended};
 use crate::log::plain::{is_not_plain, open_plain};
 use crate::log::{LogError, Reader};
@@ -36,7 +36,9 @@ impl Named {
     pub(in crate::cli) fn push(&mut self, frame: &Frame) {
         self.position = self.position.next();
         match decode(self.position, frame) {
-            Ok(recorded) => self.references.push(&recorded),
+            Ok(recorded) => {
+                let Ok(()) = self.references.apply(&recorded);
+            }
             Err(_) => self.unread += 1,
         }
     }

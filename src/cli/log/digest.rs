@@ -1,6 +1,7 @@
 //! `qtrail log digest`: are two logs, or two searches, the same?
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use super::super::{CliError, Context, Exit, note, say};
@@ -8,7 +9,7 @@ use crate::config::SearchConfig;
 use crate::config::expression::Expression;
 use crate::events::digest::Digests;
 use crate::events::frame::Position;
-use crate::events::{Event, Recorded, Scope};
+use crate::events::{Configs, Event, Fold, Recorded, Scope};
 use crate::log::Store;
 
 /// Prints the hash of the log, or with --logical one hash a search.
@@ -28,8 +29,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let mut log = super::log(context)?;
     let (mut digests, mut special) = (Digests::default(), Special::default());
     super::show::each(&mut log, Position::default(), |_, recorded| {
-        special.push(recorded);
-        digests.push(recorded).map_err(|error| CliError::new(Exit::Bug, error))?;
+        let Ok(()) = special.apply(recorded);
+        digests.apply(recorded).map_err(|error| CliError::new(Exit::Bug, error))?;
         Ok(ControlFlow::Continue(()))
     })?;
     for (_, digest) in digests.finish() {
@@ -44,23 +45,23 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
 struct Special {
     /// Trials that took over a result.
     reused: BTreeMap<Scope, u32>,
-    /// Configurations, as far as they were read.
-    configs: BTreeMap<Scope, String>,
+    configs: Configs,
+}
+
+impl Fold for Special {
+    type Error = Infallible;
+
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), Infallible> {
+        if matches!(recorded.event, Event::TrialReused(_)) {
+            *self.reused.entry(recorded.scope).or_default() += 1;
+        }
+        self.configs.apply(recorded)
+    }
 }
 
 impl Special {
-    fn push(&mut self, recorded: &Recorded) {
-        match &recorded.event {
-            Event::TrialReused(_) => *self.reused.entry(recorded.scope).or_default() += 1,
-            Event::ConfigPart(part) => {
-                self.configs.entry(recorded.scope).or_default().push_str(&part.text);
-            }
-            _ => {}
-        }
-    }
-
     fn tell(&self) {
-        for (scope, config) in &self.configs {
+        for (scope, config) in self.configs.texts() {
             let Ok(config) = SearchConfig::read(config, None, &[]) else { continue };
             let expression = config.reward.expression;
             if let Some(fact) = expression.as_ref().and_then(Expression::of_the_machine) {

@@ -12,7 +12,7 @@ mod tail;
 mod verify;
 
 pub(super) use artifacts::Named;
-pub(super) use show::each;
+pub(super) use show::fold_until;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

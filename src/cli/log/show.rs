@@ -6,7 +6,7 @@ use super::super::output::{FormatArgs, Hint, Printer};
 use super::super::{CliError, Context, Exit};
 use crate::events::codec::decode;
 use crate::events::frame::{Frame, Head, Position};
-use crate::events::{KINDS, Recorded};
+use crate::events::{Fold, KINDS, Recorded};
 use crate::log::Reader;
 use crate::views::{Rows as _, Value};
 
@@ -104,8 +104,28 @@ pub(super) fn row(frame: &Frame, recorded: &Recorded) -> Result<[Value; 6], CliE
     ])
 }
 
+/// Folds the events up to a position that are wanted; `wrong` says what one that is refused means.
+pub(in crate::cli) fn fold_until<F: Fold>(
+    log: &mut Reader,
+    end: Position,
+    fold: &mut F,
+    wanted: impl Fn(&Recorded) -> bool,
+    wrong: impl Fn(F::Error) -> CliError,
+) -> Result<(), CliError> {
+    each(log, Position::default(), |_, recorded| {
+        if recorded.position > end {
+            return Ok(ControlFlow::Break(()));
+        }
+        if wanted(recorded) {
+            fold.apply(recorded).map_err(&wrong)?;
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(())
+}
+
 /// Hands every event after a position to `each`; returns the end of the log.
-pub(in crate::cli) fn each(
+pub(super) fn each(
     log: &mut Reader,
     after: Position,
     mut each: impl FnMut(&Frame, &Recorded) -> Result<ControlFlow<()>, CliError>,

@@ -1,13 +1,11 @@
 //! Reading the history of a search from the log.
 
-use std::ops::ControlFlow;
-
-use super::super::log::{each, log};
+use super::super::log::{fold_until, log};
 use super::super::reading::{Listed, listed};
 use super::super::{CliError, Context, Exit, note};
 use crate::events::Scope;
 use crate::events::frame::Position;
-use crate::lab::history::{Folder, History, HistoryError};
+use crate::lab::history::{History, HistoryError, HistoryFold};
 use crate::views::Answer;
 
 /// The search that is meant: the newest unless told otherwise, which is said if there are several.
@@ -47,16 +45,8 @@ pub(crate) fn read(
         CliError::new(exit, format!("{label}: {error}"))
     };
     let scope: Option<Scope> = label.parse().ok();
-    let mut folder = Folder::new(quarantined);
+    let mut fold = HistoryFold::new(quarantined);
     let mut log = log(context)?;
-    each(&mut log, Position::default(), |_, recorded| {
-        if recorded.position > end {
-            return Ok(ControlFlow::Break(()));
-        }
-        if Some(recorded.scope) == scope {
-            folder.push(&recorded.event).map_err(wrong)?;
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    folder.finish().map_err(wrong)
+    fold_until(&mut log, end, &mut fold, |recorded| Some(recorded.scope) == scope, wrong)?;
+    fold.finish().map_err(wrong)
 }

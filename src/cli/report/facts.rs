@@ -1,7 +1,5 @@
 //! What a report says about its search besides figures and tables.
 
-use std::ops::ControlFlow;
-
 use super::first;
 use super::lineage::Lineage;
 use crate::cli::parameters::QuarantineArgs;
@@ -230,13 +228,8 @@ fn digest(label: &str, end: Position, context: &Context) -> Result<String, CliEr
     let store = Store::open(&context.store)?;
     let mut log = Reader::open(&store)?;
     let mut digests = Digests::default();
-    crate::cli::log::each(&mut log, Position::default(), |_, recorded| {
-        if recorded.position > end {
-            return Ok(ControlFlow::Break(()));
-        }
-        digests.push(recorded).map_err(|error| CliError::new(Exit::Bug, error))?;
-        Ok(ControlFlow::Continue(()))
-    })?;
+    let wrong = |error| CliError::new(Exit::Bug, error);
+    crate::cli::log::fold_until(&mut log, end, &mut digests, |_| true, wrong)?;
     let scope: Option<Scope> = label.parse().ok();
     let found = digests.finish().into_iter().find(|(of, _)| Some(*of) == scope);
     Ok(found.map_or(String::new(), |(_, digest)| digest.to_string()))

@@ -2,11 +2,10 @@
 //! that comes with the program, or a table of accuracies.
 
 use std::io::Read as _;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::log::{each, log};
+use super::super::log::{fold_until, log};
 use super::super::reading::{answer_from_log, collect, footer};
 use super::super::{CliError, Context, Exit};
 use super::tabular::Tabular;
@@ -17,11 +16,11 @@ use crate::engine::session::read_limited;
 use crate::events::codec::decode;
 use crate::events::frame::Position;
 use crate::events::lines::{Line, Reader};
-use crate::events::{Hash, Recorded, Scope};
+use crate::events::{Fold as _, Hash, Recorded, Scope};
 use crate::lab::environment::Environment;
 use crate::lab::history::HistoryError;
 use crate::lab::simulation::Simulation;
-use crate::lab::trained::{Trained, TrainedFolder};
+use crate::lab::trained::{Trained, TrainedFold};
 use crate::log::Store;
 use crate::views::{Answer, At, Value};
 
@@ -191,17 +190,9 @@ fn searches(answer: &Answer) -> Result<Vec<Listed>, CliError> {
 fn of_store(context: &Context, label: &str, end: Position) -> Result<Trained, CliError> {
     let wrong = |error: HistoryError| CliError::usage(format!("{label}: {error}"));
     let scope: Option<Scope> = label.parse().ok();
-    let (mut folder, mut log) = (TrainedFolder::default(), log(context)?);
-    each(&mut log, Position::default(), |_, recorded| {
-        if recorded.position > end {
-            return Ok(ControlFlow::Break(()));
-        }
-        if Some(recorded.scope) == scope {
-            folder.push(&recorded.event).map_err(wrong)?;
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    folder.finish().map_err(wrong)
+    let (mut fold, mut log) = (TrainedFold::default(), log(context)?);
+    fold_until(&mut log, end, &mut fold, |recorded| Some(recorded.scope) == scope, wrong)?;
+    fold.finish().map_err(wrong)
 }
 
 /// The log that comes with the program, checked like any other.
@@ -209,19 +200,19 @@ fn bundled() -> Result<Trained, String> {
     let mut text = String::new();
     let unpacked = flate2::read::GzDecoder::new(BUNDLED).read_to_string(&mut text);
     unpacked.map_err(|error| error.to_string())?;
-    let (mut reader, mut folder) = (Reader::default(), TrainedFolder::default());
+    let (mut reader, mut fold) = (Reader::default(), TrainedFold::default());
     let mut position = Position::default();
     for line in text.lines() {
         if let Line::Event(frame) = reader.line(line.as_bytes()).map_err(|e| e.to_string())? {
             position = position.next();
             let recorded: Recorded = decode(position, &frame).map_err(|e| e.to_string())?;
             if recorded.scope == Scope::Search(1) {
-                folder.push(&recorded.event).map_err(|error| error.to_string())?;
+                fold.apply(&recorded).map_err(|error| error.to_string())?;
             }
         }
     }
     reader.finish().map_err(|error| error.to_string())?;
-    folder.finish().map_err(|error| error.to_string())
+    fold.finish().map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
