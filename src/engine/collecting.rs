@@ -93,7 +93,7 @@ impl Session {
                 Event::from(ArtifactReleased { trial: one.trial, artifact: one.artifact })
             };
             let batch: Vec<Event> = part.iter().map(event).collect();
-            self.record(scope, &batch)?;
+            self.append_own(scope, &batch)?;
         }
         Ok(Ok(()))
     }

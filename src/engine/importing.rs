@@ -147,7 +147,7 @@ impl Session {
         batch: &mut Vec<Event>,
         durable: Durable,
     ) -> Result<u64, SessionError> {
-        self.put(scope, batch, durable)?;
+        self.append(scope, batch, durable)?;
         Ok(batch.drain(..).count() as u64)
     }
 }
