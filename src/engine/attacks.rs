@@ -334,7 +334,7 @@ impl Session {
         check_named(&batch, &artifacts)?;
         let (scope, lock) = self.claim(Index::next_attack)?;
         for batch in batch.chunks(BATCH_MAX) {
-            self.append_own(scope, batch)?;
+            self.record(scope, batch)?;
         }
         Ok((scope, lock))
     }
@@ -473,7 +473,7 @@ impl Session {
         if attack.trainer().is_some() {
             let (program, host) = (self.surroundings.program.clone(), workplace.host.clone());
             let event = Event::from(Resumed { program, host });
-            self.append_own(scope, std::slice::from_ref(&event))?;
+            self.record(scope, std::slice::from_ref(&event))?;
             attack.apply(&Recorded::unplaced(event)).map_err(EngineError::from)?;
         }
         let mut engine = AttackEngine {

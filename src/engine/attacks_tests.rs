@@ -42,7 +42,7 @@ fn an_attack_on_fifty_thousand_images_is_begun_and_taken_up() {
     let events = session.beginning("", &settings, &targets, &[3], &test, 1).unwrap();
     assert!(events.len() > BATCH_MAX + 20, "{} facts", events.len());
     let (scope, lock) = session.claim(Index::next_attack).unwrap();
-    session.append_own(scope, &events[..BATCH_MAX]).unwrap();
+    session.record(scope, &events[..BATCH_MAX]).unwrap();
     drop(lock);
     session.close().unwrap();
     let mut session = self::session(&cut);

@@ -93,7 +93,7 @@ impl Session {
                 Event::from(ArtifactReleased { trial: one.trial, artifact: one.artifact })
             };
             let batch: Vec<Event> = part.iter().map(event).collect();
-            self.append_own(scope, &batch)?;
+            self.record(scope, &batch)?;
         }
         Ok(Ok(()))
     }

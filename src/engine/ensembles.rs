@@ -25,7 +25,7 @@ impl Session {
         let number = self.index().next_ensemble();
         let program = self.surroundings.program.clone();
         let event = Event::from(EnsembleSaved { ensemble: number, program, ..saved });
-        self.append_own(Scope::Store, &[event])?;
+        self.record(Scope::Store, &[event])?;
         drop(lock);
         Ok(number)
     }

@@ -79,7 +79,7 @@ impl Session {
 
         let (scope, lock): (Scope, NamedLock) = self.claim(super::jobs::Index::next_search)?;
         for batch in events.chunks(BATCH_MAX) {
-            self.append_own(scope, batch)?;
+            self.record(scope, batch)?;
         }
         self.learn(scope, &mut search)?;
         drop(lock);
@@ -163,12 +163,12 @@ impl Session {
                 search.apply(&recorded).map_err(EngineError::from)?;
             }
             if batch.len() + lesson.len() > BATCH_MAX {
-                self.append_own(scope, &batch)?;
+                self.record(scope, &batch)?;
                 batch.clear();
             }
             batch.extend(lesson);
         }
-        self.append_own(scope, &batch)
+        self.record(scope, &batch)
     }
 
     /// Adds phases to the schedule of a finished search, which is unfinished from then on.
@@ -206,7 +206,7 @@ impl Session {
             phases: phases.iter().map(added).collect(),
         });
         job.apply(&Recorded::unplaced(event.clone())).map_err(EngineError::from)?;
-        self.append_own(scope, &[event])?;
+        self.record(scope, &[event])?;
         drop(lock);
         Ok(phases.iter().fold(0, |models, phase| models.saturating_add(phase.models)))
     }

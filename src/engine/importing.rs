@@ -147,7 +147,7 @@ impl Session {
         batch: &mut Vec<Event>,
         durable: Durable,
     ) -> Result<u64, SessionError> {
-        self.append(scope, batch, durable)?;
+        self.put(scope, batch, durable)?;
         Ok(batch.drain(..).count() as u64)
     }
 }

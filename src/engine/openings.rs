@@ -62,7 +62,7 @@ impl Session {
         let pool = settings.pool(test.images.count);
         let parts = pool_parts(&labelled(&pool, &test.images), attack.pool().len());
         for batch in parts.chunks(BATCH_MAX) {
-            self.append_own(scope, batch)?;
+            self.record(scope, batch)?;
             for event in batch {
                 let recorded = Recorded::unplaced(event.clone());
                 attack.apply(&recorded).map_err(EngineError::from)?;

@@ -6,12 +6,12 @@ use crate::events::{Event, Fold as _, Recorded, Scope, folding};
 
 impl Session {
     /// Records one batch, durably; none if it is empty.
-    pub(super) fn append_own(&mut self, scope: Scope, batch: &[Event]) -> Result<(), SessionError> {
-        self.append(scope, batch, Durable::Now)
+    pub(super) fn record(&mut self, scope: Scope, batch: &[Event]) -> Result<(), SessionError> {
+        self.put(scope, batch, Durable::Now)
     }
 
     /// Records one batch, durable when `durable` says.
-    pub(super) fn append(
+    pub(super) fn put(
         &mut self,
         scope: Scope,
         batch: &[Event],

@@ -324,7 +324,7 @@ impl Session {
         data.artifacts().try_for_each(|bytes| artifacts.put(bytes).map(drop))?;
         let batch: Vec<Event> = std::iter::once(first).chain(rest).collect();
         check_named(&batch, &artifacts)?;
-        self.append_own(scope, &batch)?;
+        self.record(scope, &batch)?;
         Ok((scope, lock))
     }
 
@@ -436,7 +436,7 @@ impl Session {
         let resumed = Resumed { program: self.surroundings.program.clone(), host: host.clone() };
         if !job.trials().all().is_empty() {
             let event = Event::from(resumed);
-            self.append_own(scope, std::slice::from_ref(&event))?;
+            self.record(scope, std::slice::from_ref(&event))?;
             job.apply(&Recorded::unplaced(event)).map_err(EngineError::from)?;
         }
         let reusable = self.reusable(scope)?;

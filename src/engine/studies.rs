@@ -45,7 +45,7 @@ impl Session {
         let events: Vec<Event> =
             std::iter::once(started.into()).chain(rows).chain([closing.into()]).collect();
         for batch in events.chunks(BATCH_MAX) {
-            self.append_own(Scope::Store, batch)?;
+            self.record(Scope::Store, batch)?;
         }
         drop(lock);
         Ok(number)
