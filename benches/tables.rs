@@ -370,6 +370,7 @@ fn train(search: &Search, ordinal: u32) -> Vec<Event> {
             isa: "any".into(),
             host: "host".into(),
             continues: None,
+            worker: "worker".into(),
         }
         .into(),
     ];

@@ -10,6 +10,7 @@ pub mod collecting;
 pub mod crew;
 pub mod devices;
 pub mod ensembles;
+pub mod error;
 pub mod estimate;
 pub mod faults;
 pub mod forking;

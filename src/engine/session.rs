@@ -5,89 +5,31 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::crew::{Crew, Post};
-use super::devices::DeviceError;
+pub use super::error::SessionError;
 use super::jobs::{FoldError, Index, State};
-use super::journal::{Despite, Durable, Journal, JournalError, Observer};
+use super::journal::{Despite, Durable, Journal, Observer};
 use super::keeper::Keeper;
 use super::posts::Trainers;
 pub use super::prepare::{Prepared, TestPart, prepare, prepare_with_test, reading};
 use super::presence::{Local, Presence as _, SILENCE_MIN};
 use super::references::check_named;
-use super::{Ending, Engine, EngineError, Machine, Report};
+use super::{Ending, Engine, Machine, Report};
 use crate::agent::Job;
 use crate::agent::run::Run;
 use crate::agent::search::Search;
 use crate::config::{Order, SearchConfig};
-use crate::data::{DataError, Located};
+use crate::data::Located;
 use crate::events::{
     ConfigPart, Event, Fit, Fold as _, Hash, Purpose, Resumed, RunModel, RunStarted, Scope,
     SearchStarted, TrialRetried, folding,
 };
 use crate::log::artifacts::ArtifactHash;
 use crate::log::{BATCH_MAX, LocalLog, Locks, LogError, NamedLock, Options, Repair, Store};
-use crate::trainer::process::StartError;
 use crate::trainer::silence;
-
-/// What can go wrong with a session, besides what can go wrong with the engine.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// The engine stopped.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The log refused.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The images are not there, or not right.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// The recorded history cannot be.
-    #[error(transparent)]
-    Fold(#[from] FoldError),
-    /// The images are not those the search began with.
-    #[error("the data set in {} is not the one that {scope} began with", folder.display())]
-    OtherData {
-        /// The search or run.
-        scope: Scope,
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// The trainer cannot use a device.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    /// Settings that do not fit the data.
-    #[error("{0}")]
-    Settings(String),
-    /// The trainer hangs with a model that is to be attacked.
-    #[error("{label} cannot be attacked: the trainer hangs with it; {why}")]
-    Hung {
-        /// What the model is called.
-        label: String,
-        /// Why that is believed.
-        why: String,
-    },
-    /// Another process has begun what was to be begun.
-    #[error("another process has begun it")]
-    Overtaken,
-    /// It was asked to stop before an attack was recorded.
-    #[error("interrupted while the models were tried; nothing was recorded")]
-    Stopped,
-}
-
-impl From<JournalError> for SessionError {
-    fn from(error: JournalError) -> Self {
-        Self::Engine(error.into())
-    }
-}
-
-impl From<StartError> for SessionError {
-    fn from(error: StartError) -> Self {
-        Self::Engine(error.into())
-    }
-}
 
 /// What a session is told by its surroundings.
 #[derive(Debug, Clone)]
