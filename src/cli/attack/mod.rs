@@ -254,7 +254,8 @@ impl Wanted {
         test.check(settings, targets, &outputs)?;
         let costs = session.measure(trial, workplace, &mut watch)?;
         let settings = args.options.sized(settings, &costs, test);
-        session.try_batches(Trial { settings: &settings, ..trial }, workplace, &mut watch)?;
+        let sized = Trial { settings: &settings, ..trial };
+        session.try_batches(sized, &tried, workplace, &mut watch)?;
         line.finish();
         if asked() {
             return Err(SessionError::Stopped.into());
