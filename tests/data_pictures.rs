@@ -322,7 +322,8 @@ fn damaged_files_and_other_sizes_of_both_parts_are_told_at_once() {
     fs::write(folder.path().join("test/dog/9.png"), b"no picture").unwrap();
     let located = Located::at("pictures", folder.path(), Reading::default());
     let told = check::check(&located).unwrap_err().to_string();
-    for what in ["train/dog/9.png", "have 2 different sizes", "2 x 2: 1 picture;", "test/dog/9.png"] {
+    for what in ["train/dog/9.png", "have 2 different sizes", "2 x 2: 1 picture;", "test/dog/9.png"]
+    {
         assert!(told.contains(what), "{what}: {told}");
     }
 }

@@ -19,22 +19,29 @@ pub fn plane(bits: impl ExactSizeIterator<Item = bool>) -> Vec<u8> {
     plane
 }
 
-/// Appends a plane of what is true of ranks. Millions of them are marked for a table: eight at a time,
-/// without a branch.
+/// Appends a plane of what is true of ranks, which it is not of [`UNSEEN`]. Tables mark millions of
+/// them: 64 at a time, without a branch.
 fn mark(ranks: &[u8], planes: &mut Vec<u8>, is: impl Fn(u16) -> bool) {
-    let end = planes.len() + (ranks.len() / 2).div_ceil(8 * WORD) * WORD;
-    let bit = |rank: &[u8]| u8::from(is(u16::from_le_bytes([rank[0], rank[1]])));
-    let mut eights = ranks.chunks_exact(16);
-    for eight in &mut eights {
-        let mut bits = [0_u8; 8];
-        bits.iter_mut().zip(eight.chunks_exact(2)).for_each(|(to, rank)| *to = bit(rank));
-        // Each factor moves one of the eight bits into the highest byte.
-        let gathered = u64::from_le_bytes(bits).wrapping_mul(0x0102_0408_1020_4080);
-        planes.push(gathered.to_be_bytes()[0]);
+    let word = |ranks: &[u8; 16 * WORD]| -> [u8; WORD] {
+        let mut marks = [0_u8; 8 * WORD];
+        for (at, mark) in marks.iter_mut().enumerate() {
+            *mark = u8::from(is(u16::from_le_bytes([ranks[2 * at], ranks[2 * at + 1]])));
+        }
+        let mut word = [0; WORD];
+        for (byte, eight) in word.iter_mut().zip(marks.as_chunks::<8>().0) {
+            // Moves the lowest bit of each of the eight bytes into the highest byte.
+            *byte = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080).to_be_bytes()[0];
+        }
+        word
+    };
+    let (whole, rest) = ranks[..ranks.len() / 2 * 2].as_chunks();
+    whole.iter().for_each(|ranks| planes.extend(word(ranks)));
+    if !rest.is_empty() {
+        let unseen = std::iter::repeat(UNSEEN.to_le_bytes()).flatten();
+        let mut last = [0; 16 * WORD];
+        last.iter_mut().zip(rest.iter().copied().chain(unseen)).for_each(|(to, from)| *to = from);
+        planes.extend(word(&last));
     }
-    let rest = eights.remainder().chunks_exact(2).zip(0_u8..);
-    planes.push(rest.map(|(rank, at)| bit(rank) << at).sum());
-    planes.resize(end, 0);
 }
 
 /// The places whose bit is set, in rising order.
@@ -79,7 +86,7 @@ impl<'a> Outcomes<'a> {
         bytes.extend(std::iter::once(&count).chain(ks).flat_map(|number| number.to_le_bytes()));
         mark(ranks, &mut bytes, |rank| rank != UNSEEN);
         for &k in ks {
-            mark(ranks, &mut bytes, |rank| rank != UNSEEN && rank < k);
+            mark(ranks, &mut bytes, |rank| (rank != UNSEEN) & (rank < k));
         }
         bytes
     }

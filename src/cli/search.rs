@@ -1,5 +1,6 @@
 //! `qtrail search`: begins a search and carries it on.
 
+use super::cells::counted;
 use super::progress::duration;
 use super::settings::{self, SettingsArgs};
 use super::{CliError, Context, names, note, say, series, terminal, work};
@@ -195,7 +196,7 @@ fn extend(name: &str, phases: &[Phase], context: &Context) -> Result<(), CliErro
     let scope = find_search(&session, name)?;
     let models = session.extend(scope, phases);
     session.close()?;
-    say(&format!("{scope}: {} models more", models?));
+    say(&format!("{scope}: {} more", counted(models?, "model")));
     note(&format!("`qtrail resume {scope}` trains them"));
     Ok(())
 }

@@ -61,7 +61,8 @@ impl Models {
                 if self.kept.len() >= KEPT {
                     self.kept.remove(0);
                 }
-                let model = Model::load(request, dtype, device, data, &|file| self.file(file, device))?;
+                let model =
+                    Model::load(request, dtype, device, data, &|file| self.file(file, device))?;
                 self.kept.push((request.clone(), dtype, device, model));
                 self.kept.len() - 1
             }
