@@ -85,7 +85,7 @@ fn every_live_policy_survives_being_killed() {
         let fork = ["fork", "s1", "--at", &at, "--policy", policy, "--name", "fork"];
         for store in ["forked", "broken"] {
             world.copy(&source.path("source"), store);
-            world.run(store, &fork).code(0).says("6 models are left to train");
+            world.run(store, &fork).code(0).says("left to train: 6 models");
         }
         world.run("forked", &["resume", "fork"]).code(0).says("s2 is finished");
         killed(&world, "broken", &["resume", "fork"], 13, 1);

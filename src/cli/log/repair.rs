@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         let what = match lost {
             0 => "nothing would be lost".to_owned(),
             _ => format!(
-                "{} after event {} would be lost",
+                "{} would be lost: what comes after event {}",
                 counted(lost, "event"),
                 plan.end.position
             ),

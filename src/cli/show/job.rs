@@ -24,12 +24,12 @@ pub(super) fn show(sheet: &mut Sheet, answer: &Answer, label: &str) -> Result<()
         (
             "status",
             format!(
-                "{}; {} of {}, {} failed, {} lost",
+                "{}; {} of {}, {} failed, {}",
                 text("status"),
                 text("done"),
                 counted(text("models"), "model"),
                 text("failed"),
-                counted(text("lost"), "trial")
+                counted(text("lost"), "lost trial")
             ),
         ),
         ("best", format!("validation accuracy {}", text("best_accuracy"))),
