@@ -223,7 +223,7 @@ fn a_finished_search_can_be_extended() {
     assert!(page.contains("qtrail search --extend 1.0:4,0.5:2 s1"));
     // A fork of it knows the phases that were added, and can have more.
     world.run("whole", &["fork", "s1"]).code(2).says("nothing would be left to train");
-    world.run("whole", &["fork", "s1", "--extend", "1:2"]).code(0).says("2 models are left");
+    world.run("whole", &["fork", "s1", "--extend", "1:2"]).code(0).says("left to train: 2 models");
     world.run("whole", &["resume"]).code(0).says("s2 is finished: 20 models");
     world.run("whole", &["report", "--search", "s2", "-o", "r.html"]).code(0);
     let page = std::fs::read_to_string(world.path("r.html")).unwrap();

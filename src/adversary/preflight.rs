@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::destruction::Share;
 use super::range::InputRange;
 
-/// Size of the large batch in which models are tried if micro-batches have less than half of it.
+/// Size of the large batch in which models are tried if micro-batches are smaller.
 pub const LARGE: u32 = 32;
 /// Most that a score may differ between batches of two sizes, as a fraction of the spread of the
 /// image's scores. For another size a library takes another kernel, which sums in another order:
@@ -118,7 +118,7 @@ fn is_near(one: &[f32], other: &[f32]) -> bool {
 #[must_use]
 pub fn sizes(batch: u32, images: u32) -> Vec<u32> {
     let batch = batch.clamp(1, images.max(1));
-    let large = if batch < LARGE / 2 { LARGE } else { batch };
+    let large = batch.max(LARGE);
     let mut sizes = vec![large, batch, images % batch];
     sizes.retain(|&size| size != 0 && size != 2);
     sizes.sort_unstable();
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(sizes(100, 500), [100]);
         assert_eq!(sizes(48, 100), [4, 48]);
         assert_eq!(sizes(100, 40), [40]);
-        assert_eq!(sizes(24, 100), [4, 24]);
+        assert_eq!(sizes(24, 100), [4, 24, 32]);
         assert_eq!(sizes(8, 100), [4, 8, 32]);
         assert_eq!(sizes(2, 9), [1, 32]);
         assert_eq!(sizes(1, 9), [1, 32]);
