@@ -271,7 +271,8 @@ class Event:
             (name, number), = scope.items()
             self.scope = letters[name] + str(number)
         self.fields = {
-            name: decoder.value(of) if since <= version else None
+            # Of an older version: none, or an empty text.
+            name: decoder.value(of) if since <= version else ("" if of == ("text",) else None)
             for name, of, since in kind.fields
         }
         check(decoder.at == len(payload), f"event {position}: bytes are left over")

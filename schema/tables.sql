@@ -563,7 +563,7 @@ CREATE TABLE scored (
   destroyed1     INTEGER,          -- of those, right after the transformation: the numerator
   destroyed5     INTEGER,
   ranks          BLOB    NOT NULL, -- u16: classes ranked above the true one; 65535: there is no rank
-  flags          BLOB    NOT NULL, -- u8: 1 not finite, 2 dropped
+  flags          BLOB    NOT NULL, -- u8: 1 not finite, 2 dropped; empty if no image has any
   event          INTEGER NOT NULL, -- that recorded it: the rest of its numbers is in `score_detail`
   PRIMARY KEY (attack, judge, victim, spec, transformation, repeat, first)
 ) STRICT, WITHOUT ROWID;
@@ -1937,20 +1937,25 @@ JOIN transformation f ON f.attack = l.attack AND f.transformation = l.transforma
 -- table methods: Which of two attacks leaves more of the same images wrong?
 -- order: attack, victim, step, -eps, k, spec, other_spec, repeat
 CREATE TEMP VIEW methods AS
-WITH compared AS (
-  SELECT
-    p.attack, p.victim, p.spec, q.spec AS other, p.transformation, p.repeat, k.value AS k,
-    compared(a.seed, k.value, p.mask, p.clean, p.adv, p.t_adv, q.adv, q.t_adv) AS found
-  FROM attack_cell p
-  JOIN args x
-  JOIN attack a ON a.id = p.attack
-  JOIN specification s ON s.attack = p.attack AND s.spec = p.spec
-  JOIN specification o ON o.attack = p.attack AND o.eps = s.eps AND o.spec > s.spec
-  JOIN attack_cell q ON q.attack = p.attack AND q.victim = p.victim AND q.spec = o.spec
-    AND q.transformation = p.transformation AND q.repeat = p.repeat
-  JOIN victim v ON v.attack = p.attack AND v.victim = p.victim
-  JOIN json_each('[' || x.ks || ']') k ON k.value < v.outputs
-)
+WITH
+  -- Compared with each other: gathered once.
+  cell AS MATERIALIZED (
+    SELECT attack, victim, spec, transformation, repeat, mask, clean, adv, t_adv FROM attack_cell
+  ),
+  compared AS (
+    SELECT
+      p.attack, p.victim, p.spec, q.spec AS other, p.transformation, p.repeat, k.value AS k,
+      compared(a.seed, k.value, p.mask, p.clean, p.adv, p.t_adv, q.adv, q.t_adv) AS found
+    FROM cell p
+    JOIN args x
+    JOIN attack a ON a.id = p.attack
+    JOIN specification s ON s.attack = p.attack AND s.spec = p.spec
+    JOIN specification o ON o.attack = p.attack AND o.eps = s.eps AND o.spec > s.spec
+    JOIN cell q ON q.attack = p.attack AND q.victim = p.victim AND q.spec = o.spec
+      AND q.transformation = p.transformation AND q.repeat = p.repeat
+    JOIN victim v ON v.attack = p.attack AND v.victim = p.victim
+    JOIN json_each('[' || x.ks || ']') k ON k.value < v.outputs
+  )
 SELECT
   s.method AS method, -- one attack
   o.method AS other, -- another one of the same size

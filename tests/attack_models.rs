@@ -131,7 +131,7 @@ fn models_of_one_file_name_are_told_apart_everywhere() {
     model(&world, "run2/model.pt", &[120, 40, 200]);
     let models = ["--model", "torchscript:run1/model.pt", "--model", "torchscript:run2/model.pt"];
     let named = [&models[..], &["--eps", "80", "--name", "two", "--noise-images", "0"]].concat();
-    attack(&world, &named).code(0).says("against run1/model.pt, run2/model.pt; 1 attacks");
+    attack(&world, &named).code(0).says("against run1/model.pt, run2/model.pt; 1 attack (");
     assert_eq!(labels(&world), ["run1/model.pt", "run2/model.pt"]);
     let clean = ["accuracy", "--k", "1", "--columns", "victim,clean_accuracy"];
     let rows = table(&world, &clean);

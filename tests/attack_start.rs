@@ -115,7 +115,7 @@ fn an_attack_on_models_of_others_makes_the_store_once_they_were_tried() {
     assert_eq!(place.names(), before);
 
     let ran = place.run(&with(&["--data", "data"]));
-    ran.code(0).says("a1: 20 images of data against net.pt; 1 attacks (eps 8) of 1 gradients");
+    ran.code(0).says("a1: 20 images of data against net.pt; 1 attack (eps 8) of 1 gradient, ");
     ran.says(
         "a1: 20 images to craft by 20 gradients, 60 scores, in micro-batches of 100; very roughly",
     );

@@ -314,6 +314,21 @@ fn sizes_must_be_equal_and_all_of_them_are_told() {
 }
 
 #[test]
+fn damaged_files_and_other_sizes_of_both_parts_are_told_at_once() {
+    let folder = copy("pictures");
+    let small = pictures::png(3, 2, &[7; 12]).unwrap();
+    fs::write(folder.path().join("train/dog/0.png"), &small).unwrap();
+    fs::write(folder.path().join("train/dog/9.png"), &small[..small.len() / 2]).unwrap();
+    fs::write(folder.path().join("test/dog/9.png"), b"no picture").unwrap();
+    let located = Located::at("pictures", folder.path(), Reading::default());
+    let told = check::check(&located).unwrap_err().to_string();
+    for what in ["train/dog/9.png", "have 2 different sizes", "2 x 2: 1 picture;", "test/dog/9.png"]
+    {
+        assert!(told.contains(what), "{what}: {told}");
+    }
+}
+
+#[test]
 fn what_is_not_seen_of_pictures_is_counted() {
     let folder = copy("pictures");
     let dog = folder.path().join("train/dog");

@@ -83,7 +83,7 @@ fn every_live_policy_survives_being_killed() {
         let fork = ["fork", "s1", "--at", &at, "--policy", policy, "--name", "fork"];
         for store in ["forked", "broken"] {
             world.copy(&source.path("source"), store);
-            world.run(store, &fork).code(0).says("6 models are left to train");
+            world.run(store, &fork).code(0).says("left to train: 6 models");
         }
         world.run("forked", &["resume", "fork"]).code(0).says("s2 is finished");
         killed(&world, "broken", &["resume", "fork"], 13, 1);
@@ -221,7 +221,7 @@ fn a_finished_search_can_be_extended() {
     assert!(page.contains("qtrail search --extend 1.0:4,0.5:2 s1"));
     // A fork of it knows the phases that were added, and can have more.
     world.run("whole", &["fork", "s1"]).code(2).says("nothing would be left to train");
-    world.run("whole", &["fork", "s1", "--extend", "1:2"]).code(0).says("2 models are left");
+    world.run("whole", &["fork", "s1", "--extend", "1:2"]).code(0).says("left to train: 2 models");
     world.run("whole", &["resume"]).code(0).says("s2 is finished: 20 models");
     world.run("whole", &["report", "--search", "s2", "-o", "r.html"]).code(0);
     let page = std::fs::read_to_string(world.path("r.html")).unwrap();

@@ -42,7 +42,7 @@ fn csv(world: &World, arguments: &[&str]) -> String {
 fn a_small_log_is_taken_over() {
     let world = world();
     let ran = world.run("store", &["import", "metaqnn", "log.csv", "--q-values", "q.csv"]);
-    ran.code(0).says("s1: 10 rows of log.csv: 7 episodes, 6 trials, 1 architectures repeated");
+    ran.code(0).says("s1: 10 rows of log.csv: 7 episodes, 6 trials, 1 architecture repeated");
     ran.says("3 rows are in quarantine").says("gaps in ix_q_value_update: 3 (");
     ran.says("0 architectures have several accuracies (1 with the rows in quarantine)");
     ran.says("8 Q-values").says("1 pairs of 1 phantom states");

@@ -4,10 +4,12 @@
 //! other images of the batch, or changes from call to call: gradients then aim at something that is
 //! gone when the image is judged, and the model looks robust.
 
+use std::collections::BTreeMap;
+
 use super::destruction::Share;
 use super::range::InputRange;
 
-/// Size of the large batch in which models are tried, whatever the size of micro-batches.
+/// Size of the large batch in which models are tried if micro-batches are smaller.
 pub const LARGE: u32 = 32;
 /// Most that a score may differ between batches of two sizes, as a fraction of the spread of the
 /// image's scores. For another size a library takes another kernel, which sums in another order:
@@ -71,6 +73,14 @@ pub fn wanted() -> u32 {
     3 * LED
 }
 
+/// Where the rows of places are that [`calls`] gave, by place: the first one of each.
+#[must_use]
+pub fn rows_of(calls: &[[u32; 2]]) -> BTreeMap<u32, usize> {
+    let rows = calls.as_flattened().iter().enumerate();
+    // Of equal keys the last one stays.
+    rows.map(|(row, &place)| (place, row)).rev().collect()
+}
+
 /// Judges the rows that a model gave, two for each of [`calls`].
 #[must_use]
 pub fn fault<'a>(calls: usize, row: impl Fn(usize) -> &'a [f32]) -> Option<Fault> {
@@ -103,12 +113,13 @@ fn is_near(one: &[f32], other: &[f32]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(near)
 }
 
-/// The sizes of batches, besides 2, in which a model is tried: a large one, those of an attack on so
-/// many images in micro-batches of `batch`, and the rest that its last micro-batch is.
+/// The sizes of batches, besides 2, in which a model is tried: those of an attack on so many images in
+/// micro-batches of `batch`, the rest that its last micro-batch is, and a large one if these are small.
 #[must_use]
 pub fn sizes(batch: u32, images: u32) -> Vec<u32> {
     let batch = batch.clamp(1, images.max(1));
-    let mut sizes = vec![LARGE, batch, images % batch];
+    let large = batch.max(LARGE);
+    let mut sizes = vec![large, batch, images % batch];
     sizes.retain(|&size| size != 0 && size != 2);
     sizes.sort_unstable();
     sizes.dedup();
@@ -163,6 +174,13 @@ pub fn sample(images: u32, values: u32) -> u32 {
 pub fn is_clearly_better(other: Share, own: Share) -> bool {
     let ends = other.wilson().zip(own.wilson());
     ends.is_some_and(|((low, _), (_, high))| low > high)
+}
+
+/// Whether any input range could be clearly better than `own`: whether one that makes all images right
+/// would be.
+#[must_use]
+pub fn can_be_better(own: Share) -> bool {
+    is_clearly_better(Share { part: own.all, ..own }, own)
 }
 
 /// What is to be said of input ranges with which a model is clearly more accurate than with its own;
@@ -297,9 +315,11 @@ mod tests {
 
     #[test]
     fn the_sizes_are_those_of_the_attack_and_a_large_one() {
-        assert_eq!(sizes(100, 500), [32, 100]);
-        assert_eq!(sizes(48, 100), [4, 32, 48]);
-        assert_eq!(sizes(100, 40), [32, 40]);
+        assert_eq!(sizes(100, 500), [100]);
+        assert_eq!(sizes(48, 100), [4, 48]);
+        assert_eq!(sizes(100, 40), [40]);
+        assert_eq!(sizes(24, 100), [4, 24, 32]);
+        assert_eq!(sizes(8, 100), [4, 8, 32]);
         assert_eq!(sizes(2, 9), [1, 32]);
         assert_eq!(sizes(1, 9), [1, 32]);
         assert_eq!(sizes(0, 0), [1, 32]);
@@ -326,7 +346,20 @@ mod tests {
         assert!(!is_clearly_better(share(30, 200), share(22, 200)));
         assert!(!is_clearly_better(share(3, 3), share(1, 3)));
         assert!(!is_clearly_better(share(0, 0), share(0, 0)));
+        // Of 32 images 24 right may be beaten by 32, and 27 not.
+        assert!(can_be_better(share(24, 32)) && !can_be_better(share(27, 32)));
+        assert!(!can_be_better(share(0, 0)) && can_be_better(share(0, 32)));
     }
+
+    #[test]
+    fn rows_of_calls_are_found_by_place() {
+        let calls = calls(wanted());
+        let rows = rows_of(&calls);
+        assert!(rows.keys().copied().eq(0..wanted()));
+        assert!(rows.iter().all(|(place, &row)| calls.as_flattened()[row] == *place));
+        assert_eq!(rows[&0], 0);
+    }
+
     #[test]
     fn ranges_that_fit_about_equally_well_are_all_named() {
         let share = |part| Share { part, all: 200 };

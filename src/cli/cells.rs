@@ -175,6 +175,21 @@ pub(super) fn exact(value: &Value) -> String {
     }
 }
 
+/// A number of things in words: `1 attack`, `2 attacks`, `0 batches`, `3 entries`.
+pub(super) fn counted(count: impl std::fmt::Display, thing: &str) -> String {
+    let count = count.to_string();
+    if count == "1" {
+        return format!("{count} {thing}");
+    }
+    match thing.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'i', 'o', 'u']) => format!("{count} {stem}ies"),
+        _ if thing.ends_with(['s', 'x']) || thing.ends_with("ch") || thing.ends_with("sh") => {
+            format!("{count} {thing}es")
+        }
+        _ => format!("{count} {thing}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,5 +243,13 @@ mod tests {
         assert_eq!(cells.fitting(1000), 6);
         assert_eq!(cells.fitting(135), 4);
         assert_eq!(cells.fitting(20), 3);
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        let told = [counted(1, "attack"), counted(0, "search"), counted("1", "class")];
+        assert_eq!(told, ["1 attack", "0 searches", "1 class"]);
+        let told = [counted(2, "class"), counted(3, "entry"), counted(2_u64, "day")];
+        assert_eq!(told, ["2 classes", "3 entries", "2 days"]);
     }
 }

@@ -215,11 +215,15 @@ impl From<DataError> for CliError {
             }
             _ => None,
         };
-        let exit = match &error {
-            DataError::Io { source, .. } => Exit::of(source),
-            _ => Exit::Usage,
+        let refused = |error: &DataError| match error {
+            DataError::Io { source, .. } => Some(Exit::of(source)),
+            _ => None,
         };
-        Self { hint, ..Self::new(exit, error) }
+        let exit = match &error {
+            DataError::Several(errors) => errors.iter().find_map(refused),
+            one => refused(one),
+        };
+        Self { hint, ..Self::new(exit.unwrap_or(Exit::Usage), error) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `qtrail fork`: a new search that begins with what another one experienced.
 
+use super::cells::counted;
 use super::reading::AtArgs;
 use super::search::{find_search, phase};
 use super::{CliError, Context, names, say, work};
@@ -91,9 +92,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
 fn told(source: &str, forked: &Forked) {
     let Forked { scope, position, episodes, trials, config, models_left } = forked;
     say(&format!(
-        "{scope}: {source} at event {position}, {episodes} experiences of {trials} architectures, \
-         learned again under {} with K = {}; {models_left} models are left to train",
-        config.replay.policy, config.replay.draws
+        "{scope}: {source} at event {position}, {} of {}, learned again under {} with K = {}; left to \
+         train: {}",
+        counted(episodes, "experience"),
+        counted(trials, "architecture"),
+        config.replay.policy,
+        config.replay.draws,
+        counted(models_left, "model")
     ));
     super::note(&format!("`qtrail resume {scope}` trains them"));
 }

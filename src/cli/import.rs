@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::cells::counted;
 use super::{CliError, Context, names, note, say, work};
 use crate::config::{Flavour, Phase, SearchConfig, presets};
 use crate::engine::importing::Import;
@@ -152,9 +153,12 @@ fn summary(
 ) {
     let ImportFinished { episodes, trials, repeated, quarantined, conflicts, .. } = finished;
     say(&format!(
-        "{scope}: {} rows of {}: {episodes} episodes, {trials} trials, {repeated} architectures \
-         repeated",
-        started.rows, started.file
+        "{scope}: {} of {}: {}, {}, {} repeated",
+        counted(started.rows, "row"),
+        started.file,
+        counted(episodes, "episode"),
+        counted(trials, "trial"),
+        counted(repeated, "architecture")
     ));
     if *quarantined > 0 {
         note(&format!(

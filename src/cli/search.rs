@@ -1,5 +1,6 @@
 //! `qtrail search`: begins a search and carries it on.
 
+use super::cells::counted;
 use super::diff::different;
 use super::progress::duration;
 use super::settings::{self, SettingsArgs};
@@ -229,9 +230,7 @@ fn extend(name: &str, phases: &[Phase], context: &Context) -> Result<(), CliErro
     let scope = find_search(&session, name)?;
     let models = session.extend(scope, phases);
     session.close()?;
-    let models = models?;
-    let s = if models == 1 { "" } else { "s" };
-    say(&format!("{scope}: {models} more model{s}"));
+    say(&format!("{scope}: {} more", counted(models?, "model")));
     note(&format!("`qtrail resume {scope}` trains them"));
     Ok(())
 }

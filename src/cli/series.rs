@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::cells::counted;
 use super::resume;
 use super::work::{self, WorkArgs};
 use super::{CliError, Context, Exit, note};
@@ -157,7 +158,7 @@ fn carry_on(
             (None, None) => {
                 session.close()?;
                 let (label, repeats) = (series.label(), series.facts.repeats);
-                note(&format!("{label} is finished: {repeats} searches"));
+                note(&format!("{label} is finished: {}", counted(repeats, "search")));
                 return Ok(());
             }
         };
@@ -205,7 +206,7 @@ pub(super) fn check_told(
     let facts = &series.facts;
     let label = series.label();
     if repeats.is_some_and(|repeats| repeats != facts.repeats) {
-        let message = format!("{label} has {} searches", facts.repeats);
+        let message = format!("{label} has {}", counted(facts.repeats, "search"));
         return Err(CliError::usage(message).hint("--repeat is settled when a series begins"));
     }
     if repeats.is_some() && reuse_trials != facts.reuse_trials {

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use super::cells::counted;
 use super::output::{FormatArgs, Printer};
 use super::reading::{AtArgs, answer, footer};
 use super::table::unit;
@@ -49,7 +50,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let more = answer.sql(statement, limit, &mut printer)?;
     let mut lines = Vec::new();
     if more {
-        lines.push(format!("stopped after {} rows; --limit 0 prints all", printer.count()));
+        let rows = counted(printer.count(), "row");
+        lines.push(format!("stopped after {rows}; --limit 0 prints all"));
     }
     lines.push(footer(&answer));
     printer.finish(&lines).map_err(|error| CliError::output(&error))?;

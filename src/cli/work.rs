@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use super::cells::counted;
 use super::progress::{Progress, duration};
 use super::{CliError, Context, Exit, clock, note, say};
 use crate::agent::Job;
@@ -204,7 +205,7 @@ fn summary(scope: Scope, job: &dyn Job, progress: &Progress) -> String {
     let trained = trained.filter_map(|trial| Some((job.accuracy(trial.planned.trial)?, trial)));
     let ended = |status: &Status| matches!(status, Status::Finished(_));
     let models = job.trials().all().iter().filter(|trial| ended(&trial.status)).count();
-    let mut text = format!("{scope} is finished: {models} models");
+    let mut text = format!("{scope} is finished: {}", counted(models, "model"));
     if let Some((accuracy, trial)) = trained.reduce(|a, b| if b.0 > a.0 { b } else { a }) {
         let architecture = &trial.planned.architecture;
         text += &format!("; the best has validation accuracy {accuracy:.4}: {architecture}");

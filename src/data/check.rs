@@ -60,7 +60,7 @@ pub struct FileReport {
 /// Content that differs from a known set is no error here, but told file by file.
 ///
 /// # Errors
-/// [`DataError`] if a file is missing or damaged, or the parts do not fit each other.
+/// [`DataError`] if files of either part are missing or damaged, or the parts do not fit each other.
 pub fn check(located: &Located) -> Result<Report, DataError> {
     let (folder, extra) = (&located.folder, located.reading.extra);
     let format = Format::of(folder)?;
@@ -79,14 +79,22 @@ pub fn check(located: &Located) -> Result<Report, DataError> {
     paths.dedup_by(|(_, a), (_, b)| a == b);
     // Content that differs from a known set is looked at all the same.
     let plain = Located { known: None, ..located.clone() };
+    let mut wrong = Vec::new();
     for part in parts {
-        let mut found = part_report(part, &plain)?;
+        let mut found = match part_report(part, &plain) {
+            Ok(found) => found,
+            Err(error) => {
+                wrong.push(error);
+                continue;
+            }
+        };
         // What is true of the folder of both parts is said once.
         found
             .remarks
             .retain(|remark| report.parts.iter().all(|part| !part.remarks.contains(remark)));
         report.parts.push(found);
     }
+    DataError::all(wrong)?;
     if format != Format::Pictures {
         for (part, path) in paths {
             report.files.push(file_report(located, part, path)?);

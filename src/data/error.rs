@@ -163,6 +163,9 @@ pub enum DataError {
         /// What is wrong with the first of them.
         named: Vec<String>,
     },
+    /// Several things are wrong; each is told.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<DataError>),
     /// A picture was replaced while it was in use.
     #[error("{} is another picture than when the set was opened; restore it, or begin anew", path.display())]
     Changed {
@@ -418,6 +421,19 @@ impl DataError {
             }
         }
         Ok(false)
+    }
+
+    /// All errors as one; none is no error.
+    ///
+    /// # Errors
+    /// The only one, or [`DataError::Several`].
+    pub(crate) fn all(errors: impl IntoIterator<Item = Self>) -> Result<(), Self> {
+        let mut errors: Vec<Self> = errors.into_iter().collect();
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Self::Several(errors)),
+        }
     }
 
     /// Whether there is no room left.

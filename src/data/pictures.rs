@@ -196,6 +196,8 @@ impl Pictures {
     pub fn walk(&self, each: Each<'_>) -> Result<Walked, DataError> {
         let mut shape = None;
         let mut bad = Bad::default();
+        // What the first picture of another size, or that is not square, has shown.
+        let mut unequal = None;
         let mut misnamed = Tally::default();
         let mut stored = STORED.map(|_| Tally::default());
         for some in self.files.chunks(AT_ONCE) {
@@ -203,18 +205,22 @@ impl Pictures {
             for ((path, label), seen) in some.iter().zip(seen) {
                 let seen = match seen {
                     Ok(seen) => seen,
-                    Err(error @ DataError::NotSquare { .. }) => return Err(self.sizes(error)),
+                    Err(error @ DataError::NotSquare { .. }) => {
+                        unequal.get_or_insert(error);
+                        continue;
+                    }
                     Err(error) => {
                         bad.take(error);
                         continue;
                     }
                 };
-                if bad.count > 0 {
+                let found = (self.channels, seen.side);
+                let same = assemble::same(*shape.get_or_insert(found), found, path);
+                unequal = unequal.or(same.err());
+                // Whoever is wrong is named; nothing is shown any more.
+                if bad.count > 0 || unequal.is_some() {
                     continue;
                 }
-                let found = (self.channels, seen.side);
-                assemble::same(*shape.get_or_insert(found), found, path)
-                    .map_err(|error| self.sizes(error))?;
                 for (tally, (is, _)) in stored.iter_mut().zip(STORED) {
                     tally.note(path, is(&seen.stored).then_some(""));
                 }
@@ -222,7 +228,8 @@ impl Pictures {
                 each(path, *label, seen.side, &seen.pixels)?;
             }
         }
-        bad.told(&self.folder)?;
+        let unequal = unequal.map(|error| self.sizes(error));
+        DataError::all(bad.told(&self.folder).into_iter().chain(unequal))?;
         let mut remarks = self.remarks.clone();
         for (tally, (_, what)) in stored.iter().zip(STORED) {
             if let Some((first, _)) = tally.first {
@@ -314,15 +321,11 @@ impl Bad {
         }
     }
 
-    fn told(mut self, folder: &Path) -> Result<(), DataError> {
-        match (self.count, self.named.pop()) {
-            (0, _) | (_, None) => Ok(()),
-            (1, Some(only)) => Err(only),
-            (count, Some(last)) => {
-                self.named.push(last);
-                let named = self.named.iter().map(ToString::to_string).collect();
-                Err(DataError::BadFiles { folder: folder.to_path_buf(), count, named })
-            }
+    fn told(mut self, folder: &Path) -> Option<DataError> {
+        if self.count < 2 {
+            return self.named.pop();
         }
+        let named = self.named.iter().map(ToString::to_string).collect();
+        Some(DataError::BadFiles { folder: folder.to_path_buf(), count: self.count, named })
     }
 }

@@ -2,6 +2,8 @@
 //! refused with its reason. The trainer evaluates and differentiates as in the attack;
 //! [`crate::adversary::preflight`] judges.
 
+use std::collections::BTreeMap;
+
 use super::attacks::{Target, TestPart};
 use super::session::{Session, SessionError};
 use super::watch::{Trying, Watch, refused};
@@ -75,22 +77,23 @@ impl Session {
     }
 
     /// Tries every model in larger batches, among them those of the attack, whose micro-batches have
-    /// their size by now.
+    /// their size by now. `tried` is what [`Session::try_out`] found of each.
     ///
     /// # Errors
     /// As [`Session::try_out`].
     pub fn try_batches(
         &mut self,
         trial: Trial<'_>,
+        found: &[Tried],
         workplace: &mut Workplace,
         watch: &mut Watch<'_>,
     ) -> Result<(), SessionError> {
         let order = trial.order();
         let pool = trial.settings.images.min(trial.test.images.count);
         let sizes = preflight::sizes(trial.settings.batch.into(), pool);
-        for target in trial.targets {
+        for (target, found) in trial.targets.iter().zip(found) {
             let mut tried = Preflight { trial, target, order: &order, workplace, watch };
-            if let Err(why) = tried.in_batches(&sizes)? {
+            if let Err(why) = tried.in_batches(&sizes, &found.paired)? {
                 return Err(refused(workplace, &target.victim.label, &why));
             }
         }
@@ -107,13 +110,19 @@ impl Trial<'_> {
 }
 
 /// What was found of a model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tried {
     /// Its outputs. If they are too few for the classes of the images, it was tried no further.
     pub outputs: u32,
     /// What has to be said about it.
     pub remarks: Vec<String>,
+    /// Its scores of images in batches of two, by the places of the images: they need not be scored
+    /// again.
+    paired: Paired,
 }
+
+/// Scores of images by their places in the order.
+type Paired = BTreeMap<u32, Vec<f32>>;
 
 /// One model being tried.
 struct Preflight<'a, 'w> {
@@ -143,19 +152,27 @@ impl Preflight<'_, '_> {
             Err(why) => return Ok(Err(why)),
         };
         let outputs = answer.classes;
+        let paired: Paired = preflight::rows_of(&calls)
+            .into_iter()
+            .map(|(place, at)| (place, rows.row(at).to_vec()))
+            .collect();
         if self.needed() > outputs {
-            return Ok(Ok(Tried { outputs, remarks: Vec::new() }));
+            return Ok(Ok(Tried { outputs, remarks: Vec::new(), paired }));
         }
         if let Some(fault) = preflight::fault(calls.len(), |at| rows.row(at)) {
             return Ok(Err(fault.to_string()));
         }
         let output = answer.output.map(|output| format!("qtrail takes {output} as logits"));
         let range = self.target.input_range();
-        let own = match self.accuracy(model, &range)? {
+        let own = match self.accuracy(model, &range, &paired)? {
             Ok(own) => own,
             Err(why) => return Ok(Err(why)),
         };
-        let proposal = self.proposal(&range, own.share)?;
+        // Scores that are not finite may be for want of the right range, too.
+        let proposal = match own.invalid > 0 || preflight::can_be_better(own.share) {
+            true => self.proposal(&range, own.share)?,
+            false => None,
+        };
         if own.invalid > 0 {
             let (part, all) = (own.invalid, own.share.all);
             let hint = proposal.map(|proposal| format!("; {proposal}")).unwrap_or_default();
@@ -175,25 +192,37 @@ impl Preflight<'_, '_> {
         Ok(Ok(Tried {
             outputs,
             remarks: output.into_iter().chain(proposal).chain(alone).collect(),
+            paired,
         }))
     }
 
-    /// Compares what the model gives for images in batches of other sizes and in other company.
-    fn in_batches(&mut self, sizes: &[u32]) -> Result<Result<(), Refusal>, SessionError> {
+    /// Compares what the model gives for images in batches of other sizes and in other company, also
+    /// with what it gave for some of them in batches of two.
+    fn in_batches(
+        &mut self,
+        sizes: &[u32],
+        paired: &Paired,
+    ) -> Result<Result<(), Refusal>, SessionError> {
         let (model, images) = (&self.target.model, self.images());
-        let count = images.min(preflight::LARGE);
-        let few = self.chosen(&(0..count).collect::<Vec<_>>());
-        let paired = match self.score(model, &few, 2, &Trying::Pairs)? {
-            Ok((paired, _)) => paired,
-            Err(why) => return Ok(Err(why)),
-        };
+        let few = 0..images.min(preflight::LARGE);
+        let missing: Vec<u32> = few.filter(|place| !paired.contains_key(place)).collect();
+        let mut paired = paired.clone();
+        if !missing.is_empty() {
+            let chosen = self.chosen(&missing);
+            let rows = match self.score(model, &chosen, 2, &Trying::Pairs)? {
+                Ok((rows, _)) => rows,
+                Err(why) => return Ok(Err(why)),
+            };
+            let rows = missing.iter().zip(0..).map(|(&place, at)| (place, rows.row(at).to_vec()));
+            paired.extend(rows);
+        }
         for &size in sizes {
             let chosen = self.chosen(&preflight::batches(images, size));
             let rows = match self.score(model, &chosen, size, &Trying::Batches(size))? {
                 Ok((rows, _)) => rows,
                 Err(why) => return Ok(Err(why)),
             };
-            let in_pair = |place: u32| (place < count).then(|| paired.row(place as usize));
+            let in_pair = |place: u32| paired.get(&place).map(Vec::as_slice);
             let found = preflight::fault_of_batches(images, size, |at| rows.row(at), in_pair);
             if let Some(fault) = found {
                 return Ok(Err(fault.to_string()));
@@ -266,29 +295,39 @@ impl Preflight<'_, '_> {
     }
 
     /// How accurate a model is on a sample, in batches as large as the attack's; `range` is what it is
-    /// given.
+    /// given. Images whose scores are `known` are not scored again.
     fn accuracy(
         &mut self,
         model: &ModelRequest,
         range: &InputRange,
+        known: &Paired,
     ) -> Result<Result<Accuracy, Refusal>, SessionError> {
         let images = &self.trial.test.images;
         let values = images.channels.saturating_mul(images.side.saturating_mul(images.side));
         let sample = preflight::sample(self.images(), values);
-        let indices: Vec<u32> = self.order.iter().copied().take(sample as usize).collect();
-        let trying = Trying::Accuracy(range.clone());
-        let scored = self.score(model, &indices, self.trial.settings.batch.into(), &trying)?;
-        Ok(scored.map(|(rows, _)| {
-            let judged = indices.iter().enumerate();
-            let judged: Vec<_> = judged
-                .map(|(at, &index)| rank::score(rows.row(at), self.label(index).into(), None))
-                .collect();
-            let invalid = judged.iter().filter(|score| score.is_none()).count();
-            let right =
-                |score: Option<rank::Score>| Some(score.is_some_and(|score| score.rank == 0));
-            let share = Share::of(judged.into_iter().map(right));
-            Accuracy { share, invalid: u32::try_from(invalid).unwrap_or(u32::MAX) }
-        }))
+        let missing: Vec<u32> = (0..sample).filter(|place| !known.contains_key(place)).collect();
+        let (trying, batch) = (Trying::Accuracy(range.clone()), self.trial.settings.batch.into());
+        let mut rows = Rows::default();
+        if !missing.is_empty() {
+            let scored = self.score(model, &self.chosen(&missing), batch, &trying)?;
+            match scored {
+                Ok((scored, _)) => rows = scored,
+                Err(why) => return Ok(Err(why)),
+            }
+        }
+        let again = missing.iter().zip(0..).map(|(&place, at)| (place, rows.row(at)));
+        let known = known.range(..sample).map(|(&place, row)| (place, row.as_slice()));
+        let judged: Vec<_> = again
+            .chain(known)
+            .map(|(place, row)| {
+                let index = self.order.get(place as usize).copied().unwrap_or_default();
+                rank::score(row, self.label(index).into(), None)
+            })
+            .collect();
+        let invalid = judged.iter().filter(|score| score.is_none()).count();
+        let right = |score: Option<rank::Score>| Some(score.is_some_and(|score| score.rank == 0));
+        let share = Share::of(judged.into_iter().map(right));
+        Ok(Ok(Accuracy { share, invalid: u32::try_from(invalid).unwrap_or(u32::MAX) }))
     }
 
     /// The input ranges with which a model is clearly more accurate than with its own.
@@ -299,9 +338,10 @@ impl Preflight<'_, '_> {
         }
         let mut found: Vec<(InputRange, Share)> = Vec::new();
         let others = InputRange::candidates(self.trial.test.images.channels);
+        let none = Paired::new();
         for range in others.into_iter().filter(|range| range != own) {
             // One that the model does not take is none.
-            let accuracy = self.accuracy(&with_range(model, &range), &range)?;
+            let accuracy = self.accuracy(&with_range(model, &range), &range, &none)?;
             found.extend(accuracy.ok().filter(|a| a.invalid == 0).map(|a| (range, a.share)));
         }
         Ok(preflight::better_ranges(own, share, found, self.trial.ranges_given))

@@ -1,13 +1,16 @@
 //! Models as attacks see them: from pixels (0 to 255) to logits, one network or several, always in
 //! evaluation mode. Nothing is ever differentiated by their weights.
 
+use std::path::Path;
+use std::rc::Rc;
+
 use tch::{Device, Kind, Tensor};
 
 use super::TorchError;
 use super::data::DeviceData;
 use super::network::{Mode, Network};
 use super::preprocess::Preprocessing;
-use super::script::Script;
+use super::script::{File, Script};
 use crate::adversary::spec::Dtype;
 use crate::arch::shape::Map;
 use crate::trainer::protocol::{Member, ModelRequest, NetworkRequest};
@@ -58,25 +61,37 @@ impl Models {
                 if self.kept.len() >= KEPT {
                     self.kept.remove(0);
                 }
-                let model = Model::load(request, dtype, device, data)?;
+                let model =
+                    Model::load(request, dtype, device, data, &|file| self.file(file, device))?;
                 self.kept.push((request.clone(), dtype, device, model));
                 self.kept.len() - 1
             }
         };
         Ok(&self.kept[index].3)
     }
+
+    /// The model of a file that is in memory, whatever its input range.
+    fn file(&self, path: &Path, device: Device) -> Option<Rc<File>> {
+        let members = self.kept.iter().flat_map(|(.., model)| &model.members);
+        let mut files = members.filter_map(|member| match member {
+            Net::Own { .. } => None,
+            Net::Script(script) => Some(script.file()),
+        });
+        files.find(|file| file.is(path, device)).cloned()
+    }
 }
 
 impl Model {
-    /// Reads a model onto a device.
+    /// Reads a model onto a device; `known` gives files that were read before.
     ///
     /// # Errors
     /// [`TorchError`] if there is no such model, or its images are others.
-    pub fn load(
+    fn load(
         request: &ModelRequest,
         dtype: Dtype,
         device: Device,
         data: &mut Option<DeviceData>,
+        known: &dyn Fn(&Path) -> Option<Rc<File>>,
     ) -> Result<Self, TorchError> {
         if request.members.is_empty() {
             return Err(TorchError::Request("a model has at least one member".into()));
@@ -91,7 +106,12 @@ impl Model {
             members.push(match member {
                 Member::Network(network) => own(network, shape, kind, device, data)?,
                 Member::Torchscript { file, input } => {
-                    Net::Script(Script::load(file, input, dtype, device)?)
+                    // TorchScript models are had in f32 alone.
+                    let file = match known(file) {
+                        Some(file) => file,
+                        None => Rc::new(File::load(file, dtype, device)?),
+                    };
+                    Net::Script(Script::new(file, input)?)
                 }
             });
         }

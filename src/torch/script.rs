@@ -2,7 +2,8 @@
 //! theirs; here both become what attacks work with.
 
 use std::cell::Cell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use tch::{CModule, Device, IValue, Kind, Tensor};
 
@@ -16,12 +17,20 @@ const LOGITS: &str = "logits";
 /// A TorchScript model on a device.
 #[derive(Debug)]
 pub struct Script {
-    module: CModule,
-    /// What the model computes in: f32, or f64 if its parameters are.
-    kind: Kind,
+    file: Rc<File>,
     scale: Scale,
     /// Which of its outputs was taken last.
     taken: Cell<Option<Taken>>,
+}
+
+/// A model as its file has it, on a device. Models that differ in the input range alone share it.
+#[derive(Debug)]
+pub struct File {
+    path: PathBuf,
+    device: Device,
+    module: CModule,
+    /// What the model computes in: f32, or f64 if its parameters are.
+    kind: Kind,
 }
 
 /// How bytes become what a model expects.
@@ -44,19 +53,14 @@ enum Taken {
     FirstOfDictionary(usize),
 }
 
-impl Script {
+impl File {
     /// Reads a model onto a device. Its parameters and buffers keep their types: an index that
     /// became a float would be none.
     ///
     /// # Errors
     /// [`TorchError::Request`] if the file holds no model, or it cannot be had in `dtype`;
     /// [`TorchError::Torch`] from libtorch.
-    pub fn load(
-        file: &Path,
-        input: &InputRange,
-        dtype: Dtype,
-        device: Device,
-    ) -> Result<Self, TorchError> {
+    pub fn load(file: &Path, dtype: Dtype, device: Device) -> Result<Self, TorchError> {
         let fail = |error: tch::TchError| {
             let reason = super::first_line(&error);
             TorchError::Request(format!("{} is no TorchScript model: {reason}", file.display()))
@@ -78,6 +82,23 @@ impl Script {
             |kinds: &[Kind]| kinds.contains(&Kind::Double) && !kinds.contains(&Kind::Float);
         let kinds: Vec<Kind> = parameters.iter().map(|(_, parameter)| parameter.kind()).collect();
         let kind = if is_double(&kinds) { Kind::Double } else { Kind::Float };
+        Ok(Self { path: file.to_owned(), device, module, kind })
+    }
+
+    /// Whether it was read from this file onto this device.
+    #[must_use]
+    pub fn is(&self, path: &Path, device: Device) -> bool {
+        self.path == path && self.device == device
+    }
+}
+
+impl Script {
+    /// A model that gets values of an input range.
+    ///
+    /// # Errors
+    /// [`TorchError::Torch`] from libtorch.
+    pub fn new(file: Rc<File>, input: &InputRange) -> Result<Self, TorchError> {
+        let device = file.device;
         let channels = |numbers: &[f32]| -> Result<Tensor, TorchError> {
             Ok(Tensor::f_from_slice(numbers)?.f_view([1, -1, 1, 1])?.f_to_device(device)?)
         };
@@ -88,7 +109,13 @@ impl Script {
                 Scale::Normalised(channels(mean)?, channels(deviation)?)
             }
         };
-        Ok(Self { module, kind, scale, taken: Cell::new(None) })
+        Ok(Self { file, scale, taken: Cell::new(None) })
+    }
+
+    /// The model as its file has it.
+    #[must_use]
+    pub fn file(&self) -> &Rc<File> {
+        &self.file
     }
 
     /// What the model gives for `pixels` (f32, 0 to 255), of several outputs the first, or
@@ -105,8 +132,8 @@ impl Script {
                 pixels.f_div_scalar(255.0)?.f_sub(mean)?.f_div(deviation)?
             }
         };
-        let images = IValue::Tensor(images.f_to_kind(self.kind)?);
-        let given = self.module.forward_is(&[images]).map_err(|error| {
+        let images = IValue::Tensor(images.f_to_kind(self.file.kind)?);
+        let given = self.file.module.forward_is(&[images]).map_err(|error| {
             // What TorchScript says ends with the reason; its trace comes first.
             let text = error.to_string();
             let mut lines = text.lines().filter(|line| line.contains("Error:"));

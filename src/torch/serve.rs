@@ -35,6 +35,7 @@ const LAST_ANSWERS: Duration = Duration::from_millis(300);
 /// Answers requests until stdin closes.
 #[must_use]
 pub fn serve() -> ExitCode {
+    memory::keep(); // before libtorch allocates
     let lines = match take_stdout() {
         Ok(lines) => lines,
         Err(error) => {

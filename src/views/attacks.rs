@@ -317,6 +317,11 @@ fn scored(
         })
     };
     let event = number(recorded.position.0);
+    // Few images have any: rows without are a third smaller.
+    let flags = match images.iter().any(|image| image.flags != 0) {
+        true => packed(images, |image| image.flags.to_le_bytes()),
+        false => Vec::new(),
+    };
     let sql = "INSERT INTO scored VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     cached(db, sql)?.execute(rusqlite::params![
         attack,
@@ -336,7 +341,7 @@ fn scored(
         fooled(1, true),
         fooled(5, true),
         packed(images, |image| image.rank.to_le_bytes()),
-        packed(images, |image| image.flags.to_le_bytes()),
+        flags,
         event,
     ])?;
     let sql = "INSERT INTO score_detail VALUES (?, ?, ?, ?, ?)";

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::{Connection, Result};
 
-use super::packed::{IMAGES_MAX, blob, rank, whole, wrong};
+use super::packed::{IMAGES_MAX, blob, whole, wrong};
 use crate::adversary::comparison::{Comparison, Difference, Pair, compare};
 use crate::adversary::destruction::Share;
 use crate::adversary::outcomes::{self, Outcomes, both, plane};
@@ -20,7 +20,7 @@ pub(super) fn functions(connection: &Connection) -> Result<()> {
     connection.create_scalar_function("outcomes", 2, flags, |context| {
         let ks = numbers(&context.get::<String>(0)?);
         let Some(ranks) = blob(context, 1)? else { return Ok(None) };
-        Ok(Some(Outcomes::pack(&ks, &(0..ranks.len() / 2).map(|place| rank(ranks, place)))))
+        Ok(Some(Outcomes::pack(&ks, ranks)))
     })?;
     connection.create_scalar_function("everything", 1, flags, |context| {
         let images: u32 = context.get(0)?;

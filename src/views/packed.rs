@@ -150,8 +150,13 @@ fn wholes(bytes: &[u8]) -> Vec<u32> {
 /// Puts a micro-batch where it belongs.
 fn put<const N: usize>(all: &mut Vec<u8>, first: usize, batch: &[u8], unknown: [u8; N]) {
     let (start, end) = (first * N, first * N + batch.len());
-    while all.len() < end {
-        all.extend(unknown);
+    if all.len() == start {
+        // As rows of a judgement most often come: one after the other.
+        all.extend_from_slice(batch);
+        return;
+    }
+    if let Some(missing) = end.checked_sub(all.len()) {
+        all.extend(unknown.iter().cycle().take(missing));
     }
     all[start..end].copy_from_slice(batch);
 }
@@ -187,13 +192,12 @@ impl Aggregate<Vec<u8>, Option<Vec<u8>>> for Gather {
 fn gather_ranks(context: &Context<'_>, all: &mut Vec<u8>) -> Result<()> {
     let first = first_place(context)?;
     let Some((ranks, flags)) = blob(context, 1)?.zip(blob(context, 2)?) else { return Ok(()) };
-    let mut batch = ranks.to_vec();
-    for (rank, flag) in batch.chunks_exact_mut(2).zip(flags) {
+    put(all, first, ranks, UNSEEN.to_le_bytes());
+    for (rank, flag) in all[first * 2..].chunks_exact_mut(2).zip(flags) {
         if flag & ScoredImage::DROPPED != 0 {
             rank.copy_from_slice(&UNSEEN.to_le_bytes());
         }
     }
-    put(all, first, &batch, UNSEEN.to_le_bytes());
     Ok(())
 }
 

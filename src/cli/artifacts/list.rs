@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::cells::counted;
 use super::super::output::{FormatArgs, Hint, Printer};
 use super::super::reading::{answer, collect};
 use super::super::work::stop_flag;
@@ -54,7 +55,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         Ok(())
     };
     print().map_err(|error| CliError::output(&error))?;
-    let mut footer = vec![format!("{count} artifacts, {}", bytes(total))];
+    let mut footer = vec![format!("{}, {}", counted(count, "artifact"), bytes(total))];
     if missing > 0 {
         footer.push(format!("{missing} are named and missing; `qtrail log verify` says more"));
     }

@@ -9,6 +9,7 @@ mod progress;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::cells::counted;
 use super::progress::duration;
 use super::{CliError, Context, Exit, data, names, note, say, work};
 use crate::adversary::gradients::{score_warnings, warnings};
@@ -254,7 +255,8 @@ impl Wanted {
         test.check(settings, targets, &outputs)?;
         let costs = session.measure(trial, workplace, &mut watch)?;
         let settings = args.options.sized(settings, &costs, test);
-        session.try_batches(Trial { settings: &settings, ..trial }, workplace, &mut watch)?;
+        let sized = Trial { settings: &settings, ..trial };
+        session.try_batches(sized, &tried, workplace, &mut watch)?;
         line.finish();
         if asked() {
             return Err(SessionError::Stopped.into());
@@ -396,10 +398,10 @@ fn carry_on(
             closed?;
             let done = attack.closing();
             let mut text = format!(
-                "{scope} is finished: {} images crafted against {}, {} scores",
-                done.crafted,
-                models_named(attack.victims().len()),
-                done.scored
+                "{scope} is finished: {} crafted against {}, {}",
+                counted(done.crafted, "image"),
+                counted(attack.victims().len(), "model"),
+                counted(done.scored, "score")
             );
             if progress.elapsed().as_secs() > 0 {
                 text += &format!(" ({} in this session)", duration(progress.elapsed()));
@@ -422,28 +424,24 @@ fn carry_on(
     }
 }
 
-fn models_named(count: usize) -> String {
-    if count == 1 { "1 model".to_owned() } else { format!("{count} models") }
-}
-
 /// Says what an attack is about to do.
 fn announce(scope: Scope, attack: &Attack, settings: &Settings) {
     let Some((plan, started)) = attack.plan().zip(attack.started()) else { return };
     let labels: Vec<&str> = attack.victims().iter().map(|victim| victim.label.as_str()).collect();
     let noise = match settings.noise_images.min(started.images) {
         0 => String::new(),
-        images => format!(", random noise on {images} images"),
+        images => format!(", random noise on {}", counted(images, "image")),
     };
     let eps: Vec<String> = settings.eps.iter().map(ToString::to_string).collect();
     note(&format!(
-        "{scope}: {} images of {} against {}; {} attacks (eps {}) of {} gradients, {} transformations{noise}",
-        started.images,
+        "{scope}: {} of {} against {}; {} (eps {}) of {}, {}{noise}",
+        counted(started.images, "image"),
         started.data.name,
         labels.join(", "),
-        plan.specs.len(),
+        counted(plan.specs.len(), "attack"),
         eps.join(", "),
-        crate::adversary::sweep::gradients(&plan.chains),
-        plan.transforms.len() - 1,
+        counted(crate::adversary::sweep::gradients(&plan.chains), "gradient"),
+        counted(plan.transforms.len() - 1, "transformation"),
     ));
 }
 
@@ -452,11 +450,11 @@ fn foretell(scope: Scope, attack: &Attack, costs: &Costs, test: &TestPart, devic
     let Some((plan, started)) = attack.plan().zip(attack.started()) else { return };
     let estimate = costs.estimate(plan, started.images, test.images.length());
     note(&format!(
-        "{scope}: {} images to craft by {} gradients, {} scores, in micro-batches of {}; very roughly \
-         {} on {device}, up to {:.0} MB on disk",
-        started.to_craft,
-        estimate.gradients,
-        started.to_score,
+        "{scope}: {} to craft by {}, {}, in micro-batches of {}; very roughly {} on {device}, up to \
+         {:.0} MB on disk",
+        counted(started.to_craft, "image"),
+        counted(estimate.gradients, "gradient"),
+        counted(started.to_score, "score"),
         plan.settings.batch,
         duration(estimate.time),
         (estimate.bytes as f64 / 1e6).ceil(),

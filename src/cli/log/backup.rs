@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::super::cells::counted;
 use super::super::work::stop_flag;
 use super::super::{CliError, Context, say};
 use super::artifacts::{Named, from_store};
@@ -34,6 +35,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     drop(pin);
     let (store, head) = building.finish()?;
     let (events, copied, root) = (head.position, outcome.copied.len(), store.root());
-    say(&format!("{events} events and {copied} artifacts in {}", root.display()));
+    let (events, copied) = (counted(events, "event"), counted(copied, "artifact"));
+    say(&format!("{events} and {copied} in {}", root.display()));
     outcome.report(root)
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use super::super::cells::counted;
 use super::super::destination::Destination;
 use super::super::work::stop_flag;
 use super::super::{CliError, Context, Exit, note};
@@ -45,9 +46,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     out.into_inner().map_err(|error| failed(error.into_error()))?.finish()?;
     if destination.path().is_some() {
         let copied = outcome.copied.len();
-        let artifacts =
-            if args.with_artifacts { format!(", {copied} artifacts") } else { String::new() };
-        note(&format!("{} events{artifacts}, chain {}", head.position, head.chain));
+        let artifacts = args.with_artifacts.then(|| format!(", {}", counted(copied, "artifact")));
+        let artifacts = artifacts.unwrap_or_default();
+        note(&format!("{}{artifacts}, chain {}", counted(head.position, "event"), head.chain));
     }
     carried.map_or(Ok(()), |folder| outcome.report(&folder))
 }

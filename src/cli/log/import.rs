@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
+use super::super::cells::counted;
 use super::super::work::stop_flag;
 use super::super::{CliError, Context, note, say};
 use super::artifacts::{Named, Outcome, beside, from_folder};
@@ -51,11 +52,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     }
     let (store, head) = building.finish()?;
     if left > 0 && !args.with_artifacts {
-        note(&format!("{left} artifacts were left out; --with-artifacts takes them too"));
+        let left = counted(left, "artifact");
+        note(&format!("left out: {left}; --with-artifacts takes them too"));
     }
     let taken = outcome.copied.len();
-    let artifacts = if taken > 0 { format!(" and {taken} artifacts") } else { String::new() };
-    say(&format!("restored {} events{artifacts} in {}", head.position, store.root().display()));
+    let artifacts = (taken > 0).then(|| format!(" and {}", counted(taken, "artifact")));
+    let (artifacts, events) = (artifacts.unwrap_or_default(), counted(head.position, "event"));
+    say(&format!("restored {events}{artifacts} in {}", store.root().display()));
     outcome.report(store.root())
 }
 

@@ -1,5 +1,6 @@
 //! `qtrail log repair`: what is wrong with the two copies of the events, and putting it right.
 
+use super::super::cells::counted;
 use super::super::output::{FormatArgs, Hint, Printer};
 use super::super::{CliError, Context, Exit, note};
 use crate::log::repair::{Plan, repair};
@@ -60,9 +61,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         let lost = plan.lost();
         let what = match lost {
             0 => "nothing would be lost".to_owned(),
-            _ => format!("{lost} events would be lost: those after event {}", plan.end.position),
+            _ => format!(
+                "{} would be lost: what comes after event {}",
+                counted(lost, "event"),
+                plan.end.position
+            ),
         };
-        let error = format!("{} parts of the log are damaged; {what}", plan.repairs.len());
+        let error = format!("damaged: {} of the log; {what}", counted(plan.repairs.len(), "part"));
         return Err(CliError::new(Exit::No, error)
             .hint("keep a copy of the store, then `qtrail log repair --apply`"));
     }

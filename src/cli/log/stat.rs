@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::super::cells::counted;
 use super::super::output::{FormatArgs, Hint, Printer};
 use super::super::reading::{answer, collect, footer};
 use super::super::{CliError, Context};
@@ -37,7 +38,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let artifacts = size(&store.root().join("artifacts"));
     let lines = [
         format!("store {} (format {}) in {}", store.id(), store.format(), store.root().display()),
-        format!("log: {} events, {used}, chain {}", record.head.position, record.head.chain),
+        format!(
+            "log: {}, {used}, chain {}",
+            counted(record.head.position, "event"),
+            record.head.chain
+        ),
         format!("bytes: log {log}, artifacts {artifacts}, tables {tables}"),
         footer(&answer),
     ];

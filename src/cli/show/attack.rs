@@ -2,6 +2,7 @@
 
 use super::{Row, Sheet};
 use crate::adversary::protocol::{NO_OUTPUT, Settings};
+use crate::cli::cells::counted;
 use crate::cli::reading::collect;
 use crate::cli::{CliError, masking};
 use crate::views::{Answer, Value};
@@ -38,7 +39,14 @@ pub(super) fn show(sheet: &mut Sheet, answer: &Answer, label: &str) -> Result<()
             format!("{} of the test part of {}; samples: {sample}", text("images"), text("data")),
         ),
         ("transformations", format!("{}, the identity included", text("transformations"))),
-        ("recorded", format!("{} images crafted, {} scores", text("crafted"), text("scored"))),
+        (
+            "recorded",
+            format!(
+                "{} crafted, {}",
+                counted(text("crafted"), "image"),
+                counted(text("scored"), "score")
+            ),
+        ),
         ("checks", checks),
         ("seed", text("seed")),
         ("computed by", format!("{} on {}", text("library"), text("device"))),

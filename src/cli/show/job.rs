@@ -2,6 +2,7 @@
 
 use super::{Row, Sheet};
 use crate::cli::CliError;
+use crate::cli::cells::counted;
 use crate::views::{Answer, Value};
 
 /// Shows a search or run by its id, which is known to be one.
@@ -23,12 +24,12 @@ pub(super) fn show(sheet: &mut Sheet, answer: &Answer, label: &str) -> Result<()
         (
             "status",
             format!(
-                "{}; {} of {} models, {} failed, {} lost trials",
+                "{}; {} of {}, {} failed, {}",
                 text("status"),
                 text("done"),
-                text("models"),
+                counted(text("models"), "model"),
                 text("failed"),
-                text("lost")
+                counted(text("lost"), "lost trial")
             ),
         ),
         ("best", format!("validation accuracy {}", text("best_accuracy"))),
@@ -42,9 +43,9 @@ pub(super) fn show(sheet: &mut Sheet, answer: &Answer, label: &str) -> Result<()
         lines.push((
             "learning",
             format!(
-                "{} experiences, {} replay updates, Q-table {}",
-                text("experiences"),
-                text("replays"),
+                "{}, {}, Q-table {}",
+                counted(text("experiences"), "experience"),
+                counted(text("replays"), "replay update"),
                 text("q_digest")
             ),
         ));
