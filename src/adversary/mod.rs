@@ -27,6 +27,7 @@ pub mod noise;
 pub mod opening;
 pub mod outcomes;
 pub mod pack;
+pub mod plan;
 pub mod preflight;
 pub mod protocol;
 pub mod range;

@@ -78,9 +78,9 @@ fn apply(search: &mut Search, event: &Event) -> Result<(), Impossible> {
 fn run(search: &mut Search, answer: impl Fn(&trials::Trial) -> Event) -> Vec<Event> {
     let mut history = Vec::new();
     loop {
-        let batch = match search.decide(true) {
+        let batch = match search.decide(true, &[]) {
             Decision::Record(batch) => batch,
-            Decision::Train(ordinal) => {
+            Decision::Do(ordinal) => {
                 let trial = search.trials().get(ordinal).unwrap();
                 vec![started(ordinal, trial.attempts + 1), answer(trial)]
             }
@@ -206,7 +206,7 @@ fn the_same_events_give_the_same_decisions() {
         apply(&mut resumed, event).unwrap();
     }
     assert_eq!(resumed.q(), unbroken.q());
-    assert_eq!(resumed.decide(true), Decision::Done);
+    assert_eq!(resumed.decide(true, &[]), Decision::Done);
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn every_policy_searches_and_comes_back_from_its_history() {
             let mut resumed = search(&[&setting]);
             history[..cut].iter().for_each(|event| apply(&mut resumed, event).unwrap());
             // If something is to be recorded next, it is what was recorded next.
-            if let Decision::Record(batch) = resumed.decide(true) {
+            if let Decision::Record(batch) = resumed.decide(true, &[]) {
                 assert_eq!(batch[..1], history[cut..=cut], "{}", entry.name);
             }
             history[cut..].iter().for_each(|event| apply(&mut resumed, event).unwrap());

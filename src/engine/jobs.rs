@@ -8,7 +8,7 @@ use super::series::AllSeries;
 use super::studies::Studies;
 use crate::agent::run::Run;
 use crate::agent::search::Search;
-use crate::agent::{Impossible, Job};
+use crate::agent::{Impossible, Training};
 use crate::config::{ConfigError, Order, SearchConfig};
 use crate::events::frame::Position;
 use crate::events::{
@@ -234,7 +234,7 @@ pub enum State {
         models: Vec<RunModel>,
     },
     /// It runs, or is finished.
-    Open(Box<dyn Job>),
+    Open(Box<dyn Training>),
 }
 
 /// Takes in events of its scope; others must be left out.
@@ -265,7 +265,7 @@ impl Fold for State {
             }),
             (_, event) => {
                 let why = "the search or run has not begun";
-                let source = Impossible::Event { event: event.kind().name, why };
+                let source = Impossible::of(event, why);
                 Err(FoldError::Impossible { scope, position, source })
             }
         }
@@ -294,7 +294,7 @@ impl State {
         let config = SearchConfig::read(text, None, &[])
             .map_err(|error: ConfigError| wrong(format!("is not one: {error}")))?;
         let cannot = |error: &dyn std::fmt::Display| wrong(format!("cannot be followed: {error}"));
-        let job: Box<dyn Job> = match (**first).clone() {
+        let job: Box<dyn Training> = match (**first).clone() {
             Event::RunStarted(started) => {
                 let models = std::mem::take(models);
                 Box::new(Run::new(started, models, config).map_err(|error| cannot(&error))?)

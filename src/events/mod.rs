@@ -1,7 +1,7 @@
 //! Facts: what can be recorded, and its bytes.
 //!
 //! [`kinds`], [`runs`], [`imports`], [`forks`], [`series`], [`ensembles`], [`studies`], [`repairs`] and [`attacks`] say what there is, [`registry`] lists it, [`codec`] turns it into payloads, [`frame`] seals
-//! payloads into a chain, [`subject`] says what an event is about, [`fold`] what a fold is, [`configs`]
+//! payloads into a chain, [`subject`] says what an event is about, [`fold`] what a fold is, [`job`] what is carried out by events, [`configs`]
 //! puts configurations together, [`digest`] says whether two searches are the same, [`lines`] carries a
 //! log as text. This module knows neither where frames live nor what follows from a fact.
 
@@ -15,6 +15,7 @@ pub mod forks;
 pub mod frame;
 pub mod ids;
 pub mod imports;
+pub mod job;
 pub mod kinds;
 pub mod lines;
 pub mod registry;
