@@ -22,7 +22,7 @@ use crate::adversary::spec::Label;
 use crate::agent::trials::{ATTEMPTS_MAX, Computer};
 use crate::data::ImageSet;
 use crate::events::job::{Decision, Impossible, Job as _};
-use crate::events::{AttackTrainer, Event, ImagesScored};
+use crate::events::{AttackTrainer, Event, Fold as _, ImagesScored, Recorded};
 use crate::log::EventLog;
 use crate::trainer::protocol::{Answer, CraftRequest, Hello, ModelRequest, Request, ScoreRequest};
 use blocks::{Batch, Block, judged};
@@ -184,8 +184,8 @@ impl Work for Attacking<'_> {
         }
     }
 
-    fn apply(&mut self, event: &Event) -> Result<(), Impossible> {
-        self.attack.apply(event)
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), Impossible> {
+        self.attack.apply(recorded)
     }
 
     fn seen(&self) -> Seen<'_> {

@@ -16,13 +16,13 @@ use crate::adversary::protocol::{Grid, Settings};
 use crate::adversary::rank;
 use crate::chance::Stream;
 use crate::data::Images;
-use crate::engine::jobs::{Index, config_parts};
+use crate::engine::jobs::Index;
 use crate::engine::journal::Journal;
 use crate::engine::keeper::Keeper;
 use crate::engine::pool::Post;
 use crate::engine::{Ending, Machine, SoFar};
 use crate::events::digest::Digests;
-use crate::events::{
+use crate::events::{ConfigPart, 
     AttackData, AttackStarted, AttackVictim, Hash, Recorded, Scope, ScoredImage, Victim,
 };
 use crate::log::{MemoryLog, Store};

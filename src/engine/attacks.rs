@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::attack::Attacking;
-use super::jobs::{FoldError, Index, config_parts};
+use super::jobs::{FoldError, Index};
 use super::keeper::Keeper;
 use super::news::Report;
 use super::openings::labelled;
@@ -19,7 +19,6 @@ use crate::adversary::range::InputRange;
 use crate::agent::trials::Status;
 use crate::data::pictures::is_drawn;
 use crate::data::{DataHome, ImageSet, Located, Part};
-use crate::events::job::Job as _;
 use crate::events::{
     AttackData, AttackStarted, AttackVictim, ConfigPart, Event, Fold as _, Hash, Outcome, Recorded,
     Resumed, Scope, TrialOf, Victim,

@@ -277,8 +277,8 @@ impl State {
         let Self::Opening { first, parts, config, models } = self else { return Ok(()) };
         let Recorded { position, scope, event, .. } = recorded;
         let (scope, position) = (*scope, *position);
-        let refused = |why| {
-            let source = Impossible::Event { event: event.kind().name, why };
+        let refused = |why: &'static str| {
+            let source = Impossible::of(event, why);
             FoldError::Impossible { scope, position, source }
         };
         let whole = parts.apply(event).map_err(refused)?;

@@ -143,7 +143,10 @@ impl<L: EventLog> Engine<'_, L, Trainings<'_>> {
                         reason: format!("attempt {} gave a result first", finished.attempt),
                     });
                     let superseded = superseded.map(Event::from).into_iter();
-                    superseded.chain(with.iter().cloned()).chain([finished.clone().into()]).collect()
+                    superseded
+                        .chain(with.iter().cloned())
+                        .chain([finished.clone().into()])
+                        .collect()
                 }
             };
             if self.record(&batch)? {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use super::inbox::Inbox;
-use super::jobs::{State, config_parts};
+use super::jobs::State;
 use super::presence::Alive;
 use super::tests::fake_post;
 use super::trainings::Trainings;
@@ -14,7 +14,7 @@ use super::*;
 use crate::chance::{self, Stream};
 use crate::config::{SearchConfig, presets};
 use crate::events::digest::Digests;
-use crate::events::{
+use crate::events::{ConfigPart, 
     DataFacts, Fit, Hash, Predicted, PredictedPart, Purpose, RunModel, RunStarted,
 };
 use crate::log::{MemoryLog, Store};

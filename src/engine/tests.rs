@@ -2,7 +2,7 @@
 //! always the same search.
 
 use super::attempt::{Attempt, Fact, Totals};
-use super::jobs::{State, config_parts};
+use super::jobs::State;
 use super::journal::{Despite, Durable};
 use super::pool::Post;
 use super::presence::Alive;
@@ -12,7 +12,7 @@ use crate::chance;
 use crate::config::{SearchConfig, presets};
 use crate::events::digest::Digests;
 use crate::events::frame::{Frame, Head, Position};
-use crate::events::{ArtifactReleased, DataFacts, Hash, SearchStarted};
+use crate::events::{ConfigPart, ArtifactReleased, DataFacts, Hash, SearchStarted};
 use crate::log::{Fault, MemoryLog};
 use crate::trainer::fake::{Fakes, Script, by_seed};
 use crate::trainer::process::{PipeFault, Said};

@@ -12,7 +12,8 @@ use super::{Engine, EngineError, Work};
 use crate::agent::trials::{Computer, Trial};
 use crate::agent::{Decision, Impossible, Terms, Training};
 use crate::events::{
-    ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Resumed,
+    ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Recorded,
+    Resumed,
 };
 use crate::log::{EventLog, LogError};
 use crate::trainer::cut;
@@ -76,8 +77,8 @@ impl Work for Trainings<'_> {
         }
     }
 
-    fn apply(&mut self, event: &Event) -> Result<(), Impossible> {
-        self.job.apply(event)
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), Impossible> {
+        self.job.apply(recorded)
     }
 
     fn seen(&self) -> Seen<'_> {
