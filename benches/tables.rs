@@ -20,7 +20,7 @@ use history::History;
 use history::attack::{Attack, right, script};
 use qtrail::adversary::sampling::Sampling;
 use qtrail::agent::search::Search;
-use qtrail::agent::{Decision, Job};
+use qtrail::agent::{Decision, Job as _, Training as _};
 use qtrail::chance::Stream;
 use qtrail::config::{SearchConfig, presets};
 use qtrail::events::codec::encode;
@@ -331,9 +331,9 @@ fn search(events: &mut Events, number: u32, models: u32) {
     let parts = parts.into_iter().map(Event::from);
     events.record(scope, &std::iter::once(started.into()).chain(parts).collect::<Vec<_>>());
     loop {
-        let recorded = match search.decide(true) {
+        let recorded = match search.decide(true, &[]) {
             Decision::Record(events) => events,
-            Decision::Train(trial) => train(&search, trial),
+            Decision::Do(trial) => train(&search, trial),
             Decision::Wait | Decision::Done => return,
         };
         for event in &recorded {

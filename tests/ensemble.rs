@@ -9,8 +9,7 @@ use std::process::{Command, Output, Stdio};
 use assert_cmd::cargo::cargo_bin;
 use history::{History, config, data};
 use qtrail::agent::run::Run;
-use qtrail::agent::{Decision, Job as _, Training};
-use qtrail::engine::jobs::config_parts;
+use qtrail::agent::{Decision, Job as _};
 use qtrail::events::*;
 use qtrail::log::Store;
 

@@ -22,8 +22,8 @@ use crate::engine::keeper::Keeper;
 use crate::engine::pool::Post;
 use crate::engine::{Ending, Machine, SoFar};
 use crate::events::digest::Digests;
-use crate::events::{ConfigPart, 
-    AttackData, AttackStarted, AttackVictim, Hash, Recorded, Scope, ScoredImage, Victim,
+use crate::events::{
+    AttackData, AttackStarted, AttackVictim, ConfigPart, Hash, Recorded, Scope, ScoredImage, Victim,
 };
 use crate::log::{MemoryLog, Store};
 use crate::trainer::process::{Said, StartError};

@@ -14,8 +14,8 @@ use super::*;
 use crate::chance::{self, Stream};
 use crate::config::{SearchConfig, presets};
 use crate::events::digest::Digests;
-use crate::events::{ConfigPart, 
-    DataFacts, Fit, Hash, Predicted, PredictedPart, Purpose, RunModel, RunStarted,
+use crate::events::{
+    ConfigPart, DataFacts, Fit, Hash, Predicted, PredictedPart, Purpose, RunModel, RunStarted,
 };
 use crate::log::{MemoryLog, Store};
 use crate::trainer::fake::{Script, by_seed};

@@ -12,7 +12,7 @@ use crate::chance;
 use crate::config::{SearchConfig, presets};
 use crate::events::digest::Digests;
 use crate::events::frame::{Frame, Head, Position};
-use crate::events::{ConfigPart, ArtifactReleased, DataFacts, Hash, SearchStarted};
+use crate::events::{ArtifactReleased, ConfigPart, DataFacts, Hash, SearchStarted};
 use crate::log::{Fault, MemoryLog};
 use crate::trainer::fake::{Fakes, Script, by_seed};
 use crate::trainer::process::{PipeFault, Said};
