@@ -237,3 +237,85 @@ impl Pool<Attempt> {
         self.give(worker, attempt.request.id, &request, attempt);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::engine::tests::request;
+    use crate::trainer::fake::by_seed;
+    use crate::trainer::process::Said;
+
+    /// Every field of every answer is left out, or replaced by what it cannot or should not be. What is
+    /// not refused are facts that can be.
+    #[test]
+    fn answers_of_a_malicious_trainer_are_refused_or_harmless() {
+        let (request, totals) = (request(), Totals { train: 100, validation: 100 });
+        let told = by_seed(&request).into_iter().map(|said| match said {
+            Said::Answer(answer) => serde_json::to_value(answer).unwrap(),
+            other => panic!("{other:?}"),
+        });
+        let mut told: Vec<Value> = told.collect();
+        let progress = Answer::Progress { id: request.id, epoch: 1, batch: 1, batches: 2 };
+        told.insert(0, serde_json::to_value(progress).unwrap());
+        let wrong = [
+            json!(null),
+            json!(true),
+            json!(""),
+            json!("1"),
+            json!("../x"),
+            json!([]),
+            json!({}),
+            json!(-1),
+            json!(-0.5),
+            json!(0),
+            json!(7),
+            json!(1e308),
+            json!(u32::MAX),
+            json!(u64::MAX),
+        ];
+        let (mut refused, mut harmless) = (0, 0);
+        for at in 0..told.len() {
+            let fields: Vec<String> = told[at].as_object().unwrap().keys().cloned().collect();
+            for field in fields.iter().filter(|field| *field != "id") {
+                for replacement in wrong.iter().map(Some).chain([None]) {
+                    let mut attempt = Attempt::new((1, 1), request.clone(), totals, &[]);
+                    for before in &told[..at] {
+                        attempt.hear(serde_json::from_value(before.clone()).unwrap()).unwrap();
+                    }
+                    let mut lie = told[at].clone();
+                    match replacement {
+                        Some(value) => lie[field] = value.clone(),
+                        None => drop(lie.as_object_mut().unwrap().remove(field)),
+                    }
+                    // What cannot be read is nonsense, which loses the attempt.
+                    let Ok(answer) = serde_json::from_value::<Answer>(lie.clone()) else {
+                        refused += 1;
+                        continue;
+                    };
+                    match attempt.hear(answer) {
+                        Err(_) => refused += 1,
+                        Ok(Fact::Epoch(epoch)) => {
+                            harmless += 1;
+                            let counts = (epoch.train_correct, epoch.validation_correct);
+                            assert!(counts.0 <= 100 && counts.1 <= 100, "{lie}");
+                            assert!(epoch.train_loss.is_finite() && epoch.seconds >= 0.0, "{lie}");
+                            assert_eq!((epoch.restart, epoch.epoch as usize), (0, at), "{lie}");
+                        }
+                        Ok(Fact::Progress(epoch, done)) => {
+                            harmless += 1;
+                            assert!(epoch > 0 && (0.0..=1.0).contains(&done), "{lie}");
+                        }
+                        Ok(Fact::Ended(TaskResult::Trained { .. }, memory)) => {
+                            harmless += 1;
+                            assert!(attempt.is_complete() && memory <= MEMORY_MAX, "{lie}");
+                        }
+                        Ok(other) => panic!("{lie}: {other:?}"),
+                    }
+                }
+            }
+        }
+        assert!(refused > 200 && harmless > 20, "{refused} refused, {harmless} harmless");
+    }
+}

@@ -453,7 +453,7 @@ fn hear(pool: &mut Pool<Attempt>) -> Option<Result<Fact, String>> {
 }
 
 /// A request whose fake training succeeds.
-fn request() -> TrainRequest {
+pub(super) fn request() -> TrainRequest {
     let request = |seed| TrainRequest {
         id: 0,
         architecture: "[SM(10)]".parse().unwrap(),

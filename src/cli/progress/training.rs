@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Progress, Whole, duration};
+use crate::cli::cells::counted;
 use crate::agent::Training;
 use crate::agent::search::Search;
 use crate::agent::trials::{Status, Trial};
@@ -152,8 +153,9 @@ fn phase_line(ended: &PhaseEnded) -> String {
         crate::events::PhaseEnd::Exhausted => "every architecture of the space is known",
     };
     let PhaseEnded { phase, epsilon, models, episode, .. } = ended;
+    let models = counted(*models, "new model");
     format!(
-        "phase {} (epsilon {epsilon}) ended after {models} new models, at episode {episode}: {why}",
+        "phase {} (epsilon {epsilon}) ended after {models}, at episode {episode}: {why}",
         phase + 1
     )
 }
