@@ -279,10 +279,9 @@ fn a_hello_that_cannot_be_is_refused_and_nothing_is_trained() {
 #[test]
 fn a_staging_folder_that_is_gone_or_a_link_stops_the_work() {
     let world = World::new();
-    for (way, expected) in [
-        ("removes-staging", " is gone"),
-        ("links-staging", " was replaced while it was in use"),
-    ] {
+    for (way, expected) in
+        [("removes-staging", " is gone"), ("links-staging", " was replaced while it was in use")]
+    {
         let ran = train(&world, way);
         ran.code(5).says("artifacts/staging/worker-").says(expected).says("qtrail resume");
         let losses = losses(&world, way);

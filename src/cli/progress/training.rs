@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{Progress, Whole, duration};
-use crate::cli::cells::counted;
 use crate::agent::Training;
 use crate::agent::search::Search;
 use crate::agent::trials::{Status, Trial};
+use crate::cli::cells::counted;
 use crate::engine::news::Task;
 use crate::events::{EpochFinished, Event, Fit, Outcome, PhaseEnded, PredictedPart};
 
