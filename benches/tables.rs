@@ -20,7 +20,7 @@ use history::History;
 use history::attack::{Attack, right, script};
 use qtrail::adversary::sampling::Sampling;
 use qtrail::agent::search::Search;
-use qtrail::agent::{Decision, Job};
+use qtrail::agent::{Decision, Job as _, Training as _};
 use qtrail::chance::Stream;
 use qtrail::config::{SearchConfig, presets};
 use qtrail::engine::jobs::config_parts;
@@ -332,9 +332,9 @@ fn search(events: &mut Events, number: u32, models: u32) {
     let parts = parts.into_iter().map(Event::from);
     events.record(scope, &std::iter::once(started.into()).chain(parts).collect::<Vec<_>>());
     loop {
-        let recorded = match search.decide(true) {
+        let recorded = match search.decide(true, &[]) {
             Decision::Record(events) => events,
-            Decision::Train(trial) => train(&search, trial),
+            Decision::Do(trial) => train(&search, trial),
             Decision::Wait | Decision::Done => return,
         };
         recorded.iter().for_each(|event| search.apply(event).unwrap());
@@ -369,6 +369,7 @@ fn train(search: &Search, ordinal: u32) -> Vec<Event> {
             isa: "any".into(),
             host: "host".into(),
             continues: None,
+            worker: "worker".into(),
         }
         .into(),
     ];

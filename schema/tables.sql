@@ -456,8 +456,8 @@ CREATE TABLE attack (
   program         TEXT    NOT NULL,       -- that began it
   config_hash     TEXT    NOT NULL,
   config          TEXT    NOT NULL,       -- complete configuration, TOML
-  device          TEXT,                   -- of the last trainer
-  library         TEXT,                   -- its numerical library
+  device          TEXT,                   -- those of its trainers, in the order of first use
+  library         TEXT,                   -- numerical library of the last trainer
   started_at      INTEGER NOT NULL,       -- ms
   last_at         INTEGER NOT NULL,       -- ms; its last event
   finished_at     INTEGER,                -- ms
@@ -1378,8 +1378,8 @@ SELECT
   a.name AS name, -- what people call it
   a.data AS data, -- the data set
   a.seed AS seed, -- of all draws
-  a.device AS device, -- of the last trainer
-  a.library AS library, -- its numerical library
+  a.device AS device, -- those of its trainers, in the order of first use
+  a.library AS library, -- numerical library of the last trainer
   strftime('%Y-%m-%d %H:%M:%S', a.started_at / 1000, 'unixepoch') AS started, -- UTC
   strftime('%Y-%m-%d %H:%M:%S', a.last_at / 1000, 'unixepoch') AS updated -- UTC; last event
 FROM attack a;

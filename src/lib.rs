@@ -15,7 +15,7 @@
 //! | module | what it is | what it does not know |
 //! |---|---|---|
 //! | [`cli`] | one file per verb; rendering; the only place that prints, reads the environment and the clock | |
-//! | [`engine`] | the imperative shell: carries out a search or run, event by event | terminals, SQL |
+//! | [`engine`] | the imperative shell: carries out a search, run or attack, event by event | terminals, SQL |
 //! | [`plot`] | figures: rows in, SVG, PNG or characters out: pure; the only place that names plotters | where rows come from |
 //! | [`views`] | the read model: tables folded from events, in SQLite; the only place that names rusqlite | how to append |
 //! | `torch` | networks and training through libtorch; part of `qtrail-torch` only, not of this library; the only place that names tch | the log, the agent |
@@ -37,12 +37,12 @@
 //!
 //! `cli::search` reads a configuration ([`config`]), finds the images and draws their split
 //! ([`data`]), and opens a session in a store ([`engine::session`]). The engine asks the search
-//! what happens next ([`agent::Job::decide`]), records it ([`engine::journal`] over [`log`]), takes
-//! it in ([`agent::Job::apply`]), gives trials to a trainer ([`engine::crew`]), and records what
-//! the trainer answers. `qtrail-torch` is that trainer; any program that speaks
+//! what happens next ([`events::job::Job::decide`]), records it ([`engine::journal`] over [`log`]), takes
+//! it in ([`events::job::Job::apply`]), gives trials to trainers ([`engine::pool`]), and records what
+//! they answer. `qtrail-torch` is that trainer; any program that speaks
 //! [`trainer::protocol`] will do. Tables are SQL views over the read model ([`views`]).
 //!
-//! What comes after a search works the same way. Final trainings and transfers are runs
+//! What comes after a search is carried out by the same engine. Final trainings and transfers are runs
 //! ([`agent::run`]), whose steps are epochs. An attack ([`engine::attack`]) decides step by step which
 //! micro-batch is crafted or scored next; the trainer differentiates and evaluates, and everything
 //! else, transformations and ranks among it, is arithmetic here ([`adversary`]).

@@ -180,6 +180,47 @@ fn status_and_resume_know_attacks() {
     place.run(&["resume", "night"]).code(0).says("nothing is left to do: a1 is finished");
 }
 
+/// Each trainer is at a step of its own, and what is recorded is the same attack.
+#[test]
+fn the_number_of_trainers_changes_nothing() {
+    let Place(world) = Place::new();
+    let trainer = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/attacker.py");
+    let run = |store: &str, arguments: &[&str]| {
+        let mut command = world.qtrail(store, arguments);
+        command.env("QTRAIL_TRAINER", &trainer).env("QTRAIL_EXAMPLE_DELAY", "0.02");
+        Ran(command.output().unwrap())
+    };
+    let attack = ["--model", "torchscript:other.pt", "--data", "data", "--batch", "5"];
+    let attack = [&SHORT[..], &attack[..]].concat();
+    let mut found = Vec::new();
+    for (store, device) in [("one", "cpu"), ("two", "cpu*2"), ("four", "cpu*4")] {
+        let ran = run(store, &[&attack[..], &["--device", device]].concat());
+        ran.code(0)
+            .says("on cpu, up to")
+            .says("a1 is finished: 40 images crafted against 2 models");
+        let digest = run(store, &["log", "digest", "--logical"]).code(0).stdout();
+        let steps = world.events(store).into_iter().filter_map(|recorded| match recorded.event {
+            Event::ImagesCrafted(crafted) => Some((crafted.victim, crafted.first, true)),
+            Event::ImagesScored(scored) => Some((scored.judge, scored.first, false)),
+            _ => None,
+        });
+        found.push((digest, steps.collect::<Vec<_>>()));
+        let trainers = world.count(store, |event| matches!(event, Event::AttackTrainer(_)));
+        assert_eq!(trainers, 1, "all are alike");
+    }
+    assert_eq!(found[0].0, found[1].0);
+    assert_eq!(found[0].0, found[2].0);
+    // Steps end in another order: several trainers were at work.
+    assert_ne!(found[0].1, found[2].1);
+    // One that was begun by one trainer is carried on by two.
+    let mut command = world.qtrail("cut", &attack);
+    command.env("QTRAIL_TRAINER", &trainer).env("QTRAIL_EXAMPLE_DELAY", "0.05");
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    world.kill_after("cut", &mut child, 20);
+    run("cut", &["resume", "a1", "--device", "cpu*2"]).code(0).says("a1 is finished");
+    assert_eq!(run("cut", &["log", "digest", "--logical"]).code(0).stdout(), found[0].0);
+}
+
 #[test]
 fn pictures_to_attack_need_no_training_part() {
     let place = Place::new();

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use assert_cmd::cargo::cargo_bin;
 use history::{History, config, data};
 use qtrail::agent::run::Run;
-use qtrail::agent::{Decision, Job};
+use qtrail::agent::{Decision, Job as _};
 use qtrail::engine::jobs::config_parts;
 use qtrail::events::*;
 use qtrail::log::Store;
@@ -117,9 +117,9 @@ impl World {
         let rest = of_run.into_iter().map(Event::from).chain(parts.into_iter().map(Event::from));
         self.history.record(scope, std::iter::once(started.into()).chain(rest).collect());
         loop {
-            let events = match run.decide(true) {
+            let events = match run.decide(true, &[]) {
                 Decision::Record(events) => events,
-                Decision::Train(trial) => self.trained(trial, models[trial as usize - 1]),
+                Decision::Do(trial) => self.trained(trial, models[trial as usize - 1]),
                 Decision::Wait | Decision::Done => return,
             };
             for event in &events {

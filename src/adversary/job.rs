@@ -1,84 +1,24 @@
-//! An attack as it is carried out: what is recorded, and which step is next. Pure.
+//! An attack as a job: what is recorded, and which step is next. Pure.
 //!
 //! A step is one atomic batch of the log, about one micro-batch: crafting it after all
 //! specifications (with what the victim itself makes of the untransformed images), or judging it.
 //! What is missing is decided from what is recorded alone, so an attack that was killed anywhere
-//! goes on at the micro-batch.
+//! goes on at the micro-batch. Steps are recorded in any order: several trainers are at steps at the
+//! same time.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::gradients::{Judged, Tally};
-use super::noise::{NoiseSpec, RANDOM_NOISE};
-use super::protocol::{Repeated, Settings, SettingsError};
-use super::spec::AttackSpec;
-use super::sweep::{self, Chain};
+use super::noise::RANDOM_NOISE;
+pub use super::plan::{Plan, Step};
+use super::protocol::{Settings, SettingsError};
+use crate::events::job::{Decision, Impossible, Job};
 use crate::events::{
     AttackFinished, AttackOutputs, AttackSpecified, AttackStarted, AttackTrainer,
     AttackTransformation, AttackVictim, ConfigPart, Crafting, Event, Hash, ImagesCrafted,
     ImagesScored, PoolPart, ScoredImage,
 };
-
-/// One step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Step {
-    /// Craft a micro-batch against a victim, after all specifications.
-    Craft {
-        /// The victim.
-        victim: u16,
-        /// Place of the first image in the pool.
-        first: u32,
-    },
-    /// What a model makes of random noise of all sizes.
-    Noise {
-        /// The victim, and judge.
-        victim: u16,
-        /// Place of the first image in the pool.
-        first: u32,
-    },
-    /// What a model makes of its own images, crafted after one specification (or clean), after all
-    /// transformations.
-    Own {
-        /// The victim, and judge.
-        victim: u16,
-        /// The specification; `None`: clean images.
-        spec: Option<u16>,
-        /// Place of the first image in the pool.
-        first: u32,
-    },
-    /// What a model makes of images that were crafted against another one.
-    Cross {
-        /// The judge.
-        judge: u16,
-        /// The other one.
-        victim: u16,
-        /// Place of the first image in the pool.
-        first: u32,
-    },
-}
-
-impl Step {
-    /// Place of the first image of its micro-batch in the pool.
-    #[must_use]
-    pub fn first(self) -> u32 {
-        match self {
-            Self::Craft { first, .. }
-            | Self::Noise { first, .. }
-            | Self::Own { first, .. }
-            | Self::Cross { first, .. } => first,
-        }
-    }
-}
-
-/// A history of an attack that cannot have happened.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{event} cannot follow what came before: {why}")]
-pub struct Impossible {
-    /// Name of the kind.
-    pub event: &'static str,
-    /// The rule it breaks.
-    pub why: String,
-}
 
 /// The state of an attack, folded from its events.
 #[derive(Debug, Default)]
@@ -108,174 +48,27 @@ pub struct Attack {
     not_finite: BTreeMap<u16, u64>,
     /// The classes aimed at, by victim, specification and first image.
     targets: BTreeMap<(u16, u16, u32), Vec<u16>>,
-    trainer: Option<AttackTrainer>,
+    trainers: Vec<AttackTrainer>,
     crafted: u64,
     scored: u64,
     finished: bool,
 }
 
-/// What follows from the settings.
-#[derive(Debug)]
-pub struct Plan {
-    /// The settings.
-    pub settings: Settings,
-    /// The attacks by number.
-    pub specs: Vec<AttackSpec>,
-    /// Random noise; its numbers follow those of the attacks.
-    pub noise: Vec<NoiseSpec>,
-    /// How they share gradients.
-    pub chains: Vec<Chain>,
-    /// The transformations by number.
-    pub transforms: Vec<Repeated>,
-    /// All steps, in order.
-    pub steps: Vec<Step>,
-}
+impl Job for Attack {
+    type Task = Step;
 
-impl Plan {
-    /// The plan of an attack on so many images.
-    ///
-    /// # Errors
-    /// What is wrong with the settings.
-    pub fn new(settings: Settings, images: u32) -> Result<Self, String> {
-        settings.check().map_err(|error| error.to_string())?;
-        let transforms = settings.transforms().map_err(|error| error.to_string())?;
-        let specs = settings.specs();
-        let (noise, chains) = (settings.noise(), sweep::plan(&specs));
-        let mut plan = Self { settings, specs, noise, chains, transforms, steps: Vec::new() };
-        plan.steps = plan.all_steps(images);
-        Ok(plan)
-    }
-
-    fn all_steps(&self, images: u32) -> Vec<Step> {
-        let victims = 0..u16::try_from(self.settings.victims.len()).unwrap_or(u16::MAX);
-        let specs = u16::try_from(self.specs.len()).unwrap_or(u16::MAX);
-        let firsts = || (0..images).step_by(usize::from(self.settings.batch.max(1)));
-        let mut steps = Vec::new();
-        for victim in victims.clone() {
-            for first in firsts() {
-                steps.push(Step::Craft { victim, first });
-                steps.extend(self.has_noise(first).then_some(Step::Noise { victim, first }));
-                let sources = std::iter::once(None).chain((0..specs).map(Some));
-                let own = sources.map(|spec| Step::Own { victim, spec, first });
-                steps.extend(own.filter(|step| self.events(*step) > 0));
-            }
-        }
-        for judge in victims.clone() {
-            for victim in victims.clone().filter(|&victim| victim != judge) {
-                steps.extend(firsts().map(|first| Step::Cross { judge, victim, first }));
-            }
-        }
-        steps
-    }
-
-    /// Whether random noise is scored on the micro-batch at `first`.
-    fn has_noise(&self, first: u32) -> bool {
-        first < self.settings.noise_images
-    }
-
-    /// The number of the specification of some noise.
-    #[must_use]
-    pub fn noise_number(&self, noise: usize) -> u16 {
-        u16::try_from(self.specs.len() + noise).unwrap_or(u16::MAX)
-    }
-
-    /// Whether a specification is random noise: nothing is crafted after it.
-    #[must_use]
-    pub fn is_noise(&self, spec: u16) -> bool {
-        usize::from(spec) >= self.specs.len()
-    }
-
-    /// Number of specifications: attacks and noise.
-    #[must_use]
-    pub fn specifications(&self) -> usize {
-        self.specs.len() + self.noise.len()
-    }
-
-    /// The transformations of a step, by number, without the identity: with their repetitions.
-    pub fn copies(&self, step: Step) -> impl Iterator<Item = (u16, u16)> + '_ {
-        let undergoes = move |transform: &Repeated| match step {
-            Step::Own { spec, first, .. } => {
-                let spec = spec.and_then(|spec| self.specs.get(usize::from(spec)));
-                self.settings.undergoes(spec, first, &*transform.transform)
-            }
-            _ => false,
-        };
-        let numbered = self.transforms.iter().zip(0_u16..).skip(1);
-        let some = numbered.filter(move |(transform, _)| undergoes(transform));
-        some.flat_map(|(transform, number)| (0..transform.repeats).map(move |r| (number, r)))
-    }
-
-    /// Events that a step records.
-    #[must_use]
-    pub fn events(&self, step: Step) -> u32 {
-        let specs = u32::try_from(self.specs.len()).unwrap_or(u32::MAX);
-        match step {
-            Step::Craft { .. } => 2 * specs + 1,
-            Step::Noise { .. } => u32::try_from(self.noise.len()).unwrap_or(u32::MAX),
-            Step::Own { .. } => u32::try_from(self.copies(step).count()).unwrap_or(u32::MAX),
-            Step::Cross { .. } => specs,
+    /// The first step in the order of the plan that can be done now.
+    fn decide(&self, idle: bool, busy: &[Step]) -> Decision<Step> {
+        match self.missing().find(|&step| self.is_ready(step, busy)) {
+            _ if self.finished => Decision::Done,
+            Some(step) if idle => Decision::Do(step),
+            None if self.next().is_none() => Decision::Record(vec![self.closing().into()]),
+            _ => Decision::Wait,
         }
     }
 
-    /// What a step costs an image, about, in forward passes.
-    #[must_use]
-    pub fn cost(&self, step: Step) -> u32 {
-        match step {
-            // A gradient is two and a half of them.
-            Step::Craft { .. } => sweep::gradients(&self.chains) * 5 / 2 + self.events(step) / 2,
-            _ => self.events(step),
-        }
-    }
-
-    /// What a step costs, about, in forward passes, where the pool has so many images.
-    fn cost_of(&self, step: Step, images: u32) -> u64 {
-        u64::from(self.cost(step)) * u64::from(self.images(step, images))
-    }
-
-    /// Forward passes of all steps, about.
-    #[must_use]
-    pub fn forward_passes(&self, images: u32) -> u64 {
-        self.steps.iter().map(|&step| self.cost_of(step, images)).sum()
-    }
-
-    /// Images of the micro-batch at `first`.
-    #[must_use]
-    pub fn length(&self, first: u32, images: u32) -> u32 {
-        u32::from(self.settings.batch).min(images.saturating_sub(first))
-    }
-
-    /// Images that a step is about: those of its micro-batch; of noise the first ones of the pool.
-    #[must_use]
-    pub fn images(&self, step: Step, images: u32) -> u32 {
-        let images = match step {
-            Step::Noise { .. } => images.min(self.settings.noise_images),
-            _ => images,
-        };
-        self.length(step.first(), images)
-    }
-
-    /// Images that will be crafted, and scores that will be recorded.
-    #[must_use]
-    pub fn totals(&self, images: u32) -> (u64, u64) {
-        let (mut craft, mut score) = (0, 0);
-        let specs = self.specs.len() as u64;
-        for &step in &self.steps {
-            let length = u64::from(self.images(step, images));
-            let crafted = if matches!(step, Step::Craft { .. }) { specs } else { 0 };
-            craft += length * crafted;
-            score += length * (u64::from(self.events(step)) - crafted);
-        }
-        (craft, score)
-    }
-}
-
-impl Attack {
-    /// Takes in one recorded event of the attack.
-    ///
-    /// # Errors
-    /// [`Impossible`] if it cannot follow what came before; the state is then undefined.
-    pub fn apply(&mut self, event: &Event) -> Result<(), Impossible> {
-        let refused = |why: &str| Err(Impossible { event: event.kind().name, why: why.to_owned() });
+    fn apply(&mut self, event: &Event) -> Result<(), Impossible> {
+        let refused = |why| Err(Impossible::of(event, why));
         if let Event::AttackStarted(started) = event {
             if self.started.is_some() {
                 return refused("the attack has begun already");
@@ -311,7 +104,7 @@ impl Attack {
             (Event::AttackTransformation(_), false) => self.transformed += 1,
             (Event::ImagesCrafted(crafted), true) => self.take_crafted(event, crafted)?,
             (Event::ImagesScored(scored), true) => self.take_scored(event, scored)?,
-            (Event::AttackTrainer(trainer), true) => self.trainer = Some(trainer.clone()),
+            (Event::AttackTrainer(trainer), true) => self.trainers.push(trainer.clone()),
             (Event::Resumed(_), true) => {}
             (Event::AttackFinished(_), true) if self.next().is_none() => self.finished = true,
             _ => return refused("it is not the time for it"),
@@ -319,6 +112,12 @@ impl Attack {
         self.open_when_complete(event)
     }
 
+    fn is_finished(&self) -> bool {
+        self.finished
+    }
+}
+
+impl Attack {
     fn open_when_complete(&mut self, event: &Event) -> Result<(), Impossible> {
         let Some(started) = self.started.as_ref().filter(|_| self.plan.is_none()) else {
             return Ok(());
@@ -331,7 +130,7 @@ impl Attack {
         if !complete {
             return Ok(());
         }
-        let refused = |why: String| Impossible { event: event.kind().name, why };
+        let refused = |why: String| Impossible::of(event, why);
         let settings = self.settings().map_err(|error| refused(error.to_string()))?;
         let plan = Plan::new(settings, started.images).map_err(refused)?;
         let counts = (plan.specifications(), plan.transforms.len(), plan.settings.victims.len());
@@ -365,8 +164,8 @@ impl Attack {
         let step = match (source, transformation) {
             (Some(Crafting { victim, spec }), _) if is_noise(spec) => {
                 if victim != judge || transformation != 0 {
-                    let why = "noise is neither transformed nor crafted for a model".to_owned();
-                    return Err(Impossible { event: event.kind().name, why });
+                    let why = "noise is neither transformed nor crafted for a model";
+                    return Err(Impossible::of(event, why));
                 }
                 Step::Noise { victim, first }
             }
@@ -375,8 +174,8 @@ impl Attack {
             }
             (_, 0) => Step::Craft { victim: judge, first },
             (Some(Crafting { victim, .. }), _) if victim != judge => {
-                let why = "images are transformed for their own victim alone".to_owned();
-                return Err(Impossible { event: event.kind().name, why });
+                let why = "images are transformed for their own victim alone";
+                return Err(Impossible::of(event, why));
             }
             (source, _) => {
                 Step::Own { victim: judge, spec: source.map(|source| source.spec), first }
@@ -389,7 +188,7 @@ impl Attack {
     }
 
     fn count(&mut self, event: &Event, step: Step, images: usize) -> Result<(), Impossible> {
-        let refused = |why: &str| Err(Impossible { event: event.kind().name, why: why.to_owned() });
+        let refused = |why| Err(Impossible::of(event, why));
         let Some(plan) = &self.plan else { return refused("the attack is not open") };
         if plan.images(step, self.images()) as usize != images {
             return refused("a micro-batch has another number of images");
@@ -419,11 +218,32 @@ impl Attack {
         self.step(self.done_until)
     }
 
+    /// Whether a step can be done now: it is neither done nor `busy`, and what it is about was crafted.
+    fn is_ready(&self, step: Step, busy: &[Step]) -> bool {
+        let craft = step.follows().map(|(victim, first)| Step::Craft { victim, first });
+        let crafted = || craft.is_none_or(|craft| self.is_done(craft));
+        !busy.contains(&step) && !self.is_done(step) && crafted()
+    }
+
+    fn missing(&self) -> impl Iterator<Item = Step> + '_ {
+        let steps = self.plan.as_ref().map_or(&[][..], |plan| &plan.steps);
+        steps.iter().copied().skip(self.done_until)
+    }
+
+    /// The first step that can be done now about a micro-batch that was crafted: a trainer that has its
+    /// images at hand is best given it. Who judges images of others needs another model at hand.
+    #[must_use]
+    pub fn next_about(&self, crafted: (u16, u32), busy: &[Step]) -> Option<Step> {
+        let about =
+            |step: &Step| step.follows() == Some(crafted) && !matches!(step, Step::Cross { .. });
+        self.missing().filter(about).find(|&step| self.is_ready(step, busy))
+    }
+
     /// Whether a step is recorded.
     #[must_use]
     pub fn is_done(&self, step: Step) -> bool {
-        let events = self.plan.as_ref().map_or(0, |plan| plan.events(step));
-        self.recorded.get(&step).is_some_and(|&recorded| recorded >= events)
+        let all = |plan: &Plan| self.recorded.get(&step).is_some_and(|&n| n >= plan.events(step));
+        self.plan.as_ref().is_some_and(all)
     }
 
     /// What closes it.
@@ -520,16 +340,10 @@ impl Attack {
         self.victims.iter().zip(0..).map(|(victim, at)| (victim.label.clone(), count(at))).collect()
     }
 
-    /// Who worked on it last.
+    /// The trainers that worked on it, in the order of first use.
     #[must_use]
-    pub fn trainer(&self) -> Option<&AttackTrainer> {
-        self.trainer.as_ref()
-    }
-
-    /// Whether nothing is left to do.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.finished
+    pub fn trainers(&self) -> &[AttackTrainer] {
+        &self.trainers
     }
 
     /// Forward passes done and to be done in all, about.

@@ -26,6 +26,7 @@ pub mod linear;
 pub mod noise;
 pub mod outcomes;
 pub mod pack;
+pub mod plan;
 pub mod preflight;
 pub mod protocol;
 pub mod range;

@@ -1,7 +1,7 @@
 //! The agent: state space, Q-table, epsilon-greedy policy, schedule, replay. Pure.
 //!
-//! A [`Job`] is what the engine carries out: a [`search::Search`] or a [`run::Run`]. It decides
-//! and folds; it does no IO, reads no clock, and takes chance from addressed streams only.
+//! A [`Training`] is a job that the engine carries out: a [`search::Search`] or a [`run::Run`]. It takes
+//! chance from addressed streams only.
 
 pub mod foreign;
 pub mod fork;
@@ -16,21 +16,9 @@ pub mod space;
 pub mod trials;
 
 use crate::config::SearchConfig;
-use crate::events::{DataFacts, Event, Fit, Hash, Initial, Predicted};
+pub use crate::events::job::{Decision, Impossible, Job};
+use crate::events::{DataFacts, Fit, Initial, Predicted};
 use trials::Status;
-
-/// What happens next.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Decision {
-    /// Record this batch.
-    Record(Vec<Event>),
-    /// Give the trial of this ordinal to an idle trainer.
-    Train(u32),
-    /// Nothing can be decided before a running trial ends.
-    Wait,
-    /// All is done.
-    Done,
-}
 
 /// How a trial is trained, beyond its recipe.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,17 +33,8 @@ pub struct Terms {
     pub by_epoch: bool,
 }
 
-/// Something the engine carries out, event by event.
-pub trait Job: std::fmt::Debug {
-    /// What happens next; `idle` says whether a trainer is free.
-    fn decide(&self, idle: bool) -> Decision;
-
-    /// Takes in one recorded event.
-    ///
-    /// # Errors
-    /// [`Impossible`] if it cannot follow what came before; the state is then undefined.
-    fn apply(&mut self, event: &Event) -> Result<(), Impossible>;
-
+/// A job whose tasks are trials, named by their ordinals: a search or a run.
+pub trait Training: Job<Task = u32> + std::fmt::Debug {
     /// Its trials.
     fn trials(&self) -> &trials::Trials;
 
@@ -70,9 +49,6 @@ pub trait Job: std::fmt::Debug {
 
     /// Threads a trainer computes with on a CPU.
     fn threads(&self) -> u32;
-
-    /// Whether nothing is left to do.
-    fn is_finished(&self) -> bool;
 
     /// The search, if it is one.
     fn as_search(&self) -> Option<&search::Search> {
@@ -94,35 +70,6 @@ pub trait Job: std::fmt::Debug {
 
     /// Trials to be trained in all, as far as that is known.
     fn planned_models(&self) -> u32;
-}
-
-/// A history that cannot have happened.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Impossible {
-    /// An event that cannot follow what came before.
-    #[error("{event} cannot follow what came before: {why}")]
-    Event {
-        /// Name of the kind.
-        event: &'static str,
-        /// The rule it breaks.
-        why: &'static str,
-    },
-    /// Learning again from the recorded draws gives another Q-table.
-    #[error("the Q-table after episode {episode} is {found}, recorded was {recorded}")]
-    Digest {
-        /// The episode.
-        episode: u32,
-        /// The digest in the log.
-        recorded: Hash,
-        /// The digest found.
-        found: Hash,
-    },
-}
-
-impl Impossible {
-    fn of(event: &Event, why: &'static str) -> Self {
-        Self::Event { event: event.kind().name, why }
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use super::space::Space;
 use super::trials::{Trials, training_seed};
-use super::{Decision, Impossible, Job, Terms};
+use super::{Decision, Impossible, Job, Terms, Training};
 use crate::arch::shape::{Map, ShapeError};
 use crate::arch::{Architecture, PoolRule, Shapes};
 use crate::config::SearchConfig;
@@ -175,41 +175,13 @@ impl Model {
 }
 
 impl Job for Run {
-    fn trials(&self) -> &Trials {
-        &self.trials
-    }
-
-    fn config(&self) -> &SearchConfig {
-        &self.config
-    }
-
-    fn data(&self) -> &DataFacts {
-        &self.data
-    }
-
-    fn folder(&self) -> &str {
-        &self.folder
-    }
-
-    fn threads(&self) -> u32 {
-        self.threads
-    }
+    type Task = u32;
 
     fn is_finished(&self) -> bool {
         self.finished
     }
 
-    fn terms(&self, ordinal: u32) -> Terms {
-        let initial =
-            self.model(ordinal.saturating_sub(1)).and_then(|(model, _)| model.initial.clone());
-        Terms { initial, ..self.terms.clone() }
-    }
-
-    fn planned_models(&self) -> u32 {
-        u32::try_from(self.models.len()).unwrap_or(u32::MAX).saturating_mul(self.repeats)
-    }
-
-    fn decide(&self, idle: bool) -> Decision {
+    fn decide(&self, idle: bool, _busy: &[u32]) -> Decision<u32> {
         if self.finished {
             return Decision::Done;
         }
@@ -218,7 +190,7 @@ impl Job for Run {
         }
         let planned = self.trials.next_ordinal() - 1;
         match (self.trials.next_waiting(), self.plan(planned)) {
-            (Some(trial), _) if idle => Decision::Train(trial.planned.trial),
+            (Some(trial), _) if idle => Decision::Do(trial.planned.trial),
             (None, Some(plan)) if idle => Decision::Record(vec![plan.into()]),
             (_, None) if self.trials.open() == 0 => Decision::Record(vec![self.end(planned)]),
             _ => Decision::Wait,
@@ -245,6 +217,38 @@ impl Job for Run {
         self.finished |= matches!(event, Event::RunFinished(_) | Event::SearchFinished(_));
         self.finished &= !matches!(event, Event::TrialRetried(_));
         Ok(())
+    }
+}
+
+impl Training for Run {
+    fn trials(&self) -> &Trials {
+        &self.trials
+    }
+
+    fn config(&self) -> &SearchConfig {
+        &self.config
+    }
+
+    fn data(&self) -> &DataFacts {
+        &self.data
+    }
+
+    fn folder(&self) -> &str {
+        &self.folder
+    }
+
+    fn threads(&self) -> u32 {
+        self.threads
+    }
+
+    fn terms(&self, ordinal: u32) -> Terms {
+        let initial =
+            self.model(ordinal.saturating_sub(1)).and_then(|(model, _)| model.initial.clone());
+        Terms { initial, ..self.terms.clone() }
+    }
+
+    fn planned_models(&self) -> u32 {
+        u32::try_from(self.models.len()).unwrap_or(u32::MAX).saturating_mul(self.repeats)
     }
 }
 
@@ -311,9 +315,9 @@ mod tests {
         assert_eq!(run.planned_models(), 558);
         let mut trained = std::collections::HashSet::new();
         loop {
-            let batch = match run.decide(true) {
+            let batch = match run.decide(true, &[]) {
                 Decision::Record(batch) => batch,
-                Decision::Train(trial) => ended(trial).into(),
+                Decision::Do(trial) => ended(trial).into(),
                 Decision::Wait => panic!("nothing runs, so nothing can be waited for"),
                 Decision::Done => break,
             };

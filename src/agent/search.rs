@@ -18,7 +18,7 @@ use super::qtable::QTable;
 use super::replay::{Draw, Facts, Learner, Order, sampler};
 use super::space::{Space, Trajectory};
 use super::trials::{Status, Trials, training_seed};
-use super::{Decision, Impossible, Job};
+use super::{Decision, Impossible, Job, Training};
 use crate::arch::shape::Map;
 use crate::arch::{Architecture, PoolRule, Shapes};
 use crate::chance::Stream;
@@ -234,7 +234,7 @@ impl Search {
     }
 
     /// Ends the phase, or samples at random for a trainer that has nothing to do.
-    fn advance(&self, idle: bool) -> Decision {
+    fn advance(&self, idle: bool) -> Decision<u32> {
         let Some(phase) = self.config.schedule.phases.get(self.phases.current) else {
             if self.front().is_some() {
                 return Decision::Wait;
@@ -382,39 +382,13 @@ impl Search {
 }
 
 impl Job for Search {
-    fn trials(&self) -> &Trials {
-        &self.trials
-    }
-
-    fn config(&self) -> &SearchConfig {
-        &self.config
-    }
-
-    fn data(&self) -> &crate::events::DataFacts {
-        &self.started.data
-    }
-
-    fn folder(&self) -> &str {
-        &self.started.folder
-    }
-
-    fn threads(&self) -> u32 {
-        self.started.threads
-    }
+    type Task = u32;
 
     fn is_finished(&self) -> bool {
         self.finished
     }
 
-    fn as_search(&self) -> Option<&Search> {
-        Some(self)
-    }
-
-    fn planned_models(&self) -> u32 {
-        self.config.schedule.models()
-    }
-
-    fn decide(&self, idle: bool) -> Decision {
+    fn decide(&self, idle: bool, _busy: &[u32]) -> Decision<u32> {
         if self.finished {
             return Decision::Done;
         }
@@ -430,7 +404,7 @@ impl Job for Search {
             return Decision::Record(lesson);
         }
         match self.trials.next_waiting() {
-            Some(trial) if idle => Decision::Train(trial.planned.trial),
+            Some(trial) if idle => Decision::Do(trial.planned.trial),
             _ => self.advance(idle),
         }
     }
@@ -473,5 +447,35 @@ impl Job for Search {
             _ => {}
         }
         Ok(())
+    }
+}
+
+impl Training for Search {
+    fn trials(&self) -> &Trials {
+        &self.trials
+    }
+
+    fn config(&self) -> &SearchConfig {
+        &self.config
+    }
+
+    fn data(&self) -> &crate::events::DataFacts {
+        &self.started.data
+    }
+
+    fn folder(&self) -> &str {
+        &self.started.folder
+    }
+
+    fn threads(&self) -> u32 {
+        self.started.threads
+    }
+
+    fn as_search(&self) -> Option<&Search> {
+        Some(self)
+    }
+
+    fn planned_models(&self) -> u32 {
+        self.config.schedule.models()
     }
 }

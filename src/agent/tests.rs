@@ -74,9 +74,9 @@ fn lost(trial: u32, attempt: u32) -> Event {
 fn run(search: &mut Search, answer: impl Fn(&trials::Trial) -> Event) -> Vec<Event> {
     let mut history = Vec::new();
     loop {
-        let batch = match search.decide(true) {
+        let batch = match search.decide(true, &[]) {
             Decision::Record(batch) => batch,
-            Decision::Train(ordinal) => {
+            Decision::Do(ordinal) => {
                 let trial = search.trials().get(ordinal).unwrap();
                 vec![started(ordinal, trial.attempts + 1), answer(trial)]
             }
@@ -202,7 +202,7 @@ fn the_same_events_give_the_same_decisions() {
         resumed.apply(event).unwrap();
     }
     assert_eq!(resumed.q(), unbroken.q());
-    assert_eq!(resumed.decide(true), Decision::Done);
+    assert_eq!(resumed.decide(true, &[]), Decision::Done);
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn every_policy_searches_and_comes_back_from_its_history() {
             let mut resumed = search(&[&setting]);
             history[..cut].iter().for_each(|event| resumed.apply(event).unwrap());
             // If something is to be recorded next, it is what was recorded next.
-            if let Decision::Record(batch) = resumed.decide(true) {
+            if let Decision::Record(batch) = resumed.decide(true, &[]) {
                 assert_eq!(batch[..1], history[cut..=cut], "{}", entry.name);
             }
             history[cut..].iter().for_each(|event| resumed.apply(event).unwrap());

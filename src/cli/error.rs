@@ -174,9 +174,7 @@ impl From<EngineError> for CliError {
                     "`make setup` and `make build` bring qtrail-torch; --trainer names another";
                 Self::new(exit, error).hint(hint)
             }
-            EngineError::Impossible(_) | EngineError::Attack(_) => {
-                Self::new(Exit::Bug, error).hint("please report this")
-            }
+            EngineError::Impossible(_) => Self::new(Exit::Bug, error).hint("please report this"),
         }
     }
 }

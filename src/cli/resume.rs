@@ -1,7 +1,7 @@
 //! `qtrail resume`: goes on with an unfinished search, run or attack.
 
 use super::{CliError, Context, note, series, work};
-use crate::agent::Job;
+use crate::agent::Training;
 use crate::data::Located;
 use crate::engine::posts::Trainers;
 use crate::engine::session::Session;
@@ -113,7 +113,7 @@ pub fn go_on(
 
 /// Where the images of a search or run are now.
 pub(super) fn data(
-    job: &dyn Job,
+    job: &dyn Training,
     args: &work::WorkArgs,
     context: &Context,
 ) -> Result<Located, CliError> {

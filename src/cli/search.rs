@@ -3,7 +3,7 @@
 use super::progress::duration;
 use super::settings::{self, SettingsArgs};
 use super::{CliError, Context, names, note, say, series, terminal, work};
-use crate::agent::Job;
+use crate::agent::Training;
 use crate::agent::search::check;
 use crate::config::Phase;
 use crate::config::learning::Epsilon;
@@ -157,7 +157,7 @@ fn left_out(widths: &[u32], classes: u32) -> Option<String> {
 }
 
 /// Says what a search is about to do, and very roughly for how long.
-pub(super) fn announce(scope: Scope, job: &dyn Job, devices: &Devices) {
+pub(super) fn announce(scope: Scope, job: &dyn Training, devices: &Devices) {
     work::announce(scope, job);
     if let Some(search) = job.as_search() {
         let cost = estimate(search, devices.is_cpu(), job.threads());

@@ -10,7 +10,7 @@ use signal_hook::flag;
 
 use super::progress::{Progress, duration};
 use super::{CliError, Context, Exit, clock, note, say};
-use crate::agent::Job;
+use crate::agent::Training;
 use crate::agent::trials::Status;
 use crate::data::DataError;
 use crate::engine::Ending;
@@ -140,7 +140,7 @@ pub fn carry_on(
     session: Session,
     scope: Scope,
     lock: NamedLock,
-    job: Box<dyn Job>,
+    job: Box<dyn Training>,
     folder: &Path,
 ) -> Result<(), CliError> {
     carry_on_until(&*stop_flag()?, session, scope, lock, job, folder)
@@ -155,7 +155,7 @@ pub(super) fn carry_on_until(
     mut session: Session,
     scope: Scope,
     lock: NamedLock,
-    mut job: Box<dyn Job>,
+    mut job: Box<dyn Training>,
     folder: &Path,
 ) -> Result<(), CliError> {
     let mut progress = Progress::new(scope);
@@ -199,7 +199,7 @@ pub(super) fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
     Ok(stop)
 }
 
-fn summary(scope: Scope, job: &dyn Job, progress: &Progress) -> String {
+fn summary(scope: Scope, job: &dyn Training, progress: &Progress) -> String {
     let trained = job.trials().all().iter();
     let trained = trained.filter_map(|trial| Some((job.accuracy(trial.planned.trial)?, trial)));
     let ended = |status: &Status| matches!(status, Status::Finished(_));
@@ -216,7 +216,7 @@ fn summary(scope: Scope, job: &dyn Job, progress: &Progress) -> String {
 }
 
 /// Says what a session is about to do.
-pub fn announce(scope: Scope, job: &dyn Job) {
+pub fn announce(scope: Scope, job: &dyn Training) {
     let data = job.data();
     note(&format!(
         "{scope}: {}, {} images to train on and {} to validate on, {} classes, {} x {} pixels",

@@ -1,265 +1,126 @@
-//! Carrying out an attack, a micro-batch at a time: the trainer differentiates and evaluates, this
-//! transforms, checks, ranks, packs and records.
+//! Attacks as [`Work`]: a task is a step, about a micro-batch. The trainers differentiate and evaluate,
+//! this transforms, checks, ranks, packs and records.
 //!
-//! Nothing the trainer says is believed: crafted images must be within their boxes, files as long
-//! as they have to be. What does not hold loses the step, and the trainer with it; a step is tried
-//! three times.
+//! A step is one request, or several that follow one another: [`Piece`] is how far it is. Each trainer
+//! is at a step of its own. What does not hold loses the step, and its trainer; another trainer tries
+//! it again, if there is one.
 
-mod noise;
+mod blocks;
+mod made;
+
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use rayon::prelude::*;
-
-use super::faults::{self, Room};
-use super::jobs::Index;
-use super::journal::{Despite, Durable, Journal};
-use super::micro_batch::{Batch, source};
-use super::workplace::{Lost, Rows, Workplace};
-use super::{Ending, EngineError};
+use super::inbox::{Inbox, Refusal};
+use super::news::{News, Seen, Task};
+use super::pool::{Pool, share};
+use super::rows::Rows;
+use super::{Engine, EngineError, Work};
 use crate::adversary::job::{Attack, Plan, Step};
 use crate::adversary::pack::{self, Part};
-use crate::adversary::rank::{self, least_likely, loss};
 use crate::adversary::spec::Label;
-use crate::adversary::transform::{self, Image};
-use crate::agent::trials::ATTEMPTS_MAX;
+use crate::agent::trials::{ATTEMPTS_MAX, Computer};
 use crate::data::ImageSet;
-use crate::events::{
-    AttackTrainer, CraftedImage, Crafting, Event, Hash, ImagesCrafted, ImagesScored, Scope,
-    ScoredImage,
-};
+use crate::events::job::{Decision, Impossible, Job as _};
+use crate::events::{AttackTrainer, Event, ImagesScored};
 use crate::log::EventLog;
-use crate::log::artifacts::Artifacts;
-use crate::trainer::protocol::{Answer, CraftRequest, CraftedAnswer, Hello, ModelRequest, Request};
+use crate::trainer::protocol::{Answer, CraftRequest, Hello, ModelRequest, Request, ScoreRequest};
+use blocks::{Batch, Block, judged};
+use made::Made;
 
-/// What a person may want to see.
-#[derive(Debug)]
-pub enum AttackNews<'a> {
-    /// A trainer was started.
-    Trainer(&'a Hello),
-    /// A step has begun, or goes on: this share of it is done.
-    Working(Step, f64),
-    /// A step is recorded.
-    Done(Step),
-    /// A step was lost; it is tried again.
-    Lost(&'a str),
-    /// There is little free space.
-    LowSpace(&'a Room),
-    /// It goes on with something else than before: its results may differ in some bits.
-    OtherComputer(&'a AttackTrainer, &'a AttackTrainer),
-    /// Asked to stop: the running step is the last.
-    Stopping,
-}
-
-/// Sees what happens.
-pub trait AttackReport {
-    /// Something happened; `attack` is the state after it.
-    fn news(&mut self, attack: &Attack, news: &AttackNews<'_>);
-}
-
-impl AttackReport for () {
-    fn news(&mut self, _: &Attack, _: &AttackNews<'_>) {}
-}
-
-/// Everything needed to carry out one attack.
-pub struct AttackEngine<'a, L> {
-    /// Whose events they are.
-    pub scope: Scope,
+/// An attack, as this process carries it on.
+pub struct Attacking<'a> {
     /// The state.
     pub attack: &'a mut Attack,
-    /// The way into the log.
-    pub journal: &'a mut Journal<L>,
-    /// What else the log holds.
-    pub index: &'a mut Index,
-    /// Where crafted images are kept.
-    pub artifacts: Artifacts,
     /// The test part.
     pub images: &'a ImageSet,
     /// The models by number.
     pub models: &'a [ModelRequest],
-    /// Who computes.
-    pub workplace: &'a mut Workplace,
-    /// Whether it was asked to stop.
-    pub stop: &'a dyn Fn() -> bool,
-    /// Who watches.
-    pub report: &'a mut dyn AttackReport,
-    /// What was crafted last: victim, first image, images.
-    pub last: Option<(u16, u32, Vec<Part>)>,
-    /// The clean images that were looked at last.
-    pub clean: Option<Rc<Batch>>,
+    /// What each worker was at last.
+    hands: BTreeMap<usize, Hand>,
+    /// The workers whose trainers lost a step, each as often as that.
+    failed: BTreeMap<Step, Vec<usize>>,
 }
 
-impl<L: EventLog> AttackEngine<'_, L> {
-    /// Carries on until nothing is left to do, or it is asked to stop.
-    ///
-    /// # Errors
-    /// [`EngineError`]. What is recorded by then is whole, and can be resumed.
-    pub fn run(&mut self) -> Result<Ending, EngineError> {
-        let (mut lost, mut warned) = (0, false);
-        while let Some(step) = self.attack.next() {
-            if (self.stop)() {
-                return Ok(Ending::Interrupted);
-            }
-            let room = self.workplace.inbox.check(self.needed())?;
-            if room.free < faults::LOW && !warned {
-                warned = true;
-                self.report.news(self.attack, &AttackNews::LowSpace(&room));
-            }
-            self.muster()?;
-            self.report.news(self.attack, &AttackNews::Working(step, 0.0));
-            match self.carry_out(step)? {
-                Ok(events) => {
-                    lost = 0;
-                    self.record(&events)?;
-                    self.report.news(self.attack, &AttackNews::Done(step));
-                }
-                Err(reason) => {
-                    let reason = self.workplace.dismiss(&reason);
-                    self.workplace.look_for_faults(self.needed())?;
-                    lost += 1;
-                    if lost >= ATTEMPTS_MAX {
-                        return Ok(Ending::Lost(reason));
-                    }
-                    self.report.news(self.attack, &AttackNews::Lost(&reason));
-                }
-            }
-        }
-        if !self.attack.is_finished() {
-            let closing = self.attack.closing();
-            self.record(&[closing.into()])?;
-        }
-        Ok(Ending::Finished)
+/// A micro-batch that is in memory: its clean images, and those crafted against a victim.
+struct Hand {
+    batch: Rc<Batch>,
+    crafted: Option<(u16, Rc<Vec<Part>>)>,
+}
+
+/// A step that a trainer is at.
+pub struct Piece {
+    step: Step,
+    worker: usize,
+    batch: Rc<Batch>,
+    /// Images that were crafted, if it is about them.
+    parts: Rc<Vec<Part>>,
+    /// The outputs that random targets aim at; none if no attack does.
+    targets: Vec<u16>,
+    /// What is to be scored, and the scores so far.
+    blocks: Vec<Block>,
+    rows: Rows,
+    /// How many of the blocks are scored.
+    scored: usize,
+}
+
+impl Piece {
+    /// The blocks of the next request.
+    fn next(&self) -> &[Block] {
+        let end = self.blocks.len().min(self.scored + self.batch.at_once());
+        &self.blocks[self.scored..end]
     }
 
-    /// Bytes of free space that a step may need: its images, as they come and packed, for each way
-    /// to craft or transform them.
-    fn needed(&self) -> u64 {
-        let Some(plan) = self.plan() else { return faults::MARGIN };
-        let values = u64::from(self.images.channels) * u64::from(self.images.side).pow(2);
-        let blocks = plan.specs.len().max(plan.transforms.len()) as u64 + 1;
-        let batch = u64::from(plan.settings.batch).min(u64::from(self.attack.images()));
-        faults::MARGIN.saturating_add(values.saturating_mul(batch).saturating_mul(2 * blocks))
+    /// The fraction of the step that is done, where this fraction of the request is.
+    fn share(&self, of_request: f64) -> f64 {
+        let all = self.blocks.len().max(1) as f64;
+        (self.scored as f64 + of_request * self.next().len().max(1) as f64) / all
+    }
+}
+
+impl<'a> Attacking<'a> {
+    /// An attack that is carried on with these images and models.
+    pub fn new(attack: &'a mut Attack, images: &'a ImageSet, models: &'a [ModelRequest]) -> Self {
+        let (hands, failed) = Default::default();
+        Self { attack, images, models, hands, failed }
     }
 
-    fn record(&mut self, events: &[Event]) -> Result<(), EngineError> {
-        let (index, despite) = (&mut *self.index, Despite::Anything);
-        let recorded = self
-            .journal
-            .put(self.scope, events, Durable::Now, despite, |other| index.push(other))?;
-        self.artifacts.settled();
-        for recorded in recorded.unwrap_or_default() {
-            index.push(recorded);
-            self.attack.apply(&recorded.event)?;
+    fn plan(&self) -> Result<&Plan, Refusal> {
+        let none = || Refusal::Trainer("the attack is not open".to_owned());
+        self.attack.plan().ok_or_else(none)
+    }
+
+    /// Steps that a worker must not be given: others are at them, or it lost them and others did not.
+    fn not_for(&self, worker: usize, pool: &Pool<Piece>) -> Vec<Step> {
+        let running = pool.tasks().map(|piece| piece.step);
+        let others = |failed: &[usize]| (0..pool.size()).any(|other| !failed.contains(&other));
+        let failed = self.failed.iter();
+        let failed = failed.filter(|(_, by)| by.contains(&worker) && others(by));
+        running.chain(failed.map(|(step, _)| *step)).collect()
+    }
+
+    /// The micro-batch at `first`, which may be in memory.
+    fn batch(&self, first: u32) -> Result<Rc<Batch>, EngineError> {
+        let mut known = self.hands.values().map(|hand| &hand.batch);
+        if let Some(batch) = known.find(|batch| batch.first == first) {
+            return Ok(Rc::clone(batch));
         }
-        Ok(())
+        let length = self.attack.plan().map_or(0, |plan| plan.length(first, self.attack.images()));
+        let range = first as usize..(first + length) as usize;
+        let indices = self.attack.pool().get(range.clone()).unwrap_or_default().to_vec();
+        let output =
+            |&class: &u16| self.attack.plan().map_or(class, |plan| plan.settings.output(class));
+        let labels = self.attack.labels().get(range).unwrap_or_default().iter().map(output);
+        let labels = labels.collect();
+        let (values, pixels) = (self.images.length(), self.images.gather(&indices)?);
+        Ok(Rc::new(Batch { first, length: indices.len(), values, pixels, indices, labels }))
     }
 
-    /// Makes sure that there is a trainer; who that is, is recorded.
-    fn muster(&mut self) -> Result<(), EngineError> {
-        let hello = self.workplace.muster()?;
-        let now = AttackTrainer {
-            device: self.workplace.device.clone(),
-            threads: self.workplace.threads,
-            trainer: hello.program.clone(),
-            library: hello.library.clone(),
-            isa: hello.isa.clone(),
-            host: self.workplace.host.clone(),
-        };
-        let before = self.attack.trainer().cloned();
-        if before.as_ref() == Some(&now) {
-            return Ok(());
-        }
-        self.report.news(self.attack, &AttackNews::Trainer(&hello));
-        let elsewhere = |before: &&AttackTrainer| {
-            let before = AttackTrainer { host: now.host.clone(), ..(*before).clone() };
-            before != now
-        };
-        if let Some(before) = before.as_ref().filter(elsewhere) {
-            self.report.news(self.attack, &AttackNews::OtherComputer(before, &now));
-        }
-        self.record(&[now.into()])
-    }
-
-    fn carry_out(&mut self, step: Step) -> Result<Result<Vec<Event>, Lost>, EngineError> {
-        match step {
-            Step::Craft { victim, first } => self.craft(victim, first),
-            Step::Noise { victim, first } => self.judge_noise(step, victim, first),
-            Step::Own { victim, spec, first } => self.judge_own(step, victim, spec, first),
-            Step::Cross { judge, victim, first } => self.judge_cross(step, judge, victim, first),
-        }
-    }
-
-    pub(super) fn plan(&self) -> Option<&Plan> {
-        self.attack.plan()
-    }
-
-    /// Asks the trainer for a part of a step: `before` of `of` such parts are done.
-    pub(super) fn ask(
-        &mut self,
-        step: Step,
-        request: &Request,
-        id: u64,
-        (before, of): (usize, usize),
-    ) -> Result<Result<Answer, Lost>, EngineError> {
-        let (report, attack) = (&mut *self.report, &*self.attack);
-        let (stop, mut told) = (self.stop, false);
-        self.workplace.ask(request, id, |share| {
-            if let Some(share) = share {
-                let share = (before as f64 + share) / of as f64;
-                report.news(attack, &AttackNews::Working(step, share));
-            }
-            if !told && stop() {
-                told = true;
-                report.news(attack, &AttackNews::Stopping);
-            }
-            Ok(())
-        })
-    }
-
-    fn craft(&mut self, victim: u16, first: u32) -> Result<Result<Vec<Event>, Lost>, EngineError> {
-        let (batch, step) = (self.batch(first)?, Step::Craft { victim, first });
-        let Some(plan) = self.plan() else { return Ok(Err("the attack is not open".into())) };
-        let (chains, dtype) = (plan.chains.clone(), plan.settings.dtype);
-        let mut pixels = batch.pixels.clone();
-        for end in chains.iter().filter(|chain| chain.random_start).flat_map(|c| &c.ends) {
-            for (at, &index) in batch.indices.iter().enumerate() {
-                let clean = batch.image(at);
-                pixels.extend(plan.settings.random_start(index, end.spec, end.eps, clean));
-            }
-        }
-        let targets = self.random_targets(plan, victim, &batch);
-        let images = self.workplace.inbox.give("clean", &pixels)?;
-        let id = self.workplace.next_id();
-        let request = CraftRequest {
-            id,
-            model: self.models[usize::from(victim)].clone(),
-            images,
-            count: u32::try_from(batch.length).unwrap_or(0),
-            labels: batch.labels.clone(),
-            targets: targets.clone(),
-            chains,
-            dtype,
-            device: self.workplace.device.clone(),
-            threads: self.workplace.threads,
-            staging: self.workplace.inbox.path().to_owned(),
-            measure: false,
-        };
-        let answer = match self.ask(step, &Request::Craft(Box::new(request)), id, (0, 1))? {
-            Ok(Answer::Crafted(answer)) => answer,
-            Ok(other) => return Ok(Err(format!("it said {other:?} to what was to be crafted"))),
-            Err(lost) => return Ok(Err(lost)),
-        };
-        let made = match self.check(&batch, &answer, &targets)? {
-            Ok(made) => made,
-            Err(lost) => return Ok(Err(lost)),
-        };
-        let packed = match pack::pack(&batch.pixels, batch.values, &made.parts) {
-            Ok(packed) => packed,
-            Err(error) => return Ok(Err(format!("what the trainer crafted cannot be: {error}"))),
-        };
-        let hash = self.workplace.inbox.publish(|| self.artifacts.put(&packed))?;
-        let events = self.crafted(victim, &batch, &made, Hash(hash.0));
-        self.last = Some((victim, first, made.parts));
-        Ok(Ok(events))
+    /// Images that were crafted and may be in memory.
+    fn parts(&self, victim: u16, first: u32) -> Option<Rc<Vec<Part>>> {
+        let crafted = self.hands.values().filter(|hand| hand.batch.first == first);
+        let mut crafted = crafted.filter_map(|hand| hand.crafted.as_ref());
+        crafted.find(|(of, _)| *of == victim).map(|(_, parts)| Rc::clone(parts))
     }
 
     /// The outputs that random targets aim at; none if no attack does.
@@ -272,266 +133,318 @@ impl<L: EventLog> AttackEngine<'_, L> {
         images.map(|(&index, &truth)| plan.settings.random_target(index, truth, classes)).collect()
     }
 
-    /// Takes what the trainer left, and checks it.
-    fn check(
-        &self,
-        batch: &Batch,
-        answer: &CraftedAnswer,
-        targets: &[u16],
-    ) -> Result<Result<Made, Lost>, EngineError> {
-        let Some(plan) = self.plan() else { return Ok(Err("the attack is not open".into())) };
-        let workplace = &*self.workplace;
-        let images = workplace.take(&answer.images, plan.specs.len() * batch.pixels.len())?;
-        let count = (plan.specs.len() + 1) * batch.length;
-        let logits = workplace.take_logits(&answer.logits, count, answer.classes)?;
-        let counts = plan.chains.len() * batch.length;
-        let zeros = workplace.take_counts(&answer.zeros, counts)?;
-        let invalid = workplace.take_counts(&answer.invalid, counts)?;
-        let (images, logits, gradients) = match (images, logits, zeros, invalid) {
-            (Ok(images), Ok(logits), Ok(zero), Ok(invalid)) => {
-                (images, logits, FirstGradients { zero, invalid })
+    /// The events of what was scored.
+    fn scored(&self, piece: &Piece) -> Result<Vec<Event>, Refusal> {
+        let (plan, batch) = (self.plan()?, &*piece.batch);
+        let judge = match piece.step {
+            Step::Craft { victim, .. } | Step::Noise { victim, .. } | Step::Own { victim, .. } => {
+                victim
             }
-            (Err(lost), ..) | (_, Err(lost), ..) | (.., Err(lost), _) | (.., Err(lost)) => {
-                return Ok(Err(lost));
-            }
+            Step::Cross { judge, .. } => judge,
         };
-        Ok(made(plan, batch, &images, logits, gradients, targets))
-    }
-
-    /// The events of a micro-batch that was crafted.
-    fn crafted(&self, victim: u16, batch: &Batch, made: &Made, artifact: Hash) -> Vec<Event> {
-        let Some(plan) = self.plan() else { return Vec::new() };
-        let mut events = Vec::new();
-        for ((spec, number), part) in plan.specs.iter().zip(0_u16..).zip(&made.parts) {
-            let holds = |chain: &&crate::adversary::sweep::Chain| {
-                chain.ends.iter().any(|end| end.spec == number)
-            };
-            let chain = plan.chains.iter().position(|chain| holds(&chain)).unwrap_or(0);
-            let of_chain = chain * batch.length..(chain + 1) * batch.length;
-            let block = (usize::from(number) + 1) * batch.length;
-            let image = |at: usize| {
-                let target = made.targets[usize::from(number)][at];
-                let crafted = &part.pixels[at * batch.values..(at + 1) * batch.values];
-                let difference =
-                    || batch.image(at).iter().zip(crafted).map(|(x, y)| x.abs_diff(*y));
-                let squares: u64 = difference().map(|d| u64::from(d) * u64::from(d)).sum();
-                let lost = |row: usize| loss(&made.logits.wide_row(row), target.into());
-                CraftedImage {
-                    target,
-                    linf: difference().max().unwrap_or(0),
-                    l2: single((squares as f64).sqrt()),
-                    changed: u32::try_from(difference().filter(|&d| d > 0).count()).unwrap_or(0),
-                    zero_gradient: made.gradients.zero[chain * batch.length + at],
-                    loss_before: single(lost(at)),
-                    loss_after: single(lost(block + at)),
-                }
-            };
-            let crafted = ImagesCrafted {
-                victim,
-                spec: number,
-                first: batch.first,
-                iterations: spec.iterations,
-                artifact,
-                images: (0..batch.length).map(image).collect(),
-                invalid_gradient: Some(made.gradients.invalid[of_chain].to_vec())
-                    .filter(|counts| counts.iter().any(|&count| count > 0)),
-            };
-            events.push(crafted.into());
-        }
-        let all = std::iter::once(None).chain((0..).take(made.parts.len()).map(Some));
-        for (source, block) in all.zip(0..) {
-            let targets = source.map(|spec: u16| made.targets[usize::from(spec)].as_slice());
-            let images = judged(&made.logits, block * batch.length, batch, targets);
-            let source = source.map(|spec| Crafting { victim, spec });
-            let (first, transformation, repeat) = (batch.first, 0, 0);
-            let scored =
-                ImagesScored { judge: victim, source, transformation, repeat, first, images };
-            events.push(scored.into());
-        }
-        events
-    }
-
-    /// Crafted images of a micro-batch: those at hand, or from their artifact.
-    fn parts(&mut self, victim: u16, batch: &Batch) -> Result<Result<(), Lost>, EngineError> {
-        if self.last.as_ref().is_some_and(|(v, f, _)| (*v, *f) == (victim, batch.first)) {
-            return Ok(Ok(()));
-        }
-        let Some(hash) = self.attack.artifact(victim, batch.first) else {
-            return Ok(Err("nothing was crafted".to_owned()));
+        let event = |(block, number): (&Block, usize)| {
+            let Block { source, transformation, repeat } = *block;
+            let targets = source.and_then(|source| match plan.is_noise(source.spec) {
+                // Noise has no other class in view than the true one.
+                true => Some(&*batch.labels),
+                false => self.attack.targets(source.victim, source.spec, batch.first),
+            });
+            let images = judged(&piece.rows, number * batch.length, batch, targets);
+            let first = batch.first;
+            ImagesScored { judge, source, transformation, repeat, first, images }.into()
         };
-        let bytes = self.artifacts.read(crate::log::artifacts::ArtifactHash(hash.0))?;
-        match pack::unpack(&bytes, &batch.pixels) {
-            Ok(parts) => {
-                self.last = Some((victim, batch.first, parts));
-                Ok(Ok(()))
+        Ok(piece.blocks.iter().zip(0..).map(event).collect())
+    }
+}
+
+impl Work for Attacking<'_> {
+    type Task = Step;
+    type Piece = Piece;
+    const REFUSALS_COUNT: bool = true;
+
+    fn decide(&self, pool: &Pool<Piece>, idle: &[usize]) -> Decision<(usize, Step)> {
+        for &worker in idle {
+            let busy = self.not_for(worker, pool);
+            let hand = self.hands.get(&worker);
+            let at_hand = hand.and_then(|hand| Some((hand.crafted.as_ref()?.0, hand.batch.first)));
+            if let Some(step) = at_hand.and_then(|crafted| self.attack.next_about(crafted, &busy)) {
+                return Decision::Do((worker, step));
             }
-            Err(error) => Ok(Err(format!("artifact {hash}: {error}"))),
+            match self.attack.decide(true, &busy) {
+                Decision::Do(step) => return Decision::Do((worker, step)),
+                Decision::Record(batch) => return Decision::Record(batch),
+                Decision::Done => return Decision::Done,
+                Decision::Wait => {}
+            }
+        }
+        match self.attack.decide(false, &[]) {
+            Decision::Record(batch) => Decision::Record(batch),
+            Decision::Done => Decision::Done,
+            Decision::Do(_) | Decision::Wait => Decision::Wait,
         }
     }
 
-    fn judge_own(
-        &mut self,
+    fn apply(&mut self, event: &Event) -> Result<(), Impossible> {
+        self.attack.apply(event)
+    }
+
+    fn seen(&self) -> Seen<'_> {
+        Seen::Attack(self.attack)
+    }
+
+    /// Its images, for each way to craft or transform them.
+    fn expected_bytes(&self, _: Step) -> u64 {
+        let Some(plan) = self.attack.plan() else { return 0 };
+        let blocks = plan.specs.len().max(plan.transforms.len()) as u64 + 1;
+        let batch = u64::from(plan.settings.batch).min(u64::from(self.attack.images()));
+        (self.images.length() as u64).saturating_mul(batch).saturating_mul(blocks)
+    }
+
+    fn task(piece: &Piece) -> Step {
+        piece.step
+    }
+
+    fn is_hopeless(&self) -> bool {
+        self.failed.values().any(|by| by.len() >= ATTEMPTS_MAX as usize)
+    }
+
+    fn begin<L: EventLog>(
+        engine: &mut Engine<'_, L, Self>,
+        worker: usize,
         step: Step,
-        victim: u16,
-        spec: Option<u16>,
-        first: u32,
-    ) -> Result<Result<Vec<Event>, Lost>, EngineError> {
-        let batch = self.batch(first)?;
-        if spec.is_some()
-            && let Err(lost) = self.parts(victim, &batch)?
-        {
-            return Ok(Err(lost));
+        hello: Hello,
+    ) -> Result<(), EngineError> {
+        engine.introduce(worker, hello)?;
+        engine.tell(&News::Progress { task: Task::Step(step), epoch: 0, share: 0.0 });
+        let batch = engine.work.batch(step.first())?;
+        let (rows, scored, parts) = Default::default();
+        let (targets, blocks) = (Vec::new(), Vec::new());
+        let mut piece = Piece { step, worker, batch, parts, targets, blocks, rows, scored };
+        match engine.prepare(&mut piece) {
+            Ok(()) => engine.ask(piece),
+            Err(refusal) => engine.refuse(piece, refusal),
         }
-        let pixels = source(&batch, spec, self.last.as_ref());
-        let Some(plan) = self.plan() else { return Ok(Err("the attack is not open".into())) };
-        let copies: Vec<(u16, u16)> = plan.copies(step).collect();
-        let (channels, side) = (self.images.channels as usize, self.images.side as usize);
-        let (values, indices) = (batch.values, &batch.indices);
-        let make = |plan: &Plan, some: &[(u16, u16)]| -> Vec<Vec<u8>> {
-            let transformed = |&(number, repeat): &(u16, u16)| -> Vec<u8> {
-                let what = &*plan.transforms[usize::from(number)].transform;
-                let images = pixels.chunks(values).zip(indices);
-                let one = |(values, &index): (&[u8], &u32)| {
-                    let mut chance = transform::chance(plan.settings.seed, what, repeat, index);
-                    what.apply(Image { values, channels, side }, &mut chance)
+    }
+
+    fn hear<L: EventLog>(
+        engine: &mut Engine<'_, L, Self>,
+        worker: usize,
+        answer: Answer,
+    ) -> Result<(), EngineError> {
+        if let Answer::Progress { batch, batches, .. } = answer {
+            let Some(piece) = engine.pool.task(worker) else { return Ok(()) };
+            let (task, share) = (Task::Step(piece.step), piece.share(share(batch, batches)));
+            engine.tell(&News::Progress { task, epoch: 0, share });
+            return Ok(());
+        }
+        let Some(mut piece) = engine.pool.release(worker) else { return Ok(()) };
+        let events = match engine.take(&mut piece, answer) {
+            Ok(None) => return engine.ask(piece),
+            Ok(Some(events)) => events,
+            Err(refusal) => return engine.refuse(piece, refusal),
+        };
+        engine.succeed();
+        engine.work.failed.remove(&piece.step);
+        while !engine.record(&events)? {}
+        Ok(())
+    }
+
+    fn lost<L: EventLog>(
+        engine: &mut Engine<'_, L, Self>,
+        piece: Piece,
+        reason: String,
+        counts: bool,
+    ) -> Result<(), EngineError> {
+        if counts {
+            engine.work.failed.entry(piece.step).or_default().push(piece.worker);
+            engine.tell(&News::Lost(piece.step, &reason));
+        }
+        Ok(())
+    }
+}
+
+impl<L: EventLog> Engine<'_, L, Attacking<'_>> {
+    /// Records who works on the attack, unless that is known.
+    fn introduce(&mut self, worker: usize, hello: Hello) -> Result<(), EngineError> {
+        let Hello { program: trainer, library, isa, .. } = hello;
+        let (device, threads) = (self.pool.device(worker), self.machine.threads);
+        let host = self.machine.host.clone();
+        let now = AttackTrainer { device, threads, trainer, library, isa, host };
+        let known = self.work.attack.trainers();
+        if known.contains(&now) {
+            return Ok(());
+        }
+        let like = |known: &AttackTrainer| {
+            known.threads == now.threads && computer(known).is_like(&computer(&now))
+        };
+        if let Some(before) = known.last().filter(|_| !known.iter().any(like)) {
+            let line = |c: &AttackTrainer| {
+                let AttackTrainer { device, threads, trainer, library, isa, .. } = c;
+                format!("{trainer} {library} on {device} ({isa}, {threads} threads)")
+            };
+            let (before, now) = (line(before), line(&now));
+            self.tell(&News::OtherComputer { before, now });
+        }
+        let event = [Event::from(now)];
+        while !self.record(&event)? {}
+        Ok(())
+    }
+
+    fn inbox(&self, worker: usize) -> Result<&Inbox, Refusal> {
+        let none = || Refusal::Trainer("there is no folder for its files".to_owned());
+        self.pool.inbox(worker).ok_or_else(none)
+    }
+
+    /// Brings together what a step is about.
+    fn prepare(&mut self, piece: &mut Piece) -> Result<(), Refusal> {
+        let (first, plan) = (piece.batch.first, self.work.plan()?);
+        piece.blocks = Block::of(piece.step, plan);
+        let (images, clean) = (plan.images(piece.step, self.work.attack.images()), &piece.batch);
+        let mut crafted = None;
+        match piece.step {
+            Step::Craft { victim, .. } => {
+                piece.targets = self.work.random_targets(plan, victim, clean);
+            }
+            Step::Own { spec: None, .. } | Step::Noise { .. } => {}
+            Step::Own { victim, .. } | Step::Cross { victim, .. } => {
+                let parts = match self.work.parts(victim, first) {
+                    Some(parts) => parts,
+                    None => {
+                        let none = || Refusal::Trainer("nothing was crafted".to_owned());
+                        let hash = self.work.attack.artifact(victim, first).ok_or_else(none)?;
+                        let bytes = self.keeper.read(hash)?;
+                        let wrong = |error| Refusal::Trainer(format!("artifact {hash}: {error}"));
+                        Rc::new(pack::unpack(&bytes, &clean.pixels).map_err(wrong)?)
+                    }
                 };
-                images.flat_map(one).collect()
-            };
-            some.par_iter().map(transformed).collect()
-        };
-        let logits = match self.score(step, victim, &batch, &copies, &make)? {
-            Ok(logits) => logits,
-            Err(lost) => return Ok(Err(lost)),
-        };
-        let targets = spec.and_then(|spec| self.attack.targets(victim, spec, first));
-        let event = |(&(transformation, repeat), block): (&(u16, u16), usize)| {
-            let images = judged(&logits, block * batch.length, &batch, targets);
-            let source = spec.map(|spec| Crafting { victim, spec });
-            ImagesScored { judge: victim, source, transformation, repeat, first, images }.into()
-        };
-        Ok(Ok(copies.iter().zip(0..).map(event).collect()))
-    }
-
-    fn judge_cross(
-        &mut self,
-        step: Step,
-        judge: u16,
-        victim: u16,
-        first: u32,
-    ) -> Result<Result<Vec<Event>, Lost>, EngineError> {
-        let batch = self.batch(first)?;
-        if let Err(lost) = self.parts(victim, &batch)? {
-            return Ok(Err(lost));
+                piece.parts = Rc::clone(&parts);
+                crafted = Some((victim, parts));
+            }
         }
-        let specs = self.plan().map_or(0, |plan| plan.specs.len());
-        let specs: Vec<u16> = (0..u16::try_from(specs).unwrap_or(u16::MAX)).collect();
-        // Taken out meanwhile: who makes copies of them borrows them.
-        let last = self.last.take();
-        let crafted = |spec: &u16| source(&batch, Some(*spec), last.as_ref());
-        let make = |_: &Plan, some: &[u16]| some.iter().map(crafted).collect();
-        let logits = self.score(step, judge, &batch, &specs, &make);
-        self.last = last;
-        let logits = match logits? {
-            Ok(logits) => logits,
-            Err(lost) => return Ok(Err(lost)),
-        };
-        let event = |(spec, block): (u16, usize)| {
-            let targets = self.attack.targets(victim, spec, first);
-            let images = judged(&logits, block * batch.length, &batch, targets);
-            let source = Some(Crafting { victim, spec });
-            ImagesScored { judge, source, transformation: 0, repeat: 0, first, images }.into()
-        };
-        Ok(Ok(specs.into_iter().zip(0..).map(event).collect()))
-    }
-}
-
-/// A micro-batch that a trainer crafted, checked.
-struct Made {
-    parts: Vec<Part>,
-    /// Of the clean images, then of each part.
-    logits: Rows,
-    gradients: FirstGradients,
-    /// For each specification, for each image.
-    targets: Vec<Vec<u16>>,
-}
-
-/// Values of images by their gradients in the first iteration: for each chain, for each image.
-struct FirstGradients {
-    zero: Vec<u32>,
-    /// NaN or infinite.
-    invalid: Vec<u32>,
-}
-
-/// Checks what a trainer left.
-fn made(
-    plan: &Plan,
-    batch: &Batch,
-    images: &[u8],
-    logits: Rows,
-    gradients: FirstGradients,
-    targets: &[u16],
-) -> Result<Made, Lost> {
-    let mut counts = gradients.zero.iter().zip(&gradients.invalid);
-    if counts.any(|(&zero, &invalid)| u64::from(zero) + u64::from(invalid) > batch.values as u64) {
-        return Err("the trainer counts more values than an image has".to_owned());
-    }
-    let least: Vec<u16> = (0..batch.length)
-        .map(|at| u16::try_from(least_likely(&logits.wide_row(at))).unwrap_or(u16::MAX))
-        .collect();
-    let mut parts = Vec::new();
-    for ((spec, number), pixels) in
-        plan.specs.iter().zip(0..).zip(images.chunks(batch.pixels.len()))
-    {
-        // After N whole steps from the clean image no value is further away.
-        let reach = u32::from(spec.alpha) * u32::from(spec.iterations);
-        let far = batch.pixels.iter().zip(pixels).map(|(x, y)| x.abs_diff(*y)).max();
-        if !spec.random_start && u32::from(far.unwrap_or(0)) > reach {
-            let far = far.unwrap_or(0);
-            return Err(format!(
-                "the trainer moved a value by {far} in {} steps of {}",
-                spec.iterations, spec.alpha
-            ));
+        let hand = self.work.hands.get(&piece.worker);
+        let batch = Rc::clone(clean);
+        if crafted.is_some() || hand.is_none_or(|hand| hand.batch.first != first) {
+            self.work.hands.insert(piece.worker, Hand { batch, crafted });
         }
-        parts.push(Part { spec: number, eps: spec.eps, pixels: pixels.to_vec() });
-    }
-    let of = |label| match label {
-        Label::True => batch.labels.clone(),
-        Label::LeastLikely => least.clone(),
-        Label::Random => targets.to_vec(),
-    };
-    let targets = plan.specs.iter().map(|spec| of(spec.method.label())).collect();
-    Ok(Made { parts, logits, gradients, targets })
-}
-
-/// What a model made of the images from row `start` on.
-fn judged(logits: &Rows, start: usize, batch: &Batch, targets: Option<&[u16]>) -> Vec<ScoredImage> {
-    let image = |(at, &truth): (usize, &u16)| {
-        let target = targets.and_then(|targets| targets.get(at)).map(|&target| target.into());
-        match rank::score(logits.row(start + at), truth.into(), target) {
-            Some(score) => ScoredImage {
-                rank: score.rank,
-                top1: score.top1,
-                p_top1: score.p_top1,
-                p_true: score.p_true,
-                target_rank: score.target_rank,
-                flags: 0,
-            },
-            None => ScoredImage {
-                rank: ScoredImage::NONE,
-                top1: ScoredImage::NONE,
-                p_top1: 0.0,
-                p_true: 0.0,
-                target_rank: ScoredImage::NONE,
-                flags: ScoredImage::NOT_FINITE,
-            },
+        if piece.batch.length > images as usize {
+            piece.batch = Rc::new(piece.batch.start(images as usize));
         }
-    };
-    batch.labels.iter().enumerate().map(image).collect()
+        Ok(())
+    }
+
+    /// Asks for what is next of a step.
+    fn ask(&mut self, piece: Piece) -> Result<(), EngineError> {
+        let id = self.pool.next_id();
+        match self.request(&piece, id) {
+            Ok(request) => {
+                self.pool.give(piece.worker, id, &request, piece);
+                Ok(())
+            }
+            Err(refusal) => self.refuse(piece, refusal),
+        }
+    }
+
+    fn request(&self, piece: &Piece, id: u64) -> Result<Request, Refusal> {
+        let (plan, inbox) = (self.work.plan()?, self.inbox(piece.worker)?);
+        let (device, threads) = (self.pool.device(piece.worker), self.machine.threads);
+        let (dtype, staging, batch) = (plan.settings.dtype, inbox.path().to_owned(), &*piece.batch);
+        let model = |number: u16| self.work.models[usize::from(number)].clone();
+        let count = |blocks: usize| u32::try_from(blocks * batch.length).unwrap_or(0);
+        let judge = match piece.step {
+            Step::Craft { victim, .. } => {
+                let mut pixels = batch.pixels.clone();
+                let chains = plan.chains.iter().filter(|chain| chain.random_start);
+                for end in chains.flat_map(|chain| &chain.ends) {
+                    for (at, &index) in batch.indices.iter().enumerate() {
+                        let clean = batch.image(at);
+                        pixels.extend(plan.settings.random_start(index, end.spec, end.eps, clean));
+                    }
+                }
+                return Ok(Request::Craft(Box::new(CraftRequest {
+                    id,
+                    model: model(victim),
+                    images: inbox.give("clean", &pixels)?,
+                    count: count(1),
+                    labels: batch.labels.clone(),
+                    targets: piece.targets.clone(),
+                    chains: plan.chains.clone(),
+                    dtype,
+                    device,
+                    threads,
+                    staging,
+                    measure: false,
+                })));
+            }
+            Step::Noise { victim, .. } | Step::Own { victim, .. } => victim,
+            Step::Cross { judge, .. } => judge,
+        };
+        let (some, images) = (piece.next(), self.work.images);
+        let size = (images.channels as usize, images.side as usize);
+        let images = Block::images(some, plan, batch, &piece.parts, size);
+        Ok(Request::Score(Box::new(ScoreRequest {
+            id,
+            model: model(judge),
+            images: inbox.give("judged", &images)?,
+            count: count(some.len()),
+            batch: count(1).max(1),
+            dtype,
+            device,
+            threads,
+            staging,
+        })))
+    }
+
+    /// Takes what a trainer answers: the events of the step, if it is done.
+    fn take(&mut self, piece: &mut Piece, answer: Answer) -> Result<Option<Vec<Event>>, Refusal> {
+        let (plan, inbox) = (self.work.plan()?, self.inbox(piece.worker)?);
+        let batch = Rc::clone(&piece.batch);
+        match (piece.step, answer) {
+            (Step::Craft { victim, .. }, Answer::Crafted(answer)) => {
+                let made = Made::take(inbox, plan, &batch, &answer, &piece.targets)?;
+                let packed = pack::pack(&batch.pixels, batch.values, &made.parts);
+                let wrong = |error| format!("what the trainer crafted cannot be: {error}");
+                let packed = packed.map_err(|error| Refusal::Trainer(wrong(error)))?;
+                let artifact = self.keeper.put(Some(inbox), &packed)?;
+                let events = made.events(plan, victim, &batch, artifact);
+                let crafted = Some((victim, Rc::new(made.parts)));
+                self.work.hands.insert(piece.worker, Hand { batch, crafted });
+                Ok(Some(events))
+            }
+            (Step::Craft { .. }, other) => {
+                let why = format!("it said {other:?} to what was to be crafted");
+                Err(Refusal::Trainer(why))
+            }
+            (_, Answer::Scored(answer)) => {
+                let blocks = piece.next().len();
+                let count = blocks * batch.length;
+                let rows = Rows::take(inbox, &answer.logits, count, answer.classes)?;
+                piece.rows.append(rows)?;
+                piece.scored += blocks;
+                let done = piece.scored == piece.blocks.len();
+                done.then(|| self.work.scored(piece)).transpose()
+            }
+            (_, other) => {
+                Err(Refusal::Trainer(format!("it said {other:?} to what was to be judged")))
+            }
+        }
+    }
+
+    /// Ends a step that cannot go on.
+    fn refuse(&mut self, piece: Piece, why: Refusal) -> Result<(), EngineError> {
+        match why {
+            Refusal::Trainer(reason) => {
+                let loss = self.pool.dismiss(piece.worker, reason);
+                self.lose(piece, loss)
+            }
+            Refusal::Engine(error) => Err(error),
+        }
+    }
 }
 
-fn single(value: f64) -> f32 {
-    #[expect(clippy::cast_possible_truncation, reason = "recorded in single precision")]
-    return value as f32;
+/// What a trainer computes with.
+fn computer(trainer: &AttackTrainer) -> Computer {
+    let AttackTrainer { device, trainer, library, isa, .. } = trainer.clone();
+    Computer { device, trainer, library, isa }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::made::single;
 use super::*;
 use crate::adversary::Classifier as _;
 use crate::adversary::craft::along;
@@ -12,14 +13,21 @@ use crate::adversary::job::opening;
 use crate::adversary::linear::Linear;
 use crate::adversary::noise::noisy;
 use crate::adversary::protocol::{Grid, Settings};
+use crate::adversary::rank;
+use crate::chance::Stream;
 use crate::data::Images;
-use crate::engine::inbox::Inbox;
-use crate::engine::jobs::config_parts;
+use crate::engine::jobs::{Index, config_parts};
+use crate::engine::journal::Journal;
+use crate::engine::keeper::Keeper;
+use crate::engine::pool::Post;
+use crate::engine::{Ending, Machine, SoFar};
 use crate::events::digest::Digests;
-use crate::events::{AttackData, AttackStarted, AttackVictim, Recorded, Victim};
+use crate::events::{
+    AttackData, AttackStarted, AttackVictim, Hash, Recorded, Scope, ScoredImage, Victim,
+};
 use crate::log::{MemoryLog, Store};
 use crate::trainer::process::{Said, StartError};
-use crate::trainer::protocol::{ErrorCause, Member, PROTOCOL, ScoredAnswer};
+use crate::trainer::protocol::{CraftedAnswer, ErrorCause, Member, PROTOCOL, ScoredAnswer};
 use crate::trainer::{Start, Talk};
 
 const SCOPE: Scope = Scope::Attack(1);
@@ -31,7 +39,9 @@ type Lie = fn(&mut Vec<u8>, &mut Vec<f32>);
 struct Honest {
     hello: Hello,
     said: VecDeque<Said>,
-    lie: Lie,
+    with: Starts,
+    /// Times to be listened to before it answers.
+    pause: u64,
 }
 
 fn model(request: &ModelRequest) -> Linear {
@@ -74,7 +84,7 @@ impl Honest {
         }
         let mut images: Vec<u8> = images.into_values().flatten().collect();
         let mut scores = logits(&model, &[clean, images.clone()].concat());
-        (self.lie)(&mut images, &mut scores);
+        (self.with.lie)(&mut images, &mut scores);
         write(&request.staging, "i", &images);
         write(&request.staging, "l", &little(&scores));
         write(&request.staging, "z", &zeros);
@@ -92,6 +102,18 @@ impl Talk for Honest {
     }
 
     fn send(&mut self, request: &Request) -> std::io::Result<()> {
+        let id = match request {
+            Request::Craft(request) => request.id,
+            Request::Score(request) => request.id,
+            other => panic!("{other:?}"),
+        };
+        if self.with.dies.is_some_and(|every| id % every == 0) {
+            self.said.push_back(Said::Ended);
+            return Ok(());
+        }
+        if self.with.pace > 0 {
+            self.pause = Stream::new(self.with.pace, "pace", id).below(6);
+        }
         self.said.push_back(Said::Answer(match request {
             Request::Craft(request) => self.craft(request),
             Request::Score(request) => {
@@ -106,7 +128,11 @@ impl Talk for Honest {
     }
 
     fn listen(&mut self, _: Duration) -> Option<Said> {
-        self.said.pop_front()
+        match self.pause.checked_sub(1) {
+            Some(pause) => self.pause = pause,
+            None => return self.said.pop_front(),
+        }
+        None
     }
 
     fn end(self: Box<Self>) -> String {
@@ -114,7 +140,21 @@ impl Talk for Honest {
     }
 }
 
-struct Starts(Lie);
+/// Starts trainers.
+#[derive(Clone, Copy)]
+struct Starts {
+    lie: Lie,
+    /// Draws how often they have nothing to say before they answer; 0: never.
+    pace: u64,
+    /// They die of requests whose numbers can be divided by this.
+    dies: Option<u64>,
+}
+
+impl Starts {
+    const fn honest(pace: u64) -> Self {
+        Self { lie: honest, pace, dies: None }
+    }
+}
 
 impl Start for Starts {
     fn start(&mut self) -> Result<Box<dyn Talk>, StartError> {
@@ -126,7 +166,7 @@ impl Start for Starts {
             isa: String::new(),
             threads: 1,
         };
-        Ok(Box::new(Honest { hello, said: VecDeque::new(), lie: self.0 }))
+        Ok(Box::new(Honest { hello, said: VecDeque::new(), with: *self, pause: 0 }))
     }
 }
 
@@ -215,13 +255,27 @@ impl World {
 
     /// One process: takes up whatever the log holds, and works until the end or a fault.
     fn work(&self, log: MemoryLog, lie: Lie) -> (MemoryLog, Result<Ending, EngineError>) {
-        self.work_with(log, Box::new(Starts(lie)))
+        self.work_with(log, vec![Box::new(Starts { lie, ..Starts::honest(0) })])
+    }
+
+    /// The same with several trainers.
+    fn work_by(&self, log: MemoryLog, with: &[Starts]) -> (MemoryLog, Result<Ending, EngineError>) {
+        self.work_with(log, with.iter().map(|&start| Box::new(start) as Box<dyn Start>).collect())
     }
 
     fn work_with(
         &self,
         log: MemoryLog,
-        start: Box<dyn Start>,
+        trainers: Vec<Box<dyn Start>>,
+    ) -> (MemoryLog, Result<Ending, EngineError>) {
+        self.work_watched(log, trainers, &mut ())
+    }
+
+    fn work_watched(
+        &self,
+        log: MemoryLog,
+        trainers: Vec<Box<dyn Start>>,
+        report: &mut dyn crate::engine::news::Report,
     ) -> (MemoryLog, Result<Ending, EngineError>) {
         let artifacts = Store::open(&self.0.path().join("store")).unwrap().artifacts();
         let (mut attack, mut index) = (Attack::default(), Index::default());
@@ -244,30 +298,22 @@ impl World {
             channels: 1,
             side: 2,
         });
-        let mut workplace = Workplace {
-            device: "cpu".into(),
-            host: String::new(),
-            threads: 1,
-            start,
-            trainer: None,
-            inbox: Inbox::new(&artifacts, artifacts.staging("device-cpu").unwrap()).unwrap(),
-            last_id: 0,
-            reported: None,
-            hung: false,
-        };
-        let mut engine = AttackEngine {
+        let staging = artifacts.staging("device-cpu").unwrap();
+        let inbox = |n| Inbox::new(&artifacts, staging.part(n).unwrap()).unwrap();
+        let inboxes = (0..trainers.len()).map(inbox).collect();
+        let post = |start| Post { device: "cpu".into(), start };
+        let images = images();
+        let mut engine = Engine {
             scope: SCOPE,
-            attack: &mut attack,
+            work: Attacking::new(&mut attack, &images, &models),
             journal: &mut journal,
             index: &mut index,
-            artifacts,
-            images: &images(),
-            models: &models,
-            workplace: &mut workplace,
+            pool: Pool::new(trainers.into_iter().map(post).collect(), inboxes),
+            keeper: Keeper::new(Some(artifacts)),
+            machine: Machine::here(1),
             stop: &|| false,
-            report: &mut (),
-            last: None,
-            clean: None,
+            report,
+            so_far: SoFar::default(),
         };
         let result = engine.run();
         (journal.into_log(), result)
@@ -311,6 +357,88 @@ fn killed_after_any_event_it_is_the_same_attack() {
         let (log, result) = world.work(log.reopened(), honest);
         assert_eq!(result.unwrap(), Ending::Finished);
         assert_eq!(digest(&log), expected, "stopped after {stop}");
+    }
+}
+
+/// How many trainers there are, how fast they are and which of them die changes nothing. One that
+/// always dies costs its own steps only: the others do them.
+#[test]
+fn any_number_of_trainers_makes_the_same_attack() {
+    BATCH.set(1);
+    let (whole, result) = World::new().work(MemoryLog::default(), honest);
+    assert_eq!(result.unwrap(), Ending::Finished);
+    let expected = digest(&whole);
+    let dies = |dies, pace| Starts { dies: Some(dies), ..Starts::honest(pace) };
+    for trainers in [
+        vec![Starts::honest(1)],
+        vec![dies(7, 2)],
+        vec![Starts::honest(3), Starts::honest(4)],
+        vec![dies(1, 5), Starts::honest(6)],
+        vec![Starts::honest(7), dies(3, 8)],
+        [1, 1, 1, 1].map(Starts::honest).to_vec(),
+        vec![Starts::honest(9), dies(1, 0), dies(5, 0), Starts::honest(10)],
+    ] {
+        let (log, result) = World::new().work_by(MemoryLog::default(), &trainers);
+        assert_eq!(result.unwrap(), Ending::Finished);
+        assert_eq!(digest(&log), expected, "{} trainers", trainers.len());
+    }
+}
+
+#[test]
+fn several_trainers_killed_after_any_event_make_the_same_attack() {
+    BATCH.set(1);
+    let world = World::new();
+    let (whole, result) = world.work(MemoryLog::default(), honest);
+    assert_eq!(result.unwrap(), Ending::Finished);
+    let (expected, length) = (digest(&whole), all(&whole).len() as u64);
+    let with = |pace| [Starts::honest(pace), Starts::honest(pace + 1)];
+    for after in (0..length).step_by(3) {
+        let log = MemoryLog::default().stopping_after(after);
+        let (log, result) = world.work_by(log, &with(after + 1));
+        assert!(result.is_err(), "not killed after {after} events");
+        let (log, result) = world.work_by(log.reopened(), &with(after));
+        assert_eq!(result.unwrap(), Ending::Finished, "killed after {after} events");
+        assert_eq!(digest(&log), expected, "killed after {after} events");
+    }
+}
+
+/// Steps overlap, and what is crafted is scored by the trainer that crafted it, as long as there is
+/// something to be crafted by others.
+#[test]
+fn trainers_are_at_steps_of_their_own() {
+    struct Watcher(Vec<Step>);
+    impl crate::engine::news::Report for Watcher {
+        fn news(&mut self, _: Seen<'_>, news: &News<'_>) {
+            if let News::Progress { task: Task::Step(step), share: 0.0, .. } = news {
+                self.0.push(*step);
+            }
+        }
+    }
+    BATCH.set(1);
+    let world = World::new();
+    let mut watcher = Watcher(Vec::new());
+    let trainers = [Starts::honest(0), Starts::honest(0)];
+    let trainers = trainers.map(|start| Box::new(start) as Box<dyn Start>).into();
+    let (_, result) = world.work_watched(MemoryLog::default(), trainers, &mut watcher);
+    assert_eq!(result.unwrap(), Ending::Finished);
+    let craft = |first| Step::Craft { victim: 0, first };
+    assert_eq!(watcher.0[..2], [craft(0), craft(1)], "both begin at once");
+    let firsts: Vec<u32> = watcher.0[2..8].iter().map(|step| step.first()).collect();
+    assert_eq!(firsts, [0, 1, 0, 1, 0, 1]);
+    let plan = Plan::new(settings(), 3).unwrap();
+    assert_eq!(watcher.0.len(), plan.steps.len(), "each step once");
+}
+
+/// A step that no trainer can do ends the attack, however many trainers there are.
+#[test]
+fn a_step_that_is_lost_three_times_ends_the_attack() {
+    let lie: Lie = |images, _| images.clear();
+    for count in [1, 2, 3] {
+        let trainers = vec![Starts { lie, ..Starts::honest(0) }; count];
+        let (log, result) = World::new().work_by(MemoryLog::default(), &trainers);
+        let Ok(Ending::Lost(reason)) = result else { panic!("{result:?}") };
+        assert!(reason.contains("with 0 bytes"), "{reason}");
+        assert!(!all(&log).iter().any(|r| matches!(r.event, Event::ImagesCrafted(_))));
     }
 }
 
@@ -449,7 +577,7 @@ struct StartsFailing;
 
 impl Start for StartsFailing {
     fn start(&mut self) -> Result<Box<dyn Talk>, StartError> {
-        let hello = Starts(honest).start()?.hello().clone();
+        let hello = Starts::honest(0).start()?.hello().clone();
         Ok(Box::new(Fails(hello)))
     }
 }
@@ -457,7 +585,7 @@ impl Start for StartsFailing {
 #[test]
 fn a_fault_of_the_machine_stops_an_attack_at_once() {
     let world = World::new();
-    let (log, result) = world.work_with(MemoryLog::default(), Box::new(StartsFailing));
+    let (log, result) = world.work_with(MemoryLog::default(), vec![Box::new(StartsFailing)]);
     assert!(matches!(result, Err(EngineError::Machine(_))), "{result:?}");
     let (_, result) = world.work(log.reopened(), honest);
     assert_eq!(result.unwrap(), Ending::Finished);

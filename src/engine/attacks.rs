@@ -2,16 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::attack::{AttackEngine, AttackReport};
-use super::crew::Post;
-use super::inbox::Inbox;
+use super::attack::Attacking;
 use super::jobs::{FoldError, Index, config_parts};
+use super::keeper::Keeper;
+use super::news::Report;
 use super::openings::labelled;
-use super::presence::Presence as _;
 use super::references::check_named;
 use super::session::{Session, SessionError};
-use super::workplace::Workplace;
-use super::{Ending, EngineError};
+use super::watch::Trainers;
+use super::{Ending, Engine, EngineError, Machine, SoFar};
 use crate::adversary::classes::Classes;
 use crate::adversary::job::{Attack, Plan, opening};
 use crate::adversary::protocol::{Data, Settings};
@@ -19,6 +18,7 @@ use crate::adversary::range::InputRange;
 use crate::agent::trials::Status;
 use crate::data::pictures::is_drawn;
 use crate::data::{DataHome, ImageSet, Located, Part};
+use crate::events::job::Job as _;
 use crate::events::{
     AttackData, AttackStarted, AttackVictim, Event, Hash, Outcome, Resumed, Scope, TrialOf, Victim,
 };
@@ -282,25 +282,6 @@ impl Session {
         Ok(Target { victim: victim.clone(), model: target.model })
     }
 
-    /// A device with a trainer on it.
-    ///
-    /// # Errors
-    /// [`SessionError`] if there is none.
-    pub fn workplace(&mut self, threads: u32) -> Result<Workplace, SessionError> {
-        let mut posts = self.posts()?;
-        if posts.len() > 1 {
-            let one = "an attack uses one trainer; name one device with --device";
-            return Err(SessionError::Settings(one.into()));
-        }
-        let Post { device, start } = posts.remove(0);
-        let owner = self.presence()?.name().to_owned();
-        let artifacts = self.store.artifacts();
-        let inbox = Inbox::new(&artifacts, artifacts.staging(&owner)?)?;
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let (trainer, last_id, reported, hung) = Default::default();
-        Ok(Workplace { device, host, threads, start, trainer, inbox, last_id, reported, hung })
-    }
-
     /// Begins an attack and returns its id. `outputs` is what [`Session::try_out`] found.
     ///
     /// # Errors
@@ -458,36 +439,34 @@ impl Session {
     ///
     /// # Errors
     /// [`SessionError`]. What is recorded by then is whole, and can be resumed.
-    #[expect(clippy::too_many_arguments, reason = "what the engine is made of")]
     pub fn carry_on_attack(
         &mut self,
         scope: Scope,
         attack: &mut Attack,
-        models: &[ModelRequest],
-        test: &TestPart,
-        workplace: &mut Workplace,
+        (models, test): (&[ModelRequest], &TestPart),
+        pool: Trainers,
         stop: &dyn Fn() -> bool,
-        report: &mut dyn AttackReport,
+        report: &mut dyn Report,
     ) -> Result<Ending, SessionError> {
-        if attack.trainer().is_some() {
-            let (program, host) = (self.surroundings.program.clone(), workplace.host.clone());
+        let threads = attack.started().map_or(1, |started| started.threads);
+        let machine = Machine::here(threads);
+        if !attack.trainers().is_empty() {
+            let (program, host) = (self.surroundings.program.clone(), machine.host.clone());
             let event = Event::from(Resumed { program, host });
             self.append_own(scope, std::slice::from_ref(&event))?;
             attack.apply(&event).map_err(EngineError::from)?;
         }
-        let mut engine = AttackEngine {
+        let mut engine = Engine {
             scope,
-            attack,
+            work: Attacking::new(attack, &test.images, models),
             journal: &mut self.journal,
             index: &mut self.index,
-            artifacts: self.store.artifacts(),
-            images: &test.images,
-            models,
-            workplace,
+            pool,
+            keeper: Keeper::new(Some(self.store.artifacts())),
+            machine,
             stop,
             report,
-            last: None,
-            clean: None,
+            so_far: SoFar::default(),
         };
         Ok(engine.run()?)
     }

@@ -10,7 +10,7 @@ impl Session {
     ///
     /// # Errors
     /// [`SessionError::Settings`] if its name is taken, or it has too many members.
-    pub fn save_ensemble(&mut self, saved: EnsembleSaved) -> Result<u32, SessionError> {
+    pub fn save_ensemble(&mut self, saved: &EnsembleSaved) -> Result<u32, SessionError> {
         let (count, most) = (saved.members.len(), EnsembleSaved::MEMBERS);
         if count == 0 || count > most {
             let message = format!("an ensemble has 1 to {most} members, not {count}");

@@ -7,7 +7,7 @@ use super::series::AllSeries;
 use super::studies::Studies;
 use crate::agent::run::Run;
 use crate::agent::search::Search;
-use crate::agent::{Impossible, Job};
+use crate::agent::{Impossible, Training};
 use crate::config::{ConfigError, Order, SearchConfig};
 use crate::events::frame::Position;
 use crate::events::{AttackVictim, ConfigPart, Event, Hash, Recorded, RunModel, Scope, Victim};
@@ -257,7 +257,7 @@ pub enum State {
         models: Vec<RunModel>,
     },
     /// It runs, or is finished.
-    Open(Box<dyn Job>),
+    Open(Box<dyn Training>),
 }
 
 impl State {
@@ -290,7 +290,7 @@ impl State {
             }
             (_, event) => {
                 let why = "the search or run has not begun";
-                let source = Impossible::Event { event: event.kind().name, why };
+                let source = Impossible::of(event, why);
                 Err(FoldError::Impossible { scope, position, source })
             }
         }
@@ -313,7 +313,7 @@ impl State {
         };
         let config = read(text)?;
         let cannot = |error: &dyn std::fmt::Display| wrong(format!("cannot be followed: {error}"));
-        let job: Box<dyn Job> = match (**first).clone() {
+        let job: Box<dyn Training> = match (**first).clone() {
             Event::RunStarted(started) => {
                 let models = std::mem::take(models);
                 Box::new(Run::new(started, models, config).map_err(|error| cannot(&error))?)

@@ -4,19 +4,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::EngineError;
-use super::faults::{MachineFault, Room};
 use super::inbox::{Inbox, Refusal};
-use crate::agent::Job;
+use crate::agent::Training;
 use crate::agent::trials::{Status, Trial};
 use crate::config::KeepWeights;
 use crate::events::{Hash, Outcome};
-use crate::log::artifacts::{Artifacts, Staging};
+use crate::log::artifacts::Artifacts;
 use crate::log::{Kind, LogError, Removal};
 
-/// Keeps weights in a store, or nowhere.
+/// Keeps files in a store, or nowhere.
 #[derive(Debug)]
 pub struct Keeper {
-    place: Option<(Artifacts, Vec<Inbox>)>,
+    artifacts: Option<Artifacts>,
     /// Released, and still to be removed.
     released: Vec<Hash>,
 }
@@ -31,60 +30,10 @@ pub struct Surplus {
 }
 
 impl Keeper {
-    /// Keeps weights among `artifacts`; trainers leave them in `staging`, a folder a worker.
-    ///
-    /// # Errors
-    /// [`EngineError`] if a staging folder cannot be opened.
-    pub fn new(artifacts: Artifacts, staging: Vec<Staging>) -> Result<Self, EngineError> {
-        let inboxes = staging.into_iter().map(|folder| Inbox::new(&artifacts, folder));
-        let inboxes = inboxes.collect::<Result<_, _>>()?;
-        Ok(Self { place: Some((artifacts, inboxes)), released: Vec::new() })
-    }
-
-    /// Keeps nothing: for logs in memory.
+    /// Keeps files among `artifacts`; without them it keeps nothing, which is for logs in memory.
     #[must_use]
-    pub fn nowhere() -> Self {
-        Self { place: None, released: Vec::new() }
-    }
-
-    /// The folder in which the trainer of a worker leaves files.
-    #[must_use]
-    pub fn staging(&self, worker: usize) -> PathBuf {
-        let inbox = self.inbox(worker).map(|(_, inbox)| inbox.path().to_owned());
-        inbox.unwrap_or_default()
-    }
-
-    fn inbox(&self, worker: usize) -> Option<(&Artifacts, &Inbox)> {
-        let (artifacts, inboxes) = self.place.as_ref()?;
-        Some((artifacts, inboxes.get(worker)?))
-    }
-
-    /// Whether the folders are in place and a trial that leaves files of up to `expected` bytes
-    /// finds room: twice that, because what is kept is copied. The least room; `None` if nothing
-    /// is kept.
-    ///
-    /// # Errors
-    /// [`MachineFault`] if not.
-    pub fn check(&self, expected: u64) -> Result<Option<Room>, MachineFault> {
-        let Some((_, inboxes)) = &self.place else { return Ok(None) };
-        let largest = inboxes.iter().map(Inbox::largest).max().unwrap_or(0);
-        let needed = expected.max(largest).saturating_mul(2);
-        let needed = needed.saturating_add(super::faults::MARGIN);
-        let mut least: Option<Room> = None;
-        for inbox in inboxes {
-            let room = inbox.check(needed)?;
-            if least.as_ref().is_none_or(|least| room.free < least.free) {
-                least = Some(room);
-            }
-        }
-        Ok(least)
-    }
-
-    /// Removes what a trainer that is gone left in the staging folder of its worker.
-    pub fn sweep(&self, worker: usize) {
-        if let Some((_, inbox)) = self.inbox(worker) {
-            inbox.sweep();
-        }
+    pub const fn new(artifacts: Option<Artifacts>) -> Self {
+        Self { artifacts, released: Vec::new() }
     }
 
     /// Takes in the weights file `name`, of at most `most` bytes, of a trial that is `open` and scored
@@ -94,12 +43,12 @@ impl Keeper {
     /// [`Refusal`] if the file is none, or cannot be copied.
     pub fn take(
         &self,
-        job: &dyn Job,
-        (worker, name): (usize, &str),
+        job: &dyn Training,
+        (inbox, name): (Option<&Inbox>, &str),
         most: u64,
         (open, correct): (bool, u32),
     ) -> Result<Option<(Hash, bool)>, Refusal> {
-        let Some((artifacts, inbox)) = self.inbox(worker) else { return Ok(None) };
+        let Some((artifacts, inbox)) = self.artifacts.as_ref().zip(inbox) else { return Ok(None) };
         let keep = match job.config().keep_weights {
             _ if !open => false,
             KeepWeights::All => true,
@@ -121,8 +70,13 @@ impl Keeper {
     ///
     /// # Errors
     /// [`Refusal`] if the file is none, or cannot be copied.
-    pub fn adopt(&self, worker: usize, name: &str, most: u64) -> Result<Option<Hash>, Refusal> {
-        let Some((artifacts, inbox)) = self.inbox(worker) else { return Ok(None) };
+    pub fn adopt(
+        &self,
+        inbox: Option<&Inbox>,
+        name: &str,
+        most: u64,
+    ) -> Result<Option<Hash>, Refusal> {
+        let Some((artifacts, inbox)) = self.artifacts.as_ref().zip(inbox) else { return Ok(None) };
         inbox.adopt(artifacts, name, most).map(Some)
     }
 
@@ -133,15 +87,26 @@ impl Keeper {
     /// [`Refusal`] if the file is none, or `check` finds it wrong, or it cannot be written.
     pub fn adopt_checked<T>(
         &self,
-        (worker, name): (usize, &str),
+        (inbox, name): (Option<&Inbox>, &str),
         most: u64,
         check: impl FnOnce(&[u8]) -> Result<T, String>,
     ) -> Result<Option<(Hash, T)>, Refusal> {
-        let Some((artifacts, inbox)) = self.inbox(worker) else { return Ok(None) };
+        let Some((artifacts, inbox)) = self.artifacts.as_ref().zip(inbox) else { return Ok(None) };
         let bytes = inbox.take(name, most)?;
         let found = check(&bytes).map_err(|wrong| Refusal::Trainer(format!("{name}: {wrong}")))?;
         let hash = inbox.publish(|| artifacts.put(&bytes))?;
-        Ok(Some((Hash(hash.0), found)))
+        Ok(Some((hash, found)))
+    }
+
+    /// Makes bytes an artifact, if the folders of `inbox` are in place.
+    ///
+    /// # Errors
+    /// [`EngineError`] if it cannot be written, or the store is not where it was.
+    pub fn put(&self, inbox: Option<&Inbox>, bytes: &[u8]) -> Result<Hash, EngineError> {
+        match self.artifacts.as_ref().zip(inbox) {
+            Some((artifacts, inbox)) => inbox.publish(|| artifacts.put(bytes)),
+            None => Ok(Hash::of(bytes)),
+        }
     }
 
     /// All bytes of an artifact; none if nothing is kept.
@@ -149,8 +114,8 @@ impl Keeper {
     /// # Errors
     /// [`LogError`] if it is not there, or not what it was.
     pub fn read(&self, artifact: Hash) -> Result<Vec<u8>, LogError> {
-        match &self.place {
-            Some((artifacts, _)) => artifacts.read(artifact),
+        match &self.artifacts {
+            Some(artifacts) => artifacts.read(artifact),
             None => Ok(Vec::new()),
         }
     }
@@ -160,7 +125,7 @@ impl Keeper {
     /// # Errors
     /// [`LogError`] if that cannot be found out.
     pub fn sound(&self, artifact: Hash) -> Result<Option<PathBuf>, LogError> {
-        let Some((artifacts, _)) = &self.place else { return Ok(None) };
+        let Some(artifacts) = &self.artifacts else { return Ok(None) };
         let hash = artifact;
         match artifacts.open(hash) {
             Ok(_) => Ok(Some(artifacts.path(hash))),
@@ -172,7 +137,7 @@ impl Keeper {
     /// Checkpoints that nothing goes on from, and weights kept beyond the configured number: the
     /// worst, the newest of equals.
     #[must_use]
-    pub fn surplus(&self, job: &dyn Job) -> Option<Surplus> {
+    pub fn surplus(&self, job: &dyn Training) -> Option<Surplus> {
         let stale = |trial: &Trial| {
             let (trial, stale) = (trial.planned.trial, trial.stale.first());
             stale.map(|&artifact| Surplus { trial, artifact })
@@ -186,7 +151,7 @@ impl Keeper {
 
     /// Says that events name all that was kept so far.
     pub fn settled(&self) {
-        if let Some((artifacts, _)) = &self.place {
+        if let Some(artifacts) = &self.artifacts {
             artifacts.settled();
         }
     }
@@ -202,8 +167,8 @@ impl Keeper {
     /// # Errors
     /// [`LogError`] if the lock cannot be opened.
     pub fn removal(&self) -> Result<Option<Removal>, LogError> {
-        match &self.place {
-            Some((artifacts, _)) if !self.released.is_empty() => {
+        match &self.artifacts {
+            Some(artifacts) if !self.released.is_empty() => {
                 match artifacts.removal(Duration::ZERO) {
                     Err(LogError::Busy(_)) => Ok(None),
                     other => other.map(Some),
@@ -222,7 +187,7 @@ impl Keeper {
         removal: &Removal,
         named: impl Fn(Hash) -> bool,
     ) -> Result<(), LogError> {
-        let Some((artifacts, _)) = &self.place else { return Ok(()) };
+        let Some(artifacts) = &self.artifacts else { return Ok(()) };
         while let Some(&artifact) = self.released.last() {
             if !named(artifact) {
                 artifacts.remove(removal, artifact)?;
@@ -235,7 +200,7 @@ impl Keeper {
 
 /// Weights kept beyond the best `n`, the worst first, of equals the newest.
 #[must_use]
-pub fn beyond(job: &dyn Job, n: usize) -> Vec<Surplus> {
+pub fn beyond(job: &dyn Training, n: usize) -> Vec<Surplus> {
     let mut kept = kept(job);
     kept.sort_by_key(|&(trial, _, correct)| (correct, std::cmp::Reverse(trial)));
     kept.truncate(kept.len().saturating_sub(n));
@@ -243,7 +208,7 @@ pub fn beyond(job: &dyn Job, n: usize) -> Vec<Surplus> {
 }
 
 /// Trials whose weights are kept: ordinal, artifact, right validation images.
-fn kept(job: &dyn Job) -> Vec<(u32, Hash, u32)> {
+fn kept(job: &dyn Training) -> Vec<(u32, Hash, u32)> {
     let entry = |trial: &Trial| {
         let Status::Finished(outcome) = &trial.status else { return None };
         let Outcome::Trained { weights: Some(hash), kept: true, .. } = *outcome else {

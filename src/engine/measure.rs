@@ -5,16 +5,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::attacks::{Target, TestPart};
+use super::attacks::Target;
 use super::preflight::Trial;
 use super::session::{Session, SessionError};
-use super::watch::{Trying, Watch, refused};
-use super::workplace::Workplace;
+use super::watch::{Trainers, Trying, Watch};
 use crate::adversary::job::Plan;
 use crate::adversary::pack;
-use crate::adversary::spec::{Dtype, Label};
+use crate::adversary::spec::Label;
 use crate::adversary::sweep::{self, Chain, End};
-use crate::trainer::protocol::{Answer, CraftRequest, MemoryAnswer, Request};
+use crate::trainer::protocol::MemoryAnswer;
 
 /// Sizes of micro-batches that are chosen: few, so that the same machine chooses the same again.
 const SIZES: [u16; 13] = [100, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1];
@@ -95,20 +94,20 @@ impl Costs {
 }
 
 impl Session {
-    /// Measures what the models cost on the device of a workplace.
+    /// Measures what the models cost on the first device.
     ///
     /// # Errors
     /// As [`Session::try_out`].
     pub fn measure(
         &mut self,
         trial: Trial<'_>,
-        workplace: &mut Workplace,
+        pool: &mut Trainers,
         watch: &mut Watch<'_>,
     ) -> Result<Costs, SessionError> {
         let mut costs = Costs::default();
-        let Trial { targets, test, settings, .. } = trial;
+        let Trial { targets, test, .. } = trial;
         for target in targets {
-            let mut craft = |count| craft(target, test, count, settings.dtype, workplace, watch);
+            let mut craft = |count| craft(trial, target, count, pool, watch);
             // The first request also brings the model into memory.
             let (_, one) = craft(1)?;
             let few = FEW.min(test.images.count);
@@ -119,9 +118,11 @@ impl Session {
                 1 => one.peak,
                 few => more.peak.saturating_sub(one.peak) / u64::from(few - 1),
             };
-            costs.free = if costs.free == 0 { more.free } else { costs.free.min(more.free) };
+            // What is free is for all trainers of the device.
+            let free = more.free / pool.sharing(0).max(1) as u64;
+            costs.free = if costs.free == 0 { free } else { costs.free.min(free) };
             costs.image = costs.image.max(image).max(1);
-            if workplace.device == "cpu" {
+            if pool.device(0) == "cpu" {
                 costs.rest = costs.rest.max(one.peak.saturating_sub(image));
             }
         }
@@ -131,17 +132,13 @@ impl Session {
 
 /// Crafts the first images by one gradient, and forgets them: how long it took, and what memory.
 fn craft(
+    trial: Trial<'_>,
     target: &Target,
-    test: &TestPart,
     count: u32,
-    dtype: Dtype,
-    workplace: &mut Workplace,
+    pool: &mut Trainers,
     watch: &mut Watch<'_>,
 ) -> Result<(Duration, Option<MemoryAnswer>), SessionError> {
-    let label = &target.victim.label;
     let indices: Vec<u32> = (0..count).collect();
-    let images = workplace.inbox.give("measured", &test.images.gather(&indices)?)?;
-    let id = workplace.next_id();
     let chain = Chain {
         label: Label::True,
         away: true,
@@ -149,29 +146,18 @@ fn craft(
         random_start: false,
         ends: vec![End { spec: 0, eps: 1, steps: 1 }],
     };
-    let request = CraftRequest {
-        id,
-        model: target.model.clone(),
-        images,
-        count,
-        labels: vec![0; count as usize],
-        targets: Vec::new(),
-        chains: vec![chain],
-        dtype,
-        device: workplace.device.clone(),
-        threads: workplace.threads,
-        staging: workplace.inbox.path().to_owned(),
-        measure: true,
-    };
-    let request = Request::Craft(Box::new(request));
+    let along = (vec![0; count as usize], vec![chain]);
     let started = Instant::now();
-    let asked = watch.ask(workplace, (label, &Trying::Cost), &request, id)?;
+    let mut trier = trial.trier(target, pool, watch);
+    let images = (&trial.test.images, &*indices);
+    let crafted = trier.craft(&Trying::Cost, &target.model, images, along);
     let elapsed = started.elapsed();
-    workplace.inbox.sweep();
-    match asked {
-        Ok(Answer::Crafted(answer)) => Ok((elapsed, answer.memory)),
-        Ok(other) => Err(refused(workplace, label, &format!("the trainer said {other:?}"))),
-        Err(why) => Err(refused(workplace, label, &why)),
+    if let Ok(inbox) = trier.inbox() {
+        inbox.sweep();
+    }
+    match crafted {
+        Ok(answer) => Ok((elapsed, answer.memory)),
+        Err(why) => Err(why.refused(pool, &target.victim.label)),
     }
 }
 

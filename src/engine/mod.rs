@@ -1,13 +1,14 @@
-//! The engine: carries out a search or a run, event by event.
+//! The engine: carries out a search, a run or an attack, event by event.
 //!
-//! One thread owns the state. It asks the job what happens next, records it, gives tasks to
-//! trainers and listens to them. Whatever it knows it knows from the log, so it can be killed
-//! anywhere and taken up again.
+//! One thread owns the state. It asks the job what happens next, records it, gives tasks to the
+//! trainers of its [`pool`] and listens to them. Whatever it knows it knows from the log, so it can be
+//! killed anywhere and resumed. What is particular to a kind of job is its [`Work`]: [`trainings`] or
+//! [`attack`].
 
 pub mod attack;
 pub mod attacks;
+pub mod attempt;
 pub mod collecting;
-pub mod crew;
 pub mod devices;
 pub mod ensembles;
 pub mod estimate;
@@ -19,8 +20,9 @@ pub mod jobs;
 pub mod journal;
 pub mod keeper;
 pub mod measure;
-mod micro_batch;
+pub mod news;
 mod openings;
+pub mod pool;
 pub mod posts;
 pub mod predictions;
 pub mod preflight;
@@ -29,59 +31,55 @@ pub mod presence;
 pub mod references;
 pub mod repairs;
 mod results;
+pub mod rows;
 pub mod series;
 pub mod session;
 pub mod studies;
+pub mod trainings;
 pub mod watch;
-pub mod workplace;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::agent::trials::{ATTEMPTS_MAX, Computer, Trial};
-use crate::agent::{Decision, Impossible, Job, Terms};
+use crate::agent::trials::ATTEMPTS_MAX;
 use crate::data::DataError;
-use crate::events::{
-    ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Recorded,
-    Resumed, Scope,
-};
+use crate::events::job::{Decision, Impossible};
+use crate::events::{Event, Recorded, Scope};
 use crate::log::{EventLog, LogError};
 use crate::trainer::process::StartError;
-use crate::trainer::protocol::{DataRequest, Hello, InitialRequest, ResumeRequest, TrainRequest};
-use crew::{Crew, Heard, Ready};
-use faults::{MachineFault, Room};
+use crate::trainer::protocol::{Answer, Hello};
+use faults::MachineFault;
 use jobs::Index;
 use journal::{Journal, JournalError};
 use keeper::Keeper;
-use presence::{Absence, Presence};
+use news::{News, Report, Seen};
+use pool::{Blame, Heard, Loss, Pool};
 
 /// How long to listen to trainers before looking whether a stop was asked for.
 const TICK: Duration = Duration::from_millis(10);
 /// How long to listen for results that come too late to count.
 const LATE: Duration = Duration::from_millis(250);
-/// How often to look for what others recorded, and whether they still live.
-const LOOK: Duration = Duration::from_millis(50);
-/// Attempts in a row that are lost by the trainers of a process, three for each of three trials,
+/// Tasks in a row that are lost by the trainers of a process, three for each of three trials,
 /// after which it gives up: something is wrong with the machine. Others may go on.
 pub const LOST_IN_A_ROW_MAX: u32 = 3 * ATTEMPTS_MAX;
 /// Errors in a row after which no trainer is asked any more.
 pub const REFUSED_IN_A_ROW_MAX: u32 = 3;
 
-/// How a search or run came to an end, for now.
+/// How a job came to an end, for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     /// Nothing is left to do.
     Finished,
     /// It was asked to stop; it can be resumed.
     Interrupted,
-    /// Too many trials were lost in a row; it can be resumed. The reason of the last loss.
+    /// Too many tasks were lost in a row, or one too often; it can be resumed. The reason of the last loss.
     Lost(String),
     /// The trainer cannot do what it is asked, and says so again and again; it can be resumed. What
     /// it says.
     Refused(String),
 }
 
-/// What can go wrong while a search or run is carried out.
+/// What can go wrong while a job is carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The log refused.
@@ -102,9 +100,6 @@ pub enum EngineError {
     /// The engine recorded what cannot be: a mistake in this program.
     #[error("{0}")]
     Impossible(#[from] Impossible),
-    /// The same in an attack.
-    #[error("{0}")]
-    Attack(#[from] crate::adversary::job::Impossible),
 }
 
 /// Where things lie on this machine, and how it computes. Recorded, but never decisive.
@@ -112,7 +107,7 @@ pub enum EngineError {
 pub struct Machine {
     /// Folder of the data set.
     pub data: PathBuf,
-    /// File with the split.
+    /// File with the split; none in an attack.
     pub split: PathBuf,
     /// Host name.
     pub host: String,
@@ -120,95 +115,142 @@ pub struct Machine {
     pub threads: u32,
 }
 
-/// What a person may want to see.
-#[derive(Debug)]
-pub enum News<'a> {
-    /// An event was recorded and is part of the state.
-    Recorded(&'a Event),
-    /// A trainer was started.
-    Trainer(&'a Hello),
-    /// A trial is being trained.
-    Progress {
-        /// Its ordinal.
-        trial: u32,
-        /// Epoch, from 1.
-        epoch: u32,
-        /// Share of the epoch that is done.
-        share: f64,
-    },
-    /// Training goes on with something else than before: its results may differ in some bits.
-    OtherComputer {
-        /// What the last attempt computed with.
-        before: Computer,
-        /// What the next one will.
-        now: Computer,
-    },
-    /// The checkpoint of this trial is gone or damaged: it starts anew.
-    Anew(u32),
-    /// There is little free space.
-    LowSpace(&'a Room),
-    /// Asked to stop: the running trial, or its running epoch, is the last.
-    Stopping,
+impl Machine {
+    /// This host, where nothing is read but what requests name.
+    #[must_use]
+    pub fn here(threads: u32) -> Self {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Self { data: PathBuf::new(), split: PathBuf::new(), host, threads }
+    }
 }
 
-/// Sees what happens.
-pub trait Report {
-    /// Something happened; `job` is the state after it.
-    fn news(&mut self, job: &dyn Job, news: &News<'_>);
-}
+/// A kind of job: what its tasks are, how trainers are asked, and what becomes of their answers.
+pub trait Work: Sized {
+    /// What is given to a trainer.
+    type Task: Copy;
+    /// A task that a trainer is at.
+    type Piece;
+    /// Whether a trainer that says that it cannot do a task counts as one that lost it. Otherwise the
+    /// engine stops when that is said again and again.
+    const REFUSALS_COUNT: bool;
 
-impl Report for () {
-    fn news(&mut self, _: &dyn Job, _: &News<'_>) {}
+    /// What happens next; a task comes with the one of the `idle` workers that is to do it.
+    fn decide(&self, pool: &Pool<Self::Piece>, idle: &[usize]) -> Decision<(usize, Self::Task)>;
+
+    /// Takes in one recorded event.
+    ///
+    /// # Errors
+    /// [`Impossible`] if it cannot follow what came before.
+    fn apply(&mut self, event: &Event) -> Result<(), Impossible>;
+
+    /// The job, for whoever watches.
+    fn seen(&self) -> Seen<'_>;
+
+    /// Bytes of what a task is expected to leave at a time.
+    fn expected_bytes(&self, task: Self::Task) -> u64;
+
+    /// The task of a piece.
+    fn task(piece: &Self::Piece) -> Self::Task;
+
+    /// Whether a task was lost too often.
+    fn is_hopeless(&self) -> bool {
+        false
+    }
+
+    /// Whether other processes are at tasks.
+    fn has_others(&self) -> bool {
+        false
+    }
+
+    /// Gives a task to a worker whose trainer is there.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the engine cannot go on.
+    fn begin<L: EventLog>(
+        engine: &mut Engine<'_, L, Self>,
+        worker: usize,
+        task: Self::Task,
+        hello: Hello,
+    ) -> Result<(), EngineError>;
+
+    /// Takes in what a worker's trainer answers.
+    ///
+    /// # Errors
+    /// As [`Work::begin`].
+    fn hear<L: EventLog>(
+        engine: &mut Engine<'_, L, Self>,
+        worker: usize,
+        answer: Answer,
+    ) -> Result<(), EngineError>;
+
+    /// Takes in that a piece has no result; it counts unless the machine is at fault, or the trainer
+    /// was asked what it cannot do.
+    ///
+    /// # Errors
+    /// As [`Work::begin`].
+    fn lost<L: EventLog>(
+        engine: &mut Engine<'_, L, Self>,
+        piece: Self::Piece,
+        reason: String,
+        counts: bool,
+    ) -> Result<(), EngineError>;
+
+    /// What is done each time before it is decided what happens next.
+    ///
+    /// # Errors
+    /// As [`Work::begin`].
+    fn look<L: EventLog>(_: &mut Engine<'_, L, Self>) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// What is done when nothing can be decided.
+    ///
+    /// # Errors
+    /// As [`Work::begin`].
+    fn wait<L: EventLog>(_: &mut Engine<'_, L, Self>) -> Result<(), EngineError> {
+        Ok(())
+    }
 }
 
 /// Everything needed to carry out one job.
-pub struct Engine<'a, L> {
+pub struct Engine<'a, L, W: Work> {
     /// Whose events they are.
     pub scope: Scope,
-    /// The state.
-    pub job: &'a mut dyn Job,
+    /// The job.
+    pub work: W,
     /// The way into the log.
     pub journal: &'a mut Journal<L>,
     /// What else the log holds.
     pub index: &'a mut Index,
-    /// This process among those that carry the job on.
-    pub presence: &'a mut dyn Presence,
-    /// Who trains.
-    pub crew: Crew,
-    /// Who keeps weights.
+    /// Who computes.
+    pub pool: Pool<W::Piece>,
+    /// Who keeps files.
     pub keeper: Keeper,
-    /// Results that are taken over instead of trained.
-    pub reusable: series::Reusable,
     /// Where things lie.
     pub machine: Machine,
     /// Whether it was asked to stop.
     pub stop: &'a dyn Fn() -> bool,
     /// Who watches.
     pub report: &'a mut dyn Report,
-    /// Whether a person was warned of little free space.
-    pub warned: bool,
-    /// How often in a row trainers said that they cannot do what they were asked, and in which words
-    /// last.
-    pub refused: Option<(u32, String)>,
-    /// Attempts in a row that the trainers of this process lost.
-    pub lost_in_a_row: u32,
-    /// When it was last looked what others do.
-    pub looked: Option<Instant>,
+    /// What happened to this process.
+    pub so_far: SoFar,
 }
 
-impl<L: EventLog> Engine<'_, L> {
-    /// Says that this process goes on with a job that others may have begun. Before the first trial
-    /// there is nothing to go on with.
-    ///
-    /// # Errors
-    /// [`EngineError`] if that cannot be recorded.
-    pub fn resume(&mut self, resumed: Resumed) -> Result<(), EngineError> {
-        let event = [Event::from(resumed)];
-        self.read_on()?;
-        while !self.job.trials().all().is_empty() && !self.record(&event)? {}
-        Ok(())
-    }
+/// What happened to a process that carries out a job.
+#[derive(Debug, Default)]
+pub struct SoFar {
+    /// Whether it was asked to stop.
+    stopping: bool,
+    /// Whether a person was warned of little free space.
+    warned: bool,
+    /// How often in a row trainers said that they cannot do what they were asked, and in which words
+    /// last.
+    refused: Option<(u32, String)>,
+    /// Tasks in a row that its trainers lost, and why the last one.
+    lost: (u32, String),
+}
 
+impl<L: EventLog, W: Work> Engine<'_, L, W> {
     /// Carries on until nothing is left to do, or it is asked to stop. Other processes may carry on the
     /// same job: each decides from the same record, so the first to record is right, and the others
     /// decide again.
@@ -216,40 +258,40 @@ impl<L: EventLog> Engine<'_, L> {
     /// # Errors
     /// [`EngineError`]. What is recorded by then is whole, and can be resumed.
     pub fn run(&mut self) -> Result<Ending, EngineError> {
-        let (mut told, mut last_loss) = (false, String::new());
         loop {
-            self.look()?;
-            self.release_surplus()?;
-            if let Some((REFUSED_IN_A_ROW_MAX.., said)) = &self.refused {
+            W::look(self)?;
+            if let Some((REFUSED_IN_A_ROW_MAX.., said)) = &self.so_far.refused {
                 return Ok(Ending::Refused(said.clone()));
             }
-            let stopping = (self.stop)();
-            if stopping && !told {
-                told = true;
-                self.report.news(self.job, &News::Stopping);
+            if !self.so_far.stopping && (self.stop)() {
+                self.so_far.stopping = true;
+                self.tell(&News::Stopping);
             }
-            match self.job.decide(self.crew.has_idle() && !stopping) {
+            let stopping = self.so_far.stopping;
+            let idle = if stopping { Vec::new() } else { self.pool.idle() };
+            match self.work.decide(&self.pool, &idle) {
                 Decision::Record(batch) => drop(self.record(&batch)?),
-                Decision::Train(_) if self.lost_in_a_row >= LOST_IN_A_ROW_MAX => {
-                    return Ok(Ending::Lost(last_loss));
+                Decision::Do(_)
+                    if self.so_far.lost.0 >= LOST_IN_A_ROW_MAX || self.work.is_hopeless() =>
+                {
+                    return Ok(Ending::Lost(self.so_far.lost.1.clone()));
                 }
-                Decision::Train(trial) => self.assign(trial)?,
-                Decision::Wait if self.crew.is_busy() => match self.listen(TICK)? {
-                    Heard::Lost { reason, .. } => last_loss = reason,
-                    // All that was done is kept: nothing has to be waited for.
-                    Heard::Checkpoint { kept, .. } if stopping => self.interrupt(&kept)?,
-                    _ => self.take_over()?,
-                },
-                Decision::Wait if stopping || self.job.trials().running().next().is_none() => {
+                Decision::Do((worker, task)) => self.begin(worker, task)?,
+                Decision::Wait if self.pool.is_busy() => {
+                    self.listen(TICK)?;
+                    W::wait(self)?;
+                }
+                Decision::Wait if stopping || !self.work.has_others() => {
                     return Ok(Ending::Interrupted);
                 }
                 Decision::Wait => {
-                    // Others are at work.
-                    self.take_over()?;
+                    W::wait(self)?;
                     std::thread::sleep(TICK);
                 }
                 Decision::Done => {
-                    self.hear_late_results()?;
+                    // A trainer of this process may have done what others did too: what it has to say
+                    // by now is recorded.
+                    while self.pool.is_busy() && self.listen(LATE)? {}
                     return Ok(Ending::Finished);
                 }
             }
@@ -275,38 +317,11 @@ impl<L: EventLog> Engine<'_, L> {
         Ok(ours.is_some())
     }
 
-    /// Records facts about an attempt of this process, unless its trial has ended: then `false`.
-    fn record_facts(
-        &mut self,
-        (trial, attempt): (u32, u32),
-        facts: &[Event],
-    ) -> Result<bool, EngineError> {
-        let goes_on = |trial: &Trial| trial.is_open() && attempt <= trial.attempts;
-        while self.job.trials().get(trial).is_some_and(goes_on) {
-            if self.record(facts)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Records that an attempt gave no result, unless that is recorded already.
-    fn record_loss(&mut self, lost: AttemptLost) -> Result<(), EngineError> {
-        let (trial, attempt) = (lost.trial, lost.attempt);
-        let event = [Event::from(lost)];
-        while self.job.trials().get(trial).is_some_and(|trial| trial.is_at(attempt)) {
-            if self.record(&event)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     /// Takes in what was recorded of this job.
     fn follow(&mut self, recorded: &[Recorded]) -> Result<(), EngineError> {
         for recorded in recorded {
-            self.job.apply(&recorded.event)?;
-            self.report.news(self.job, &News::Recorded(&recorded.event));
+            self.work.apply(&recorded.event)?;
+            self.tell(&News::Recorded(&recorded.event));
         }
         Ok(())
     }
@@ -322,216 +337,84 @@ impl<L: EventLog> Engine<'_, L> {
         self.follow(&others)
     }
 
-    /// Now and then: says that this process is at work, takes in what others recorded, and gives up
-    /// the attempts of those that have ended. Such attempts count against nobody.
-    fn look(&mut self) -> Result<(), EngineError> {
-        self.presence.beat();
-        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
-            return Ok(());
-        }
-        self.read_on()?;
-        self.looked = Some(Instant::now());
-        for (trial, attempt, absence) in self.absent() {
-            if absence == Absence::Ended {
-                let reason = "qtrail ended before the trainer did".to_owned();
-                self.record_loss(AttemptLost { trial, attempt, counts: false, reason })?;
-            }
-        }
-        Ok(())
+    fn tell(&mut self, news: &News<'_>) {
+        self.report.news(self.work.seen(), news);
     }
 
-    /// With nothing else to do, gives up an attempt of a process that is suspended: its trial is
-    /// trained here. Should its result come all the same, the first of both counts.
-    fn take_over(&mut self) -> Result<(), EngineError> {
-        if !self.crew.has_idle() || (self.stop)() {
-            return Ok(());
+    /// Gives a task to a worker.
+    fn begin(&mut self, worker: usize, task: W::Task) -> Result<(), EngineError> {
+        let room = self.pool.check(self.work.expected_bytes(task))?;
+        if let Some(room) = room.filter(|room| room.free < faults::LOW && !self.so_far.warned) {
+            self.so_far.warned = true;
+            self.tell(&News::LowSpace(&room));
         }
-        let silent =
-            self.absent().into_iter().find_map(|(trial, attempt, absence)| match absence {
-                Absence::Silent(time) => Some((trial, attempt, time)),
-                Absence::Ended => None,
-            });
-        let Some((trial, attempt, time)) = silent else { return Ok(()) };
-        let reason = format!("its process was not heard of for {:.0} s", time.as_secs_f64());
-        self.record_loss(AttemptLost { trial, attempt, counts: false, reason })
+        let Some(hello) = self.pool.acquire(worker)? else { return Ok(()) };
+        if let Some(inbox) = self.pool.inbox(worker) {
+            inbox.sweep();
+        }
+        W::begin(self, worker, task, hello)
     }
 
-    /// Running attempts of other processes that do not work.
-    fn absent(&self) -> Vec<(u32, u32, Absence)> {
-        let running = self.job.trials().running();
-        let others = running.filter(|trial| trial.worker != self.presence.name());
-        let absent = others.filter_map(|trial| {
-            Some((trial.planned.trial, trial.attempts, self.presence.absent(&trial.worker)?))
-        });
-        absent.collect()
+    /// Listens to the trainers; whether one had something to say.
+    fn listen(&mut self, patience: Duration) -> Result<bool, EngineError> {
+        match self.pool.listen(patience) {
+            None => return Ok(false),
+            Some(Heard::Answer(worker, answer)) => W::hear(self, worker, answer)?,
+            Some(Heard::Lost(piece, loss)) => self.lose(piece, loss)?,
+        }
+        Ok(true)
     }
 
-    /// All is done, and a trainer of this process may have done some of it too: what it has to say
-    /// by now is recorded.
-    fn hear_late_results(&mut self) -> Result<(), EngineError> {
-        while self.crew.is_busy() && !matches!(self.listen(LATE)?, Heard::Nothing) {}
-        Ok(())
+    /// Ends the task of a worker whose trainer did what it must not.
+    fn complain(&mut self, worker: usize, complaint: String) -> Result<(), EngineError> {
+        let loss = self.pool.dismiss(worker, complaint);
+        self.pool.release(worker).map_or(Ok(()), |piece| self.lose(piece, loss))
     }
 
-    fn assign(&mut self, ordinal: u32) -> Result<(), EngineError> {
-        let trial = self.job.trials().get(ordinal);
-        if let Some(reused) = trial.and_then(|trial| self.reusable.get(trial)) {
-            return self.record(&[reused.into()]).map(drop);
-        }
-        let room = self.keeper.check(self.expected_bytes(ordinal))?;
-        if let Some(room) = room.filter(|room| room.free < faults::LOW && !self.warned) {
-            self.warned = true;
-            self.report.news(self.job, &News::LowSpace(&room));
-        }
-        let Some(Ready { worker, device, hello }) = self.crew.muster()? else { return Ok(()) };
-        self.keeper.sweep(worker);
-        self.report.news(self.job, &News::Trainer(&hello));
-        self.warn_of_another_computer(&device, &hello);
-        let Some(trial) = self.job.trials().get(ordinal).cloned() else { return Ok(()) };
-        let attempt = trial.attempts + 1;
-        let mut request = self.request(&trial, worker, device.clone())?;
-        let mut from = None;
-        if let Some(&CheckpointKept { attempt, restart, epoch, artifact, .. }) =
-            trial.checkpoint.as_ref()
-            && let Some(file) = self.keeper.sound(artifact)?
-        {
-            request.resume = Some(ResumeRequest { file, restart, epoch });
-            from = Some(Continues { attempt, restart, epoch });
-        }
-        if trial.checkpoint.is_some() && from.is_none() {
-            self.report.news(self.job, &News::Anew(ordinal));
-        }
-        let started = AttemptStarted {
-            trial: ordinal,
-            attempt,
-            device,
-            threads: request.threads,
-            trainer: hello.program,
-            library: hello.library,
-            isa: hello.isa,
-            host: self.machine.host.clone(),
-            continues: from,
-            worker: self.presence.name().to_owned(),
+    /// Takes in that a task gave no result. That counts, unless the machine is at fault: then the
+    /// engine stops; or the trainer says that it cannot do this: then it stops if that is said again
+    /// and again.
+    fn lose(&mut self, piece: W::Piece, Loss { reason, blame }: Loss) -> Result<(), EngineError> {
+        let found = match &blame {
+            Blame::Machine(reported) => Err(reported.clone().into()),
+            _ => self.look_for_faults(W::task(&piece)),
         };
-        if !self.record(&[started.into()])? {
-            return Ok(()); // somebody else may have the trial now
+        if let Err(fault) = found {
+            return Err(self.excuse(piece, &reason, fault.into()));
         }
-        let done = self.job.trials().get(ordinal).map_or(&[][..], |trial| &trial.epochs);
-        let totals = self.totals(ordinal);
-        self.crew.assign(worker, (ordinal, attempt), request, totals, done);
-        Ok(())
-    }
-
-    fn warn_of_another_computer(&mut self, device: &str, hello: &Hello) {
-        let now = Computer {
-            device: device.to_owned(),
-            trainer: hello.program.clone(),
-            library: hello.library.clone(),
-            isa: hello.isa.clone(),
+        let counts = match blame {
+            Blame::Trainer(said) if !W::REFUSALS_COUNT => {
+                let times = self.so_far.refused.as_ref().map_or(0, |(times, _)| *times);
+                self.so_far.refused = Some((times + 1, said));
+                false
+            }
+            _ => true,
         };
-        let computers = self.job.trials().computers();
-        if let Some(before) = computers.last().cloned()
-            && !computers.iter().any(|known| known.is_like(&now))
-        {
-            self.report.news(self.job, &News::OtherComputer { before, now });
+        self.so_far.lost = (self.so_far.lost.0 + u32::from(counts), reason.clone());
+        W::lost(self, piece, reason, counts)
+    }
+
+    /// A task has a result: whatever was lost before, the trainers can work.
+    fn succeed(&mut self) {
+        (self.so_far.refused, self.so_far.lost.0) = (None, 0);
+    }
+
+    /// Looks for a fault of the machine that may have ended a task.
+    fn look_for_faults(&self, task: W::Task) -> Result<(), MachineFault> {
+        self.pool.check(self.work.expected_bytes(task))?;
+        let read = [&self.machine.data, &self.machine.split];
+        let mut read = read.into_iter().filter(|path| !path.as_os_str().is_empty());
+        read.try_for_each(|path| faults::readable(path))
+    }
+
+    /// Takes in that a fault of the machine ended a task: it does not count. Says how the engine stops.
+    fn excuse(&mut self, piece: W::Piece, reason: &str, fault: EngineError) -> EngineError {
+        let separator = if reason.is_empty() { "" } else { "; " };
+        match W::lost(self, piece, format!("{fault}{separator}{reason}"), false) {
+            // On a full disk that cannot be recorded either. Whoever resumes abandons the attempt.
+            Err(error) if !error.is_of_machine() => error,
+            _ => fault,
         }
-    }
-
-    fn request(
-        &self,
-        trial: &Trial,
-        worker: usize,
-        device: String,
-    ) -> Result<TrainRequest, EngineError> {
-        let (config, data) = (self.job.config(), self.job.data());
-        let Terms { fit, initial, predicted, by_epoch } = self.job.terms(trial.planned.trial);
-        let initial = match initial {
-            None => None,
-            Some(initial) => {
-                let gone = LogError::NoArtifact { hash: initial.weights };
-                let file = self.keeper.sound(initial.weights)?.ok_or(gone)?;
-                Some(InitialRequest { file, layers: initial.layers, freeze: initial.freeze })
-            }
-        };
-        Ok(TrainRequest {
-            id: 0, // the crew numbers requests
-            architecture: trial.planned.architecture.clone(),
-            recipe: config.recipe.clone(),
-            seed: trial.planned.seed,
-            data: DataRequest {
-                name: data.name.clone(),
-                folder: self.machine.data.clone(),
-                channels: data.channels,
-                side: data.side,
-                classes: data.classes,
-                split: self.machine.split.clone(),
-                resize: config.data.resize,
-                extra: config.data.extra,
-                seed: config.data.seed,
-                fit,
-            },
-            device,
-            threads: self.machine.threads,
-            weights: config.reward.accuracy,
-            staging: self.keeper.staging(worker),
-            initial,
-            checkpoints: by_epoch,
-            resume: None,
-            predict: predicted.is_some(),
-        })
-    }
-
-    fn listen(&mut self, patience: Duration) -> Result<Heard, EngineError> {
-        let heard = self.crew.listen(patience);
-        match heard.clone() {
-            Heard::Nothing => {}
-            Heard::Progress { trial, epoch, share } => {
-                self.report.news(self.job, &News::Progress { trial, epoch, share });
-            }
-            Heard::Epoch(epoch) => {
-                let of = (epoch.trial, epoch.attempt);
-                self.record_facts(of, &[epoch.into()])?;
-            }
-            Heard::Checkpoint { worker, kept, file } => {
-                self.keep_checkpoint(worker, kept, &file)?;
-            }
-            Heard::Ended(ended) => self.finish(*ended)?,
-            Heard::Lost { trial, attempt, reason, blame } => {
-                self.lose(trial, attempt, reason, blame)?;
-            }
-        }
-        Ok(heard)
-    }
-
-    /// Ends a training that can go on from a checkpoint.
-    fn interrupt(&mut self, kept: &CheckpointKept) -> Result<(), EngineError> {
-        let CheckpointKept { trial, attempt, epoch, .. } = *kept;
-        if !self.job.trials().get(trial).is_some_and(|trial| trial.is_at(attempt)) {
-            return Ok(()); // it was lost
-        }
-        self.crew.abandon(trial);
-        let reason = format!("interrupted after epoch {epoch}");
-        self.record_loss(AttemptLost { trial, attempt, counts: false, reason })
-    }
-
-    fn release_surplus(&mut self) -> Result<(), EngineError> {
-        while let Some(surplus) = self.keeper.surplus(self.job) {
-            let (trial, artifact) = (surplus.trial, surplus.artifact);
-            if self.record(&[ArtifactReleased { trial, artifact }.into()])? {
-                self.keeper.released(artifact);
-            }
-        }
-        self.remove_released()
-    }
-
-    /// Removes the files of what was released, unless somebody relies on artifacts just now: then
-    /// it is tried again later. What is left in the end, `qtrail artifacts gc` removes.
-    fn remove_released(&mut self) -> Result<(), EngineError> {
-        let Some(removal) = self.keeper.removal()? else { return Ok(()) };
-        // Somebody else may have named the same bytes meanwhile.
-        self.read_on()?;
-        let references = self.index.references();
-        Ok(self.keeper.remove_released(&removal, |hash| !references.names(hash).is_empty())?)
     }
 }
 

@@ -9,6 +9,7 @@ use super::session::{Session, SessionError};
 use crate::adversary::job::{Attack, pool_parts};
 use crate::adversary::protocol::Settings;
 use crate::data::ImageSet;
+use crate::events::job::Job as _;
 use crate::events::{Event, Hash, Scope};
 use crate::log::BATCH_MAX;
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::crew::Post;
 use super::devices::Devices;
 use super::faults::refused;
+use super::pool::Post;
 use super::session::SessionError;
 use crate::log::{Locks, NamedLock};
 use crate::trainer::process::{StartError, Trainer};

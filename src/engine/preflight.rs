@@ -3,9 +3,9 @@
 //! [`crate::adversary::preflight`] judges.
 
 use super::attacks::{Target, TestPart};
+use super::rows::{Rows, take, take_counts};
 use super::session::{Session, SessionError};
-use super::watch::{Trying, Watch, refused};
-use super::workplace::{Rows, Workplace};
+use super::watch::{Failure, Trainers, Trier, Trying, Watch};
 use crate::adversary::destruction::Share;
 use crate::adversary::preflight;
 use crate::adversary::protocol::Settings;
@@ -13,15 +13,10 @@ use crate::adversary::range::InputRange;
 use crate::adversary::rank;
 use crate::adversary::spec::Method;
 use crate::adversary::sweep;
-use crate::trainer::protocol::{
-    Answer, CraftRequest, Member, ModelRequest, Request, ScoreRequest, ScoredAnswer,
-};
+use crate::trainer::protocol::{Member, ModelRequest, ScoredAnswer};
 
 /// Images that are differentiated.
 const DIFFERENTIATED: usize = 4;
-
-/// Why a model cannot be attacked.
-type Refusal = String;
 
 /// What is tried: models with images of the set, under the settings of the attack.
 #[derive(Clone, Copy)]
@@ -34,6 +29,8 @@ pub struct Trial<'a> {
     pub settings: &'a Settings,
     /// Whether a person said what the models expect of pixel values.
     pub ranges_given: bool,
+    /// Threads of a trainer on a CPU.
+    pub threads: u32,
 }
 
 impl Session {
@@ -47,7 +44,7 @@ impl Session {
     pub fn try_out(
         &mut self,
         trial: Trial<'_>,
-        workplace: &mut Workplace,
+        pool: &mut Trainers,
         watch: &mut Watch<'_>,
     ) -> Result<Vec<Tried>, SessionError> {
         let test = trial.test;
@@ -63,11 +60,9 @@ impl Session {
                     model.side, model.channels, test.name, images.side, images.channels
                 )));
             }
-            let mut tried = Preflight { trial, target, order: &order, workplace, watch };
-            let mut found = match tried.carry_out()? {
-                Ok(found) => found,
-                Err(why) => return Err(refused(workplace, label, &why)),
-            };
+            let trier = trial.trier(target, pool, watch);
+            let tried = Preflight { trial, target, order: &order, trier }.carry_out();
+            let mut found = tried.map_err(|why| why.refused(pool, label))?;
             found.remarks.iter_mut().for_each(|remark| *remark = format!("{label}: {remark}"));
             all.push(found);
         }
@@ -82,23 +77,33 @@ impl Session {
     pub fn try_batches(
         &mut self,
         trial: Trial<'_>,
-        workplace: &mut Workplace,
+        pool: &mut Trainers,
         watch: &mut Watch<'_>,
     ) -> Result<(), SessionError> {
         let order = trial.order();
-        let pool = trial.settings.images.min(trial.test.images.count);
-        let sizes = preflight::sizes(trial.settings.batch.into(), pool);
+        let images = trial.settings.images.min(trial.test.images.count);
+        let sizes = preflight::sizes(trial.settings.batch.into(), images);
         for target in trial.targets {
-            let mut tried = Preflight { trial, target, order: &order, workplace, watch };
-            if let Err(why) = tried.in_batches(&sizes)? {
-                return Err(refused(workplace, &target.victim.label, &why));
-            }
+            let trier = trial.trier(target, pool, watch);
+            let tried = Preflight { trial, target, order: &order, trier }.in_batches(&sizes);
+            tried.map_err(|why| why.refused(pool, &target.victim.label))?;
         }
         Ok(())
     }
 }
 
-impl Trial<'_> {
+impl<'a> Trial<'a> {
+    /// Who tries one of the models.
+    pub(super) fn trier<'w>(
+        &self,
+        target: &'a Target,
+        pool: &'a mut Trainers,
+        watch: &'a mut Watch<'w>,
+    ) -> Trier<'a, 'w> {
+        let (label, dtype) = (&*target.victim.label, self.settings.dtype);
+        Trier { pool, watch, label, dtype, threads: self.threads }
+    }
+
     /// Indices of all images: the pool first; where it is small, others keep its images company.
     fn order(&self) -> Vec<u32> {
         let all = Settings { images: u32::MAX, ..self.settings.clone() };
@@ -121,8 +126,7 @@ struct Preflight<'a, 'w> {
     target: &'a Target,
     /// Indices of all images.
     order: &'a [u32],
-    workplace: &'a mut Workplace,
-    watch: &'a mut Watch<'w>,
+    trier: Trier<'a, 'w>,
 }
 
 /// How a model does on clean images.
@@ -134,72 +138,56 @@ struct Accuracy {
 
 impl Preflight<'_, '_> {
     /// What is to be said about the model.
-    fn carry_out(&mut self) -> Result<Result<Tried, Refusal>, SessionError> {
+    fn carry_out(mut self) -> Result<Tried, Failure> {
         let model = &self.target.model;
         let calls = preflight::calls(self.images());
         let chosen = self.chosen(calls.as_flattened());
-        let (rows, answer) = match self.score(model, &chosen, 2, &Trying::Pairs)? {
-            Ok(scored) => scored,
-            Err(why) => return Ok(Err(why)),
-        };
+        let (rows, answer) = self.score(model, &chosen, 2, &Trying::Pairs)?;
         let outputs = answer.classes;
         if self.needed() > outputs {
-            return Ok(Ok(Tried { outputs, remarks: Vec::new() }));
+            return Ok(Tried { outputs, remarks: Vec::new() });
         }
         if let Some(fault) = preflight::fault(calls.len(), |at| rows.row(at)) {
-            return Ok(Err(fault.to_string()));
+            return Err(Failure::of_model(fault));
         }
         let output = answer.output.map(|output| format!("qtrail takes {output} as logits"));
         let range = self.target.input_range();
-        let own = match self.accuracy(model, &range)? {
-            Ok(own) => own,
-            Err(why) => return Ok(Err(why)),
-        };
+        let own = self.accuracy(model, &range)?;
         let proposal = self.proposal(&range, own.share)?;
         if own.invalid > 0 {
             let (part, all) = (own.invalid, own.share.all);
             let hint = proposal.map(|proposal| format!("; {proposal}")).unwrap_or_default();
-            return Ok(Err(format!(
+            return Err(Failure::of_model(format!(
                 "it gives NaN or infinite scores for {part} of {all} images of {}{hint}",
                 self.trial.test.name
             )));
         }
-        if let Err(why) = self.differentiate()? {
-            return Ok(Err(why));
-        }
+        self.differentiate()?;
         let alone = (self.order.len() == 1).then(|| {
             "whether its output depends on the other images of a batch could not be tried with one \
              image"
                 .to_owned()
         });
-        Ok(Ok(Tried {
-            outputs,
-            remarks: output.into_iter().chain(proposal).chain(alone).collect(),
-        }))
+        let remarks = output.into_iter().chain(proposal).chain(alone).collect();
+        Ok(Tried { outputs, remarks })
     }
 
     /// Compares what the model gives for images in batches of other sizes and in other company.
-    fn in_batches(&mut self, sizes: &[u32]) -> Result<Result<(), Refusal>, SessionError> {
+    fn in_batches(mut self, sizes: &[u32]) -> Result<(), Failure> {
         let (model, images) = (&self.target.model, self.images());
         let count = images.min(preflight::LARGE);
         let few = self.chosen(&(0..count).collect::<Vec<_>>());
-        let paired = match self.score(model, &few, 2, &Trying::Pairs)? {
-            Ok((paired, _)) => paired,
-            Err(why) => return Ok(Err(why)),
-        };
+        let (paired, _) = self.score(model, &few, 2, &Trying::Pairs)?;
         for &size in sizes {
             let chosen = self.chosen(&preflight::batches(images, size));
-            let rows = match self.score(model, &chosen, size, &Trying::Batches(size))? {
-                Ok((rows, _)) => rows,
-                Err(why) => return Ok(Err(why)),
-            };
+            let (rows, _) = self.score(model, &chosen, size, &Trying::Batches(size))?;
             let in_pair = |place: u32| (place < count).then(|| paired.row(place as usize));
             let found = preflight::fault_of_batches(images, size, |at| rows.row(at), in_pair);
             if let Some(fault) = found {
-                return Ok(Err(fault.to_string()));
+                return Err(Failure::of_model(fault));
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Number of images that can be tried.
@@ -224,16 +212,6 @@ impl Preflight<'_, '_> {
         labels.max().unwrap_or(0)
     }
 
-    /// Asks the trainer.
-    fn ask(
-        &mut self,
-        trying: &Trying,
-        request: &Request,
-        id: u64,
-    ) -> Result<Result<Answer, Refusal>, SessionError> {
-        self.watch.ask(self.workplace, (&self.target.victim.label, trying), request, id)
-    }
-
     /// The rows that a model gives for images, so many at a time.
     fn score(
         &mut self,
@@ -241,58 +219,36 @@ impl Preflight<'_, '_> {
         indices: &[u32],
         batch: u32,
         trying: &Trying,
-    ) -> Result<Result<(Rows, ScoredAnswer), Refusal>, SessionError> {
-        let pixels = self.trial.test.images.gather(indices)?;
-        let images = self.workplace.inbox.give("tried", &pixels)?;
-        let id = self.workplace.next_id();
-        let request = ScoreRequest {
-            id,
-            model: model.clone(),
-            images,
-            count: u32::try_from(indices.len()).unwrap_or(0),
-            batch,
-            dtype: self.trial.settings.dtype,
-            device: self.workplace.device.clone(),
-            threads: self.workplace.threads,
-            staging: self.workplace.inbox.path().to_owned(),
-        };
-        let answer = match self.ask(trying, &Request::Score(Box::new(request)), id)? {
-            Ok(Answer::Scored(answer)) => answer,
-            Ok(other) => return Ok(Err(format!("the trainer said {other:?}"))),
-            Err(why) => return Ok(Err(why)),
-        };
-        let rows = self.workplace.take_logits(&answer.logits, indices.len(), answer.classes)?;
-        Ok(rows.map(|rows| (rows, answer)))
+    ) -> Result<(Rows, ScoredAnswer), Failure> {
+        let images = (&self.trial.test.images, indices);
+        let answer = self.trier.score(trying, model, images, batch)?;
+        let inbox = self.trier.inbox()?;
+        let rows = Rows::take(inbox, &answer.logits, indices.len(), answer.classes)?;
+        Ok((rows, answer))
     }
 
     /// How accurate a model is on a sample, in batches as large as the attack's; `range` is what it is
     /// given.
-    fn accuracy(
-        &mut self,
-        model: &ModelRequest,
-        range: &InputRange,
-    ) -> Result<Result<Accuracy, Refusal>, SessionError> {
+    fn accuracy(&mut self, model: &ModelRequest, range: &InputRange) -> Result<Accuracy, Failure> {
         let images = &self.trial.test.images;
         let values = images.channels.saturating_mul(images.side.saturating_mul(images.side));
         let sample = preflight::sample(self.images(), values);
         let indices: Vec<u32> = self.order.iter().copied().take(sample as usize).collect();
         let trying = Trying::Accuracy(range.clone());
-        let scored = self.score(model, &indices, self.trial.settings.batch.into(), &trying)?;
-        Ok(scored.map(|(rows, _)| {
-            let judged = indices.iter().enumerate();
-            let judged: Vec<_> = judged
-                .map(|(at, &index)| rank::score(rows.row(at), self.label(index).into(), None))
-                .collect();
-            let invalid = judged.iter().filter(|score| score.is_none()).count();
-            let right =
-                |score: Option<rank::Score>| Some(score.is_some_and(|score| score.rank == 0));
-            let share = Share::of(judged.into_iter().map(right));
-            Accuracy { share, invalid: u32::try_from(invalid).unwrap_or(u32::MAX) }
-        }))
+        let batch = self.trial.settings.batch.into();
+        let (rows, _) = self.score(model, &indices, batch, &trying)?;
+        let judged = indices.iter().enumerate();
+        let judged: Vec<_> = judged
+            .map(|(at, &index)| rank::score(rows.row(at), self.label(index).into(), None))
+            .collect();
+        let invalid = judged.iter().filter(|score| score.is_none()).count();
+        let right = |score: Option<rank::Score>| Some(score.is_some_and(|score| score.rank == 0));
+        let share = Share::of(judged.into_iter().map(right));
+        Ok(Accuracy { share, invalid: u32::try_from(invalid).unwrap_or(u32::MAX) })
     }
 
     /// The input ranges with which a model is clearly more accurate than with its own.
-    fn proposal(&mut self, own: &InputRange, share: Share) -> Result<Option<String>, SessionError> {
+    fn proposal(&mut self, own: &InputRange, share: Share) -> Result<Option<String>, Failure> {
         let model = &self.target.model;
         if !model.members.iter().any(|one| matches!(one, Member::Torchscript { .. })) {
             return Ok(None);
@@ -301,51 +257,35 @@ impl Preflight<'_, '_> {
         let others = InputRange::candidates(self.trial.test.images.channels);
         for range in others.into_iter().filter(|range| range != own) {
             // One that the model does not take is none.
-            let accuracy = self.accuracy(&with_range(model, &range), &range)?;
-            found.extend(accuracy.ok().filter(|a| a.invalid == 0).map(|a| (range, a.share)));
+            match self.accuracy(&with_range(model, &range), &range) {
+                Ok(accuracy) if accuracy.invalid == 0 => found.push((range, accuracy.share)),
+                Ok(_) | Err(Failure::Model(_)) => {}
+                Err(other) => return Err(other),
+            }
         }
         Ok(preflight::better_ranges(own, share, found, self.trial.ranges_given))
     }
 
     /// Crafts some images in one step, only to see that it can be done.
-    fn differentiate(&mut self) -> Result<Result<(), Refusal>, SessionError> {
+    fn differentiate(&mut self) -> Result<(), Failure> {
         let count = DIFFERENTIATED.min(self.trial.settings.batch.into()).min(self.order.len());
         let indices = &self.order[..count];
-        let pixels = self.trial.test.images.gather(indices)?;
-        let images = self.workplace.inbox.give("clean", &pixels)?;
-        let id = self.workplace.next_id();
         let smallest = Settings {
             methods: vec![Method::Fast],
             eps: vec![1],
             random_start: false,
             ..self.trial.settings.clone()
         };
-        let request = CraftRequest {
-            id,
-            model: self.target.model.clone(),
-            images,
-            count: u32::try_from(count).unwrap_or(0),
-            labels: indices.iter().map(|&index| self.label(index)).collect(),
-            targets: Vec::new(),
-            chains: sweep::plan(&smallest.specs()),
-            dtype: self.trial.settings.dtype,
-            device: self.workplace.device.clone(),
-            threads: self.workplace.threads,
-            staging: self.workplace.inbox.path().to_owned(),
-            measure: false,
-        };
-        let answer = match self.ask(&Trying::Gradients, &Request::Craft(Box::new(request)), id)? {
-            Ok(Answer::Crafted(answer)) => answer,
-            Ok(other) => return Ok(Err(format!("the trainer said {other:?}"))),
-            Err(why) => return Ok(Err(why)),
-        };
-        let taken = [
-            self.workplace.take(&answer.images, pixels.len())?.map(drop),
-            self.workplace.take_logits(&answer.logits, 2 * count, answer.classes)?.map(drop),
-            self.workplace.take_counts(&answer.zeros, count)?.map(drop),
-            self.workplace.take_counts(&answer.invalid, count)?.map(drop),
-        ];
-        Ok(taken.into_iter().collect())
+        let labels = indices.iter().map(|&index| self.label(index)).collect();
+        let along = (labels, sweep::plan(&smallest.specs()));
+        let (model, images) = (&self.target.model, &self.trial.test.images);
+        let answer = self.trier.craft(&Trying::Gradients, model, (images, indices), along)?;
+        let inbox = self.trier.inbox()?;
+        take(inbox, &answer.images, count * images.length())?;
+        Rows::take(inbox, &answer.logits, 2 * count, answer.classes)?;
+        take_counts(inbox, &answer.zeros, count)?;
+        take_counts(inbox, &answer.invalid, count)?;
+        Ok(())
     }
 }
 

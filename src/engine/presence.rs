@@ -157,6 +157,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the age of a file")]
     fn locks_of_processes_that_were_killed_are_removed_in_the_end() {
         let folder = tempfile::tempdir().unwrap();
         let old = folder.path().join("worker-old");

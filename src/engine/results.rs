@@ -1,9 +1,10 @@
 //! What comes of an attempt: a result, files that become artifacts, or a loss, which counts unless
 //! the machine is at fault.
 
-use super::crew::{Blame, Ended, Task, TaskResult, Totals};
-use super::faults::{self, MachineFault};
-use super::inbox::Refusal;
+use super::attempt::{Attempt, TaskResult, Totals};
+use super::inbox::{Inbox, Refusal};
+use super::pool::Loss;
+use super::trainings::Trainings;
 use super::{Engine, EngineError, predictions};
 use crate::agent::Terms;
 use crate::agent::trials::{Status, Trial};
@@ -24,7 +25,7 @@ const FILE_FACTOR: u64 = 8;
 /// Whatever the parameters, files of a trainer may be that large, and not larger, in bytes.
 const FILE_MAX: std::ops::RangeInclusive<u64> = 64 << 20..=16 << 30;
 
-impl<L: EventLog> Engine<'_, L> {
+impl<L: EventLog> Engine<'_, L, Trainings<'_>> {
     /// Makes a checkpoint an artifact.
     pub(super) fn keep_checkpoint(
         &mut self,
@@ -32,118 +33,68 @@ impl<L: EventLog> Engine<'_, L> {
         mut kept: CheckpointKept,
         file: &str,
     ) -> Result<(), EngineError> {
-        match self.keeper.adopt(worker, file, self.file_max(kept.trial)) {
-            Err(refusal) => self.refuse(kept.trial, kept.attempt, refusal),
+        let most = self.work.file_max(kept.trial);
+        match self.keeper.adopt(self.pool.inbox(worker), file, most) {
+            Err(refusal) => {
+                self.pool.dismiss(worker, String::new());
+                self.pool.release(worker).map_or(Ok(()), |attempt| self.refuse(attempt, refusal))
+            }
             Ok(None) => Ok(()),
             Ok(Some(artifact)) => {
                 kept.artifact = artifact;
-                let of = (kept.trial, kept.attempt);
-                let event = [Event::from(kept)];
+                let event = [Event::from(kept.clone())];
                 // An attempt that somebody took over leaves none.
-                while self.job.trials().get(of.0).is_some_and(|trial| trial.is_at(of.1)) {
-                    if self.record(&event)? {
-                        break;
-                    }
+                while self.work.is_at(kept.trial, kept.attempt) && !self.record(&event)? {}
+                match self.so_far.stopping {
+                    true => self.interrupt(worker, &kept),
+                    false => Ok(()),
                 }
-                Ok(())
             }
-        }
-    }
-
-    /// Ends an attempt that gave no result. It counts, unless the machine is at fault: then the
-    /// search ends too; or the trainer says that it cannot do this: then it ends if that is said
-    /// again and again.
-    pub(super) fn lose(
-        &mut self,
-        trial: u32,
-        attempt: u32,
-        reason: String,
-        blame: Blame,
-    ) -> Result<(), EngineError> {
-        let (found, refusal) = match blame {
-            Blame::Machine(reported) => (Err(reported.into()), None),
-            Blame::Trainer(said) => (self.look_for_faults(trial), Some(said)),
-            Blame::Unknown => (self.look_for_faults(trial), None),
-        };
-        if let Err(fault) = found {
-            return Err(self.excuse(trial, attempt, &reason, fault.into()));
-        }
-        let reason = cut(reason, AttemptLost::BYTES);
-        let counts = refusal.is_none();
-        if let Some(said) = refusal {
-            let times = self.refused.as_ref().map_or(0, |(times, _)| *times);
-            self.refused = Some((times + 1, said));
-        }
-        self.lost_in_a_row += u32::from(counts);
-        self.record_loss(AttemptLost { trial, attempt, counts, reason })
-    }
-
-    /// Looks for a fault of the machine that may have ended an attempt.
-    fn look_for_faults(&self, trial: u32) -> Result<(), MachineFault> {
-        self.keeper.check(self.expected_bytes(trial))?;
-        let read = [&self.machine.data, &self.machine.split];
-        let mut read = read.into_iter().filter(|path| !path.as_os_str().is_empty());
-        read.try_for_each(|path| faults::readable(path))
-    }
-
-    /// Ends an attempt that a fault of the machine ended: it does not count. Says how the search
-    /// ends.
-    fn excuse(
-        &mut self,
-        trial: u32,
-        attempt: u32,
-        reason: &str,
-        fault: EngineError,
-    ) -> EngineError {
-        self.crew.abandon(trial);
-        let separator = if reason.is_empty() { "" } else { "; " };
-        let reason = cut(format!("{fault}{separator}{reason}"), AttemptLost::BYTES);
-        let lost = AttemptLost { trial, attempt, counts: false, reason };
-        match self.record_loss(lost) {
-            // On a full disk that cannot be recorded either. Whoever resumes abandons the attempt.
-            Err(error) if !error.is_of_machine() => error,
-            _ => fault,
         }
     }
 
     /// Ends an attempt whose files cannot be taken.
-    fn refuse(&mut self, trial: u32, attempt: u32, why: Refusal) -> Result<(), EngineError> {
-        self.crew.abandon(trial);
+    fn refuse(&mut self, attempt: Attempt, why: Refusal) -> Result<(), EngineError> {
         match why {
-            Refusal::Trainer(reason) => self.lose(trial, attempt, reason, Blame::Unknown),
-            Refusal::Engine(error) if error.is_of_machine() => {
-                Err(self.excuse(trial, attempt, "", error))
-            }
+            Refusal::Trainer(reason) => self.lose(attempt, Loss::from(reason)),
+            Refusal::Engine(error) if error.is_of_machine() => Err(self.excuse(attempt, "", error)),
             Refusal::Engine(error) => Err(error),
         }
     }
 
-    /// Records the result of a task.
-    pub(super) fn finish(&mut self, ended: Ended) -> Result<(), EngineError> {
-        let Ended { task, result, seconds, peak_memory } = ended;
-        (self.refused, self.lost_in_a_row) = (None, 0);
-        let open = self.job.trials().get(task.trial).is_some_and(Trial::is_open);
+    /// Records the result of an attempt.
+    pub(super) fn finish(
+        &mut self,
+        worker: usize,
+        task: Attempt,
+        result: TaskResult,
+        peak_memory: u64,
+    ) -> Result<(), EngineError> {
+        self.succeed();
+        let (seconds, inbox) = (task.seconds(), self.pool.inbox(worker));
+        let open = self.work.job.trials().get(task.trial).is_some_and(Trial::is_open);
         let mut batch = Vec::new();
         let outcome = match (result, task.best(), task.last()) {
             (TaskResult::Failed(reason, message), ..) => {
                 Outcome::Failed { reason, message: cut(message, MESSAGE_MAX) }
             }
             (TaskResult::Trained { weights, predictions }, Some(best), Some(last)) => {
-                if let Some(predicted) = self.job.terms(task.trial).predicted.filter(|_| open) {
-                    match self.predictions(&task, &predicted, &predictions) {
+                if let Some(predicted) = self.work.job.terms(task.trial).predicted.filter(|_| open)
+                {
+                    match self.predictions(&task, inbox, &predicted, &predictions) {
                         Ok(made) => batch.extend(made.into_iter().map(Event::from)),
-                        Err(refusal) => return self.refuse(task.trial, task.attempt, refusal),
+                        Err(refusal) => return self.refuse(task, refusal),
                     }
                 }
-                let counts = self.job.config().reward.accuracy;
+                let counts = self.work.job.config().reward.accuracy;
                 let correct = counts.of(best.validation_correct, last.validation_correct);
-                let most = self.file_max(task.trial);
+                let most = self.work.file_max(task.trial);
                 let take = |name: String| {
-                    self.keeper.take(self.job, (task.worker, &name), most, (open, correct))
+                    self.keeper.take(self.work.job, (inbox, &name), most, (open, correct))
                 };
                 let taken = match weights.map(take).transpose() {
                     Ok(taken) => taken.flatten(),
-                    Err(refusal) => return self.refuse(task.trial, task.attempt, refusal),
+                    Err(refusal) => return self.refuse(task, refusal),
                 };
                 Outcome::Trained {
                     best_epoch: best.epoch,
@@ -154,7 +105,7 @@ impl<L: EventLog> Engine<'_, L> {
                     kept: taken.is_some_and(|(_, kept)| kept),
                 }
             }
-            // The crew reports no training as ended before its last epoch.
+            // No training is reported as ended before its last epoch.
             (TaskResult::Trained { .. }, ..) => return Ok(()),
         };
         let last = task.last();
@@ -167,18 +118,18 @@ impl<L: EventLog> Engine<'_, L> {
             seconds,
             peak_memory,
         };
-        self.record_result(batch, finished)
+        self.record_result(&batch, &finished)
     }
 
     /// Records the result of an attempt, with what belongs to it. It ends its trial, whoever else is
     /// training that by now; if the trial has ended, it is late.
     fn record_result(
         &mut self,
-        with: Vec<Event>,
-        finished: TrialFinished,
+        with: &[Event],
+        finished: &TrialFinished,
     ) -> Result<(), EngineError> {
         loop {
-            let trial = self.job.trials().get(finished.trial);
+            let trial = self.work.job.trials().get(finished.trial);
             let batch = match trial.filter(|trial| trial.is_open()) {
                 None => vec![late(finished.clone()).into()],
                 Some(trial) => {
@@ -192,7 +143,10 @@ impl<L: EventLog> Engine<'_, L> {
                         reason: format!("attempt {} gave a result first", finished.attempt),
                     });
                     let superseded = superseded.map(Event::from).into_iter();
-                    superseded.chain(with.clone()).chain([finished.clone().into()]).collect()
+                    superseded
+                        .chain(with.iter().cloned())
+                        .chain([finished.clone().into()])
+                        .collect()
                 }
             };
             if self.record(&batch)? {
@@ -204,11 +158,12 @@ impl<L: EventLog> Engine<'_, L> {
     /// Takes in what a trainer left of class probabilities.
     fn predictions(
         &self,
-        task: &Task,
+        task: &Attempt,
+        inbox: Option<&Inbox>,
         predicted: &Predicted,
         answers: &[PredictionAnswer],
     ) -> Result<Vec<PredictionsRecorded>, Refusal> {
-        let classes = self.job.data().classes;
+        let classes = self.work.job.data().classes;
         let mut made = Vec::new();
         for part in PredictedPart::ALL {
             let labels = match part {
@@ -224,7 +179,7 @@ impl<L: EventLog> Engine<'_, L> {
             let most = 4 * truth.len() as u64 * u64::from(classes);
             let check = |bytes: &[u8]| predictions::check(bytes, &truth, classes);
             if let Some((probabilities, correct)) =
-                self.keeper.adopt_checked((task.worker, &answer.file), most, check)?
+                self.keeper.adopt_checked((inbox, &answer.file), most, check)?
             {
                 made.push(PredictionsRecorded {
                     trial: task.trial,
@@ -240,7 +195,9 @@ impl<L: EventLog> Engine<'_, L> {
         }
         Ok(made)
     }
+}
 
+impl Trainings<'_> {
     /// What the counts of a trial's epochs must add up to.
     pub(super) fn totals(&self, ordinal: u32) -> Totals {
         let (data, fit) = (self.job.data(), self.job.terms(ordinal).fit);
@@ -264,7 +221,7 @@ impl<L: EventLog> Engine<'_, L> {
     }
 
     /// Bytes of what a trial is expected to leave at a time.
-    pub(super) fn expected_bytes(&self, ordinal: u32) -> u64 {
+    pub(super) fn expected_bytes_of(&self, ordinal: u32) -> u64 {
         let Terms { predicted, by_epoch, .. } = self.job.terms(ordinal);
         let data = self.job.data();
         let images = predicted

@@ -5,20 +5,22 @@ use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 
+use super::inbox::Inbox;
 use super::jobs::{State, config_parts};
 use super::presence::Alive;
 use super::tests::fake_post;
+use super::trainings::Trainings;
 use super::*;
 use crate::chance::{self, Stream};
 use crate::config::{SearchConfig, presets};
 use crate::events::digest::Digests;
 use crate::events::{
-    DataFacts, Fit, Hash, Predicted, PredictedPart, Purpose, Recorded, RunModel, RunStarted,
+    DataFacts, Fit, Hash, Predicted, PredictedPart, Purpose, RunModel, RunStarted,
 };
-use crate::log::{EventLog, MemoryLog, Store};
+use crate::log::{MemoryLog, Store};
 use crate::trainer::fake::{Script, by_seed};
 use crate::trainer::process::Said;
-use crate::trainer::protocol::{Answer, PredictionAnswer};
+use crate::trainer::protocol::{PredictionAnswer, TrainRequest};
 
 const SCOPE: Scope = Scope::Run(1);
 const LABELS: [&[u8]; 2] = [&[0, 1, 2, 3], &[5, 5, 5, 5, 5, 5]];
@@ -165,28 +167,23 @@ fn work(
     }
     let State::Open(mut job) = state else { panic!("the beginning is one batch") };
     let artifacts = store.artifacts();
-    let staging = artifacts.staging("run-r1").unwrap();
+    let inbox = Inbox::new(&artifacts, artifacts.staging("run-r1").unwrap()).unwrap();
     let mut engine = Engine {
         scope: SCOPE,
-        job: &mut *job,
+        work: Trainings {
+            job: &mut *job,
+            presence: &mut Alive::among(&tests::Living::default()),
+            reusable: Default::default(),
+            looked: None,
+        },
         journal: &mut journal,
         index: &mut index,
-        presence: &mut Alive::among(&tests::Living::default()),
-        crew: Crew::new(vec![fake_post(script, 0)]),
-        keeper: Keeper::new(artifacts, vec![staging]).unwrap(),
-        reusable: series::Reusable::default(),
-        machine: Machine {
-            data: PathBuf::new(),
-            split: PathBuf::new(),
-            host: String::new(),
-            threads: 1,
-        },
+        pool: Pool::new(vec![fake_post(script, 0)], vec![inbox]),
+        keeper: Keeper::new(Some(artifacts)),
+        machine: Machine::here(1),
         stop,
         report: &mut (),
-        warned: false,
-        refused: None,
-        lost_in_a_row: 0,
-        looked: None,
+        so_far: SoFar::default(),
     };
     let result = engine.run();
     (journal.into_log(), result)

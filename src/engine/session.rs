@@ -8,17 +8,20 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::crew::{Crew, Post};
 use super::devices::DeviceError;
+use super::inbox::Inbox;
 use super::jobs::{FoldError, Index, State, config_parts};
 use super::journal::{Despite, Durable, Journal, JournalError, Observer};
 use super::keeper::Keeper;
+use super::news::Report;
+use super::pool::{Pool, Post};
 use super::posts::Trainers;
 pub use super::prepare::{Prepared, TestPart, prepare, prepare_with_test, reading};
 use super::presence::{Local, Presence as _};
 use super::references::check_named;
-use super::{Ending, Engine, EngineError, Machine, Report};
-use crate::agent::Job;
+use super::trainings::Trainings;
+use super::{Ending, Engine, EngineError, Machine, SoFar};
+use crate::agent::Training;
 use crate::agent::run::Run;
 use crate::agent::search::Search;
 use crate::config::{Order, SearchConfig};
@@ -118,6 +121,9 @@ pub struct NewRun {
     pub threads: u32,
 }
 
+/// What begins, and the events with which it does.
+type Beginning = (Scope, Vec<Event>);
+
 /// How long a process at work waits to get back into the log it let somebody else into.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
@@ -214,10 +220,22 @@ impl Session {
         Ok(())
     }
 
-    /// The trainers, hired.
-    pub(super) fn posts(&mut self) -> Result<Vec<Post>, SessionError> {
+    /// The trainers, hired, each with a folder of its own.
+    ///
+    /// # Errors
+    /// [`SessionError`] as [`Session::hire`], or if a folder cannot be made.
+    pub fn pool<T>(&mut self) -> Result<Pool<T>, SessionError> {
         self.hire()?;
-        Ok(std::mem::take(&mut self.posts))
+        let posts = std::mem::take(&mut self.posts);
+        let artifacts = self.store.artifacts();
+        let own = artifacts.staging(self.presence()?.name())?;
+        artifacts.sweep(&self.locks)?;
+        let staging = match posts.len() {
+            1 => vec![own],
+            several => (0..several).map(|n| own.part(n)).collect::<Result<_, _>>()?,
+        };
+        let inboxes = staging.into_iter().map(|folder| Inbox::new(&artifacts, folder));
+        Ok(Pool::new(posts, inboxes.collect::<Result<_, _>>()?))
     }
 
     /// The searches and runs in the store.
@@ -335,7 +353,7 @@ impl Session {
     fn begin(
         &mut self,
         data: &Prepared,
-        decide: &mut dyn FnMut(&Index) -> Result<(Scope, Vec<Event>), SessionError>,
+        decide: &mut dyn FnMut(&Index) -> Result<Beginning, SessionError>,
     ) -> Result<(Scope, NamedLock), SessionError> {
         self.hire()?;
         let artifacts = self.store.artifacts();
@@ -462,7 +480,7 @@ impl Session {
     ///
     /// # Errors
     /// [`SessionError`] if its history cannot be.
-    pub fn job(&mut self, scope: Scope) -> Result<Box<dyn Job>, SessionError> {
+    pub fn job(&mut self, scope: Scope) -> Result<Box<dyn Training>, SessionError> {
         // Whoever held its lock until now may have recorded more.
         self.catch_up()?;
         let (mut state, mut wrong) = (State::default(), None);
@@ -511,47 +529,31 @@ impl Session {
     pub fn carry_on(
         &mut self,
         scope: Scope,
-        job: &mut dyn Job,
+        job: &mut dyn Training,
         folder: &Path,
         stop: &dyn Fn() -> bool,
         report: &mut dyn Report,
     ) -> Result<Ending, SessionError> {
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let posts = self.posts()?;
-        let reusable = self.reusable(scope)?;
+        let (pool, reusable) = (self.pool()?, self.reusable(scope)?);
         let artifacts = self.store.artifacts();
-        let own = artifacts.staging(self.presence()?.name())?;
-        artifacts.sweep(&self.locks)?;
-        let staging = match posts.len() {
-            1 => vec![own],
-            several => (0..several).map(|n| own.part(n)).collect::<Result<_, _>>()?,
-        };
-        let machine = Machine {
-            data: folder.to_owned(),
-            split: artifacts.path(ArtifactHash(job.data().split.0)),
-            host,
-            threads: self.trainers.as_ref().and_then(|one| one.threads).unwrap_or(job.threads()),
-        };
+        let threads = self.trainers.as_ref().and_then(|one| one.threads).unwrap_or(job.threads());
+        let split = artifacts.path(ArtifactHash(job.data().split.0));
+        let machine = Machine { data: folder.to_owned(), split, ..Machine::here(threads) };
         let resumed =
             Resumed { program: self.surroundings.program.clone(), host: machine.host.clone() };
         self.presence()?;
         let Some(presence) = &mut self.presence else { return Ok(Ending::Interrupted) };
         let mut engine = Engine {
             scope,
-            job,
+            work: Trainings { job, presence, reusable, looked: None },
             journal: &mut self.journal,
             index: &mut self.index,
-            presence,
-            crew: Crew::new(posts),
-            keeper: Keeper::new(artifacts, staging)?,
-            reusable,
+            pool,
+            keeper: Keeper::new(Some(artifacts)),
             machine,
             stop,
             report,
-            warned: false,
-            refused: None,
-            lost_in_a_row: 0,
-            looked: None,
+            so_far: SoFar::default(),
         };
         engine.resume(resumed)?;
         Ok(engine.run()?)
@@ -574,7 +576,7 @@ impl Session {
     pub fn check_data(
         &self,
         scope: Scope,
-        job: &dyn Job,
+        job: &dyn Training,
         data: &Located,
     ) -> Result<(), SessionError> {
         let data = Located { name: job.data().name.clone(), ..data.clone() };

@@ -1,20 +1,22 @@
 //! The engine against a log in memory and fake trainers: killed after every event, resumed, and
 //! always the same search.
 
-use super::crew::Totals;
+use super::attempt::{Attempt, Fact, Totals};
 use super::jobs::{State, config_parts};
 use super::journal::{Despite, Durable};
+use super::pool::Post;
 use super::presence::Alive;
+use super::trainings::Trainings;
 use super::*;
 use crate::chance;
 use crate::config::{SearchConfig, presets};
 use crate::events::digest::Digests;
 use crate::events::frame::{Frame, Head, Position};
-use crate::events::{DataFacts, Hash, Recorded, SearchStarted};
-use crate::log::{EventLog, Fault, MemoryLog};
+use crate::events::{ArtifactReleased, DataFacts, Hash, SearchStarted};
+use crate::log::{Fault, MemoryLog};
 use crate::trainer::fake::{Fakes, Script, by_seed};
 use crate::trainer::process::{PipeFault, Said};
-use crate::trainer::protocol::{Answer, ErrorCause};
+use crate::trainer::protocol::{DataRequest, ErrorCause, TrainRequest};
 
 const SCOPE: Scope = Scope::Search(1);
 /// Images that [`by_seed`] counts.
@@ -79,8 +81,8 @@ fn work(log: MemoryLog, script: Script) -> (MemoryLog, Result<Ending, EngineErro
 }
 
 /// A worker with a fake trainer, which answers after pauses that `pace` draws; 0: at once.
-pub(super) fn fake_post(script: Script, pace: u64) -> crew::Post {
-    crew::Post { device: "cpu".into(), start: Box::new(Fakes { script, pace }) }
+pub(super) fn fake_post(script: Script, pace: u64) -> Post {
+    Post { device: "cpu".into(), start: Box::new(Fakes { script, pace }) }
 }
 
 /// Processes that live.
@@ -122,25 +124,20 @@ fn work_among<L: EventLog>(
     let State::Open(mut job) = state else { panic!("the beginning is one batch") };
     let mut engine = Engine {
         scope: SCOPE,
-        job: &mut *job,
+        work: Trainings {
+            job: &mut *job,
+            presence: &mut presence,
+            reusable: Default::default(),
+            looked: None,
+        },
         journal: &mut journal,
         index: &mut index,
-        presence: &mut presence,
-        crew: Crew::new((0..trainers).map(|_| fake_post(script, pace)).collect()),
-        keeper: Keeper::nowhere(),
-        reusable: series::Reusable::default(),
-        machine: Machine {
-            data: PathBuf::new(),
-            split: PathBuf::new(),
-            host: String::new(),
-            threads: 1,
-        },
+        pool: Pool::new((0..trainers).map(|_| fake_post(script, pace)).collect(), Vec::new()),
+        keeper: Keeper::new(None),
+        machine: Machine::here(1),
         stop: &|| false,
         report: &mut (),
-        warned: false,
-        refused: None,
-        lost_in_a_row: 0,
-        looked: None,
+        so_far: SoFar::default(),
     };
     let result = engine.run();
     (journal.into_log(), result)
@@ -410,10 +407,13 @@ fn nothing_a_trainer_says_is_trusted() {
     for lie in lies {
         let request = request();
         // A failed training has one epoch line too few to lie about; this seed has two.
-        let mut crew = Crew::new(vec![fake_post(by_seed, 0)]);
-        crew.muster().unwrap();
-        crew.assign(0, (1, 1), request.clone(), TOTALS, &[]);
-        assert!(matches!(crew.listen(TICK), Heard::Epoch(_)));
+        let begin = |post| {
+            let mut pool = Pool::new(vec![post], Vec::new());
+            pool.acquire(0).unwrap();
+            pool.assign(0, Attempt::new((1, 1), request.clone(), TOTALS, &[]));
+            pool
+        };
+        assert!(matches!(hear(&mut begin(fake_post(by_seed, 0))), Some(Ok(Fact::Epoch(_)))));
         struct Liar(fn(&mut Vec<Said>));
         impl crate::trainer::Start for Liar {
             fn start(&mut self) -> Result<Box<dyn crate::trainer::Talk>, StartError> {
@@ -443,15 +443,17 @@ fn nothing_a_trainer_says_is_trusted() {
                 "the trainer was ended".into()
             }
         }
-        let mut crew =
-            Crew::new(vec![crew::Post { device: "cpu".into(), start: Box::new(Liar(lie)) }]);
-        crew.muster().unwrap();
-        crew.assign(0, (1, 1), request, TOTALS, &[]);
-        let lost =
-            (0..9).map(|_| crew.listen(TICK)).find(|heard| matches!(heard, Heard::Lost { .. }));
-        assert!(lost.is_some());
-        assert!(crew.has_idle());
+        let mut pool = begin(Post { device: "cpu".into(), start: Box::new(Liar(lie)) });
+        assert!((0..9).any(|_| matches!(hear(&mut pool), Some(Err(_)))));
     }
+}
+
+/// What a trainer says of its attempt, or why it cannot be that.
+fn hear(pool: &mut Pool<Attempt>) -> Option<Result<Fact, String>> {
+    Some(match pool.listen(TICK)? {
+        Heard::Answer(worker, answer) => pool.task_mut(worker).unwrap().hear(answer),
+        Heard::Lost(_, loss) => Err(loss.reason),
+    })
 }
 
 /// A request whose fake training succeeds.

@@ -4,11 +4,23 @@
 use std::fmt;
 
 use super::EngineError;
-use super::faults::MARGIN;
+use super::attack::Piece;
+use super::inbox::{Inbox, Refusal};
+use super::pool::{Blame, Loss, Pool};
 use super::session::SessionError;
-use super::workplace::{Lost, Workplace};
 use crate::adversary::range::InputRange;
-use crate::trainer::protocol::{Answer, Request};
+use crate::adversary::spec::Dtype;
+use crate::adversary::sweep::Chain;
+use crate::data::{DataError, ImageSet};
+use crate::trainer::protocol::{
+    Answer, CraftRequest, CraftedAnswer, ModelRequest, Request, ScoreRequest, ScoredAnswer,
+};
+
+/// The trainers of an attack.
+pub type Trainers = Pool<Piece>;
+
+/// The worker whose trainer tries the models.
+const FIRST: usize = 0;
 
 /// What is done with a model before an attack on it begins.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,45 +57,155 @@ pub struct Watch<'a> {
     pub report: &'a mut dyn FnMut(&str, &Trying, f64),
 }
 
-impl Watch<'_> {
-    /// Asks the trainer, which is started if it is not there. Inside, why there is no answer.
-    pub(super) fn ask(
-        &mut self,
-        workplace: &mut Workplace,
-        (label, trying): (&str, &Trying),
-        request: &Request,
-        id: u64,
-    ) -> Result<Result<Answer, Lost>, SessionError> {
-        (self.report)(label, trying, 0.0);
-        workplace.muster()?;
-        let asked = workplace.ask(request, id, |done| {
-            if (self.stop)() {
-                return Err(SessionError::Stopped);
-            }
-            if let Some(done) = done {
-                (self.report)(label, trying, done);
-            }
-            Ok(())
-        });
-        if asked.is_err() {
-            workplace.dismiss(""); // in the middle of a request that nobody waits for
+/// Why something cannot be had of a model.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// That is a fact of the model, and who is to blame.
+    Model(Loss),
+    /// That is not to be found out.
+    Session(SessionError),
+}
+
+impl Failure {
+    /// Something is wrong with the model; the trainer lives.
+    pub(super) fn of_model(why: impl fmt::Display) -> Self {
+        let reason = why.to_string();
+        Self::Model(Loss { blame: Blame::Trainer(reason.clone()), reason })
+    }
+
+    /// The error for a model that cannot be attacked, unless the machine is to blame.
+    pub(super) fn refused(self, pool: &Trainers, label: &str) -> SessionError {
+        let Loss { reason: why, blame } = match self {
+            Self::Session(error) => return error,
+            Self::Model(loss) => loss,
+        };
+        if let Err(fault) = pool.check(0) {
+            return EngineError::from(fault).into();
         }
-        asked
+        let how = match blame {
+            Blame::Machine(reported) => return EngineError::Machine(reported.into()).into(),
+            Blame::Hung => return SessionError::Hung { label: label.to_owned(), why },
+            Blame::Trainer(_) => "cannot be attacked",
+            Blame::Unknown => "makes the trainer crash, so it cannot be attacked",
+        };
+        SessionError::Settings(format!("{label} {how}: {why}"))
     }
 }
 
-/// The error for a model that cannot be attacked, unless the machine is to blame.
-pub(super) fn refused(workplace: &mut Workplace, label: &str, why: &str) -> SessionError {
-    if let Err(fault) = workplace.look_for_faults(MARGIN) {
-        return EngineError::from(fault).into();
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
+        Self::Session(error)
     }
-    let how = match &workplace.trainer {
-        // A trainer that refuses lives on.
-        Some(_) => "cannot be attacked",
-        None if workplace.hung => {
-            return SessionError::Hung { label: label.to_owned(), why: why.to_owned() };
+}
+
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Self {
+        Self::Session(error.into())
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self::Session(error.into())
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Trainer(why) => Self::of_model(why),
+            Refusal::Engine(error) => error.into(),
         }
-        None => "makes the trainer crash, so it cannot be attacked",
-    };
-    SessionError::Settings(format!("{label} {how}: {why}"))
+    }
+}
+
+/// A model that is tried by a trainer.
+pub(super) struct Trier<'a, 'w> {
+    pub(super) pool: &'a mut Trainers,
+    pub(super) watch: &'a mut Watch<'w>,
+    /// What it is called.
+    pub(super) label: &'a str,
+    pub(super) dtype: Dtype,
+    pub(super) threads: u32,
+}
+
+impl Trier<'_, '_> {
+    /// The folder of the trainer.
+    pub(super) fn inbox(&self) -> Result<&Inbox, Failure> {
+        let none = || Failure::of_model("there is no folder for its files");
+        self.pool.inbox(FIRST).ok_or_else(none)
+    }
+
+    /// Asks the trainer, which is started if it is not there.
+    fn ask(&mut self, trying: &Trying, id: u64, request: &Request) -> Result<Answer, Failure> {
+        let (watch, label) = (&mut *self.watch, self.label);
+        (watch.report)(label, trying, 0.0);
+        self.pool.acquire(FIRST).map_err(SessionError::from)?;
+        let answer = self.pool.ask(FIRST, id, request, |done| match ((watch.stop)(), done) {
+            (true, _) => Err(SessionError::Stopped),
+            (false, Some(done)) => {
+                (watch.report)(label, trying, done);
+                Ok(())
+            }
+            (false, None) => Ok(()),
+        });
+        answer?.map_err(Failure::Model)
+    }
+
+    /// Has a model score images.
+    pub(super) fn score(
+        &mut self,
+        trying: &Trying,
+        model: &ModelRequest,
+        (images, indices): (&ImageSet, &[u32]),
+        batch: u32,
+    ) -> Result<ScoredAnswer, Failure> {
+        let id = self.pool.next_id();
+        let inbox = self.inbox()?;
+        let request = ScoreRequest {
+            id,
+            model: model.clone(),
+            images: inbox.give("tried", &images.gather(indices)?)?,
+            count: u32::try_from(indices.len()).unwrap_or(0),
+            batch,
+            dtype: self.dtype,
+            device: self.pool.device(FIRST),
+            threads: self.threads,
+            staging: inbox.path().to_owned(),
+        };
+        match self.ask(trying, id, &Request::Score(Box::new(request)))? {
+            Answer::Scored(answer) => Ok(answer),
+            other => Err(Failure::of_model(format!("the trainer said {other:?}"))),
+        }
+    }
+
+    /// Has a model craft images along `chains`, whose labels are these.
+    pub(super) fn craft(
+        &mut self,
+        trying: &Trying,
+        model: &ModelRequest,
+        (images, indices): (&ImageSet, &[u32]),
+        (labels, chains): (Vec<u16>, Vec<Chain>),
+    ) -> Result<CraftedAnswer, Failure> {
+        let id = self.pool.next_id();
+        let inbox = self.inbox()?;
+        let request = CraftRequest {
+            id,
+            model: model.clone(),
+            images: inbox.give("clean", &images.gather(indices)?)?,
+            count: u32::try_from(indices.len()).unwrap_or(0),
+            labels,
+            targets: Vec::new(),
+            chains,
+            dtype: self.dtype,
+            device: self.pool.device(FIRST),
+            threads: self.threads,
+            staging: inbox.path().to_owned(),
+            measure: *trying == Trying::Cost,
+        };
+        match self.ask(trying, id, &Request::Craft(Box::new(request)))? {
+            Answer::Crafted(answer) => Ok(answer),
+            other => Err(Failure::of_model(format!("the trainer said {other:?}"))),
+        }
+    }
 }

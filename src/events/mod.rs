@@ -2,7 +2,7 @@
 //!
 //! [`kinds`], [`runs`], [`imports`], [`forks`], [`series`], [`ensembles`], [`studies`], [`repairs`] and [`attacks`] say what there is, [`codec`] turns it into payloads, [`frame`] seals
 //! payloads into a chain, [`digest`] says whether two searches are the same, [`lines`] carries a
-//! log as text. This module knows neither where frames live nor what follows from a fact.
+//! log as text, [`job`] says what is carried out by them. This module knows neither where frames live nor what follows from a fact.
 
 pub mod attacks;
 pub mod codec;
@@ -12,6 +12,7 @@ pub mod forks;
 pub mod frame;
 pub mod ids;
 pub mod imports;
+pub mod job;
 pub mod kinds;
 pub mod lines;
 pub mod repairs;

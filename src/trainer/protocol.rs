@@ -191,6 +191,24 @@ pub enum Answer {
     },
 }
 
+impl Answer {
+    /// The request that it answers; none if it introduces the trainer.
+    #[must_use]
+    pub const fn id(&self) -> Option<u64> {
+        match self {
+            Self::Hello(_) => None,
+            Self::Progress { id, .. }
+            | Self::Checkpoint { id, .. }
+            | Self::Failed { id, .. }
+            | Self::Error { id, .. } => Some(*id),
+            Self::Epoch(epoch) => Some(epoch.id),
+            Self::Finished(finished) => Some(finished.id),
+            Self::Crafted(crafted) => Some(crafted.id),
+            Self::Scored(scored) => Some(scored.id),
+        }
+    }
+}
+
 /// What a trainer's error is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -45,7 +45,11 @@ pub(super) fn fold(db: &Connection, recorded: &Recorded, attack: u32) -> Result<
             run(db, "UPDATE attack SET finished_at = ? WHERE id = ?", (at, attack))
         }
         Event::AttackTrainer(AttackTrainer { device, library, .. }) => {
-            let sql = "UPDATE attack SET device = ?, library = ? WHERE id = ?";
+            let sql = "UPDATE attack SET library = ?2, device = CASE
+                     WHEN device IS NULL THEN ?1
+                     WHEN instr(', ' || device || ',', ', ' || ?1 || ',') THEN device
+                     ELSE device || ', ' || ?1 END
+                   WHERE id = ?3";
             run(db, sql, (device, library, attack))
         }
         Event::Resumed(_) => {

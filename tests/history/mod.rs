@@ -8,7 +8,7 @@ use std::path::Path;
 
 use qtrail::agent::run::Run;
 use qtrail::agent::search::Search;
-use qtrail::agent::{Decision, Job};
+use qtrail::agent::{Decision, Training};
 use qtrail::chance::Stream;
 use qtrail::config::{SearchConfig, presets};
 use qtrail::engine::jobs::config_parts;
@@ -192,11 +192,11 @@ impl History {
         self.record(Scope::Search(number), events);
     }
 
-    pub fn carry_on(&mut self, scope: Scope, job: &mut dyn Job, steps: usize) {
+    pub fn carry_on(&mut self, scope: Scope, job: &mut dyn Training, steps: usize) {
         for _ in 0..steps {
-            let events = match job.decide(true) {
+            let events = match job.decide(true, &[]) {
                 Decision::Record(events) => events,
-                Decision::Train(trial) => train(job, trial),
+                Decision::Do(trial) => train(job, trial),
                 Decision::Wait | Decision::Done => return,
             };
             for event in &events {
@@ -206,7 +206,7 @@ impl History {
         }
     }
 
-    pub fn resumed(&mut self, scope: Scope, job: &mut dyn Job) {
+    pub fn resumed(&mut self, scope: Scope, job: &mut dyn Training) {
         let event = Event::from(Resumed { program: "qtrail 0".into(), host: "host".into() });
         job.apply(&event).unwrap();
         self.record(scope, vec![event]);
@@ -331,7 +331,7 @@ pub fn data() -> DataFacts {
 
 /// What a trainer makes of a trial: one in eight is no better than chance, one in eight is lost
 /// once, the others get accuracies from their seed.
-fn train(job: &dyn Job, ordinal: u32) -> Vec<Event> {
+fn train(job: &dyn Training, ordinal: u32) -> Vec<Event> {
     let trial = job.trials().get(ordinal).unwrap();
     let mut chance = Stream::new(trial.planned.seed, "fake", 0);
     let kind = chance.below(8);

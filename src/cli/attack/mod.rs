@@ -9,7 +9,7 @@ mod progress;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::progress::duration;
+use super::progress::{Progress, duration};
 use super::{CliError, Context, Exit, data, names, note, say, work};
 use crate::adversary::gradients::{score_warnings, warnings};
 use crate::adversary::job::Attack;
@@ -20,12 +20,12 @@ use crate::engine::attacks::{self, Target, TestPart};
 use crate::engine::measure::Costs;
 use crate::engine::preflight::Trial;
 use crate::engine::session::{Session, SessionError};
-use crate::engine::watch::{Trying, Watch};
-use crate::engine::workplace::Workplace;
+use crate::engine::watch::{Trainers, Trying, Watch};
 use crate::events::Scope;
+use crate::events::job::Job as _;
 use crate::log::{NamedLock, Store};
 use classes::Mapping;
-use progress::{Line, Progress};
+use progress::Line;
 
 /// Attacks trained models with adversarial images.
 #[derive(Debug, clap::Args)]
@@ -47,7 +47,7 @@ pub struct Args {
     /// the first trial, otherwise 0]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     data_seed: Option<u64>,
-    /// Number of CPU threads [default: all]
+    /// Number of CPU threads of each trainer [default: all, divided among the trainers]
     #[arg(long, value_name = "N", value_parser = work::thread_count)]
     threads: Option<u32>,
     #[command(flatten)]
@@ -107,13 +107,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         ));
     }
     let threads = args.threads();
-    let mut workplace = session.workplace(threads)?;
+    let mut trainers = session.pool()?;
     // From here on Ctrl-C ends it between two micro-batches, and before that leaves nothing.
     let (tried, stop) = match tried {
         Some(tried) => tried,
         None => {
             let stop = work::stop_flag()?;
-            (wanted.try_out(args, &mut session, &mut workplace, &stop)?, stop)
+            (wanted.try_out(args, &mut session, &mut trainers, &stop)?, stop)
         }
     };
     let Tried { costs, outputs, settings } = tried;
@@ -122,19 +122,19 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     drop(beginning);
     let attack = session.attack(scope)?;
     announce(scope, &attack, &settings);
-    foretell(scope, &attack, &costs, test, &workplace.device);
+    foretell(scope, &attack, &costs, test, &trainers);
     if any_batch {
         tell_batch(scope, &settings, &costs);
     }
     args.classes.doubt(&test.classes(&wanted.counts), targets, &outputs, context);
     let begun = Begun { scope, lock, attack };
-    carry_on(session, begun, targets, test, Some(workplace), &stop)
+    carry_on(session, begun, targets, test, Some(trainers), &stop)
 }
 
 impl Args {
-    /// Threads to compute with.
+    /// Threads of each trainer.
     fn threads(&self) -> u32 {
-        self.threads.unwrap_or_else(work::threads)
+        self.threads.unwrap_or_else(|| work::threads_each(&self.work.device))
     }
 }
 
@@ -168,9 +168,9 @@ fn try_aside(
     // Whatever happens, it is the last to go.
     let aside = Store::aside(&context.store)?;
     let mut session = open(args, context, aside.store.clone())?;
-    let mut workplace = session.workplace(args.threads())?;
-    let tried = wanted.try_out(args, &mut session, &mut workplace, stop)?;
-    drop(workplace); // the trainer leaves before its folder does
+    let mut trainers = session.pool()?;
+    let tried = wanted.try_out(args, &mut session, &mut trainers, stop)?;
+    drop(trainers); // they leave before their folders do
     session.close()?;
     Ok(tried)
 }
@@ -237,24 +237,24 @@ impl Wanted {
         &self,
         args: &Args,
         session: &mut Session,
-        workplace: &mut Workplace,
+        trainers: &mut Trainers,
         stop: &AtomicBool,
     ) -> Result<Tried, CliError> {
         let Self { targets, test, settings, .. } = self;
         let ranges_given = args.models.are_ranges_given();
-        let trial = Trial { targets, test, settings, ranges_given };
+        let trial = Trial { targets, test, settings, ranges_given, threads: args.threads() };
         // Models of others may take a while.
         let mut line = Line::new(targets, !args.models.scripts().is_empty());
         let mut report = |label: &str, trying: &Trying, done| line.show(label, trying, done);
         let asked = || stop.load(Ordering::Relaxed);
         let mut watch = Watch { stop: &asked, report: &mut report };
-        let tried = session.try_out(trial, workplace, &mut watch)?;
+        let tried = session.try_out(trial, trainers, &mut watch)?;
         let outputs: Vec<u32> = tried.iter().map(|model| model.outputs).collect();
         self.mapping.check(targets, &outputs)?;
         test.check(settings, targets, &outputs)?;
-        let costs = session.measure(trial, workplace, &mut watch)?;
+        let costs = session.measure(trial, trainers, &mut watch)?;
         let settings = args.options.sized(settings, &costs, test);
-        session.try_batches(Trial { settings: &settings, ..trial }, workplace, &mut watch)?;
+        session.try_batches(Trial { settings: &settings, ..trial }, trainers, &mut watch)?;
         line.finish();
         if asked() {
             return Err(SessionError::Stopped.into());
@@ -365,29 +365,26 @@ fn carry_on(
     begun: Begun,
     targets: &[Target],
     test: &TestPart,
-    workplace: Option<Workplace>,
+    trainers: Option<Trainers>,
     stop: &AtomicBool,
 ) -> Result<(), CliError> {
     let Begun { scope, lock, mut attack } = begun;
-    let threads = attack.started().map_or(1, |started| started.threads);
-    let mut workplace = match workplace {
-        Some(workplace) => workplace,
-        None => session.workplace(threads)?,
+    let trainers = match trainers {
+        Some(trainers) => trainers,
+        None => session.pool()?,
     };
     let models: Vec<_> = targets.iter().map(|target| target.model.clone()).collect();
     let asked = || stop.load(Ordering::Relaxed);
-    let mut progress = Progress::new(scope, &attack);
+    let mut progress = Progress::new(scope);
     let ending = session.carry_on_attack(
         scope,
         &mut attack,
-        &models,
-        test,
-        &mut workplace,
+        (&models, test),
+        trainers,
         &asked,
         &mut progress,
     );
     progress.finish();
-    drop(workplace); // the trainer leaves before the log is closed
     let closed = session.close();
     drop(lock);
     let resume = format!("the same command, or `qtrail resume {scope}`, goes on");
@@ -448,17 +445,18 @@ fn announce(scope: Scope, attack: &Attack, settings: &Settings) {
 }
 
 /// Says how much an attack is about to do, and very roughly for how long.
-fn foretell(scope: Scope, attack: &Attack, costs: &Costs, test: &TestPart, device: &str) {
+fn foretell(scope: Scope, attack: &Attack, costs: &Costs, test: &TestPart, trainers: &Trainers) {
     let Some((plan, started)) = attack.plan().zip(attack.started()) else { return };
     let estimate = costs.estimate(plan, started.images, test.images.length());
     note(&format!(
         "{scope}: {} images to craft by {} gradients, {} scores, in micro-batches of {}; very roughly \
-         {} on {device}, up to {:.0} MB on disk",
+         {} on {}, up to {:.0} MB on disk",
         started.to_craft,
         estimate.gradients,
         started.to_score,
         plan.settings.batch,
-        duration(estimate.time),
+        duration(estimate.time / u32::try_from(trainers.size()).unwrap_or(1).max(1)),
+        trainers.devices(),
         (estimate.bytes as f64 / 1e6).ceil(),
     ));
 }

@@ -128,7 +128,7 @@ impl SaveArgs {
         let saved = recorded(&pool, &chosen, &self.choice, name, answer.as_of.position.0);
         drop(answer);
         let mut session = work::session_without_trainer(context, store)?;
-        let number = session.save_ensemble(saved);
+        let number = session.save_ensemble(&saved);
         session.close()?;
         let (number, size) = (number?, chosen.members.len());
         note(&format!(

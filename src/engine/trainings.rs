@@ -1,0 +1,356 @@
+//! Searches and runs as [`Work`]: a task is a trial, each attempt at which is recorded. Several
+//! processes may carry on the same one.
+
+use std::time::{Duration, Instant};
+
+use super::attempt::{Attempt, Fact};
+use super::news::{News, Seen, Task};
+use super::pool::Pool;
+use super::presence::{Absence, Presence};
+use super::series::Reusable;
+use super::{Engine, EngineError, Work};
+use crate::agent::trials::{Computer, Trial};
+use crate::agent::{Decision, Impossible, Terms, Training};
+use crate::events::{
+    ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Resumed,
+};
+use crate::log::{EventLog, LogError};
+use crate::trainer::cut;
+use crate::trainer::protocol::{
+    Answer, DataRequest, Hello, InitialRequest, ResumeRequest, TrainRequest,
+};
+
+/// How often to look for what others recorded, and whether they still live.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A search or run, as this process carries it on.
+pub struct Trainings<'a> {
+    /// The state.
+    pub job: &'a mut dyn Training,
+    /// This process among those that carry it on.
+    pub presence: &'a mut dyn Presence,
+    /// Results that are taken over instead of trained.
+    pub reusable: Reusable,
+    /// When it was last looked what others do.
+    pub looked: Option<Instant>,
+}
+
+impl Trainings<'_> {
+    fn trial(&self, ordinal: u32) -> Option<&Trial> {
+        self.job.trials().get(ordinal)
+    }
+
+    pub(super) fn is_at(&self, trial: u32, attempt: u32) -> bool {
+        self.trial(trial).is_some_and(|trial| trial.is_at(attempt))
+    }
+
+    /// Running attempts of other processes that do not work.
+    fn absent(&self) -> Vec<(u32, u32, Absence)> {
+        let running = self.job.trials().running();
+        let others = running.filter(|trial| trial.worker != self.presence.name());
+        let absent = others.filter_map(|trial| {
+            Some((trial.planned.trial, trial.attempts, self.presence.absent(&trial.worker)?))
+        });
+        absent.collect()
+    }
+}
+
+impl Work for Trainings<'_> {
+    type Task = u32;
+    type Piece = Attempt;
+    const REFUSALS_COUNT: bool = false;
+
+    fn decide(&self, _: &Pool<Attempt>, idle: &[usize]) -> Decision<(usize, u32)> {
+        match self.job.decide(!idle.is_empty(), &[]) {
+            Decision::Record(batch) => Decision::Record(batch),
+            Decision::Do(ordinal) => {
+                let reused = self.trial(ordinal).and_then(|trial| self.reusable.get(trial));
+                match (reused, idle) {
+                    (Some(reused), _) => Decision::Record(vec![reused.into()]),
+                    (None, [worker, ..]) => Decision::Do((*worker, ordinal)),
+                    (None, []) => Decision::Wait,
+                }
+            }
+            Decision::Wait => Decision::Wait,
+            Decision::Done => Decision::Done,
+        }
+    }
+
+    fn apply(&mut self, event: &Event) -> Result<(), Impossible> {
+        self.job.apply(event)
+    }
+
+    fn seen(&self) -> Seen<'_> {
+        Seen::Training(&*self.job)
+    }
+
+    fn expected_bytes(&self, ordinal: u32) -> u64 {
+        self.expected_bytes_of(ordinal)
+    }
+
+    fn task(piece: &Attempt) -> u32 {
+        piece.trial
+    }
+
+    fn has_others(&self) -> bool {
+        self.job.trials().running().next().is_some()
+    }
+
+    fn begin<L: EventLog>(
+        engine: &mut Engine<'_, L, Self>,
+        worker: usize,
+        ordinal: u32,
+        hello: Hello,
+    ) -> Result<(), EngineError> {
+        let device = engine.pool.device(worker);
+        engine.warn_of_another_computer(&device, &hello);
+        let Some(trial) = engine.work.trial(ordinal).cloned() else { return Ok(()) };
+        let attempt = trial.attempts + 1;
+        let mut request = engine.request(&trial, worker, device.clone())?;
+        let mut from = None;
+        if let Some(&CheckpointKept { attempt, restart, epoch, artifact, .. }) =
+            trial.checkpoint.as_ref()
+            && let Some(file) = engine.keeper.sound(artifact)?
+        {
+            request.resume = Some(ResumeRequest { file, restart, epoch });
+            from = Some(Continues { attempt, restart, epoch });
+        }
+        if trial.checkpoint.is_some() && from.is_none() {
+            engine.tell(&News::Anew(ordinal));
+        }
+        let started = AttemptStarted {
+            trial: ordinal,
+            attempt,
+            device,
+            threads: request.threads,
+            trainer: hello.program,
+            library: hello.library,
+            isa: hello.isa,
+            host: engine.machine.host.clone(),
+            continues: from,
+            worker: engine.work.presence.name().to_owned(),
+        };
+        if !engine.record(&[started.into()])? {
+            return Ok(()); // somebody else may have the trial now
+        }
+        let done = engine.work.trial(ordinal).map_or(&[][..], |trial| &trial.epochs);
+        let totals = engine.work.totals(ordinal);
+        let attempt = Attempt::new((ordinal, attempt), request, totals, done);
+        engine.pool.assign(worker, attempt);
+        Ok(())
+    }
+
+    fn hear<L: EventLog>(
+        engine: &mut Engine<'_, L, Self>,
+        worker: usize,
+        answer: Answer,
+    ) -> Result<(), EngineError> {
+        let Some(attempt) = engine.pool.task_mut(worker) else { return Ok(()) };
+        let trial = attempt.trial;
+        match attempt.hear(answer) {
+            Err(complaint) => engine.complain(worker, complaint),
+            Ok(Fact::Progress(epoch, share)) => {
+                engine.tell(&News::Progress { task: Task::Trial(trial), epoch, share });
+                Ok(())
+            }
+            Ok(Fact::Epoch(epoch)) => {
+                engine.record_facts((epoch.trial, epoch.attempt), &[epoch.into()]).map(drop)
+            }
+            Ok(Fact::Checkpoint(kept, file)) => engine.keep_checkpoint(worker, kept, &file),
+            Ok(Fact::Ended(result, memory)) => match engine.pool.release(worker) {
+                Some(attempt) => engine.finish(worker, attempt, result, memory),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn lost<L: EventLog>(
+        engine: &mut Engine<'_, L, Self>,
+        attempt: Attempt,
+        reason: String,
+        counts: bool,
+    ) -> Result<(), EngineError> {
+        let Attempt { trial, attempt, .. } = attempt;
+        let reason = cut(reason, AttemptLost::BYTES);
+        engine.record_loss(AttemptLost { trial, attempt, counts, reason })
+    }
+
+    fn look<L: EventLog>(engine: &mut Engine<'_, L, Self>) -> Result<(), EngineError> {
+        engine.look_at_others()?;
+        engine.release_surplus()
+    }
+
+    fn wait<L: EventLog>(engine: &mut Engine<'_, L, Self>) -> Result<(), EngineError> {
+        engine.take_over()
+    }
+}
+
+impl<L: EventLog> Engine<'_, L, Trainings<'_>> {
+    /// Says that this process goes on with a job that others may have begun. Before the first trial
+    /// there is nothing to go on with.
+    ///
+    /// # Errors
+    /// [`EngineError`] if that cannot be recorded.
+    pub fn resume(&mut self, resumed: Resumed) -> Result<(), EngineError> {
+        let event = [Event::from(resumed)];
+        self.read_on()?;
+        while !self.work.job.trials().all().is_empty() && !self.record(&event)? {}
+        Ok(())
+    }
+
+    /// Records facts about an attempt of this process, unless its trial has ended: then `false`.
+    fn record_facts(
+        &mut self,
+        (trial, attempt): (u32, u32),
+        facts: &[Event],
+    ) -> Result<bool, EngineError> {
+        let goes_on = |trial: &Trial| trial.is_open() && attempt <= trial.attempts;
+        while self.work.trial(trial).is_some_and(goes_on) {
+            if self.record(facts)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Records that an attempt gave no result, unless that is recorded already.
+    fn record_loss(&mut self, lost: AttemptLost) -> Result<(), EngineError> {
+        let (trial, attempt) = (lost.trial, lost.attempt);
+        let event = [Event::from(lost)];
+        while self.work.trial(trial).is_some_and(|trial| trial.is_at(attempt)) {
+            if self.record(&event)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Now and then: says that this process is at work, takes in what others recorded, and gives up
+    /// the attempts of those that have ended. Such attempts count against nobody.
+    fn look_at_others(&mut self) -> Result<(), EngineError> {
+        self.work.presence.beat();
+        if self.work.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+            return Ok(());
+        }
+        self.read_on()?;
+        self.work.looked = Some(Instant::now());
+        for (trial, attempt, absence) in self.work.absent() {
+            if absence == Absence::Ended {
+                let reason = "qtrail ended before the trainer did".to_owned();
+                self.record_loss(AttemptLost { trial, attempt, counts: false, reason })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// With nothing else to do, gives up an attempt of a process that is suspended: its trial is
+    /// trained here. Should its result come all the same, the first of both counts.
+    fn take_over(&mut self) -> Result<(), EngineError> {
+        if self.pool.idle().is_empty() || self.so_far.stopping {
+            return Ok(());
+        }
+        let silent =
+            self.work.absent().into_iter().find_map(|(trial, attempt, absence)| match absence {
+                Absence::Silent(time) => Some((trial, attempt, time)),
+                Absence::Ended => None,
+            });
+        let Some((trial, attempt, time)) = silent else { return Ok(()) };
+        let reason = format!("its process was not heard of for {:.0} s", time.as_secs_f64());
+        self.record_loss(AttemptLost { trial, attempt, counts: false, reason })
+    }
+
+    fn warn_of_another_computer(&mut self, device: &str, hello: &Hello) {
+        let now = Computer {
+            device: device.to_owned(),
+            trainer: hello.program.clone(),
+            library: hello.library.clone(),
+            isa: hello.isa.clone(),
+        };
+        let computers = self.work.job.trials().computers();
+        if let Some(before) = computers.last()
+            && !computers.iter().any(|known| known.is_like(&now))
+        {
+            let line =
+                |c: &Computer| format!("{} {} on {} ({})", c.trainer, c.library, c.device, c.isa);
+            let (before, now) = (line(before), line(&now));
+            self.tell(&News::OtherComputer { before, now });
+        }
+    }
+
+    fn request(
+        &self,
+        trial: &Trial,
+        worker: usize,
+        device: String,
+    ) -> Result<TrainRequest, EngineError> {
+        let (config, data) = (self.work.job.config(), self.work.job.data());
+        let Terms { fit, initial, predicted, by_epoch } = self.work.job.terms(trial.planned.trial);
+        let initial = match initial {
+            None => None,
+            Some(initial) => {
+                let gone = LogError::NoArtifact { hash: initial.weights };
+                let file = self.keeper.sound(initial.weights)?.ok_or(gone)?;
+                Some(InitialRequest { file, layers: initial.layers, freeze: initial.freeze })
+            }
+        };
+        Ok(TrainRequest {
+            id: 0, // the pool numbers requests
+            architecture: trial.planned.architecture.clone(),
+            recipe: config.recipe.clone(),
+            seed: trial.planned.seed,
+            data: DataRequest {
+                name: data.name.clone(),
+                folder: self.machine.data.clone(),
+                channels: data.channels,
+                side: data.side,
+                classes: data.classes,
+                split: self.machine.split.clone(),
+                resize: config.data.resize,
+                extra: config.data.extra,
+                seed: config.data.seed,
+                fit,
+            },
+            device,
+            threads: self.machine.threads,
+            weights: config.reward.accuracy,
+            staging: self.pool.staging(worker),
+            initial,
+            checkpoints: by_epoch,
+            resume: None,
+            predict: predicted.is_some(),
+        })
+    }
+
+    /// Ends an attempt that can go on from the checkpoint it left: all that was done is kept.
+    pub(super) fn interrupt(
+        &mut self,
+        worker: usize,
+        kept: &CheckpointKept,
+    ) -> Result<(), EngineError> {
+        let CheckpointKept { trial, attempt, epoch, .. } = *kept;
+        self.pool.dismiss(worker, String::new());
+        self.pool.release(worker);
+        let reason = format!("interrupted after epoch {epoch}");
+        self.record_loss(AttemptLost { trial, attempt, counts: false, reason })
+    }
+
+    fn release_surplus(&mut self) -> Result<(), EngineError> {
+        while let Some(surplus) = self.keeper.surplus(self.work.job) {
+            let (trial, artifact) = (surplus.trial, surplus.artifact);
+            if self.record(&[ArtifactReleased { trial, artifact }.into()])? {
+                self.keeper.released(artifact);
+            }
+        }
+        self.remove_released()
+    }
+
+    /// Removes the files of what was released, unless somebody relies on artifacts just now: then
+    /// it is tried again later. What is left in the end, `qtrail artifacts gc` removes.
+    fn remove_released(&mut self) -> Result<(), EngineError> {
+        let Some(removal) = self.keeper.removal()? else { return Ok(()) };
+        // Somebody else may have named the same bytes meanwhile.
+        self.read_on()?;
+        let references = self.index.references();
+        Ok(self.keeper.remove_released(&removal, |hash| !references.names(hash).is_empty())?)
+    }
+}
