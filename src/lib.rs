@@ -44,7 +44,7 @@
 //!
 //! What comes after a search is carried out by the same engine. Final trainings and transfers are runs
 //! ([`agent::run`]), whose steps are epochs. An attack ([`engine::attack`]) decides step by step which
-//! micro-batch is crafted or scored next; the trainer differentiates and evaluates, and everything
+//! micro-batch is crafted or scored next; the trainers differentiate and evaluate, and everything
 //! else, transformations and ranks among it, is arithmetic here ([`adversary`]).
 //!
 //! The formats are promises; `schema/` says what they are, without the code.

@@ -170,18 +170,12 @@ impl Work for Attacking<'_> {
             if let Some(step) = at_hand.and_then(|crafted| self.attack.next_about(crafted, &busy)) {
                 return Decision::Do((worker, step));
             }
-            match self.attack.decide(true, &busy) {
-                Decision::Do(step) => return Decision::Do((worker, step)),
-                Decision::Record(batch) => return Decision::Record(batch),
-                Decision::Done => return Decision::Done,
+            match self.attack.decide(true, &busy).and_then(|step| Decision::Do((worker, step))) {
                 Decision::Wait => {}
+                decision => return decision,
             }
         }
-        match self.attack.decide(false, &[]) {
-            Decision::Record(batch) => Decision::Record(batch),
-            Decision::Done => Decision::Done,
-            Decision::Do(_) | Decision::Wait => Decision::Wait,
-        }
+        self.attack.decide(false, &[]).and_then(|_| Decision::Wait)
     }
 
     fn apply(&mut self, event: &Event) -> Result<(), Impossible> {
@@ -245,8 +239,7 @@ impl Work for Attacking<'_> {
         };
         engine.succeed();
         engine.work.failed.remove(&piece.step);
-        while !engine.record(&events)? {}
-        Ok(())
+        engine.record_while(|_| true, &events).map(drop)
     }
 
     fn lost<L: EventLog>(
@@ -285,9 +278,7 @@ impl<L: EventLog> Engine<'_, L, Attacking<'_>> {
             let (before, now) = (line(before), line(&now));
             self.tell(&News::OtherComputer { before, now });
         }
-        let event = [Event::from(now)];
-        while !self.record(&event)? {}
-        Ok(())
+        self.record_while(|_| true, &[now.into()]).map(drop)
     }
 
     fn inbox(&self, worker: usize) -> Result<&Inbox, Refusal> {

@@ -317,6 +317,20 @@ impl<L: EventLog, W: Work> Engine<'_, L, W> {
         Ok(ours.is_some())
     }
 
+    /// Records a batch as long as it is still to be recorded: whether it was.
+    fn record_while(
+        &mut self,
+        wanted: impl Fn(&W) -> bool,
+        batch: &[Event],
+    ) -> Result<bool, EngineError> {
+        while wanted(&self.work) {
+            if self.record(batch)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Takes in what was recorded of this job.
     fn follow(&mut self, recorded: &[Recorded]) -> Result<(), EngineError> {
         for recorded in recorded {

@@ -42,9 +42,9 @@ impl<L: EventLog> Engine<'_, L, Trainings<'_>> {
             Ok(None) => Ok(()),
             Ok(Some(artifact)) => {
                 kept.artifact = artifact;
-                let event = [Event::from(kept.clone())];
                 // An attempt that somebody took over leaves none.
-                while self.work.is_at(kept.trial, kept.attempt) && !self.record(&event)? {}
+                let goes_on = |work: &Trainings<'_>| work.is_at(kept.trial, kept.attempt);
+                self.record_while(goes_on, &[kept.clone().into()])?;
                 match self.so_far.stopping {
                     true => self.interrupt(worker, &kept),
                     false => Ok(()),

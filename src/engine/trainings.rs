@@ -61,19 +61,14 @@ impl Work for Trainings<'_> {
     const REFUSALS_COUNT: bool = false;
 
     fn decide(&self, _: &Pool<Attempt>, idle: &[usize]) -> Decision<(usize, u32)> {
-        match self.job.decide(!idle.is_empty(), &[]) {
-            Decision::Record(batch) => Decision::Record(batch),
-            Decision::Do(ordinal) => {
-                let reused = self.trial(ordinal).and_then(|trial| self.reusable.get(trial));
-                match (reused, idle) {
-                    (Some(reused), _) => Decision::Record(vec![reused.into()]),
-                    (None, [worker, ..]) => Decision::Do((*worker, ordinal)),
-                    (None, []) => Decision::Wait,
-                }
+        self.job.decide(!idle.is_empty(), &[]).and_then(|ordinal| {
+            let reused = self.trial(ordinal).and_then(|trial| self.reusable.get(trial));
+            match (reused, idle) {
+                (Some(reused), _) => Decision::Record(vec![reused.into()]),
+                (None, [worker, ..]) => Decision::Do((*worker, ordinal)),
+                (None, []) => Decision::Wait,
             }
-            Decision::Wait => Decision::Wait,
-            Decision::Done => Decision::Done,
-        }
+        })
     }
 
     fn apply(&mut self, event: &Event) -> Result<(), Impossible> {
@@ -146,7 +141,7 @@ impl Work for Trainings<'_> {
         answer: Answer,
     ) -> Result<(), EngineError> {
         let Some(attempt) = engine.pool.task_mut(worker) else { return Ok(()) };
-        let trial = attempt.trial;
+        let (trial, number) = (attempt.trial, attempt.attempt);
         match attempt.hear(answer) {
             Err(complaint) => engine.complain(worker, complaint),
             Ok(Fact::Progress(epoch, share)) => {
@@ -154,7 +149,12 @@ impl Work for Trainings<'_> {
                 Ok(())
             }
             Ok(Fact::Epoch(epoch)) => {
-                engine.record_facts((epoch.trial, epoch.attempt), &[epoch.into()]).map(drop)
+                // One that was given up may still end the trial.
+                let open = |work: &Self| {
+                    let goes_on = |trial: &Trial| trial.is_open() && number <= trial.attempts;
+                    work.trial(trial).is_some_and(goes_on)
+                };
+                engine.record_while(open, &[epoch.into()]).map(drop)
             }
             Ok(Fact::Checkpoint(kept, file)) => engine.keep_checkpoint(worker, kept, &file),
             Ok(Fact::Ended(result, memory)) => match engine.pool.release(worker) {
@@ -194,35 +194,14 @@ impl<L: EventLog> Engine<'_, L, Trainings<'_>> {
     pub fn resume(&mut self, resumed: Resumed) -> Result<(), EngineError> {
         let event = [Event::from(resumed)];
         self.read_on()?;
-        while !self.work.job.trials().all().is_empty() && !self.record(&event)? {}
-        Ok(())
-    }
-
-    /// Records facts about an attempt of this process, unless its trial has ended: then `false`.
-    fn record_facts(
-        &mut self,
-        (trial, attempt): (u32, u32),
-        facts: &[Event],
-    ) -> Result<bool, EngineError> {
-        let goes_on = |trial: &Trial| trial.is_open() && attempt <= trial.attempts;
-        while self.work.trial(trial).is_some_and(goes_on) {
-            if self.record(facts)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let has_begun = |work: &Trainings<'_>| !work.job.trials().all().is_empty();
+        self.record_while(has_begun, &event).map(drop)
     }
 
     /// Records that an attempt gave no result, unless that is recorded already.
     fn record_loss(&mut self, lost: AttemptLost) -> Result<(), EngineError> {
         let (trial, attempt) = (lost.trial, lost.attempt);
-        let event = [Event::from(lost)];
-        while self.work.trial(trial).is_some_and(|trial| trial.is_at(attempt)) {
-            if self.record(&event)? {
-                break;
-            }
-        }
-        Ok(())
+        self.record_while(|work| work.is_at(trial, attempt), &[lost.into()]).map(drop)
     }
 
     /// Now and then: says that this process is at work, takes in what others recorded, and gives up

@@ -11,7 +11,7 @@ use super::session::SessionError;
 use crate::adversary::range::InputRange;
 use crate::adversary::spec::Dtype;
 use crate::adversary::sweep::Chain;
-use crate::data::{DataError, ImageSet};
+use crate::data::ImageSet;
 use crate::trainer::protocol::{
     Answer, CraftRequest, CraftedAnswer, ModelRequest, Request, ScoreRequest, ScoredAnswer,
 };
@@ -92,20 +92,8 @@ impl Failure {
     }
 }
 
-impl From<SessionError> for Failure {
-    fn from(error: SessionError) -> Self {
-        Self::Session(error)
-    }
-}
-
-impl From<DataError> for Failure {
-    fn from(error: DataError) -> Self {
-        Self::Session(error.into())
-    }
-}
-
-impl From<EngineError> for Failure {
-    fn from(error: EngineError) -> Self {
+impl<E: Into<SessionError>> From<E> for Failure {
+    fn from(error: E) -> Self {
         Self::Session(error.into())
     }
 }
@@ -140,14 +128,12 @@ impl Trier<'_, '_> {
     fn ask(&mut self, trying: &Trying, id: u64, request: &Request) -> Result<Answer, Failure> {
         let (watch, label) = (&mut *self.watch, self.label);
         (watch.report)(label, trying, 0.0);
-        self.pool.acquire(FIRST).map_err(SessionError::from)?;
-        let answer = self.pool.ask(FIRST, id, request, |done| match ((watch.stop)(), done) {
-            (true, _) => Err(SessionError::Stopped),
-            (false, Some(done)) => {
+        self.pool.acquire(FIRST)?;
+        let answer = self.pool.ask(FIRST, id, request, |done| {
+            if let Some(done) = done {
                 (watch.report)(label, trying, done);
-                Ok(())
             }
-            (false, None) => Ok(()),
+            if (watch.stop)() { Err(SessionError::Stopped) } else { Ok(()) }
         });
         answer?.map_err(Failure::Model)
     }

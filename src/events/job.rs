@@ -18,6 +18,18 @@ pub enum Decision<T> {
     Done,
 }
 
+impl<T> Decision<T> {
+    /// The same, but for what becomes of a task.
+    pub fn and_then<U>(self, task: impl FnOnce(T) -> Decision<U>) -> Decision<U> {
+        match self {
+            Self::Record(batch) => Decision::Record(batch),
+            Self::Do(this) => task(this),
+            Self::Wait => Decision::Wait,
+            Self::Done => Decision::Done,
+        }
+    }
+}
+
 /// Something that is carried out event by event. It decides and folds; it does no IO and reads no
 /// clock.
 pub trait Job {
