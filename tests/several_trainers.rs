@@ -56,7 +56,7 @@ fn what_cannot_begin_leaves_nothing() {
         ),
         (["--device", "cuda:0"], "the trainer cannot use cuda:0; it offers cpu"),
         (["--device", "cpu,cpu"], "cpu is listed twice; cpu*2 starts two trainers on it"),
-        (["--in-flight", "0"], "schedule.in-flight"),
+        (["--in-flight", "0"], "--in-flight <W>': expected a whole number from 1 to 10000"),
         (["--trainer", "/bin/true"], "ended before it said hello"),
     ];
     for (options, words) in &kinds[..4] {

@@ -243,8 +243,8 @@ impl Session {
             }
         }
         self.begin(data, &mut |index| {
-            free(index, &started.name).map_err(SessionError::Settings)?;
             let further = further(index)?;
+            free(index, &started.name).map_err(SessionError::Settings)?;
             let parts = parts.iter().cloned().map(Event::from);
             let first = Event::from(started.clone());
             let batch = std::iter::once(first).chain(parts).chain(further).collect();
