@@ -188,6 +188,20 @@ fn a_running_search_is_joined_and_either_process_may_be_killed() {
     );
 }
 
+/// Whoever joins a search is told what is not as it says.
+#[test]
+fn settings_that_differ_are_named() {
+    let world = World::new();
+    let named =
+        |seed: &'static str| [&World::tiny(seed)[..], &["--name", "o", "--or-resume"]].concat();
+    world.run("a", &named("7")).code(0);
+    let other = [&named("8")[..], &["--in-flight", "4"]].concat();
+    world
+        .run("a", &other)
+        .code(0)
+        .says("s1 keeps the settings that it began with: schedule.in-flight is the default, not 4; seed is 7, not 8");
+}
+
 /// Whoever is suspended loses its trial to those that have nothing else to do; what it has to say when
 /// it comes back is recorded beside it.
 #[test]

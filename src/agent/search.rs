@@ -171,6 +171,12 @@ impl Search {
         self.config.reward.of(outcome, self.started.data.classes)
     }
 
+    /// Seed of all its choices.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.started.seed
+    }
+
     fn reward_of_episode(&self, episode: u32) -> Option<f64> {
         let episode = self.episode(episode)?;
         if let Some(reward) = self.heritage.reward(episode.trial) {
@@ -321,6 +327,8 @@ impl Search {
         });
         let row = &mut self.phases.duplicates_in_a_row;
         *row = if sampled.duplicate { *row + 1 } else { 0 };
+        // It may be answered by a trial that was given up.
+        self.pass_lost();
         Ok(())
     }
 

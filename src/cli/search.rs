@@ -6,7 +6,7 @@ use super::progress::duration;
 use super::settings::{self, SettingsArgs};
 use super::{CliError, Context, names, note, say, series, terminal, work};
 use crate::agent::Training;
-use crate::agent::search::check;
+use crate::agent::search::{Search, check};
 use crate::config::learning::Epsilon;
 use crate::config::replay::Policy;
 use crate::config::{IN_FLIGHT_MAX, Phase, SearchConfig};
@@ -160,13 +160,24 @@ fn join(
     context: &Context,
 ) -> Result<(), CliError> {
     if let Scope::Search(_) = scope {
-        let recorded = session.job(scope)?.config().to_toml();
-        let differ: Vec<String> = different(&recorded, &told.to_toml())
+        let job = session.job(scope)?;
+        let (recorded, phases) = (job.config().to_toml(), &told.schedule.phases);
+        let value = |value: String| if value.is_empty() { "the default".to_owned() } else { value };
+        let mut differ: Vec<String> = different(&recorded, &told.to_toml())
             .into_iter()
             // The images are looked at later, and phases may have been added.
             .filter(|[key, ..]| !key.starts_with("data.") && key != "schedule.phases")
-            .map(|[key, recorded, told]| format!("{key} is {recorded}, not {told}"))
+            .map(|[key, recorded, told]| {
+                format!("{key} is {}, not {}", value(recorded), value(told))
+            })
             .collect();
+        if !job.config().schedule.phases.starts_with(phases) {
+            differ.push("schedule.phases are others".to_owned());
+        }
+        let (seed, wanted) = (job.as_search().map(Search::seed), args.settings.seed);
+        if let Some(seed) = seed.filter(|&seed| seed != wanted) {
+            differ.push(format!("seed is {seed}, not {wanted}"));
+        }
         if !differ.is_empty() {
             note(&format!("{scope} keeps the settings that it began with: {}", differ.join("; ")));
         }

@@ -436,4 +436,6 @@ impl<L: EventLog, W: Work> Engine<'_, L, W> {
 #[cfg(test)]
 mod run_tests;
 #[cfg(test)]
+mod shared_tests;
+#[cfg(test)]
 mod tests;
