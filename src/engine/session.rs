@@ -505,6 +505,10 @@ impl Session {
     /// [`LogError`] if the last sync fails.
     pub fn close(mut self) -> Result<(), SessionError> {
         self.record_repairs()?;
+        if self.presence.take().is_some() {
+            // Its staging folder is nobody's now. What stays, the next process sweeps.
+            let _ = self.store.artifacts().sweep(&self.locks_now());
+        }
         Ok(self.journal.into_log().close()?)
     }
 
