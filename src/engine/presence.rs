@@ -1,7 +1,7 @@
 //! Who is at work in a store: the processes that train, and whether they still live.
 //!
 //! A process that trains has a name that no other ever has, and holds a lock of that name for as
-//! long as it lives. The lock's file is touched every few seconds, so that a process that is
+//! long as it lives. The lock's file is touched every second, so that a process that is
 //! suspended (Ctrl-Z, a laptop that was closed) can be told from one that works.
 
 use std::time::{Duration, Instant};

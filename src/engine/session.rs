@@ -319,7 +319,8 @@ impl Session {
         }
     }
 
-    /// Records a batch, and takes it in. `false`: others recorded what it is not recorded despite of.
+    /// Records a batch, and takes it in. `false`: it was not recorded, because others recorded something
+    /// that `despite` does not cover.
     pub(super) fn append(
         &mut self,
         scope: Scope,
