@@ -199,6 +199,10 @@ fn settings_that_differ_are_named() {
         .run("a", &other)
         .code(0)
         .says("s1 keeps the settings that it began with: schedule.in-flight is the default, not 4; seed is 7, not 8");
+    let events = world.events("a").len();
+    let series = [&named("7")[..], &["--repeat", "2"]].concat();
+    world.run("a", &series).code(2).says("o is a single search, no series: --repeat");
+    assert_eq!(world.events("a").len(), events);
 }
 
 /// Whoever is suspended loses its trial to those that have nothing else to do; what it has to say when

@@ -107,6 +107,11 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             return series::go_on(session, &series, &args.work, context);
         }
         match session.index().find(&args.name) {
+            Some(_) if args.repeat.is_some() => {
+                let single = format!("{} is a single search, no series: --repeat", args.name);
+                return Err(CliError::usage(single)
+                    .hint("without --repeat it goes on; another --name begins a series"));
+            }
             Some(scope) => return join(session, scope, &config, args, context),
             None => session.close()?,
         }

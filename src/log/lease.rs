@@ -36,6 +36,8 @@ pub struct Holder {
     pub pid: u32,
     /// The command it runs.
     pub command: String,
+    /// Whether the system says that it is stopped (Ctrl-Z, SIGSTOP).
+    pub stopped: bool,
 }
 
 /// A lock was not to be had within the wait.
@@ -53,8 +55,14 @@ impl fmt::Display for Busy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (lock, seconds) = (&self.lock, self.waited.as_secs_f64());
         match &self.holder {
-            Some(Holder { pid, command }) => {
-                write!(f, "{lock} is held by process {pid} ({command}); waited {seconds:.1} s")
+            Some(Holder { pid, command, stopped }) => {
+                write!(f, "{lock} is held by process {pid} ({command}); waited {seconds:.1} s")?;
+                match stopped {
+                    true => {
+                        write!(f, "; that process is stopped: `kill -CONT {pid}` lets it go on")
+                    }
+                    false => Ok(()),
+                }
             }
             None => write!(f, "{lock} is held by another process; waited {seconds:.1} s"),
         }
@@ -221,7 +229,15 @@ fn tried(lock: Result<(), TryLockError>) -> io::Result<bool> {
 fn read_holder(path: &Path) -> Option<Holder> {
     let text = String::from_utf8(read_plain(path).ok()?).ok()?;
     let (pid, command) = text.split_once('\n')?;
-    Some(Holder { pid: pid.parse().ok()?, command: command.trim_end().to_owned() })
+    let pid = pid.parse().ok()?;
+    Some(Holder { pid, command: command.trim_end().to_owned(), stopped: is_stopped(pid) })
+}
+
+/// Whether a process is stopped; `false` where the system does not say.
+fn is_stopped(pid: u32) -> bool {
+    // "pid (name) state ...", and names may hold brackets.
+    let facts = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    facts.rsplit_once(") ").is_some_and(|(_, facts)| facts.starts_with('T'))
 }
 
 /// Waits up to `limit` for a lock that only a dying user may still hold; `None` when it is over.
@@ -349,7 +365,8 @@ mod tests {
         let held = locks(folder.path(), 0).named("search-s1").unwrap();
         let error = locks(folder.path(), 20).named("search-s1").unwrap_err();
         let LogError::Busy(busy) = error else { panic!("{error}") };
-        let holder = Holder { pid: std::process::id(), command: "qtrail test".to_owned() };
+        let holder =
+            Holder { pid: std::process::id(), command: "qtrail test".to_owned(), stopped: false };
         assert_eq!((busy.lock.as_str(), &busy.holder), ("search-s1", &Some(holder)));
         assert!(busy.waited >= Duration::from_millis(20));
         assert!(locks(folder.path(), 0).holder("search-s1").unwrap().is_some());
@@ -373,6 +390,26 @@ mod tests {
         drop(child.stdin.take());
         child.wait().unwrap();
         locks(folder.path(), 2_000).named("device-cpu").unwrap();
+    }
+
+    #[test]
+    fn a_holder_that_is_stopped_is_said_to_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let _held = locks(folder.path(), 0).named("log").unwrap();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id();
+        std::fs::write(folder.path().join("log"), format!("{pid}\nqtrail search\n")).unwrap();
+        let said = || locks(folder.path(), 0).holder("log").unwrap().unwrap().to_string();
+        assert!(!said().contains("stopped"), "{}", said());
+        let stopped = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(stopped, rustix::process::Signal::STOP).unwrap();
+        let waited = Instant::now();
+        while !said().contains(&format!("`kill -CONT {pid}`")) {
+            assert!(waited.elapsed() < Duration::from_secs(10), "{}", said());
+            sleep(Duration::from_millis(5));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]
