@@ -175,6 +175,37 @@ fn some_words_are_said_in_one_place_only() {
     }
 }
 
+/// Modules for what is done with a session. A session knows none of them.
+const WITH_A_SESSION: &[&str] = &[
+    "attacks",
+    "collecting",
+    "ensembles",
+    "forking",
+    "importing",
+    "measure",
+    "openings",
+    "preflight",
+    "series",
+    "studies",
+    "trainings",
+];
+
+#[test]
+fn a_session_lives_in_one_file_that_knows_nothing_of_what_is_done_with_it() {
+    const FILE: &str = "src/engine/session.rs";
+    let sources = sources("src");
+    let has = |text: &str| code(text).lines().any(|line| line.starts_with("impl Session "));
+    let files: Vec<&String> =
+        sources.iter().filter(|(_, t)| has(t)).map(|(path, _)| path).collect();
+    assert_eq!(files, [FILE]);
+    let code = code(&sources[FILE]);
+    let words: BTreeSet<&str> = code.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    for module in WITH_A_SESSION {
+        assert!(sources.contains_key(&format!("src/engine/{module}.rs")), "{module} is no module");
+        assert!(!words.contains(module), "{FILE} names {module}");
+    }
+}
+
 #[test]
 fn the_core_is_pure() {
     for (path, text) in sources("src") {

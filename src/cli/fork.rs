@@ -6,7 +6,7 @@ use super::search::{find_search, phase};
 use super::{CliError, Context, names, say, work};
 use crate::config::Phase;
 use crate::config::replay::Policy;
-use crate::engine::forking::{ForkAs, Forked};
+use crate::engine::forking::{self, ForkAs, Forked};
 use crate::events::Recorded;
 use crate::events::frame::Position;
 use crate::log::Store;
@@ -82,7 +82,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         settings: args.settings(),
         phases: args.extend.clone(),
     };
-    let forked = session.fork(source, &known, &fork);
+    let forked = forking::fork(&mut session, source, &known, &fork);
     session.close()?;
     let forked = forked?;
     told(&args.search, &forked);

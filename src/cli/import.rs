@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::cells::counted;
 use super::{CliError, Context, names, note, say, work};
 use crate::config::{Flavour, Phase, SearchConfig, presets};
-use crate::engine::importing::Import;
+use crate::engine::importing::{self, Import};
 use crate::engine::session::read_limited;
 use crate::events::{DataFacts, Hash, ImportFinished, ImportStarted, Scope};
 use crate::import::{FILE_MAX, ImportError, metaqnn, qvalues};
@@ -65,7 +65,7 @@ fn metaqnn(args: &MetaqnnArgs, context: &Context) -> Result<(), CliError> {
     let mut session = work::session_without_trainer(context, store)?;
     let (started, finished) = (import.started.clone(), import.finished.clone());
     let bar = super::progress::counter(u64::from(started.rows));
-    let imported = session.import(import, &mut |events| bar.set_position(events));
+    let imported = importing::import(&mut session, import, &mut |events| bar.set_position(events));
     bar.finish_and_clear();
     let scope = imported.map_err(|error| {
         let hint = "`qtrail table searches` lists what is in the store";

@@ -12,6 +12,7 @@ use crate::config::replay::Policy;
 use crate::config::{IN_FLIGHT_MAX, Phase, SearchConfig};
 use crate::engine::devices::Devices;
 use crate::engine::estimate::estimate;
+use crate::engine::forking;
 use crate::engine::session::Session;
 use crate::events::Scope;
 use crate::log::Store;
@@ -244,7 +245,7 @@ fn extend(name: &str, phases: &[Phase], context: &Context) -> Result<(), CliErro
     let store = Store::open(&context.store)?;
     let mut session = work::session_without_trainer(context, store)?;
     let scope = find_search(&session, name)?;
-    let models = session.extend(scope, phases);
+    let models = forking::extend(&mut session, scope, phases);
     session.close()?;
     say(&format!("{scope}: {} more", counted(models?, "model")));
     note(&format!("`qtrail resume {scope}` trains them"));

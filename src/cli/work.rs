@@ -18,6 +18,7 @@ use crate::engine::Ending;
 use crate::engine::devices::Devices;
 use crate::engine::posts::Trainers;
 use crate::engine::session::{Session, Surroundings};
+use crate::engine::trainings;
 use crate::events::Scope;
 use crate::log::{NamedLock, Store};
 use crate::trainer::locate::Places;
@@ -161,7 +162,7 @@ pub(super) fn carry_on_until(
 ) -> Result<(), CliError> {
     let mut progress = Progress::new(scope);
     let asked = || stop.load(Ordering::Relaxed);
-    let ending = session.carry_on(scope, &mut *job, folder, &asked, &mut progress);
+    let ending = trainings::carry_on(&mut session, scope, &mut *job, folder, &asked, &mut progress);
     progress.finish();
     let closed = session.close();
     drop(lock);

@@ -1,5 +1,6 @@
 //! How attacks begin, are found again, and are taken up when their beginning is not complete.
 
+use super::super::openings::{find_attack, finish};
 use super::super::session::Surroundings;
 use super::*;
 use crate::data::Images;
@@ -33,26 +34,26 @@ fn an_attack_on_fifty_thousand_images_is_begun_and_taken_up() {
     let base = Settings::of_protocol("kurakin2017", 1).unwrap();
     let settings = Settings { images: 50_000, victims, data: test.settings(), ..base };
     let targets = [target];
-    let (scope, _lock) = session.begin_attack("", &settings, &targets, &[3], &test, 1).unwrap();
-    let expected = session.attack(scope).unwrap();
+    let (scope, _lock) = begin(&mut session, "", &settings, &targets, &[3], &test, 1).unwrap();
+    let expected = state(&mut session, scope).unwrap();
     assert_eq!(expected.images(), 50_000);
     assert!(expected.plan().is_some() && expected.next().is_some());
 
     let mut session = self::session(&cut);
-    let events = session.beginning("", &settings, &targets, &[3], &test, 1).unwrap();
+    let events = beginning(&session, "", &settings, &targets, &[3], &test, 1).unwrap();
     assert!(events.len() > BATCH_MAX + 20, "{} facts", events.len());
     let (scope, lock) = session.claim(Index::next_attack).unwrap();
     session.record(scope, &events[..BATCH_MAX]).unwrap();
     drop(lock);
     session.close().unwrap();
     let mut session = self::session(&cut);
-    assert_eq!(session.find_attack(&settings, false).unwrap(), Some(scope));
-    let mut attack = session.attack(scope).unwrap();
+    assert_eq!(find_attack(&mut session, &settings, false).unwrap(), Some(scope));
+    let mut attack = state(&mut session, scope).unwrap();
     assert!(attack.plan().is_none(), "images are missing");
-    let other = session.finish_opening(scope, &mut attack, &test_part(49_999));
+    let other = finish(&mut session, scope, &mut attack, &test_part(49_999));
     assert!(matches!(other, Err(SessionError::OtherData { .. })));
-    session.finish_opening(scope, &mut attack, &test).unwrap();
-    let again = session.attack(scope).unwrap();
+    finish(&mut session, scope, &mut attack, &test).unwrap();
+    let again = state(&mut session, scope).unwrap();
     for attack in [attack, again] {
         assert_eq!(attack.pool(), expected.pool());
         assert_eq!(attack.labels(), expected.labels());
@@ -72,17 +73,17 @@ fn an_attack_is_found_whatever_size_of_micro_batches_was_chosen_for_it() {
     let wanted = Settings { images: 30, victims, data: test.settings(), ..base };
     let small = Settings { batch: 8, ..wanted.clone() };
     let (first, _lock) =
-        session.begin_attack("", &small, std::slice::from_ref(&target), &[3], &test, 1).unwrap();
-    assert_eq!(session.find_attack(&wanted, true).unwrap(), Some(first));
-    assert_eq!(session.find_attack(&wanted, false).unwrap(), None);
+        begin(&mut session, "", &small, std::slice::from_ref(&target), &[3], &test, 1).unwrap();
+    assert_eq!(find_attack(&mut session, &wanted, true).unwrap(), Some(first));
+    assert_eq!(find_attack(&mut session, &wanted, false).unwrap(), None);
     let other = Settings { alpha: 2, ..wanted.clone() };
-    assert_eq!(session.find_attack(&other, true).unwrap(), None);
+    assert_eq!(find_attack(&mut session, &other, true).unwrap(), None);
     // The very same settings go before others.
     let (exact, _lock) =
-        session.begin_attack("", &wanted, std::slice::from_ref(&target), &[3], &test, 1).unwrap();
+        begin(&mut session, "", &wanted, std::slice::from_ref(&target), &[3], &test, 1).unwrap();
     let third = Settings { batch: 4, ..wanted.clone() };
-    let (_, _lock) = session.begin_attack("", &third, &[target], &[3], &test, 1).unwrap();
-    assert_eq!(session.find_attack(&wanted, true).unwrap(), Some(exact));
+    let (_, _lock) = begin(&mut session, "", &third, &[target], &[3], &test, 1).unwrap();
+    assert_eq!(find_attack(&mut session, &wanted, true).unwrap(), Some(exact));
 }
 
 #[test]

@@ -72,29 +72,30 @@ pub enum NotReleased {
     MovedOn,
 }
 
-impl Session {
-    /// Records that weights are released, durably. Their files stay; see
-    /// [`Artifacts::remove`](crate::log::artifacts::Artifacts::remove).
-    ///
-    /// # Errors
-    /// [`SessionError`] if the log refuses; inside, why nothing was recorded.
-    pub fn release(&mut self, beyond: &Beyond) -> Result<Result<(), NotReleased>, SessionError> {
-        let scope = beyond.scope;
-        let _lock = match self.lock_now(scope) {
-            Err(SessionError::Log(LogError::Busy(_))) => return Ok(Err(NotReleased::Running)),
-            lock => lock?,
-        };
-        self.catch_up()?;
-        if self.index().entries().get(&scope).map(|entry| entry.last) != Some(beyond.last) {
-            return Ok(Err(NotReleased::MovedOn));
-        }
-        for part in beyond.surplus.chunks(BATCH_MAX) {
-            let event = |one: &Surplus| {
-                Event::from(ArtifactReleased { trial: one.trial, artifact: one.artifact })
-            };
-            let batch: Vec<Event> = part.iter().map(event).collect();
-            self.record(scope, &batch)?;
-        }
-        Ok(Ok(()))
+/// Records that weights are released, durably. Their files stay; see
+/// [`Artifacts::remove`](crate::log::artifacts::Artifacts::remove).
+///
+/// # Errors
+/// [`SessionError`] if the log refuses; inside, why nothing was recorded.
+pub fn release(
+    session: &mut Session,
+    beyond: &Beyond,
+) -> Result<Result<(), NotReleased>, SessionError> {
+    let scope = beyond.scope;
+    let _lock = match session.lock_now(scope) {
+        Err(SessionError::Log(LogError::Busy(_))) => return Ok(Err(NotReleased::Running)),
+        lock => lock?,
+    };
+    session.catch_up()?;
+    if session.index().entries().get(&scope).map(|entry| entry.last) != Some(beyond.last) {
+        return Ok(Err(NotReleased::MovedOn));
     }
+    for part in beyond.surplus.chunks(BATCH_MAX) {
+        let event = |one: &Surplus| {
+            Event::from(ArtifactReleased { trial: one.trial, artifact: one.artifact })
+        };
+        let batch: Vec<Event> = part.iter().map(event).collect();
+        session.record(scope, &batch)?;
+    }
+    Ok(Ok(()))
 }

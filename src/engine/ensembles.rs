@@ -5,29 +5,27 @@ use super::journal::{Despite, Durable};
 use super::session::{Session, SessionError};
 use crate::events::{EnsembleSaved, Scope};
 
-impl Session {
-    /// Records an ensemble and returns its number, which it is given here.
-    ///
-    /// # Errors
-    /// [`SessionError::Settings`] if its name is taken, or it has too many members.
-    pub fn save_ensemble(&mut self, saved: &EnsembleSaved) -> Result<u32, SessionError> {
-        let (count, most) = (saved.members.len(), EnsembleSaved::MEMBERS);
-        if count == 0 || count > most {
-            let message = format!("an ensemble has 1 to {most} members, not {count}");
-            return Err(SessionError::Settings(message));
+/// Records an ensemble and returns its number, which it is given here.
+///
+/// # Errors
+/// [`SessionError::Settings`] if its name is taken, or it has too many members.
+pub fn save(session: &mut Session, saved: &EnsembleSaved) -> Result<u32, SessionError> {
+    let (count, most) = (saved.members.len(), EnsembleSaved::MEMBERS);
+    if count == 0 || count > most {
+        let message = format!("an ensemble has 1 to {most} members, not {count}");
+        return Err(SessionError::Settings(message));
+    }
+    loop {
+        session.catch_up()?;
+        if session.index().ensembles.contains(&saved.name) {
+            let taken = format!("an ensemble called {} is in the store already", saved.name);
+            return Err(SessionError::Settings(taken));
         }
-        loop {
-            self.catch_up()?;
-            if self.index().ensembles.contains(&saved.name) {
-                let taken = format!("an ensemble called {} is in the store already", saved.name);
-                return Err(SessionError::Settings(taken));
-            }
-            let number = self.index().next_ensemble();
-            let program = self.surroundings.program.clone();
-            let event = EnsembleSaved { ensemble: number, program, ..saved.clone() }.into();
-            if self.append(Scope::Store, &[event], Durable::Now, Despite::Nothing)? {
-                return Ok(number);
-            }
+        let number = session.index().next_ensemble();
+        let program = session.surroundings.program.clone();
+        let event = EnsembleSaved { ensemble: number, program, ..saved.clone() }.into();
+        if session.append(Scope::Store, &[event], Durable::Now, Despite::Nothing)? {
+            return Ok(number);
         }
     }
 }

@@ -90,68 +90,66 @@ impl Import {
     }
 }
 
-impl Session {
-    /// Records an import as a search and returns its id. `told` hears how many events are recorded
-    /// by now. Killed before the end, it leaves nothing that counts.
-    ///
-    /// # Errors
-    /// [`SessionError::Settings`] if the file or the name is in the store already.
-    pub fn import(
-        &mut self,
-        import: Import,
-        told: &mut dyn FnMut(u64),
-    ) -> Result<Scope, SessionError> {
-        self.refuse_known(&import)?;
-        let (scope, lock): (Scope, NamedLock) = self.claim(Index::next_search)?;
-        // Whoever imports the same at the same time holds the lock of that search: it is waited
-        // for, and then the file is known. What a killed import left is locked by nobody, and counts
-        // for nothing.
-        for other in self.index.unfinished_imports_of(import.started.content) {
-            drop(self.lock(other)?);
-        }
-        self.catch_up()?;
-        self.refuse_known(&import)?;
-        let text = import.config.to_toml();
-        let parts = ConfigPart::cut(&text);
-        let program = self.surroundings.program.clone();
-        let mut batch: Vec<Event> = vec![import.started.clone().into()];
-        batch.push(import.search_started(parts.len(), &text, program).into());
-        batch.extend(parts.into_iter().map(Event::from));
-        let finished = import.finished.clone();
-        let mut done = 0;
-        for event in import.facts().chain([finished.into()]) {
-            // The closing event comes last, in the last batch: all of it is there, or nothing.
-            if batch.len() == BATCH_MAX {
-                done += self.record_batch(scope, &mut batch, Durable::Soon)?;
-                told(done);
-            }
-            batch.push(event);
-        }
-        done += self.record_batch(scope, &mut batch, Durable::Now)?;
-        told(done);
-        drop(lock);
-        Ok(scope)
+/// Records an import as a search and returns its id. `told` hears how many events are recorded
+/// by now. Killed before the end, it leaves nothing that counts.
+///
+/// # Errors
+/// [`SessionError::Settings`] if the file or the name is in the store already.
+pub fn import(
+    session: &mut Session,
+    import: Import,
+    told: &mut dyn FnMut(u64),
+) -> Result<Scope, SessionError> {
+    refuse_known(session, &import)?;
+    let (scope, lock): (Scope, NamedLock) = session.claim(Index::next_search)?;
+    // Whoever imports the same at the same time holds the lock of that search: it is waited
+    // for, and then the file is known. What a killed import left is locked by nobody, and counts
+    // for nothing.
+    for other in session.index.unfinished_imports_of(import.started.content) {
+        drop(session.lock(other)?);
     }
+    session.catch_up()?;
+    refuse_known(session, &import)?;
+    let text = import.config.to_toml();
+    let parts = ConfigPart::cut(&text);
+    let program = session.surroundings.program.clone();
+    let mut batch: Vec<Event> = vec![import.started.clone().into()];
+    batch.push(import.search_started(parts.len(), &text, program).into());
+    batch.extend(parts.into_iter().map(Event::from));
+    let finished = import.finished.clone();
+    let mut done = 0;
+    for event in import.facts().chain([finished.into()]) {
+        // The closing event comes last, in the last batch: all of it is there, or nothing.
+        if batch.len() == BATCH_MAX {
+            done += record_batch(session, scope, &mut batch, Durable::Soon)?;
+            told(done);
+        }
+        batch.push(event);
+    }
+    done += record_batch(session, scope, &mut batch, Durable::Now)?;
+    told(done);
+    drop(lock);
+    Ok(scope)
+}
 
-    fn refuse_known(&self, import: &Import) -> Result<(), SessionError> {
-        if let Some(scope) = self.index.find_import(import.started.content) {
-            let file = &import.started.file;
-            return Err(SessionError::Settings(format!("{file} is in the store already: {scope}")));
-        }
-        self.index.check_free("search", &import.name).map_err(SessionError::Settings)
+fn refuse_known(session: &Session, import: &Import) -> Result<(), SessionError> {
+    if let Some(scope) = session.index.find_import(import.started.content) {
+        let file = &import.started.file;
+        return Err(SessionError::Settings(format!("{file} is in the store already: {scope}")));
     }
+    session.index.check_free("search", &import.name).map_err(SessionError::Settings)
+}
 
-    fn record_batch(
-        &mut self,
-        scope: Scope,
-        batch: &mut Vec<Event>,
-        durable: Durable,
-    ) -> Result<u64, SessionError> {
-        self.append(scope, batch, durable, Despite::Anything)?;
-        let recorded = batch.len() as u64;
-        batch.clear();
-        Ok(recorded)
-    }
+fn record_batch(
+    session: &mut Session,
+    scope: Scope,
+    batch: &mut Vec<Event>,
+    durable: Durable,
+) -> Result<u64, SessionError> {
+    session.append(scope, batch, durable, Despite::Anything)?;
+    let recorded = batch.len() as u64;
+    batch.clear();
+    Ok(recorded)
 }
 
 fn count(n: usize) -> u32 {

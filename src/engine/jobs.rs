@@ -5,7 +5,6 @@ use std::convert::Infallible;
 
 use super::references::References;
 use super::series::AllSeries;
-use super::studies::Studies;
 use crate::agent::run::Run;
 use crate::agent::search::Search;
 use crate::agent::{Impossible, Training};
@@ -37,7 +36,7 @@ pub struct Index {
     /// Models of files that attacks are on: label and weights.
     models: BTreeMap<Scope, Vec<(String, Vec<Hash>)>>,
     references: References,
-    pub(super) studies: Studies,
+    studies: Studies,
     pub(super) series: AllSeries,
     /// Names of ensembles, in the order of their numbers.
     pub(super) ensembles: Vec<String>,
@@ -190,6 +189,46 @@ impl Index {
     pub fn newest_unfinished(&self) -> Option<Scope> {
         let open = self.entries.iter().filter(|(_, entry)| !entry.finished);
         open.max_by_key(|(_, entry)| entry.last).map(|(scope, _)| *scope)
+    }
+
+    /// The number of the complete study of this name.
+    #[must_use]
+    pub fn study(&self, name: &str) -> Option<u32> {
+        let named = self.studies.complete.iter().find(|(known, _)| known == name);
+        named.map(|(_, number)| *number)
+    }
+
+    /// The number of the next study.
+    #[must_use]
+    pub fn next_study(&self) -> u32 {
+        self.studies.begun.iter().map(|(_, number)| *number).max().unwrap_or(0) + 1
+    }
+}
+
+/// Studies of a log, as far as naming a new one needs.
+#[derive(Debug, Clone, Default)]
+struct Studies {
+    /// Names and numbers of those that began.
+    begun: Vec<(String, u32)>,
+    /// Those that are complete.
+    complete: Vec<(String, u32)>,
+}
+
+impl Fold for Studies {
+    type Error = Infallible;
+
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), Infallible> {
+        match &recorded.event {
+            Event::StudyStarted(started) => {
+                self.begun.push((started.name.clone(), started.study));
+            }
+            Event::StudyFinished(finished) => {
+                let known = self.begun.iter().find(|(_, number)| *number == finished.study);
+                self.complete.extend(known.cloned());
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }
 

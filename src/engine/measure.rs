@@ -6,8 +6,8 @@
 use std::time::{Duration, Instant};
 
 use super::attacks::Target;
+use super::error::SessionError;
 use super::preflight::Trial;
-use super::session::{Session, SessionError};
 use super::watch::{Trainers, Trying, Watch};
 use crate::adversary::job::Plan;
 use crate::adversary::pack;
@@ -93,41 +93,38 @@ impl Costs {
     }
 }
 
-impl Session {
-    /// Measures what the models cost on the first device.
-    ///
-    /// # Errors
-    /// As [`Session::try_out`].
-    pub fn measure(
-        &mut self,
-        trial: Trial<'_>,
-        pool: &mut Trainers,
-        watch: &mut Watch<'_>,
-    ) -> Result<Costs, SessionError> {
-        let mut costs = Costs::default();
-        let Trial { targets, test, .. } = trial;
-        for target in targets {
-            let mut craft = |count| craft(trial, target, count, pool, watch);
-            // The first request also brings the model into memory.
-            let (_, one) = craft(1)?;
-            let few = FEW.min(test.images.count);
-            let (time, more) = craft(few)?;
-            costs.forward += time.as_secs_f64() / f64::from(few) / PASSES / targets.len() as f64;
-            let (Some(one), Some(more)) = (one, more) else { continue };
-            let image = match few {
-                1 => one.peak,
-                few => more.peak.saturating_sub(one.peak) / u64::from(few - 1),
-            };
-            // What is free is for all trainers of the device.
-            let free = more.free / pool.sharing(0).max(1) as u64;
-            costs.free = if costs.free == 0 { free } else { costs.free.min(free) };
-            costs.image = costs.image.max(image).max(1);
-            if pool.device(0) == "cpu" {
-                costs.rest = costs.rest.max(one.peak.saturating_sub(image));
-            }
+/// Measures what the models cost on the first device.
+///
+/// # Errors
+/// As [`super::preflight::try_out`].
+pub fn measure(
+    trial: Trial<'_>,
+    pool: &mut Trainers,
+    watch: &mut Watch<'_>,
+) -> Result<Costs, SessionError> {
+    let mut costs = Costs::default();
+    let Trial { targets, test, .. } = trial;
+    for target in targets {
+        let mut craft = |count| craft(trial, target, count, pool, watch);
+        // The first request also brings the model into memory.
+        let (_, one) = craft(1)?;
+        let few = FEW.min(test.images.count);
+        let (time, more) = craft(few)?;
+        costs.forward += time.as_secs_f64() / f64::from(few) / PASSES / targets.len() as f64;
+        let (Some(one), Some(more)) = (one, more) else { continue };
+        let image = match few {
+            1 => one.peak,
+            few => more.peak.saturating_sub(one.peak) / u64::from(few - 1),
+        };
+        // What is free is for all trainers of the device.
+        let free = more.free / pool.sharing(0).max(1) as u64;
+        costs.free = if costs.free == 0 { free } else { costs.free.min(free) };
+        costs.image = costs.image.max(image).max(1);
+        if pool.device(0) == "cpu" {
+            costs.rest = costs.rest.max(one.peak.saturating_sub(image));
         }
-        Ok(costs)
     }
+    Ok(costs)
 }
 
 /// Crafts the first images by one gradient, and forgets them: how long it took, and what memory.

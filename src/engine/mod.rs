@@ -22,7 +22,7 @@ pub mod journal;
 pub mod keeper;
 pub mod measure;
 pub mod news;
-mod openings;
+pub mod openings;
 pub mod pool;
 pub mod posts;
 pub mod predictions;

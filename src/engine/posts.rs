@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::devices::Devices;
+use super::error::SessionError;
 use super::faults::refused;
 use super::pool::Post;
-use super::session::SessionError;
 use crate::log::{Locks, NamedLock};
 use crate::trainer::process::{StartError, Trainer};
 use crate::trainer::{Start, Talk};

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::attacks::{Target, TestPart};
+use super::error::SessionError;
 use super::rows::{Rows, take, take_counts};
-use super::session::{Session, SessionError};
 use super::watch::{Failure, Trainers, Trier, Trying, Watch};
 use crate::adversary::destruction::Share;
 use crate::adversary::preflight;
@@ -35,65 +35,61 @@ pub struct Trial<'a> {
     pub threads: u32,
 }
 
-impl Session {
-    /// Tries every model: whether it can be had, takes such images, is a function of one image, gives
-    /// finite scores, and can be differentiated. Returns what has to be said about those that can be
-    /// attacked, also with which input ranges they are clearly more accurate.
-    ///
-    /// # Errors
-    /// [`SessionError::Settings`] or [`SessionError::Hung`] naming the model and what is wrong with
-    /// it; [`SessionError::Stopped`] if `watch` says so; [`SessionError::Engine`] if the machine fails.
-    pub fn try_out(
-        &mut self,
-        trial: Trial<'_>,
-        pool: &mut Trainers,
-        watch: &mut Watch<'_>,
-    ) -> Result<Vec<Tried>, SessionError> {
-        let test = trial.test;
-        let order = trial.order();
-        let mut all = Vec::with_capacity(trial.targets.len());
-        for target in trial.targets {
-            let label = &target.victim.label;
-            let (model, images) = (&target.model, &test.images);
-            if (model.channels, model.side) != (images.channels, images.side) {
-                return Err(SessionError::Settings(format!(
-                    "{label} sees images of {0} x {0} pixels and {1} channels; {2} has {3} x {3} and \
-                     {4}. --resize {0} changes their size",
-                    model.side, model.channels, test.name, images.side, images.channels
-                )));
-            }
-            let trier = trial.trier(target, pool, watch);
-            let tried = Preflight { trial, target, order: &order, trier }.carry_out();
-            let mut found = tried.map_err(|why| why.refused(pool, label))?;
-            found.remarks.iter_mut().for_each(|remark| *remark = format!("{label}: {remark}"));
-            all.push(found);
+/// Tries every model: whether it can be had, takes such images, is a function of one image, gives
+/// finite scores, and can be differentiated. Returns what has to be said about those that can be
+/// attacked, also with which input ranges they are clearly more accurate.
+///
+/// # Errors
+/// [`SessionError::Settings`] or [`SessionError::Hung`] naming the model and what is wrong with
+/// it; [`SessionError::Stopped`] if `watch` says so; [`SessionError::Engine`] if the machine fails.
+pub fn try_out(
+    trial: Trial<'_>,
+    pool: &mut Trainers,
+    watch: &mut Watch<'_>,
+) -> Result<Vec<Tried>, SessionError> {
+    let test = trial.test;
+    let order = trial.order();
+    let mut all = Vec::with_capacity(trial.targets.len());
+    for target in trial.targets {
+        let label = &target.victim.label;
+        let (model, images) = (&target.model, &test.images);
+        if (model.channels, model.side) != (images.channels, images.side) {
+            return Err(SessionError::Settings(format!(
+                "{label} sees images of {0} x {0} pixels and {1} channels; {2} has {3} x {3} and \
+                 {4}. --resize {0} changes their size",
+                model.side, model.channels, test.name, images.side, images.channels
+            )));
         }
-        Ok(all)
+        let trier = trial.trier(target, pool, watch);
+        let tried = Preflight { trial, target, order: &order, trier }.carry_out();
+        let mut found = tried.map_err(|why| why.refused(pool, label))?;
+        found.remarks.iter_mut().for_each(|remark| *remark = format!("{label}: {remark}"));
+        all.push(found);
     }
+    Ok(all)
+}
 
-    /// Tries every model in larger batches, among them those of the attack, whose micro-batches have
-    /// their size by now. `tried` is what [`Session::try_out`] found of each.
-    ///
-    /// # Errors
-    /// As [`Session::try_out`].
-    pub fn try_batches(
-        &mut self,
-        trial: Trial<'_>,
-        found: &[Tried],
-        pool: &mut Trainers,
-        watch: &mut Watch<'_>,
-    ) -> Result<(), SessionError> {
-        let order = trial.order();
-        let images = trial.settings.images.min(trial.test.images.count);
-        let sizes = preflight::sizes(trial.settings.batch.into(), images);
-        for (target, found) in trial.targets.iter().zip(found) {
-            let trier = trial.trier(target, pool, watch);
-            let tried = Preflight { trial, target, order: &order, trier };
-            let tried = tried.in_batches(&sizes, &found.paired);
-            tried.map_err(|why| why.refused(pool, &target.victim.label))?;
-        }
-        Ok(())
+/// Tries every model in larger batches, among them those of the attack, whose micro-batches have
+/// their size by now. `found` is what [`try_out`] found of each.
+///
+/// # Errors
+/// As [`try_out`].
+pub fn try_batches(
+    trial: Trial<'_>,
+    found: &[Tried],
+    pool: &mut Trainers,
+    watch: &mut Watch<'_>,
+) -> Result<(), SessionError> {
+    let order = trial.order();
+    let images = trial.settings.images.min(trial.test.images.count);
+    let sizes = preflight::sizes(trial.settings.batch.into(), images);
+    for (target, found) in trial.targets.iter().zip(found) {
+        let trier = trial.trier(target, pool, watch);
+        let tried = Preflight { trial, target, order: &order, trier };
+        let tried = tried.in_batches(&sizes, &found.paired);
+        tried.map_err(|why| why.refused(pool, &target.victim.label))?;
     }
+    Ok(())
 }
 
 impl<'a> Trial<'a> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::session::SessionError;
+use super::error::SessionError;
 use crate::config::{DataConfig, SearchConfig};
 use crate::data::{DataError, Located, Part, Reading, Split};
 use crate::events::{DataFacts, Hash, Predicted};

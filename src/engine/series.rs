@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 
 use super::jobs::Index;
-use super::session::{Session, SessionError};
 use crate::agent::trials::Trial;
 use crate::arch::Architecture;
 use crate::chance::Stream;
 use crate::events::frame::Position;
-use crate::events::{Event, Fold, Outcome, Recorded, Scope, SeriesJoined, TrialReused, folding};
+use crate::events::{Event, Fold, Outcome, Recorded, Scope, SeriesJoined, TrialReused};
 
 /// The seed of a repetition (from 1) of a series.
 #[must_use]
@@ -140,6 +139,14 @@ pub struct Reusable {
 }
 
 impl Reusable {
+    /// What the repetition `of` of a series may take over, if the series says so: results of earlier
+    /// repetitions. None are seen yet; they follow from the events.
+    pub(super) fn before(of: Scope, series: &Series) -> Option<Self> {
+        let earlier = series.members.iter().take_while(|member| **member != of);
+        let members = earlier.map(|member| (*member, HashMap::new())).collect();
+        series.facts.reuse_trials.then(|| Self { members, of: HashMap::new() })
+    }
+
     /// What a trial takes over, if there is something.
     #[must_use]
     pub fn get(&self, trial: &Trial) -> Option<TrialReused> {
@@ -177,23 +184,6 @@ impl Fold for Reusable {
             _ => {}
         }
         Ok(())
-    }
-}
-
-impl Session {
-    /// The results that the repetition `of` may take over, if its series says so: those of earlier
-    /// repetitions.
-    ///
-    /// # Errors
-    /// [`SessionError`] if the log cannot be read.
-    pub(super) fn reusable(&mut self, of: Scope) -> Result<Reusable, SessionError> {
-        let mut reusable = Reusable::default();
-        let series = self.index().series_of(of).filter(|series| series.facts.reuse_trials);
-        let Some(series) = series.cloned() else { return Ok(reusable) };
-        let earlier = series.members.into_iter().take_while(|member| *member != of);
-        reusable.members = earlier.map(|member| (member, HashMap::new())).collect();
-        self.journal.reread(folding(&mut reusable))?;
-        Ok(reusable)
     }
 }
 

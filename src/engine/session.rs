@@ -1,7 +1,8 @@
-//! A session: one process that begins or takes up a search or a run in a store, and carries it on.
+//! A session: one process that begins or takes up a search or a run in a store.
 //!
 //! It brings together what the engine needs: the log with its lease, the lock of the search, the
-//! data and their split, a trainer on a device.
+//! data and their split, a trainer on a device. What is done with it is in other modules, such as
+//! [`trainings`](super::trainings) and [`attacks`](super::attacks); it knows none of them.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,25 +13,20 @@ pub use super::error::SessionError;
 use super::inbox::Inbox;
 use super::jobs::{FoldError, Index, State};
 use super::journal::{Despite, Durable, Journal, Observer};
-use super::keeper::Keeper;
-use super::news::Report;
 use super::pool::{Pool, Post};
 use super::posts::Trainers;
 pub use super::prepare::{Prepared, TestPart, prepare, prepare_with_test, reading};
 use super::presence::{Local, Presence as _, SILENCE_MIN};
 use super::references::check_named;
-use super::trainings::Trainings;
-use super::{Ending, Engine, Machine, SoFar};
 use crate::agent::Training;
 use crate::agent::run::Run;
 use crate::agent::search::Search;
 use crate::config::{Order, SearchConfig};
 use crate::data::Located;
 use crate::events::{
-    ConfigPart, Event, Fit, Fold as _, Hash, Purpose, Resumed, RunModel, RunStarted, Scope,
-    SearchStarted, TrialRetried, folding,
+    ConfigPart, Event, Fit, Fold as _, Hash, Purpose, RunModel, RunStarted, Scope, SearchStarted,
+    TrialRetried, folding,
 };
-use crate::log::artifacts::ArtifactHash;
 use crate::log::{BATCH_MAX, LocalLog, Locks, LogError, NamedLock, Options, Repair, Store};
 use crate::trainer::silence;
 
@@ -81,7 +77,7 @@ pub struct Session {
     pub(super) checked: Vec<Scope>,
     repairs: Vec<Repair>,
     /// Says that this process is at work in the store.
-    presence: Option<Local>,
+    pub(super) presence: Option<Local>,
     trainers: Option<Trainers>,
     /// Trainers that have nothing to do yet.
     posts: Vec<Post>,
@@ -461,43 +457,6 @@ impl Session {
                 retried += u32::try_from(events.len()).unwrap_or(u32::MAX);
             }
         }
-    }
-
-    /// Carries on a search or run whose lock is held, on the images in `folder`.
-    ///
-    /// # Errors
-    /// [`SessionError`]. What is recorded by then is whole, and can be resumed.
-    pub fn carry_on(
-        &mut self,
-        scope: Scope,
-        job: &mut dyn Training,
-        folder: &Path,
-        stop: &dyn Fn() -> bool,
-        report: &mut dyn Report,
-    ) -> Result<Ending, SessionError> {
-        let (pool, reusable) = (self.pool()?, self.reusable(scope)?);
-        let artifacts = self.store.artifacts();
-        let threads = self.trainers.as_ref().and_then(|one| one.threads).unwrap_or(job.threads());
-        let split = artifacts.path(ArtifactHash(job.data().split.0));
-        let machine = Machine { data: folder.to_owned(), split, ..Machine::here(threads) };
-        let resumed =
-            Resumed { program: self.surroundings.program.clone(), host: machine.host.clone() };
-        self.presence()?;
-        let Some(presence) = &mut self.presence else { return Ok(Ending::Interrupted) };
-        let mut engine = Engine {
-            scope,
-            work: Trainings { job, presence, reusable, looked: None },
-            journal: &mut self.journal,
-            index: &mut self.index,
-            pool,
-            keeper: Keeper::new(Some(artifacts)),
-            machine,
-            stop,
-            report,
-            so_far: SoFar::default(),
-        };
-        engine.resume(resumed)?;
-        Ok(engine.run()?)
     }
 
     /// Closes the log.

@@ -1,12 +1,9 @@
 //! Recording studies: what came of learning again from a history, with what is needed to do it
 //! again.
 
-use std::convert::Infallible;
-
-use super::jobs::Index;
 use super::journal::{Despite, Durable};
 use super::session::{Session, SessionError};
-use crate::events::{Event, Fold, Recorded, Scope, StudyFinished, StudyRow, StudyStarted};
+use crate::events::{Event, Scope, StudyFinished, StudyRow, StudyStarted};
 use crate::log::BATCH_MAX;
 
 /// All of a study; its number is given when it is recorded.
@@ -18,49 +15,46 @@ pub struct Study {
     pub rows: Vec<StudyRow>,
 }
 
-impl Session {
-    /// Records a study and returns its number. Killed before the end, it leaves nothing that
-    /// counts.
-    ///
-    /// # Errors
-    /// [`SessionError::Settings`] if its name is taken, or something in it is too long.
-    pub fn save(&mut self, study: Study) -> Result<u32, SessionError> {
-        if let Err(why) = check(&study.started) {
-            return Err(SessionError::Settings(why));
-        }
-        let (program, name) = (self.surroundings.program.clone(), &study.started.name);
-        let count = u32::try_from(study.rows.len()).unwrap_or(u32::MAX);
-        let started = StudyStarted { rows: count, program, ..study.started.clone() };
-        let number = self.append_study(name, |number| {
-            StudyStarted { study: number, ..started.clone() }.into()
-        })?;
-        let rows = study.rows.into_iter().map(|row| StudyRow { study: number, ..row }.into());
-        let rows: Vec<Event> = rows.collect();
-        for batch in rows.chunks(BATCH_MAX) {
-            self.append(Scope::Store, batch, Durable::Now, Despite::Anything)?;
-        }
-        // Somebody else may have saved one of this name meanwhile.
-        self.append_study(name, |_| StudyFinished { study: number, rows: count }.into())?;
-        Ok(number)
+/// Records a study and returns its number. Killed before the end, it leaves nothing that
+/// counts.
+///
+/// # Errors
+/// [`SessionError::Settings`] if its name is taken, or something in it is too long.
+pub fn save(session: &mut Session, study: Study) -> Result<u32, SessionError> {
+    if let Err(why) = check(&study.started) {
+        return Err(SessionError::Settings(why));
     }
+    let (program, name) = (session.surroundings.program.clone(), &study.started.name);
+    let count = u32::try_from(study.rows.len()).unwrap_or(u32::MAX);
+    let started = StudyStarted { rows: count, program, ..study.started.clone() };
+    let number =
+        append(session, name, |number| StudyStarted { study: number, ..started.clone() }.into())?;
+    let rows = study.rows.into_iter().map(|row| StudyRow { study: number, ..row }.into());
+    let rows: Vec<Event> = rows.collect();
+    for batch in rows.chunks(BATCH_MAX) {
+        session.append(Scope::Store, batch, Durable::Now, Despite::Anything)?;
+    }
+    // Somebody else may have saved one of this name meanwhile.
+    append(session, name, |_| StudyFinished { study: number, rows: count }.into())?;
+    Ok(number)
+}
 
-    /// Records what follows from the number of the next study, unless its name is taken. Returns the
-    /// number.
-    fn append_study(
-        &mut self,
-        name: &str,
-        event: impl Fn(u32) -> Event,
-    ) -> Result<u32, SessionError> {
-        loop {
-            self.catch_up()?;
-            if self.index().study(name).is_some() {
-                let taken = format!("a study called {name} is in the store already");
-                return Err(SessionError::Settings(taken));
-            }
-            let number = self.index().next_study();
-            if self.append(Scope::Store, &[event(number)], Durable::Now, Despite::Nothing)? {
-                return Ok(number);
-            }
+/// Records what follows from the number of the next study, unless its name is taken. Returns the
+/// number.
+fn append(
+    session: &mut Session,
+    name: &str,
+    event: impl Fn(u32) -> Event,
+) -> Result<u32, SessionError> {
+    loop {
+        session.catch_up()?;
+        if session.index().study(name).is_some() {
+            let taken = format!("a study called {name} is in the store already");
+            return Err(SessionError::Settings(taken));
+        }
+        let number = session.index().next_study();
+        if session.append(Scope::Store, &[event(number)], Durable::Now, Despite::Nothing)? {
+            return Ok(number);
         }
     }
 }
@@ -79,46 +73,4 @@ fn check(started: &StudyStarted) -> Result<(), String> {
         return Err(format!("the settings of a study have at most {most} bytes"));
     }
     Ok(())
-}
-
-/// Studies of a log, as far as naming a new one needs.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Studies {
-    /// Names and numbers of those that began.
-    begun: Vec<(String, u32)>,
-    /// Those that are complete.
-    complete: Vec<(String, u32)>,
-}
-
-impl Fold for Studies {
-    type Error = Infallible;
-
-    fn apply(&mut self, recorded: &Recorded) -> Result<(), Infallible> {
-        match &recorded.event {
-            Event::StudyStarted(started) => {
-                self.begun.push((started.name.clone(), started.study));
-            }
-            Event::StudyFinished(finished) => {
-                let known = self.begun.iter().find(|(_, number)| *number == finished.study);
-                self.complete.extend(known.cloned());
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-impl Index {
-    /// The number of the complete study of this name.
-    #[must_use]
-    pub fn study(&self, name: &str) -> Option<u32> {
-        let named = self.studies.complete.iter().find(|(known, _)| known == name);
-        named.map(|(_, number)| *number)
-    }
-
-    /// The number of the next study.
-    #[must_use]
-    pub fn next_study(&self) -> u32 {
-        self.studies.begun.iter().map(|(_, number)| *number).max().unwrap_or(0) + 1
-    }
 }

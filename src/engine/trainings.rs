@@ -1,20 +1,24 @@
 //! Searches and runs as [`Work`]: a task is a trial, each attempt at which is recorded. Several
 //! processes may carry on the same one.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::attempt::{Attempt, Fact};
-use super::news::{News, Seen, Task};
+use super::keeper::Keeper;
+use super::news::{News, Report, Seen, Task};
 use super::pool::Pool;
 use super::presence::{Absence, Presence};
 use super::series::Reusable;
-use super::{Engine, EngineError, Work};
+use super::session::{Session, SessionError};
+use super::{Ending, Engine, EngineError, Machine, SoFar, Work};
 use crate::agent::trials::{Computer, Trial};
 use crate::agent::{Decision, Impossible, Terms, Training};
 use crate::events::{
     ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Recorded,
-    Resumed,
+    Resumed, Scope, folding,
 };
+use crate::log::artifacts::ArtifactHash;
 use crate::log::{EventLog, LogError};
 use crate::trainer::cut;
 use crate::trainer::protocol::{
@@ -333,4 +337,51 @@ impl<L: EventLog> Engine<'_, L, Trainings<'_>> {
         let references = self.index.references();
         Ok(self.keeper.remove_released(&removal, |hash| !references.names(hash).is_empty())?)
     }
+}
+
+/// Carries on a search or run whose lock is held, on the images in `folder`.
+///
+/// # Errors
+/// [`SessionError`]. What is recorded by then is whole, and can be resumed.
+pub fn carry_on(
+    session: &mut Session,
+    scope: Scope,
+    job: &mut dyn Training,
+    folder: &Path,
+    stop: &dyn Fn() -> bool,
+    report: &mut dyn Report,
+) -> Result<Ending, SessionError> {
+    let (pool, reusable) = (session.pool()?, reusable(session, scope)?);
+    let artifacts = session.store.artifacts();
+    let threads = session.trainers().and_then(|one| one.threads).unwrap_or(job.threads());
+    let split = artifacts.path(ArtifactHash(job.data().split.0));
+    let machine = Machine { data: folder.to_owned(), split, ..Machine::here(threads) };
+    let resumed =
+        Resumed { program: session.surroundings.program.clone(), host: machine.host.clone() };
+    session.presence()?;
+    let Some(presence) = &mut session.presence else { return Ok(Ending::Interrupted) };
+    let mut engine = Engine {
+        scope,
+        work: Trainings { job, presence, reusable, looked: None },
+        journal: &mut session.journal,
+        index: &mut session.index,
+        pool,
+        keeper: Keeper::new(Some(artifacts)),
+        machine,
+        stop,
+        report,
+        so_far: SoFar::default(),
+    };
+    engine.resume(resumed)?;
+    Ok(engine.run()?)
+}
+
+/// The results that the repetition `of` may take over, if its series says so: those of earlier
+/// repetitions.
+fn reusable(session: &mut Session, of: Scope) -> Result<Reusable, SessionError> {
+    let series = session.index().series_of(of);
+    let reusable = series.and_then(|series| Reusable::before(of, series));
+    let Some(mut reusable) = reusable else { return Ok(Reusable::default()) };
+    session.journal.reread(folding(&mut reusable))?;
+    Ok(reusable)
 }

@@ -5,9 +5,9 @@ use std::fmt;
 
 use super::EngineError;
 use super::attack::Piece;
+use super::error::SessionError;
 use super::inbox::{Inbox, Refusal};
 use super::pool::{Blame, Loss, Pool};
-use super::session::SessionError;
 use crate::adversary::range::InputRange;
 use crate::adversary::spec::Dtype;
 use crate::adversary::sweep::Chain;

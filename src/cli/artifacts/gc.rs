@@ -11,7 +11,7 @@ use super::super::output::{FormatArgs, Hint, Printer};
 use super::super::work::{session_without_trainer, stop_flag};
 use super::super::{CliError, Context, clock, note};
 use super::{Known, bytes, integer};
-use crate::engine::collecting::{Beyond, NotReleased, Searches};
+use crate::engine::collecting::{self, Beyond, NotReleased, Searches};
 use crate::engine::references::{Name, References, Role};
 use crate::engine::session::lock_name;
 use crate::events::{Hash, Scope};
@@ -133,7 +133,7 @@ fn release(chosen: Vec<Beyond>, context: &Context) -> Result<Vec<Beyond>, CliErr
     let mut done = Vec::new();
     for beyond in chosen {
         let scope = beyond.scope;
-        match session.release(&beyond)? {
+        match collecting::release(&mut session, &beyond)? {
             Ok(()) => done.push(beyond),
             Err(NotReleased::Running) => running(scope),
             Err(NotReleased::MovedOn) => {

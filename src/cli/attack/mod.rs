@@ -18,8 +18,9 @@ use crate::adversary::protocol::Settings;
 use crate::data::{DataError, Located, Part, Reading};
 use crate::engine::Ending;
 use crate::engine::attacks::{self, Target, TestPart};
-use crate::engine::measure::Costs;
-use crate::engine::preflight::Trial;
+use crate::engine::measure::{self, Costs};
+use crate::engine::openings;
+use crate::engine::preflight::{self, Trial};
 use crate::engine::session::{Session, SessionError};
 use crate::engine::watch::{Trainers, Trying, Watch};
 use crate::events::Scope;
@@ -77,17 +78,19 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     };
     let Wanted { targets, test, settings, .. } = &wanted;
     // The same command again goes on with the attack that it began, or has nothing left to do.
-    let beginning = session.attack_lock()?;
+    let beginning = attacks::lock(&mut session)?;
     let any_batch = args.options.batch().is_none();
-    let known =
-        match (session.find_attack(settings, any_batch)?, args.options.without_noise(settings)) {
-            (None, Some(earlier)) => session.find_attack(&earlier, any_batch)?,
-            (known, _) => known,
-        };
+    let known = match (
+        openings::find_attack(&mut session, settings, any_batch)?,
+        args.options.without_noise(settings),
+    ) {
+        (None, Some(earlier)) => openings::find_attack(&mut session, &earlier, any_batch)?,
+        (known, _) => known,
+    };
     if let Some(scope) = known {
         drop(beginning);
         let lock = session.lock(scope)?;
-        let mut attack = session.attack(scope)?;
+        let mut attack = attacks::state(&mut session, scope)?;
         if let Some(kept) = kept(args, targets, &attack) {
             note(&format!("{scope} is this attack; {kept}"));
         }
@@ -97,11 +100,11 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             return Ok(());
         }
         note(&format!("{scope} is this attack, and goes on"));
-        session.finish_opening(scope, &mut attack, test)?;
+        openings::finish(&mut session, scope, &mut attack, test)?;
         let begun = Begun { scope, lock, attack };
         return carry_on(session, begun, targets, test, None, &*work::stop_flag()?);
     }
-    for (label, open) in session.other_models(targets) {
+    for (label, open) in attacks::other_models(&session, targets) {
         note(&format!(
             "the file of {label} has changed since {open} began: this is another attack; {open} stays \
              open, and `qtrail resume {open}` goes on with the model that it began with"
@@ -114,14 +117,14 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         Some(tried) => tried,
         None => {
             let stop = work::stop_flag()?;
-            (wanted.try_out(args, &mut session, &mut trainers, &stop)?, stop)
+            (wanted.try_out(args, &mut trainers, &stop)?, stop)
         }
     };
     let Tried { costs, outputs, settings } = tried;
     let (scope, lock) =
-        session.begin_attack(&args.name, &settings, targets, &outputs, test, threads)?;
+        attacks::begin(&mut session, &args.name, &settings, targets, &outputs, test, threads)?;
     drop(beginning);
-    let attack = session.attack(scope)?;
+    let attack = attacks::state(&mut session, scope)?;
     announce(scope, &attack, &settings);
     foretell(scope, &attack, &costs, test, &trainers);
     if any_batch {
@@ -170,7 +173,7 @@ fn try_aside(
     let aside = Store::aside(&context.store)?;
     let mut session = open(args, context, aside.store.clone())?;
     let mut trainers = session.pool()?;
-    let tried = wanted.try_out(args, &mut session, &mut trainers, stop)?;
+    let tried = wanted.try_out(args, &mut trainers, stop)?;
     drop(trainers); // they leave before their folders do
     session.close()?;
     Ok(tried)
@@ -204,7 +207,7 @@ fn wanted(
     let mut targets = Vec::new();
     if let Some(session) = session {
         for model in &args.models.find(context)? {
-            targets.push(session.target(&model.name, &model.members, &context.data)?);
+            targets.push(attacks::target(session, &model.name, &model.members, &context.data)?);
         }
     }
     let located = images(args, &targets, context)?;
@@ -237,7 +240,6 @@ impl Wanted {
     fn try_out(
         &self,
         args: &Args,
-        session: &mut Session,
         trainers: &mut Trainers,
         stop: &AtomicBool,
     ) -> Result<Tried, CliError> {
@@ -249,14 +251,14 @@ impl Wanted {
         let mut report = |label: &str, trying: &Trying, done| line.show(label, trying, done);
         let asked = || stop.load(Ordering::Relaxed);
         let mut watch = Watch { stop: &asked, report: &mut report };
-        let tried = session.try_out(trial, trainers, &mut watch)?;
+        let tried = preflight::try_out(trial, trainers, &mut watch)?;
         let outputs: Vec<u32> = tried.iter().map(|model| model.outputs).collect();
         self.mapping.check(targets, &outputs)?;
         test.check(settings, targets, &outputs)?;
-        let costs = session.measure(trial, trainers, &mut watch)?;
+        let costs = measure::measure(trial, trainers, &mut watch)?;
         let settings = args.options.sized(settings, &costs, test);
         let sized = Trial { settings: &settings, ..trial };
-        session.try_batches(sized, &tried, trainers, &mut watch)?;
+        preflight::try_batches(sized, &tried, trainers, &mut watch)?;
         line.finish();
         if asked() {
             return Err(SessionError::Stopped.into());
@@ -295,7 +297,7 @@ pub fn go_on(
     context: &Context,
 ) -> Result<(), CliError> {
     let lock = session.lock(scope)?;
-    let mut attack = session.attack(scope)?;
+    let mut attack = attacks::state(&mut session, scope)?;
     if attack.is_finished() {
         session.close()?;
         note(&format!("nothing is left to do: {scope} is finished"));
@@ -312,12 +314,12 @@ pub fn go_on(
     let drawn = attack.settings().ok().and_then(|settings| settings.data.seed);
     let reading = Reading { resize, extra: false, seed: drawn.unwrap_or(0) };
     let test = TestPart::read(&data.read_as(reading))?;
-    session.check_test(scope, &attack, &test)?;
-    session.finish_opening(scope, &mut attack, &test)?;
+    attacks::check_test(scope, &attack, &test)?;
+    openings::finish(&mut session, scope, &mut attack, &test)?;
     let mut targets = Vec::new();
     for (victim, at) in attack.victims().iter().zip(0..) {
         let range = attack.plan().map(|plan| plan.settings.input_range(at)).unwrap_or_default();
-        let target = session.recorded_target(victim, &test.images, &context.data)?;
+        let target = attacks::recorded_target(&mut session, victim, &test.images, &context.data)?;
         targets.push(target.with_range(&range));
     }
     let begun = Begun { scope, lock, attack };
@@ -378,7 +380,8 @@ fn carry_on(
     let models: Vec<_> = targets.iter().map(|target| target.model.clone()).collect();
     let asked = || stop.load(Ordering::Relaxed);
     let mut progress = Progress::new(scope);
-    let ending = session.carry_on_attack(
+    let ending = attacks::carry_on(
+        &mut session,
         scope,
         &mut attack,
         (&models, test),

@@ -8,6 +8,7 @@ mod show;
 use super::output::FormatArgs;
 use super::reading::{AtArgs, answer, answer_from_log, footer};
 use super::{CliError, Context, note, work};
+use crate::engine::ensembles;
 use crate::ensemble::combine::{Combine, combine};
 use crate::ensemble::measure;
 use crate::events::{Decided, EnsembleMember, EnsembleSaved};
@@ -128,7 +129,7 @@ impl SaveArgs {
         let saved = recorded(&pool, &chosen, &self.choice, name, answer.as_of.position.0);
         drop(answer);
         let mut session = work::session_without_trainer(context, store)?;
-        let number = session.save_ensemble(&saved);
+        let number = ensembles::save(&mut session, &saved);
         session.close()?;
         let (number, size) = (number?, chosen.members.len());
         note(&format!(

@@ -7,7 +7,7 @@ use super::super::{CliError, Context, Exit, note, say, work};
 use super::history;
 use super::lesson::{Learned, Lesson};
 use crate::config::replay::Policy;
-use crate::engine::studies::Study;
+use crate::engine::studies::{self, Study};
 use crate::events::frame::Position;
 use crate::events::{StudyFigure, StudyRow, StudyStarted};
 use crate::lab::measure::FIGURES;
@@ -76,7 +76,7 @@ pub(crate) fn record(context: &Context, study: Study) -> Result<(), CliError> {
     let name = study.started.name.clone();
     let store = Store::open(&context.store)?;
     let mut session = work::session_without_trainer(context, store)?;
-    let saved = session.save(study);
+    let saved = studies::save(&mut session, study);
     session.close()?;
     let number = saved?;
     note(&format!(
