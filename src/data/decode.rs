@@ -15,6 +15,7 @@ use zune_jpeg::JpegDecoder;
 
 use super::DataError;
 use super::idx::DEFLATE_RATIO_MAX;
+use crate::guard::guarded;
 
 const PNG: &str = "PNG picture";
 const JPEG: &str = "JPEG picture";
@@ -146,6 +147,10 @@ fn kind(path: &Path) -> Result<Kind, DataError> {
 
 /// Channels (1 or 3), width, height.
 pub(super) fn header(path: &Path) -> Result<(u32, u32, u32), DataError> {
+    understood(path, || read_header(path))
+}
+
+fn read_header(path: &Path) -> Result<(u32, u32, u32), DataError> {
     if kind(path)? == Kind::Png {
         let reader = png_reader(path)?;
         let (width, height) = reader.info().size();
@@ -158,10 +163,17 @@ pub(super) fn header(path: &Path) -> Result<(u32, u32, u32), DataError> {
 }
 
 pub(super) fn decode(path: &Path) -> Result<Picture, DataError> {
-    match kind(path)? {
+    understood(path, || match kind(path)? {
         Kind::Png => decode_png(path),
         Kind::Jpeg => decode_jpeg(path),
-    }
+    })
+}
+
+/// A panic of a decoder says that it does not understand the picture.
+fn understood<T>(path: &Path, read: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
+    let gave_up =
+        |text| DataError::malformed(path, "picture", format!("its decoder gave up: {text}"));
+    guarded(read).unwrap_or_else(|text| Err(gave_up(text)))
 }
 
 type PngReader = png::Reader<BufReader<File>>;
@@ -173,6 +185,10 @@ fn png_reader(path: &Path) -> Result<PngReader, DataError> {
     let reader = decoder.read_info().map_err(wrong)?;
     let (width, height) = reader.info().size();
     check_sides(path, width, height)?;
+    // The decoder relies on whole colours.
+    if reader.info().palette.as_ref().is_some_and(|palette| !palette.len().is_multiple_of(3)) {
+        return Err(DataError::malformed(path, PNG, "its palette ends within a colour"));
+    }
     // Memory for the pixels is had before they are unpacked: not on the word of the header alone.
     let stored = std::fs::metadata(path).map_err(DataError::io("open", path))?.len();
     if reader.info().raw_bytes() as u64 > stored.saturating_mul(DEFLATE_RATIO_MAX) {
