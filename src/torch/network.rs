@@ -22,11 +22,13 @@ pub enum Mode<'a> {
 #[derive(Debug)]
 enum Step {
     /// Padded so that stride 1 keeps the side.
-    Conv { weights: Pair, stride: i64, padding: i64, relu: bool },
+    Conv { weights: Pair, stride: i64, padding: i64 },
     /// Max pooling without padding; what does not fill a window is left out.
     Pool { field: i64, stride: i64 },
     /// Reads a map as one long vector.
-    Full { weights: Pair, relu: bool },
+    Full { weights: Pair },
+    /// What is below 0 becomes 0.
+    Relu,
     /// Over the whole map.
     Average,
     /// Sets values to 0 with this probability, and scales the others up for it.
@@ -90,8 +92,16 @@ impl Network {
     /// [`TorchError`] from libtorch.
     pub fn forward(&self, images: &Tensor, mut mode: Mode<'_>) -> Result<Tensor, TorchError> {
         let mut values = images.shallow_clone();
+        // What dropout has still to multiply the values by. Pooling and ReLU do not mind the order.
+        let mut scale = 1.0;
         for step in &self.steps {
-            values = self.apply(step, values, &mut mode)?;
+            values = match (step, &mut mode) {
+                (Step::Dropout(probability), Mode::Train(masks)) => {
+                    scale *= masks.drop_some(&mut values, *probability)?;
+                    values
+                }
+                (step, _) => self.apply(step, values, &mut scale)?,
+            };
         }
         Ok(values)
     }
@@ -99,39 +109,44 @@ impl Network {
     fn apply(
         &self,
         step: &Step,
-        values: Tensor,
-        mode: &mut Mode<'_>,
+        mut values: Tensor,
+        scale: &mut f64,
     ) -> Result<Tensor, TorchError> {
+        let mut scaled = |weights: Pair| -> Result<Tensor, TorchError> {
+            let weight = self.parameters.weight(weights);
+            match std::mem::replace(scale, 1.0) {
+                1.0 => Ok(weight.shallow_clone()),
+                scale => Ok(weight.f_mul_scalar(scale)?),
+            }
+        };
         Ok(match *step {
-            Step::Conv { weights, stride, padding, relu } => {
-                let (weight, bias) =
-                    (self.parameters.weight(weights), self.parameters.bias(weights));
-                let steps = [stride, stride];
-                activate(
-                    values.f_conv2d(weight, Some(bias), steps, [padding, padding], [1, 1], 1)?,
-                    relu,
-                )?
+            Step::Conv { weights, stride, padding } => {
+                let (weight, bias) = (scaled(weights)?, Some(self.parameters.bias(weights)));
+                let (steps, padding) = ([stride, stride], [padding, padding]);
+                values.f_conv2d(&weight, bias, steps, padding, [1, 1], 1)?
             }
             Step::Pool { field, stride } => {
                 values.f_max_pool2d([field, field], [stride, stride], [0, 0], [1, 1], false)?
             }
-            Step::Full { weights, relu } => {
-                let (weight, bias) =
-                    (self.parameters.weight(weights), self.parameters.bias(weights));
-                activate(values.f_flatten(1, -1)?.f_linear(weight, Some(bias))?, relu)?
+            Step::Full { weights } => {
+                let (weight, bias) = (scaled(weights)?, Some(self.parameters.bias(weights)));
+                values.f_flatten(1, -1)?.f_linear(&weight, bias)?
             }
+            // In place: the backward pass of no layer needs what was there before.
+            Step::Relu => values.f_relu_()?,
             Step::Average => values.f_mean_dim(&[2_i64, 3][..], false, None)?,
-            Step::Dropout(probability) => match mode {
-                Mode::Train(masks) => masks.drop_some(&values, probability)?,
-                Mode::Evaluate => values,
-            },
+            Step::Dropout(_) => values,
         })
     }
 }
 
-/// In place: the backward pass of neither layer needs what was there before.
-fn activate(mut values: Tensor, relu: bool) -> Result<Tensor, TorchError> {
-    if relu { Ok(values.f_relu_()?) } else { Ok(values) }
+/// Adds a ReLU, or a pooling layer before the ReLUs that are last: the maximum is the same, and
+/// there is less to set to 0. So what is dropped is always the output of a ReLU, or of a pooled
+/// image, which nothing is differentiated by.
+fn push_pool(steps: &mut Vec<Step>, field: u32, stride: u32) {
+    let relus = steps.iter().rev().take_while(|step| matches!(step, Step::Relu)).count();
+    let pool = Step::Pool { field: field.into(), stride: stride.into() };
+    steps.insert(steps.len() - relus, pool);
 }
 
 fn push_layer(
@@ -146,26 +161,24 @@ fn push_layer(
         Layer::Conv { filters, field, stride } => {
             let weights = plan.layer(number, &[filters, channels, field, field])?;
             let (stride, padding) = (stride.into(), (field / 2).into());
-            steps.push(Step::Conv { weights, stride, padding, relu: true });
+            steps.extend([Step::Conv { weights, stride, padding }, Step::Relu]);
         }
-        Layer::Pool { field, stride } => {
-            steps.push(Step::Pool { field: field.into(), stride: stride.into() });
-        }
+        Layer::Pool { field, stride } => push_pool(steps, field, stride),
         Layer::Full { width } => {
             let weights = plan.layer(number, &[width, values(shape)?])?;
-            steps.push(Step::Full { weights, relu: true });
+            steps.extend([Step::Full { weights }, Step::Relu]);
         }
         Layer::GlobalAverage { classes } => {
             let weights = plan.layer(number, &[classes, channels, 1, 1])?;
-            let relu = gap == GapHead::ReluAndFull;
-            steps.push(Step::Conv { weights, stride: 1, padding: 0, relu });
+            steps.push(Step::Conv { weights, stride: 1, padding: 0 });
+            steps.extend((gap == GapHead::ReluAndFull).then_some(Step::Relu));
             steps.push(Step::Average);
         }
         // The averages of a GAP layer are the logits already.
         Layer::Softmax { .. } if shape.parameters == 0 => {}
         Layer::Softmax { classes } => {
             let weights = plan.layer(number, &[classes, values(shape)?])?;
-            steps.push(Step::Full { weights, relu: false });
+            steps.push(Step::Full { weights });
         }
     }
     Ok(())
