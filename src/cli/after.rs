@@ -30,7 +30,7 @@ pub struct RecipeArgs {
     settings: Vec<String>,
     /// How often each, each time with another seed
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    repeats: u32,
+    pub(super) repeats: u32,
     /// Seed of training
     #[arg(long, default_value_t = 0)]
     seed: u64,

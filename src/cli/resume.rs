@@ -35,7 +35,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let trainers = || {
         Ok::<_, CliError>(Trainers {
             threads: args.threads,
-            ..work::trainers(&args.work, context)?
+            // Threads are those that are on record; what is in flight is not known yet.
+            ..work::trainers(&args.work.divided(u32::MAX), context)?
         })
     };
     let wanted = args.search.as_deref();

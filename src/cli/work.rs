@@ -25,18 +25,37 @@ use crate::trainer::locate::Places;
 use crate::views::Appender;
 
 /// Options of every verb that trains.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct WorkArgs {
     /// Devices to train on: auto, cpu, cuda:N, or a list such as cuda:0,cuda:1; cpu*2 starts two
     /// trainers on the CPU
     #[arg(long, value_name = "DEVICE,…", default_value = "auto")]
     pub device: Devices,
+    /// With auto, as many trainers on the CPU as can work at once (a search trains --in-flight models
+    /// at once), among whom the machine's threads are divided
+    #[arg(long, value_name = "auto", value_parser = ["auto"])]
+    pub trainers: Option<String>,
     /// The trainer program
     #[arg(long, value_name = "PROGRAM")]
     pub trainer: Option<PathBuf>,
     /// A data set by name, or a folder with its files
     #[arg(long, value_name = "NAME|DIR")]
     pub data: Option<String>,
+}
+
+impl WorkArgs {
+    /// The same with as many trainers as were asked for, where `at_once` trainings can be under way.
+    #[must_use]
+    pub fn divided(&self, at_once: u32) -> Self {
+        let device = self.device.clone();
+        match self.trainers {
+            Some(_) => {
+                let device = device.with_cpu_trainers(threads().min(at_once));
+                Self { device, ..self.clone() }
+            }
+            None => self.clone(),
+        }
+    }
 }
 
 /// Finds the trainer program and says how it is started. Before a store is made: a verb that cannot

@@ -138,7 +138,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
 impl Args {
     /// Threads of each trainer.
     fn threads(&self) -> u32 {
-        self.threads.unwrap_or_else(|| work::threads_each(&self.work.device))
+        self.threads.unwrap_or_else(|| work::threads_each(&self.work.divided(u32::MAX).device))
     }
 }
 
@@ -158,7 +158,8 @@ fn store(args: &Args, context: &Context) -> Result<Option<Store>, CliError> {
 }
 
 fn open(args: &Args, context: &Context, store: Store) -> Result<Session, CliError> {
-    work::session(context, work::trainers(&args.work, context)?, store)
+    let trainers = work::trainers(&args.work.divided(u32::MAX), context)?;
+    work::session(context, trainers, store)
 }
 
 /// Tries the models in a store that is gone afterwards: only models that can be attacked are worth
