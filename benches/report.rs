@@ -56,11 +56,6 @@ impl Row {
         Self { ratio: Some(time / self.ours), beside: Some((name, time)), ..self }
     }
 
-    /// Compared with a rate or a size: how many times as much.
-    pub fn against(self, name: &'static str, other: f64) -> Self {
-        Self { ratio: Some(self.ours / other), beside: Some((name, other)), ..self }
-    }
-
     pub fn target(self, target: impl Into<Option<Target>>) -> Self {
         Self { target: target.into(), ..self }
     }

@@ -206,6 +206,7 @@ def run_trainer(architecture, arguments, folder):
     }
     with subprocess.Popen(
         [arguments.trainer],
+        env={"OMP_WAIT_POLICY": "passive", **os.environ},  # as qtrail starts it
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
