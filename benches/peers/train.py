@@ -1,14 +1,14 @@
 """Training of ten networks: `qtrail-torch` against an ordinary PyTorch script, in one run.
 
     python3 benches/peers/train.py [--trainer target/release/qtrail-torch] [--threads N]
-        [--rounds 3] [--epochs 2] [--only 1,5] [--precision f32] [--json FILE]
+        [--rounds 3] [--epochs 2] [--only 1,5] [--json FILE]
 
 1,280 training and 500 validation images of Fashion-MNIST, made 32 x 32 x 3 by a black margin and by
 repetition; batches of 128, Adam, the paper's dropout. Each network is trained by each program in
 turn, round after round, so that a busy machine is busy for all; the fastest epoch counts, the first
 of each process does not. An epoch is training and validation. `plain` is what one writes first (NCHW, f32, the C
-library's allocator as it is); `kept` the same where the allocator keeps memory, `channels-last` that
-with channels last. Needs torch and numpy, no network: the images are those that `qtrail data fetch
+library's allocator as it is); `kept` the same where the allocator keeps memory and threads wait without
+spinning, as in `qtrail-torch`; `channels-last` that with channels last. Needs torch and numpy, no network: the images are those that `qtrail data fetch
 fashion-mnist` left.
 """
 
@@ -42,12 +42,12 @@ KEPT = {
     "MALLOC_TRIM_THRESHOLD_": "1000000000000",
     "MALLOC_MMAP_THRESHOLD_": "1000000000000",
     "MALLOC_TOP_PAD_": "67108864",
+    "OMP_WAIT_POLICY": "passive",
 }
 VARIANTS = {
     "plain": ({}, []),
     "kept": (KEPT, []),
     "channels-last": (KEPT, ["--channels-last"]),
-    "bf16": (KEPT, ["--channels-last", "--bf16"]),
 }
 
 
@@ -127,7 +127,6 @@ def script(arguments):
     optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
     loss_of = nn.CrossEntropyLoss()
     ready = lambda part: ((part.float() - mean) / 255).to(memory_format=layout)
-    low = torch.autocast("cpu", torch.bfloat16, enabled=arguments.bf16)
     for _ in range(arguments.epochs + 1):
         started = time.perf_counter()
         network.train()
@@ -135,9 +134,8 @@ def script(arguments):
         for start in range(0, TRAIN, BATCH):
             chosen = order[start : start + BATCH]
             optimizer.zero_grad()
-            with low:
-                logits = network(ready(pixels[chosen]))
-            loss = loss_of(logits.float(), labels[chosen])
+            logits = network(ready(pixels[chosen]))
+            loss = loss_of(logits, labels[chosen])
             loss.backward()
             optimizer.step()
             loss.item(), (logits.argmax(1) == labels[chosen]).sum().item()
@@ -145,9 +143,8 @@ def script(arguments):
         with torch.no_grad():
             for start in range(TRAIN, TRAIN + VALIDATE, EVALUATION_BATCH):
                 part = slice(start, min(start + EVALUATION_BATCH, TRAIN + VALIDATE))
-                with low:
-                    logits = network(ready(pixels[part]))
-                loss_of(logits.float(), labels[part]).item()
+                logits = network(ready(pixels[part]))
+                loss_of(logits, labels[part]).item()
                 (logits.argmax(1) == labels[part]).sum().item()
         print(time.perf_counter() - started, flush=True)
 
@@ -183,8 +180,6 @@ def run_trainer(architecture, arguments, folder):
         "gap": "direct",
         "preprocess": "mean-subtract",
     }
-    if arguments.precision != "f32":
-        recipe["precision"] = arguments.precision
     request = {
         "type": "train",
         "id": 1,
@@ -247,11 +242,9 @@ def main():
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--only", help="numbers of networks, from 1")
     parser.add_argument("--variants", default="plain,kept,channels-last")
-    parser.add_argument("--precision", default="f32")
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--script", help=argparse.SUPPRESS)
     parser.add_argument("--channels-last", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--bf16", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.script:
         return script(arguments)
@@ -259,6 +252,8 @@ def main():
     if arguments.only:
         numbers = [int(number) for number in arguments.only.split(",")]
     variants = arguments.variants.split(",")
+    if arguments.json:
+        arguments.json.write_text("")
     print(f"{'':3}{'qtrail':>9}" + "".join(f"{name:>15}" for name in variants) + "   seconds an epoch")
     ratios = {name: [] for name in [*variants, "best"]}
     with tempfile.TemporaryDirectory() as folder:

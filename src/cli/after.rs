@@ -36,7 +36,7 @@ pub struct RecipeArgs {
     seed: u64,
     /// CPU threads per trainer [default: all, divided among the trainers]
     #[arg(long, value_name = "N", value_parser = work::thread_count)]
-    threads: Option<u32>,
+    pub(super) threads: Option<u32>,
 }
 
 /// A configuration and what people call its recipe.

@@ -16,7 +16,7 @@ static REPORTED: AtomicBool = AtomicBool::new(false);
 pub fn install() {
     set_hook(Box::new(|panic| {
         let place = panic.location();
-        // sled panics on damaged files; the log catches that and calls it damage.
+        // sled and decoders panic on damaged files; that is caught and told as an error.
         let of_sled =
             is_thread_of_sled() || place.is_some_and(|place| place.file().contains("/sled-"));
         if panics_are_caught() || of_sled {

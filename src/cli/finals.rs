@@ -40,8 +40,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         None => origin.images(context)?,
     };
     let chosen = args.recipe.choose(&origin.config, &data.name)?;
-    let models_at_once = u32::try_from(models.len()).unwrap_or(u32::MAX);
-    let work = args.work.divided(models_at_once.saturating_mul(args.recipe.repeats));
+    let count = u32::try_from(models.len()).unwrap_or(u32::MAX);
+    let at_once = count.saturating_mul(args.recipe.repeats);
+    let work = args.work.with_trainers_for(at_once, args.recipe.threads)?;
     let trainers = work::trainers(&work, context)?;
     let prepared = after::prepare(&chosen.config, &data)?;
     let facts = &prepared.facts;

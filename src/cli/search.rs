@@ -97,7 +97,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         return Ok(());
     }
     names::check_optional("--name", &args.name)?;
-    let work = args.work.divided(config.schedule.in_flight);
+    let work =
+        args.work.with_trainers_for(config.schedule.in_flight, args.settings.threads_told())?;
     let trainers = work::trainers(&work, context)?;
     if args.or_resume
         && let Some(store) = Store::open_if_there(&context.store)?
@@ -225,6 +226,7 @@ pub(super) fn announce(scope: Scope, job: &dyn Training, devices: &Devices) {
         }
         let device = match trainers {
             1 if devices.is_cpu() => "cpu".to_owned(),
+            _ if devices.is_cpu() => format!("cpu*{trainers}"),
             _ => devices.to_string(),
         };
         let seconds = cost.seconds / f64::from(trainers.min(in_flight));

@@ -38,7 +38,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             prepared.facts.name
         )));
     }
-    let work = args.work.divided(args.repeats);
+    let work = args.work.with_trainers_for(args.repeats, args.settings.threads_told())?;
     let threads = args.settings.threads(&work.device);
     let trainers = work::trainers(&work, context)?;
     let mut session = work::session_to_begin(context, trainers)?;

@@ -32,7 +32,7 @@ pub struct WorkArgs {
     #[arg(long, value_name = "DEVICE,…", default_value = "auto")]
     pub device: Devices,
     /// With auto, as many trainers on the CPU as can work at once (a search trains --in-flight models
-    /// at once), among whom the machine's threads are divided
+    /// at once), which share the machine's threads
     #[arg(long, value_name = "auto", value_parser = ["auto"])]
     pub trainers: Option<String>,
     /// The trainer program
@@ -44,17 +44,22 @@ pub struct WorkArgs {
 }
 
 impl WorkArgs {
-    /// The same with as many trainers as were asked for, where `at_once` trainings can be under way.
-    #[must_use]
-    pub fn divided(&self, at_once: u32) -> Self {
-        let device = self.device.clone();
-        match self.trainers {
-            Some(_) => {
-                let device = device.with_cpu_trainers(threads().min(at_once));
-                Self { device, ..self.clone() }
-            }
-            None => self.clone(),
+    /// The same with as many trainers as were asked for, where `at_once` trainings can be under way,
+    /// each with `each` threads if that is known.
+    ///
+    /// # Errors
+    /// If devices are named that say how many trainers there are, or are no CPU.
+    pub fn with_trainers_for(&self, at_once: u32, each: Option<u32>) -> Result<Self, CliError> {
+        if self.trainers.is_none() {
+            return Ok(self.clone());
         }
+        let room = threads() / each.unwrap_or(1).max(1);
+        let device = self.device.clone().with_cpu_trainers(room.min(at_once)).ok_or_else(|| {
+            let message =
+                format!("--trainers auto counts trainers on the CPU, not on {}", self.device);
+            CliError::usage(message).hint("cuda:0*2 or cpu*2 says how many there are on a device")
+        })?;
+        Ok(Self { device, ..self.clone() })
     }
 }
 

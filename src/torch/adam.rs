@@ -1,5 +1,7 @@
 //! Adam (Kingma and Ba 2015, algorithm 1), on the one buffer of all parameters.
 
+use std::thread;
+
 use tch::{Device, Tensor};
 
 use super::{TorchError, raw};
@@ -86,13 +88,35 @@ impl Adam {
         let (rate, epsilon) = (rate as f32, epsilon as f32);
         let (mean_part, square_part) = ((1.0 - self.beta1) as f32, (1.0 - self.beta2) as f32);
         let (mut buffer, mut gradient) = (buffer.shallow_clone(), gradient.shallow_clone());
-        let means = raw::values(&mut self.mean)?.iter_mut().zip(raw::values(&mut self.square)?);
-        let values = raw::values(&mut buffer)?.iter_mut().zip(raw::values(&mut gradient)?);
-        for ((value, gradient), (mean, square)) in values.zip(means) {
-            *mean += (*gradient - *mean) * mean_part;
-            *square += (*gradient * *gradient - *square) * square_part;
-            *value -= *mean / (square.sqrt() + epsilon) * rate;
+        // SAFETY: four tensors that share nothing, the gradient being made anew each time; libtorch
+        // computes only when it is called, and is not called here.
+        #[allow(unsafe_code)]
+        let (values, gradients, means, squares) = unsafe {
+            let (values, gradients) = (raw::values(&mut buffer)?, raw::values(&mut gradient)?);
+            (values, gradients, raw::values(&mut self.mean)?, raw::values(&mut self.square)?)
+        };
+        if [gradients.len(), means.len(), squares.len()] != [values.len(); 3] {
+            return Err(TorchError::Request("a gradient is not that of the parameters".into()));
         }
+        let length = values.len();
+        let part = length.div_ceil(raw::parts(length)).max(1);
+        thread::scope(|scope| {
+            let parts = values.chunks_mut(part).zip(gradients.chunks(part));
+            let states = means.chunks_mut(part).zip(squares.chunks_mut(part));
+            for ((values, gradients), (means, squares)) in parts.zip(states) {
+                let step = move || {
+                    let values = values.iter_mut().zip(gradients);
+                    for ((value, gradient), (mean, square)) in
+                        values.zip(means.iter_mut().zip(squares))
+                    {
+                        *mean += (*gradient - *mean) * mean_part;
+                        *square += (*gradient * *gradient - *square) * square_part;
+                        *value -= *mean / (square.sqrt() + epsilon) * rate;
+                    }
+                };
+                if part < length { drop(scope.spawn(step)) } else { step() }
+            }
+        });
         Ok(())
     }
 }

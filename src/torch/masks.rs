@@ -14,8 +14,6 @@ use crate::chance::Stream;
 
 /// Values to a random word: 16 bits say the probability well enough.
 const TO_A_WORD: usize = 4;
-/// Values that are worth a thread.
-const WORTH_A_THREAD: usize = 1 << 16;
 
 /// Draws masks, one after the other.
 #[derive(Debug)]
@@ -49,8 +47,7 @@ impl Masks {
     }
 
     /// Sets each of `values` to 0 with `probability`. The others are to be scaled up by what comes
-    /// back, so that the expected sum stays; a layer that reads them does that in its weights, which
-    /// are fewer.
+    /// back, so that the expected sum stays: the layer that reads them does that to fewer numbers.
     ///
     /// libtorch does not see it. So the gradient is right only if `values` are the output of a ReLU:
     /// its backward pass lets through what is above 0 at its end, not what was.
@@ -62,13 +59,15 @@ impl Masks {
             *values = values.f_dropout(probability, true)?;
             return Ok(1.0);
         }
-        let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1);
-        self.zero_some(raw::values(values)?, probability, threads);
+        // SAFETY: libtorch computes only when it is called, and is not called until they are set.
+        #[allow(unsafe_code)]
+        let values = unsafe { raw::values(values) }?;
+        self.zero_some(values, probability, raw::parts(values.len()));
         Ok(1.0 / (1.0 - probability))
     }
 
-    /// What is drawn does not depend on `threads`.
-    fn zero_some(&mut self, values: &mut [f32], probability: f64, threads: usize) {
+    /// What is drawn does not depend on `parts`.
+    fn zero_some(&mut self, values: &mut [f32], probability: f64, parts: usize) {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -76,8 +75,7 @@ impl Masks {
         )]
         let dropped = (probability * 65_536.0) as u16;
         let words = values.len().div_ceil(TO_A_WORD);
-        let threads = threads.min(values.len() / WORTH_A_THREAD).max(1);
-        let (part, from) = (words.div_ceil(threads).max(1), self.drawn);
+        let (part, from) = (words.div_ceil(parts).max(1), self.drawn);
         let zero = |part: &mut [f32], from: u64| {
             let mut chance = self.chance.clone();
             chance.seek(from);
@@ -156,13 +154,13 @@ mod tests {
 
     #[test]
     fn threads_share_the_work_and_change_nothing() {
-        let draw = |threads| {
-            let (mut masks, mut values) = (Masks::new(3), vec![1.0_f32; 5 * WORTH_A_THREAD + 3]);
-            masks.zero_some(&mut values, 0.3, threads);
+        let draw = |parts| {
+            let (mut masks, mut values) = (Masks::new(3), vec![1.0_f32; 5_003]);
+            masks.zero_some(&mut values, 0.3, parts);
             (values, masks.drawn())
         };
         let alone = draw(1);
-        assert!([2, 3, 5, 64].iter().all(|&threads| draw(threads) == alone));
+        assert!([2, 3, 5, 64].iter().all(|&parts| draw(parts) == alone));
     }
 
     /// The gradient through a ReLU whose output lost values is that of the product with a mask.

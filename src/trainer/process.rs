@@ -130,7 +130,7 @@ pub struct Trainer {
 /// machine that does something else too, threads that spin keep the others from coming to an end:
 /// two of them were slower than one there, and half as fast as two that do not.
 #[expect(clippy::disallowed_methods, reason = "a setting of OpenMP, not of qtrail")]
-fn waiting() -> Option<(&'static str, &'static str)> {
+fn openmp_wait_policy() -> Option<(&'static str, &'static str)> {
     let set = ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"];
     let is_set = set.iter().any(|name| std::env::var_os(name).is_some());
     (!is_set).then_some(("OMP_WAIT_POLICY", "passive"))
@@ -154,7 +154,7 @@ impl Trainer {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            .envs(waiting())
+            .envs(openmp_wait_policy())
             .spawn();
         let spawn_error = |source| StartError::Spawn { program: program.to_owned(), source };
         let mut child = spawned.map_err(spawn_error)?;

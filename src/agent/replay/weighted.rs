@@ -155,15 +155,17 @@ fn importance(least_over_own: f64, beta: f64) -> f64 {
 
 /// In proportion to (1 / rank)^alpha, the rank by the same priority; ranked once an episode, the
 /// older of equals first (Schaul et al. 2016, section 3.3).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct RankPrioritized {
     alpha: f64,
     beta: f64,
     priorities: Vec<f64>,
     /// All experiences that were ranked, the most surprising first.
     order: Vec<u32>,
-    /// Experiences that are to be ranked: new ones, and those learned from since. Some repeatedly.
+    /// Experiences that are to be ranked: new ones, and those learned from since.
     moved: Vec<u32>,
+    /// Whether each experience is among them.
+    has_moved: Vec<bool>,
     /// Weights of ranks, from the first.
     weights: Vec<f64>,
     /// Sums of the weights of the first ranks.
@@ -172,8 +174,7 @@ pub(super) struct RankPrioritized {
 
 impl RankPrioritized {
     pub(super) fn new(alpha: f64, beta: f64) -> Self {
-        let (order, moved, weights) = (Vec::new(), Vec::new(), Vec::new());
-        Self { alpha, beta, priorities: Vec::new(), order, moved, weights, sums: Vec::new() }
+        Self { alpha, beta, ..Self::default() }
     }
 }
 
@@ -185,6 +186,7 @@ impl Sampler for RankPrioritized {
         self.weights.push(weight);
         self.sums.push(self.sums.last().copied().unwrap_or(0.0) + weight);
         self.moved.push(id(rank));
+        self.has_moved.push(true);
         let greatest = self.priorities.iter().copied().reduce(f64::max);
         self.priorities.push(greatest.unwrap_or(1.0));
     }
@@ -195,12 +197,10 @@ impl Sampler for RankPrioritized {
         let rank = |a: &u32, b: &u32| {
             priorities[*b as usize].total_cmp(&priorities[*a as usize]).then(a.cmp(b))
         };
-        let mut has_moved = vec![false; priorities.len()];
-        self.moved.retain(|&index| !std::mem::replace(&mut has_moved[index as usize], true));
         self.moved.sort_unstable_by(rank);
         let mut order = Vec::with_capacity(priorities.len());
         let mut moved = self.moved.drain(..).peekable();
-        for index in self.order.iter().filter(|&&index| !has_moved[index as usize]) {
+        for index in self.order.iter().filter(|&&index| !self.has_moved[index as usize]) {
             while let Some(before) = moved.next_if(|one| rank(one, index).is_lt()) {
                 order.push(before);
             }
@@ -208,6 +208,7 @@ impl Sampler for RankPrioritized {
         }
         order.extend(moved);
         self.order = order;
+        self.has_moved.fill(false);
     }
 
     fn draw(&mut self, chance: &mut Stream) -> Draw {
@@ -220,7 +221,9 @@ impl Sampler for RankPrioritized {
 
     fn learned(&mut self, index: u32, error: f64) {
         self.priorities[index as usize] = error + LEAST_ERROR;
-        self.moved.push(index);
+        if !std::mem::replace(&mut self.has_moved[index as usize], true) {
+            self.moved.push(index);
+        }
     }
 
     fn boxed(&self) -> Box<dyn Sampler> {

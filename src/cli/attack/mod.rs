@@ -138,7 +138,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
 impl Args {
     /// Threads of each trainer.
     fn threads(&self) -> u32 {
-        self.threads.unwrap_or_else(|| work::threads_each(&self.work.divided(u32::MAX).device))
+        self.threads.unwrap_or_else(|| {
+            let work = self.work.with_trainers_for(u32::MAX, None);
+            work::threads_each(work.as_ref().map_or(&self.work.device, |work| &work.device))
+        })
     }
 }
 
@@ -158,8 +161,8 @@ fn store(args: &Args, context: &Context) -> Result<Option<Store>, CliError> {
 }
 
 fn open(args: &Args, context: &Context, store: Store) -> Result<Session, CliError> {
-    let trainers = work::trainers(&args.work.divided(u32::MAX), context)?;
-    work::session(context, trainers, store)
+    let work = args.work.with_trainers_for(u32::MAX, args.threads)?;
+    work::session(context, work::trainers(&work, context)?, store)
 }
 
 /// Tries the models in a store that is gone afterwards: only models that can be attacked are worth
