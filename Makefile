@@ -7,13 +7,14 @@
 #   make lint    formatting, clippy, docs; licences, sources and versions of dependencies
 #   make fuzz    one fuzz target in libFuzzer: make fuzz TARGET=frame SECONDS=60
 #   make torture everything that can go wrong, injected and counted
-#   make bench   benchmarks
+#   make bench   benchmarks, as one table; CASES="start log" does some of them
+#   make bench-train  training against an ordinary PyTorch script, in Python (TRAIN="--only 1,2")
 #   make peers   adversarial images held against torchattacks, in Python (not part of the tests)
 
 CARGO ?= cargo
 QTRAIL = target/release/qtrail
 
-.PHONY: setup build demo test lint fuzz torture bench peers
+.PHONY: setup build demo test lint fuzz torture bench bench-train peers
 
 setup:
 	@scripts/setup-libtorch.sh
@@ -57,8 +58,15 @@ PART ?=
 torture:
 	QTRAIL_TORTURE=full QTRAIL_NO_SKIP=1 $(CARGO) test --test torture -- $(PART)
 
+CASES ?=
 bench:
-	$(CARGO) bench
+	@$(CARGO) bench --quiet --bench bench -- $(CASES)
+
+PYTHON ?= python3
+TRAIN ?=
+bench-train: build
+	@$(QTRAIL) data fetch fashion-mnist
+	@$(PYTHON) benches/peers/train.py --json target/bench-train.jsonl $(TRAIN)
 
 peers: build
 	@$(QTRAIL) data fetch fashion-mnist

@@ -1,22 +1,18 @@
 //! What durability costs: an append against the bare write and fdatasync that nothing can beat,
 //! in the same run, on the same disk; and what checking costs when a log is read.
 //!
-//! The ratios are what travels between machines; they are printed last.
-
-#![allow(clippy::print_stdout, reason = "the ratios are the result")]
+//! The ratios are what travels between machines.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use criterion::{Criterion, Throughput};
 use qtrail::events::frame::{Frame, Head, Payload, Position, seal};
 use qtrail::log::{EventLog, LocalLog, Options, Reader, Store, read_on};
 
-/// That of the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+use crate::report::{Report, Row, Target};
+use crate::{median, timed};
 
 /// Bytes of one payload: about an epoch's result.
 const PAYLOAD: usize = 110;
@@ -27,16 +23,13 @@ const IMPORTED: usize = 200_000;
 /// Appends whose median is compared.
 const REPEATS: usize = 400;
 
-fn main() {
-    let mut criterion = Criterion::default().sample_size(20).configure_from_args();
+pub fn durability(report: &mut Report) {
     // In the target folder, because the usual temporary folder may be in memory.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
-    durable_append(&mut criterion, folder.path());
-    scan(&mut criterion, folder.path());
-    criterion.final_summary();
-    if !std::env::args().any(|argument| argument == "--test" || argument == "--list") {
-        ratios(folder.path());
-    }
+    appends(report, folder.path());
+    scans(report, folder.path());
+    hand_over(report, folder.path());
+    import(report, folder.path());
 }
 
 fn batch(head: Head, count: usize) -> Vec<Frame> {
@@ -54,11 +47,6 @@ fn open(folder: &Path, name: &str) -> LocalLog {
     LocalLog::open(store, Options::default()).expect("a log")
 }
 
-fn append(log: &mut LocalLog, count: usize) {
-    let head = log.head().expect("a head");
-    log.append(head, &batch(head, count)).expect("an append");
-}
-
 /// The floor: the same bytes at the end of a file, and fdatasync.
 fn bare(folder: &Path) -> File {
     let path = folder.join("bare");
@@ -71,21 +59,6 @@ fn write(file: &mut File, bytes: &[u8]) {
 
 fn bytes(count: usize) -> Vec<u8> {
     batch(Head::default(), count).into_iter().flat_map(|frame| frame.0).collect()
-}
-
-fn durable_append(criterion: &mut Criterion, folder: &Path) {
-    let mut group = criterion.benchmark_group("durable append");
-    for count in [1, 10] {
-        group.throughput(Throughput::Elements(count as u64));
-        let (bytes, mut file) = (bytes(count), bare(folder));
-        group.bench_function(format!("write + fdatasync, {count}"), |bencher| {
-            bencher.iter(|| write(&mut file, &bytes));
-        });
-        let mut log = open(folder, &format!("append-{count}"));
-        group.bench_function(format!("log, {count}"), |bencher| {
-            bencher.iter(|| append(&mut log, count));
-        });
-    }
 }
 
 fn fill(log: &mut LocalLog, count: usize) {
@@ -118,26 +91,11 @@ fn scan_checked(log: &mut dyn EventLog) {
     }
 }
 
-fn scan(criterion: &mut Criterion, folder: &Path) {
-    let mut log = open(folder, "scan");
-    fill(&mut log, SCANNED);
-    let mut group = criterion.benchmark_group("scan");
-    group.throughput(Throughput::Elements(SCANNED as u64)).sample_size(10);
-    group.bench_function("checksum", |bencher| bencher.iter(|| scan_plain(&mut log)));
-    group.bench_function("checksum and chain", |bencher| bencher.iter(|| scan_checked(&mut log)));
-}
-
-/// A figure beside what it is to reach. A miss is printed, not a failure: the machine may be busy.
-fn judged(case: &str, ours: &str, reached: f64, target: f64, met: bool) {
-    let verdict = if met { "met" } else { "missed" };
-    println!("{case:<46} {ours:>18} {reached:>9.2}   target {target:<7} {verdict}");
-}
-
 /// Median times of both, taken in turn, so that a busy disk hurts both.
-fn ratios(folder: &Path) {
+fn appends(report: &mut Report, folder: &Path) {
     for (count, target) in [(1, 0.8), (10, 0.7), (100, 0.5)] {
         let (bytes, mut file) = (bytes(count), bare(folder));
-        let mut log = open(folder, &format!("ratio-{count}"));
+        let mut log = open(folder, &format!("append-{count}"));
         let mut head = log.head().expect("a head");
         let mut times: [Vec<Duration>; 2] = [Vec::new(), Vec::new()];
         for _ in 0..REPEATS {
@@ -145,15 +103,15 @@ fn ratios(folder: &Path) {
             times[0].push(timed(|| write(&mut file, &bytes)));
             times[1].push(timed(|| head = log.append(head, &frames).expect("an append")));
         }
-        let [floor, log] = times.map(|mut times| {
-            times.sort_unstable();
-            times[REPEATS / 2].as_secs_f64() * 1e6
-        });
-        let case = format!("durable append of {count} / write + fdatasync");
-        judged(&case, &format!("{log:.0} µs"), floor / log, target, floor / log >= target);
+        let [floor, ours] = times.map(|times| median(times).as_secs_f64() * 1e6);
+        let row = Row::new(format!("durable append of {count}"), ours, "µs");
+        let row = row.against_time("write + fdatasync", floor);
+        report.add(row.target(Target::AtLeast(target)));
     }
-    // A log of its own: the one above may have been filled already, or not.
-    let mut writer = open(folder, "rates");
+}
+
+fn scans(report: &mut Report, folder: &Path) {
+    let mut writer = open(folder, "scan");
     fill(&mut writer, SCANNED);
     let rate = |took: f64| SCANNED as f64 / took / 1e6;
     let sled = rate(fastest(|| scan_checked(&mut writer)));
@@ -161,11 +119,9 @@ fn ratios(folder: &Path) {
     drop(writer);
     let plain = rate(fastest(|| scan_plain(&mut log)));
     let checked = rate(fastest(|| scan_checked(&mut log)));
-    judged("scan, checksum and chain, million events/s", "", checked, 3.0, checked >= 3.0);
-    println!("  without the chain {plain:.2}; of sled, with checksum and chain {sled:.2}");
-    drop(log);
-    hand_over(folder);
-    import(folder);
+    let note = format!("without the chain {plain:.2}; of sled {sled:.2}");
+    let row = Row::new("scan, checksum and chain", checked, "million events/s").note(note);
+    report.add(row.target(Target::AtLeast(3.0)));
 }
 
 /// The shortest of several runs, in seconds: of something that only computes.
@@ -174,7 +130,7 @@ fn fastest(mut work: impl FnMut()) -> f64 {
 }
 
 /// Two processes' logs, appending in turn: what one waits for the other.
-fn hand_over(folder: &Path) {
+fn hand_over(report: &mut Report, folder: &Path) {
     let (mut first, mut second) = (open(folder, "scan"), open(folder, "scan"));
     let mut head = first.head().expect("a head");
     let mut times: Vec<Duration> = Vec::new();
@@ -183,14 +139,13 @@ fn hand_over(folder: &Path) {
         let log = if turn % 2 == 0 { &mut first } else { &mut second };
         times.push(timed(|| head = log.append(head, &frames).expect("an append")));
     }
-    times.sort_unstable();
-    let median = times[times.len() / 2].as_secs_f64() * 1e3;
-    let most = format!("at most {:.1} ms", times[times.len() - 1].as_secs_f64() * 1e3);
-    judged("append after another process's, ms", &most, median, 2.0, median <= 2.0);
+    let most = times.iter().max().map_or(0.0, Duration::as_secs_f64) * 1e3;
+    let row = Row::new("append after another process's", median(times).as_secs_f64() * 1e3, "ms");
+    report.add(row.note(format!("at most {most:.1} ms")).target(Target::AtMost(2.0)));
 }
 
 /// Batches of 100 that are made durable ten at a time, and closing.
-fn import(folder: &Path) {
+fn import(report: &mut Report, folder: &Path) {
     let mut head = Head::default();
     let batches: Vec<Vec<Frame>> = (0..IMPORTED / 100)
         .map(|_| {
@@ -212,13 +167,14 @@ fn import(folder: &Path) {
     });
     let closing = timed(|| log.close().expect("closing"));
     let rate = IMPORTED as f64 / 1e3 / took.as_secs_f64();
-    let closing = format!("closing {closing:.0?}");
-    judged("import, thousand events/s", &closing, rate, 120.0, rate >= 120.0);
+    let row = Row::new("import", rate, "thousand events/s").note(format!("closing {closing:.0?}"));
+    report.add(row.target(Target::AtLeast(120.0)));
     let payload = (IMPORTED * PAYLOAD) as f64;
     let size = |name: &str| bytes_in(&folder.join("import").join(name)) as f64 / payload;
     let (journal, sled) = (size("journal"), size("sled"));
-    let parts = format!("{journal:.2} + {sled:.2}");
-    judged("size / payload, journal + sled", &parts, journal + sled, 4.0, journal + sled <= 4.0);
+    let row = Row::new("size of a store", journal + sled, "× payload");
+    let row = row.note(format!("journal {journal:.2}, sled {sled:.2}"));
+    report.add(row.target(Target::AtMost(4.0)));
 }
 
 fn bytes_in(folder: &Path) -> u64 {
@@ -229,10 +185,4 @@ fn bytes_in(folder: &Path) -> u64 {
             false => entry.metadata().map_or(0, |facts| facts.len()),
         })
         .sum()
-}
-
-fn timed(work: impl FnOnce()) -> Duration {
-    let started = Instant::now();
-    work();
-    started.elapsed()
 }

@@ -1,9 +1,6 @@
 //! How fast a history is learned from again: Q updates a second on one core, over a history of the
 //! paper's size, against a floor that does the same arithmetic on a flat list.
 
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods)]
-#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
-
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,6 +14,8 @@ use qtrail::config::learning::{Epsilon, Learning};
 use qtrail::config::replay::Policy;
 use qtrail::config::space::SpaceConfig;
 
+use crate::report::{Report, Row, Target};
+
 /// Experiences, as many as the paper's search has.
 const EXPERIENCES: u64 = 3_000;
 /// Draws after each.
@@ -24,10 +23,7 @@ const DRAWS: u32 = 100;
 /// Runs of which the fastest is shown.
 const RUNS: usize = 5;
 
-fn main() {
-    if std::env::args().any(|argument| argument == "--test" || argument == "--list") {
-        return;
-    }
+pub fn speed(report: &mut Report) {
     let space = Arc::new(Space::new(&SpaceConfig::paper(12), 32, 10).unwrap());
     let q = QTable::new(space.pair_count(), 0.5);
     let random = Epsilon::new(1.0).unwrap();
@@ -35,13 +31,19 @@ fn main() {
         (0..EXPERIENCES).map(|n| sample(&space, &q, random, &mut Stream::new(1, "s", n))).collect();
 
     let floor = fastest(|| floor(&paths, space.pair_count()));
-    println!("{:>8.1} million updates/s  floor: the arithmetic on a flat list", floor / 1e6);
-    for text in
-        ["uniform", "combined", "recency", "prioritized", "rank-prioritized", "least-replayed"]
-    {
+    for (text, target) in [
+        ("uniform", None),
+        ("combined", None),
+        ("recency", None),
+        ("prioritized", Some(Target::AtLeast(40.0))),
+        ("rank-prioritized", Some(Target::AtLeast(25.0))),
+        ("least-replayed", None),
+    ] {
         let policy: Policy = text.parse().unwrap();
-        let speed = fastest(|| learn(&space, &paths, policy));
-        println!("{:>8.1} million updates/s  {:.2} of it  {policy}", speed / 1e6, speed / floor);
+        let speed = fastest(|| learn(&space, &paths, policy)) / 1e6;
+        let row = Row::new(format!("replay {policy}"), speed, "million updates/s");
+        let note = format!("a flat list {:.0}: {:.2} of it", floor / 1e6, speed * 1e6 / floor);
+        report.add(row.note(note).target(target));
     }
 }
 

@@ -6,18 +6,12 @@
 //! promised of it, and the time in which the read model is built from nothing, also that of a
 //! search of the paper's size. Every run has to succeed.
 
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods)]
-#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
-
-#[path = "../tests/history/mod.rs"]
-mod history;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use history::History;
-use history::attack::{Attack, right, script};
+use crate::history::History;
+use crate::history::attack::{Attack, right, script};
 use qtrail::adversary::sampling::Sampling;
 use qtrail::agent::search::Search;
 use qtrail::agent::{Decision, Job as _, Training as _};
@@ -30,6 +24,9 @@ use qtrail::events::{
     Outcome, Recorded, Scope, SearchStarted, TrialFinished,
 };
 use qtrail::log::{Building, Options};
+
+use crate::report::{Report, Row, Target};
+use crate::{median, timed};
 
 /// Searches of the large store, and models of each: two days on ten GPUs, thirty-five times.
 const SEARCHES: u32 = 35;
@@ -64,72 +61,52 @@ impl Promise {
     }
 }
 
-fn main() {
-    if std::env::args().any(|argument| argument == "--test" || argument == "--list") {
-        return;
-    }
+pub fn questions(report: &mut Report) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let large = generated(&folder.join("tables-large"), SEARCHES, MODELS);
     let paper = generated(&folder.join("tables-paper"), 1, 3_000);
-    let mut missed = 0;
-    println!(
-        "{:>9}  {:>9}  {:>9}  {:>9}  built from nothing",
-        "time", "limit", "processor", "memory"
-    );
     // The promise is made for a million events.
-    for (store, limit) in [(&large, Some(4 * events(&large) / 1_000)), (&paper, None)] {
+    for (store, limit) in [(&large, Some(4.0)), (&paper, None)] {
         let question = ["sql", "select max(position) from event"];
         let times = (0..3).map(|_| {
             forget_tables(store);
-            timed(store, &question)
+            ask(store, &question)
         });
-        let time = median(times.collect());
+        let events = events(store);
+        let million = median(times.collect()).as_secs_f64() / (events as f64 / 1e6);
         forget_tables(store);
         let (cpu, memory) = usage(store, &question);
-        let what = format!("read model of {} events", events(store));
-        missed += u32::from(line(time, (cpu, memory), (limit, None), &what));
+        let row = Row::new(format!("read model of {events} events"), million, "s/million events");
+        let row = row.note(format!("processor {cpu:.0} ms, {memory} MiB"));
+        report.add(row.target(limit.map(Target::AtMost)));
     }
-    println!(
-        "{:>9}  {:>9}  {:>9}  {:>9}  on 100,000 trials",
-        "time", "limit", "processor", "memory"
-    );
     for (promise, question) in QUESTIONS {
-        let times = (0..RUNS).map(|_| timed(&large, question)).collect();
-        let used = usage(&large, question);
-        missed += u32::from(line(median(times), used, promise.limits(), &question.join(" ")));
+        judge(report, &large, question, *promise, "100,000 trials");
     }
     for (name, images, models, promise, what) in [
-        ("tables-attacked", 1_000, 3, Promise::None, "1,000 images, 3 models"),
-        ("tables-attacked-large", 50_000, 1, Promise::Attack, "50,000 images, 1 model"),
+        ("tables-attacked", 1_000, 3, Promise::None, "1,000 images"),
+        ("tables-attacked-large", 50_000, 1, Promise::Attack, "50,000 images"),
     ] {
         let attacked = attacked(&folder.join(name), images, models);
-        timed(&attacked, &["table", "attacks"]);
-        println!("on an attack: 12 specifications, 40 transformations, {what}");
+        ask(&attacked, &["table", "attacks"]);
         for question in ATTACK_QUESTIONS {
-            let times = (0..RUNS).map(|_| timed(&attacked, question)).collect();
-            let used = usage(&attacked, question);
-            missed += u32::from(line(median(times), used, promise.limits(), &question.join(" ")));
+            judge(report, &attacked, question, promise, what);
         }
     }
-    let (one, five, fifteen) = load();
-    println!("{missed} over their limit; load of this machine {one}, {five}, {fifteen}");
 }
 
-/// Prints what was measured beside its limits; `true` if one is exceeded.
-fn line(
-    time: Duration,
-    (cpu, memory): (f64, u64),
-    (most_ms, most_mib): (Option<u64>, Option<u64>),
-    what: &str,
-) -> bool {
-    let slow = most_ms.is_some_and(|most| time > Duration::from_millis(most));
-    let large = most_mib.is_some_and(|most| memory > most);
-    let limit = most_ms.map_or("-".to_owned(), |most| format!("{most} ms"));
-    let of = most_mib.map_or(String::new(), |most| format!(" of {most}"));
-    let mark = if slow || large { "  OVER" } else { "" };
-    let time = format!("{time:.1?}");
-    println!("{time:>9}  {limit:>9}  {cpu:>6.0} ms  {memory:>3}{of:6} MiB  {what}{mark}");
-    slow || large
+/// Asks a question several times, and adds what it takes.
+fn judge(report: &mut Report, store: &Path, question: &[&str], promise: Promise, what: &str) {
+    let time = median((0..RUNS).map(|_| ask(store, question)).collect());
+    let (cpu, memory) = usage(store, question);
+    let (most, most_memory) = promise.limits();
+    let row = Row::new(question.join(" "), time.as_secs_f64() * 1e3, "ms");
+    let row = row.note(format!("{what}; processor {cpu:.0} ms, {memory} MiB"));
+    report.add(row.target(most.map(|most| Target::AtMost(most as f64))));
+    if let Some(most) = most_memory {
+        let row = Row::new(format!("{}, memory", question.join(" ")), memory as f64, "MiB");
+        report.add(row.note(what).target(Target::AtMost(most as f64)));
+    }
 }
 
 fn events(store: &Path) -> u64 {
@@ -137,19 +114,10 @@ fn events(store: &Path) -> u64 {
     store.read_head().unwrap().record.head.position.0
 }
 
-/// Processes at work in the last one, five and fifteen minutes: numbers of a busy machine say
-/// little.
-fn load() -> (String, String, String) {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let mut parts = text.split(' ').map(ToOwned::to_owned);
-    let mut next = || parts.next().unwrap_or_default();
-    (next(), next(), next())
-}
-
 /// A store with one attack whose images nobody crafted.
 fn attacked(root: &Path, images: u32, models: u16) -> PathBuf {
     if !root.exists() {
-        println!("generating {} …", root.display());
+        eprintln!("generating {} …", root.display());
         let methods = ["fast", "basic", "least-likely"];
         let specs = methods.iter().flat_map(|method| [2, 4, 8, 16].map(|eps| (*method, eps)));
         let grid = |name: &'static str, n: u32| (0..n).map(move |p| (name, f64::from(p), 1));
@@ -233,17 +201,12 @@ fn command(store: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn timed(store: &Path, arguments: &[&str]) -> Duration {
-    let started = Instant::now();
-    let status = command(store, arguments).status().unwrap();
-    let elapsed = started.elapsed();
-    assert!(status.success(), "{arguments:?} ended with {status}");
-    elapsed
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
+/// The time that the program takes to answer.
+fn ask(store: &Path, arguments: &[&str]) -> Duration {
+    timed(|| {
+        let status = command(store, arguments).status().unwrap();
+        assert!(status.success(), "{arguments:?} ended with {status}");
+    })
 }
 
 /// Processor time in milliseconds, which depends less on who else is at work, and peak memory in MiB,
@@ -274,14 +237,14 @@ fn forget_tables(store: &Path) {
 /// The store of this name, made if it is not there from an earlier time.
 fn generated(root: &Path, searches: u32, models: u32) -> PathBuf {
     if !root.exists() {
-        println!("generating {} …", root.display());
+        eprintln!("generating {} …", root.display());
         let mut events = Events {
             building: Building::begin(root, Options::default()).unwrap(),
             head: Head::default(),
         };
         (1..=searches).for_each(|number| search(&mut events, number, models));
         let (_, head) = events.building.finish().unwrap();
-        println!("{} events", head.position);
+        eprintln!("{} events", head.position);
     }
     root.to_owned()
 }

@@ -32,6 +32,7 @@
 //! | [`arch`] | nouns: layers, architectures, notation, shapes: pure | everything else |
 //! | [`tensors`] | safetensors and NPZ files: pure | what is in them |
 //! | [`chance`] | addressed random numbers | everything else |
+//! | [`guard`] | calls into libraries that panic on what they do not understand | everything else |
 //!
 //! # A search, end to end
 //!
@@ -59,6 +60,7 @@ pub mod data;
 pub mod engine;
 pub mod ensemble;
 pub mod events;
+pub mod guard;
 pub mod import;
 pub mod lab;
 pub mod log;

@@ -39,6 +39,29 @@ fn pictures_are_read_as_pillow_writes_them() {
     assert_eq!(located.class_names(3), ["0", "1", "2"], "names that are too few are none");
 }
 
+/// The decoder panics where a palette ends within a colour.
+#[test]
+fn a_palette_that_is_cut_short_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let class = folder.path().join("train/a");
+    fs::create_dir_all(&class).unwrap();
+    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
+    let mut chunk = |name: &[u8], data: &[u8]| {
+        let body = [name, data].concat();
+        file.extend(u32::try_from(data.len()).unwrap().to_be_bytes());
+        file.extend(&body);
+        file.extend(crc32fast::hash(&body).to_be_bytes());
+    };
+    // 8 x 8, one bit a pixel, a palette.
+    chunk(b"IHDR", &[0, 0, 0, 8, 0, 0, 0, 8, 1, 3, 0, 0, 0]);
+    chunk(b"PLTE", &[7; 19]);
+    chunk(b"IDAT", b"x\x9cc`@\x05");
+    chunk(b"IEND", &[]);
+    fs::write(class.join("1.png"), file).unwrap();
+    let found = error(folder.path(), Part::Train);
+    assert!(found.contains("its palette ends within a colour"), "{found}");
+}
+
 #[test]
 fn grey_pictures_stay_grey_and_other_shapes_need_to_be_resized() {
     let folder = files("pictures-grey");

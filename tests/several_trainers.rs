@@ -26,17 +26,22 @@ fn the_number_of_trainers_changes_nothing_and_the_window_does() {
     let four = digest(&world, "four", &["--in-flight", "4"]);
     assert_ne!(four, one);
     assert_eq!(digest(&world, "three", &["--device", "cpu*3", "--in-flight", "4"]), four);
+    assert_eq!(digest(&world, "auto", &["--trainers", "auto", "--in-flight", "4"]), four);
     // All of them are at work.
-    let mut running = 0;
-    let most = world.events("three").into_iter().map(|recorded| {
-        match recorded.event {
-            Event::AttemptStarted(_) => running += 1,
-            Event::TrialFinished(_) | Event::AttemptLost(_) => running -= 1,
-            _ => {}
-        }
-        running
-    });
-    assert_eq!(most.max(), Some(3));
+    let most_at_once = |store: &str| {
+        let running = world.events(store).into_iter().scan(0, |running, recorded| {
+            match recorded.event {
+                Event::AttemptStarted(_) => *running += 1,
+                Event::TrialFinished(_) | Event::AttemptLost(_) => *running -= 1,
+                _ => {}
+            }
+            Some(*running)
+        });
+        running.max().unwrap()
+    };
+    assert_eq!(most_at_once("three"), 3);
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert_eq!(most_at_once("auto"), cores.min(4));
     let settings = world.run("four", &["sql", "select config from job"]);
     settings.code(0).says("in-flight = 4");
 }
@@ -201,7 +206,7 @@ fn settings_that_differ_are_named() {
         .says("s1 keeps the settings that it began with: schedule.in-flight is the default, not 4; seed is 7, not 8");
     let events = world.events("a").len();
     let series = [&named("7")[..], &["--repeat", "2"]].concat();
-    world.run("a", &series).code(2).says("o is a single search, no series: --repeat");
+    world.run("a", &series).code(2).says("o is s1, not a series of searches");
     assert_eq!(world.events("a").len(), events);
 }
 

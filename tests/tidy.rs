@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 /// Every module and the modules it may use. Top knows bottom, never the reverse.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("chance", &[]),
+    ("guard", &[]),
     ("tensors", &[]),
     ("arch", &[]),
     ("events", &["arch"]),
-    ("log", &["events"]),
+    ("log", &["events", "guard"]),
     ("config", &["arch", "events"]),
-    ("data", &["chance"]),
+    ("data", &["chance", "guard"]),
     ("agent", &["arch", "chance", "config", "events"]),
     ("lab", &["agent", "arch", "chance", "config", "events"]),
     ("adversary", &["chance", "events"]),
@@ -50,6 +51,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "engine",
             "ensemble",
             "events",
+            "guard",
             "import",
             "lab",
             "log",

@@ -30,13 +30,13 @@ pub struct RecipeArgs {
     settings: Vec<String>,
     /// How often each, each time with another seed
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    repeats: u32,
+    pub(super) repeats: u32,
     /// Seed of training
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// CPU threads per trainer [default: all, divided among the trainers]
     #[arg(long, value_name = "N", value_parser = work::thread_count)]
-    threads: Option<u32>,
+    pub(super) threads: Option<u32>,
 }
 
 /// A configuration and what people call its recipe.

@@ -6,7 +6,8 @@ use std::panic::set_hook;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Exit, note};
-use crate::log::panics_are_caught;
+use crate::guard::panics_are_caught;
+use crate::log::is_thread_of_sled;
 
 /// Whether a bug was reported.
 static REPORTED: AtomicBool = AtomicBool::new(false);
@@ -15,8 +16,10 @@ static REPORTED: AtomicBool = AtomicBool::new(false);
 pub fn install() {
     set_hook(Box::new(|panic| {
         let place = panic.location();
-        // sled panics on damaged files; the log catches that and calls it damage.
-        if panics_are_caught() || place.is_some_and(|place| place.file().contains("/sled-")) {
+        // sled and decoders panic on damaged files; that is caught and told as an error.
+        let of_sled =
+            is_thread_of_sled() || place.is_some_and(|place| place.file().contains("/sled-"));
+        if panics_are_caught() || of_sled {
             return;
         }
         let place = place.map(|place| format!(" ({}:{})", place.file(), place.line()));

@@ -40,7 +40,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         None => origin.images(context)?,
     };
     let chosen = args.recipe.choose(&origin.config, &data.name)?;
-    let trainers = work::trainers(&args.work, context)?;
+    let count = u32::try_from(models.len()).unwrap_or(u32::MAX);
+    let at_once = count.saturating_mul(args.recipe.repeats);
+    let work = args.work.with_trainers_for(at_once, args.recipe.threads)?;
+    let trainers = work::trainers(&work, context)?;
     let prepared = after::prepare(&chosen.config, &data)?;
     let facts = &prepared.facts;
     // Read otherwise (resized, with extra images) it cannot be the same.
@@ -62,7 +65,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         note("validation images are trained on too: validation accuracies say nothing then");
     }
     let plan = Plan { purpose: Purpose::Final, models, chosen, prepared };
-    after::begin(plan, &args.recipe, trainers, &args.work, context)
+    after::begin(plan, &args.recipe, trainers, &work, context)
 }
 
 /// The best distinct architectures by the accuracy on record, of equals the smaller one first. One

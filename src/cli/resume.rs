@@ -32,15 +32,13 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let store = Store::open(&context.store)?;
     let mut session = work::session_without_trainer(context, store)?;
-    let trainers = || {
-        Ok::<_, CliError>(Trainers {
-            threads: args.threads,
-            ..work::trainers(&args.work, context)?
-        })
+    let trainers = |at_once: u32, each: Option<u32>| {
+        let work = args.work.with_trainers_for(at_once, each)?;
+        Ok::<_, CliError>(Trainers { threads: args.threads, ..work::trainers(&work, context)? })
     };
     let wanted = args.search.as_deref();
     if let Some(series) = series::meant(session.index(), wanted).cloned() {
-        session.set_trainers(trainers()?);
+        session.set_trainers(trainers(u32::MAX, args.threads)?);
         return series::go_on(session, &series, &args.work, context);
     }
     let scope = match wanted {
@@ -65,7 +63,17 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         note(&format!("nothing is left to do: {scope} was imported, and is finished"));
         return Ok(());
     }
-    session.set_trainers(trainers()?);
+    // Its threads and how many can be in flight are on record.
+    let (at_once, each) = match scope {
+        Scope::Attack(_) => (u32::MAX, None),
+        _ if args.work.trainers.is_none() => (1, None),
+        _ => {
+            let job = session.job(scope)?;
+            let in_flight = job.as_search().map(|search| search.config().schedule.in_flight);
+            (in_flight.unwrap_or(u32::MAX), Some(job.threads()))
+        }
+    };
+    session.set_trainers(trainers(at_once, args.threads.or(each))?);
     if args.retry_lost && !matches!(scope, Scope::Attack(_)) {
         let retried = session.retry_lost(scope)?;
         note(&match retried {

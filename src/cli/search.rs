@@ -97,7 +97,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         return Ok(());
     }
     names::check_optional("--name", &args.name)?;
-    let trainers = work::trainers(&args.work, context)?;
+    let work =
+        args.work.with_trainers_for(config.schedule.in_flight, args.settings.threads_told())?;
+    let trainers = work::trainers(&work, context)?;
     if args.or_resume
         && let Some(store) = Store::open_if_there(&context.store)?
     {
@@ -105,22 +107,23 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         if let Some(series) = session.index().series_named(&args.name).cloned() {
             let told = (args.repeat, args.reuse_trials);
             series::check_told(&series, told)?;
-            return series::go_on(session, &series, &args.work, context);
+            return series::go_on(session, &series, &work, context);
         }
         match session.index().find(&args.name) {
-            Some(_) if args.repeat.is_some() => {
-                let single = format!("{} is a single search, no series: --repeat", args.name);
-                return Err(CliError::usage(single)
-                    .hint("without --repeat it goes on; another --name begins a series"));
+            Some(scope) if args.repeat.is_some() => {
+                let single = format!("{} is {scope}, not a series of searches", args.name);
+                return Err(CliError::usage(single).hint(
+                    "without --repeat, --or-resume goes on with it; another --name begins a series",
+                ));
             }
             Some(scope) => return join(session, scope, &config, args, context),
             None => session.close()?,
         }
     }
-    let prepared = settings::images(&args.work, context, &mut config)?;
+    let prepared = settings::images(&work, context, &mut config)?;
     check(&config, &prepared.facts).map_err(CliError::usage)?;
     left_out(&config.space.widths, prepared.facts.classes).iter().for_each(|line| note(line));
-    let threads = args.settings.threads(&args.work.device);
+    let threads = args.settings.threads(&work.device);
     if let Some(repeats) = args.repeat {
         let begin = series::Begin {
             config,
@@ -131,7 +134,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             threads,
             prepared,
         };
-        return series::begin(begin, trainers, &args.work, context);
+        return series::begin(begin, trainers, &work, context);
     }
 
     let mut session = work::session_to_begin(context, trainers)?;
@@ -153,7 +156,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         (begun, _) => begun?,
     };
     let job = session.job(scope)?;
-    announce(scope, &*job, &args.work.device);
+    announce(scope, &*job, &work.device);
     work::carry_on(session, scope, lock, job, &prepared.folder)
 }
 
@@ -223,6 +226,7 @@ pub(super) fn announce(scope: Scope, job: &dyn Training, devices: &Devices) {
         }
         let device = match trainers {
             1 if devices.is_cpu() => "cpu".to_owned(),
+            _ if devices.is_cpu() => format!("cpu*{trainers}"),
             _ => devices.to_string(),
         };
         let seconds = cost.seconds / f64::from(trainers.min(in_flight));

@@ -63,6 +63,12 @@ impl SettingsArgs {
         Ok(SearchConfig::read(&text, self.flavour, &settings)?)
     }
 
+    /// Threads of each trainer, if that was told.
+    #[must_use]
+    pub fn threads_told(&self) -> Option<u32> {
+        self.threads
+    }
+
     /// Threads of each trainer on a CPU.
     #[must_use]
     pub fn threads(&self, devices: &Devices) -> u32 {

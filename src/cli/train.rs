@@ -38,8 +38,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             prepared.facts.name
         )));
     }
-    let threads = args.settings.threads(&args.work.device);
-    let trainers = work::trainers(&args.work, context)?;
+    let work = args.work.with_trainers_for(args.repeats, args.settings.threads_told())?;
+    let threads = args.settings.threads(&work.device);
+    let trainers = work::trainers(&work, context)?;
     let mut session = work::session_to_begin(context, trainers)?;
     let run = NewRun {
         models: vec![RunModel { index: 0, architecture, source: None, initial: None }],

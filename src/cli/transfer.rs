@@ -65,7 +65,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     drop(answer);
     let data = context.data.locate(data)?;
     let chosen = args.recipe.choose(&taken.origin.config, &data.name)?;
-    let trainers = work::trainers(&args.work, context)?;
+    let work = args.work.with_trainers_for(args.recipe.repeats, args.recipe.threads)?;
+    let trainers = work::trainers(&work, context)?;
     let prepared = after::prepare(&chosen.config, &data)?;
     let facts = &prepared.facts;
     let architecture = taken.architecture.with_classes(facts.classes);
@@ -91,7 +92,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let source = scope.map(|scope| Source { scope, trial: taken.ordinal });
     let models = vec![RunModel { index: 0, architecture, source, initial }];
     let plan = Plan { purpose: Purpose::Transfer, models, chosen, prepared };
-    after::begin(plan, &args.recipe, trainers, &args.work, context)
+    after::begin(plan, &args.recipe, trainers, &work, context)
 }
 
 impl Taken {

@@ -25,18 +25,42 @@ use crate::trainer::locate::Places;
 use crate::views::Appender;
 
 /// Options of every verb that trains.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct WorkArgs {
     /// Devices to train on: auto, cpu, cuda:N, or a list such as cuda:0,cuda:1; cpu*2 starts two
     /// trainers on the CPU
     #[arg(long, value_name = "DEVICE,…", default_value = "auto")]
     pub device: Devices,
+    /// With auto, as many trainers on the CPU as can work at once (a search trains --in-flight models
+    /// at once), which share the machine's threads
+    #[arg(long, value_name = "auto", value_parser = ["auto"])]
+    pub trainers: Option<String>,
     /// The trainer program
     #[arg(long, value_name = "PROGRAM")]
     pub trainer: Option<PathBuf>,
     /// A data set by name, or a folder with its files
     #[arg(long, value_name = "NAME|DIR")]
     pub data: Option<String>,
+}
+
+impl WorkArgs {
+    /// The same with as many trainers as were asked for, where `at_once` trainings can be under way,
+    /// each with `each` threads if that is known.
+    ///
+    /// # Errors
+    /// If devices are named that say how many trainers there are, or are no CPU.
+    pub fn with_trainers_for(&self, at_once: u32, each: Option<u32>) -> Result<Self, CliError> {
+        if self.trainers.is_none() {
+            return Ok(self.clone());
+        }
+        let room = threads() / each.unwrap_or(1).max(1);
+        let device = self.device.clone().with_cpu_trainers(room.min(at_once)).ok_or_else(|| {
+            let message =
+                format!("--trainers auto counts trainers on the CPU, not on {}", self.device);
+            CliError::usage(message).hint("cuda:0*2 or cpu*2 says how many there are on a device")
+        })?;
+        Ok(Self { device, ..self.clone() })
+    }
 }
 
 /// Finds the trainer program and says how it is started. Before a store is made: a verb that cannot

@@ -15,6 +15,7 @@ use zune_jpeg::JpegDecoder;
 
 use super::DataError;
 use super::idx::DEFLATE_RATIO_MAX;
+use crate::guard::guarded;
 
 const PNG: &str = "PNG picture";
 const JPEG: &str = "JPEG picture";
@@ -152,7 +153,7 @@ pub(super) fn header(path: &Path) -> Result<(u32, u32, u32), DataError> {
         return Ok((png_channels(&reader), width, height));
     }
     let mut decoder = JpegDecoder::new_with_options(open(path)?, jpeg_options());
-    decoder.decode_headers().map_err(|error| jpeg_error(path, &error))?;
+    asked(path, JPEG, || decoder.decode_headers().map_err(|error| jpeg_error(path, &error)))?;
     let (channels, width, height, _) = jpeg_shape(path, &decoder)?;
     Ok((channels, width, height))
 }
@@ -164,15 +165,30 @@ pub(super) fn decode(path: &Path) -> Result<Picture, DataError> {
     }
 }
 
+/// A call into a decoder. A panic there says that it does not understand the picture.
+fn asked<T>(
+    path: &Path,
+    format: &'static str,
+    call: impl FnOnce() -> Result<T, DataError>,
+) -> Result<T, DataError> {
+    guarded(call).unwrap_or_else(|text| {
+        Err(DataError::malformed(path, format, format!("its decoder gave up: {text}")))
+    })
+}
+
 type PngReader = png::Reader<BufReader<File>>;
 
 fn png_reader(path: &Path) -> Result<PngReader, DataError> {
     let wrong = |error: png::DecodingError| DataError::malformed(path, PNG, error);
     let mut decoder = png::Decoder::new_with_limits(open(path)?, png::Limits { bytes: MEMORY_MAX });
     decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::STRIP_16);
-    let reader = decoder.read_info().map_err(wrong)?;
+    let reader = asked(path, PNG, || decoder.read_info().map_err(wrong))?;
     let (width, height) = reader.info().size();
     check_sides(path, width, height)?;
+    // The decoder relies on whole colours.
+    if reader.info().palette.as_ref().is_some_and(|palette| !palette.len().is_multiple_of(3)) {
+        return Err(DataError::malformed(path, PNG, "its palette ends within a colour"));
+    }
     // Memory for the pixels is had before they are unpacked: not on the word of the header alone.
     let stored = std::fs::metadata(path).map_err(DataError::io("open", path))?.len();
     if reader.info().raw_bytes() as u64 > stored.saturating_mul(DEFLATE_RATIO_MAX) {
@@ -196,8 +212,10 @@ fn decode_png(path: &Path) -> Result<Picture, DataError> {
     let (width, height) = reader.info().size();
     let (channels, samples) = (png_channels(&reader), reader.output_color_type().0.samples());
     let mut stored = vec![0; reader.output_buffer_size().unwrap_or(0)];
-    reader.next_frame(&mut stored).map_err(wrong)?;
-    reader.finish().map_err(wrong)?;
+    asked(path, PNG, || {
+        reader.next_frame(&mut stored).map_err(wrong)?;
+        reader.finish().map_err(wrong)
+    })?;
     let pixels = planes(&stored, samples, channels as usize);
     let exif = reader.info().exif_metadata.as_deref();
     let stored = Stored {
@@ -245,7 +263,7 @@ fn decode_jpeg(path: &Path) -> Result<Picture, DataError> {
     let mut bytes = Vec::new();
     open(path)?.read_to_end(&mut bytes).map_err(DataError::io("read", path))?;
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&bytes), jpeg_options());
-    decoder.decode_headers().map_err(wrong)?;
+    asked(path, JPEG, || decoder.decode_headers().map_err(wrong))?;
     let (channels, width, height, was_cmyk) = jpeg_shape(path, &decoder)?;
     if was_cmyk && !has_adobe_marker(&bytes) {
         // Inks are inverted where Adobe's marker says who wrote them, and may be anywhere else.
@@ -255,7 +273,7 @@ fn decode_jpeg(path: &Path) -> Result<Picture, DataError> {
     }
     let space = if channels == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
     decoder.set_options(jpeg_options().jpeg_set_out_colorspace(space));
-    let values = decoder.decode().map_err(wrong)?;
+    let values = asked(path, JPEG, || decoder.decode().map_err(wrong))?;
     let channels_in = channels as usize;
     if values.len() != channels_in * width as usize * height as usize {
         return Err(DataError::malformed(path, JPEG, "it does not fill its size"));

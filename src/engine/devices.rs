@@ -11,6 +11,8 @@ pub const TRAINERS_MAX: u32 = 256;
 pub struct Devices {
     /// In the order given; empty: the best that the trainer offers.
     list: Vec<(String, u32)>,
+    /// Trainers on a CPU, where the list does not say how many; 0 is 1.
+    on_cpu: u32,
 }
 
 /// What is wrong with a list of devices.
@@ -52,7 +54,19 @@ impl Devices {
     #[must_use]
     pub fn trainers(&self) -> u32 {
         let sum: u32 = self.list.iter().map(|(_, trainers)| trainers).sum();
-        sum.max(1)
+        if self.list.is_empty() { self.on_cpu.max(1) } else { sum }
+    }
+
+    /// The same with `trainers` on the CPU; `None` if something else is said.
+    #[must_use]
+    pub fn with_cpu_trainers(mut self, trainers: u32) -> Option<Self> {
+        let trainers = trainers.clamp(1, TRAINERS_MAX);
+        match self.list.as_mut_slice() {
+            [] => self.on_cpu = trainers,
+            [(device, only @ 1)] if device == "cpu" => *only = trainers,
+            _ => return None,
+        }
+        Some(self)
     }
 
     /// Whether CPUs do all the work, as far as that is known before a trainer is asked.
@@ -72,7 +86,8 @@ impl Devices {
         };
         if self.list.is_empty() {
             let best = offered.first().ok_or_else(|| not("any device"))?;
-            return Ok(vec![(best.clone(), 1)]);
+            let trainers = if best == "cpu" { self.trainers() } else { 1 };
+            return Ok(vec![(best.clone(), trainers)]);
         }
         match self.list.iter().find(|(device, _)| !offered.contains(device)) {
             Some((device, _)) => Err(not(device)),
@@ -132,6 +147,22 @@ impl fmt::Display for Devices {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trainers_are_added_where_nothing_is_said_and_a_cpu_works() {
+        let offered =
+            |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let counted = |text: &str| text.parse::<Devices>().unwrap().with_cpu_trainers(3);
+        let resolved =
+            |text: &str, names: &[&str]| counted(text).unwrap().resolve(&offered(names)).unwrap();
+        assert_eq!(resolved("auto", &["cpu"]), [("cpu".to_owned(), 3)]);
+        assert_eq!(resolved("auto", &["cuda:0", "cpu"]), [("cuda:0".to_owned(), 1)]);
+        assert_eq!(resolved("cpu", &["cuda:0", "cpu"]), [("cpu".to_owned(), 3)]);
+        assert!(["cpu*2", "cuda:0", "cpu,cuda:0"].iter().all(|text| counted(text).is_none()));
+        assert_eq!(["auto", "cpu"].map(|text| counted(text).unwrap().trainers()), [3, 3]);
+        let none = "auto".parse::<Devices>().unwrap().with_cpu_trainers(0).unwrap();
+        assert_eq!(none.trainers(), 1);
+    }
 
     #[test]
     fn lists_are_read_and_written_alike() {

@@ -44,7 +44,7 @@ pub mod store;
 pub mod verify;
 
 use self::sled::Database;
-pub use self::sled::panics_are_caught;
+pub use self::sled::is_thread_of_sled;
 pub use building::Building;
 pub use error::{Damage, Kind, LogError};
 pub use journal::Reader;

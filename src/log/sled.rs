@@ -9,11 +9,9 @@
 //! their checksums, which are made again on the way out: sled has checksums of its own, and the chain
 //! hash of each frame is checked by everybody who reads.
 
-use std::cell::Cell;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +21,7 @@ use super::journal::record::split_frames;
 use super::lease::wait_for;
 use super::plain::open_plain;
 use crate::events::frame::{Frame, HEADER_LEN, PAYLOAD_MAX, Position, TRAILER_LEN};
+use crate::guard;
 
 /// The one tree. Named, because exports of the default tree differ between releases.
 const TREE: &str = "events";
@@ -78,27 +77,16 @@ impl From<sled::Error> for Trouble {
     }
 }
 
-thread_local! {
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether a panic on this thread is one of the engine, which is caught and told as an error. A
-/// panic hook asks, so that it is not printed as well.
+/// Whether this is a thread of the crate, whose panics come back as errors of calls.
 #[must_use]
-pub fn panics_are_caught() -> bool {
-    let of_the_crate = |name: &str| name.starts_with("sled");
-    INSIDE.get() || std::thread::current().name().is_some_and(of_the_crate)
+pub fn is_thread_of_sled() -> bool {
+    std::thread::current().name().is_some_and(|name| name.starts_with("sled"))
 }
 
 /// Runs a call into the crate. Damaged files make it panic here and there; that is an answer too.
 fn guarded<T>(call: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
-    let before = INSIDE.replace(true);
-    let result = catch_unwind(AssertUnwindSafe(call));
-    INSIDE.set(before);
-    result.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-        Err(match of_the_system(text) {
+    guard::guarded(call).unwrap_or_else(|text| {
+        Err(match of_the_system(&text) {
             Some(error) => Trouble::Io(error),
             None => Trouble::Broken(format!("the engine gave up: {text}")),
         })

@@ -26,6 +26,7 @@ pub mod network;
 pub mod optimiser;
 pub mod parameters;
 pub mod preprocess;
+pub mod raw;
 pub mod reporter;
 pub mod script;
 pub mod serve;

@@ -22,14 +22,16 @@ pub enum Mode<'a> {
 #[derive(Debug)]
 enum Step {
     /// Padded so that stride 1 keeps the side.
-    Conv { weights: Pair, stride: i64, padding: i64, relu: bool },
+    Conv { weights: Pair, stride: i64, padding: i64 },
     /// Max pooling without padding; what does not fill a window is left out.
     Pool { field: i64, stride: i64 },
     /// Reads a map as one long vector.
-    Full { weights: Pair, relu: bool },
+    Full { weights: Pair },
+    /// What is below 0 becomes 0.
+    Relu,
     /// Over the whole map.
     Average,
-    /// Sets values to 0 with this probability, and scales the others up for it.
+    /// Sets values to 0 with this probability. On a CPU the next layer scales the others up for it.
     Dropout(f64),
 }
 
@@ -90,48 +92,69 @@ impl Network {
     /// [`TorchError`] from libtorch.
     pub fn forward(&self, images: &Tensor, mut mode: Mode<'_>) -> Result<Tensor, TorchError> {
         let mut values = images.shallow_clone();
+        // What dropout has still to multiply the values by. Pooling and ReLU do not mind the order.
+        let mut scale = 1.0;
         for step in &self.steps {
-            values = self.apply(step, values, &mut mode)?;
+            values = match (step, &mut mode) {
+                (Step::Dropout(probability), Mode::Train(masks)) => {
+                    scale *= masks.drop_some(&mut values, *probability)?;
+                    values
+                }
+                (step, _) => self.apply(step, values, &mut scale)?,
+            };
         }
+        debug_assert!(scale == 1.0, "a layer with weights follows every dropout");
         Ok(values)
     }
 
     fn apply(
         &self,
         step: &Step,
-        values: Tensor,
-        mode: &mut Mode<'_>,
+        mut values: Tensor,
+        scale: &mut f64,
     ) -> Result<Tensor, TorchError> {
         Ok(match *step {
-            Step::Conv { weights, stride, padding, relu } => {
-                let (weight, bias) =
-                    (self.parameters.weight(weights), self.parameters.bias(weights));
-                let steps = [stride, stride];
-                activate(
-                    values.f_conv2d(weight, Some(bias), steps, [padding, padding], [1, 1], 1)?,
-                    relu,
-                )?
+            Step::Conv { weights, stride, padding } => {
+                let weight = self.parameters.weight(weights);
+                // The weights, which are fewer than what they are applied to.
+                let weight = match std::mem::replace(scale, 1.0) {
+                    1.0 => weight.shallow_clone(),
+                    scale => weight.f_mul_scalar(scale)?,
+                };
+                let (bias, steps) = (Some(self.parameters.bias(weights)), [stride, stride]);
+                values.f_conv2d(&weight, bias, steps, [padding, padding], [1, 1], 1)?
             }
             Step::Pool { field, stride } => {
                 values.f_max_pool2d([field, field], [stride, stride], [0, 0], [1, 1], false)?
             }
-            Step::Full { weights, relu } => {
+            Step::Full { weights } => {
                 let (weight, bias) =
                     (self.parameters.weight(weights), self.parameters.bias(weights));
-                activate(values.f_flatten(1, -1)?.f_linear(weight, Some(bias))?, relu)?
+                let values = values.f_flatten(1, -1)?;
+                match std::mem::replace(scale, 1.0) {
+                    1.0 => values.f_linear(weight, Some(bias))?,
+                    // The sums, which are fewer than the weights.
+                    scale => {
+                        let sums = values.f_linear(weight, None::<Tensor>)?;
+                        sums.f_mul_scalar(scale)?.f_add(bias)?
+                    }
+                }
             }
+            // In place: the backward pass of no layer needs what was there before.
+            Step::Relu => values.f_relu_()?,
             Step::Average => values.f_mean_dim(&[2_i64, 3][..], false, None)?,
-            Step::Dropout(probability) => match mode {
-                Mode::Train(masks) => masks.drop_some(&values, probability)?,
-                Mode::Evaluate => values,
-            },
+            Step::Dropout(_) => values,
         })
     }
 }
 
-/// In place: the backward pass of neither layer needs what was there before.
-fn activate(mut values: Tensor, relu: bool) -> Result<Tensor, TorchError> {
-    if relu { Ok(values.f_relu_()?) } else { Ok(values) }
+/// Adds a pooling layer, before the ReLU if that is last: the maximum is the same, and there is less
+/// to set to 0. So what is dropped is always the output of a ReLU, or of pooled images, into which no
+/// gradient flows.
+fn push_pool(steps: &mut Vec<Step>, field: u32, stride: u32) {
+    let pool = Step::Pool { field: field.into(), stride: stride.into() };
+    let place = steps.len() - usize::from(matches!(steps.last(), Some(Step::Relu)));
+    steps.insert(place, pool);
 }
 
 fn push_layer(
@@ -146,26 +169,24 @@ fn push_layer(
         Layer::Conv { filters, field, stride } => {
             let weights = plan.layer(number, &[filters, channels, field, field])?;
             let (stride, padding) = (stride.into(), (field / 2).into());
-            steps.push(Step::Conv { weights, stride, padding, relu: true });
+            steps.extend([Step::Conv { weights, stride, padding }, Step::Relu]);
         }
-        Layer::Pool { field, stride } => {
-            steps.push(Step::Pool { field: field.into(), stride: stride.into() });
-        }
+        Layer::Pool { field, stride } => push_pool(steps, field, stride),
         Layer::Full { width } => {
             let weights = plan.layer(number, &[width, values(shape)?])?;
-            steps.push(Step::Full { weights, relu: true });
+            steps.extend([Step::Full { weights }, Step::Relu]);
         }
         Layer::GlobalAverage { classes } => {
             let weights = plan.layer(number, &[classes, channels, 1, 1])?;
-            let relu = gap == GapHead::ReluAndFull;
-            steps.push(Step::Conv { weights, stride: 1, padding: 0, relu });
+            steps.push(Step::Conv { weights, stride: 1, padding: 0 });
+            steps.extend((gap == GapHead::ReluAndFull).then_some(Step::Relu));
             steps.push(Step::Average);
         }
         // The averages of a GAP layer are the logits already.
         Layer::Softmax { .. } if shape.parameters == 0 => {}
         Layer::Softmax { classes } => {
             let weights = plan.layer(number, &[classes, values(shape)?])?;
-            steps.push(Step::Full { weights, relu: false });
+            steps.push(Step::Full { weights });
         }
     }
     Ok(())
@@ -175,4 +196,95 @@ fn push_layer(
 fn values(shape: &LayerShape) -> Result<u32, TorchError> {
     let values = shape.input.values();
     u32::try_from(values).map_err(|_| TorchError::Memory(values))
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Kind;
+
+    use super::*;
+    use crate::arch::dropout::DropoutRule;
+    use crate::chance::Stream;
+
+    const NETS: [&str; 7] = [
+        "[C(6,3,1), C(6,3,1), P(2,2), SM(4)]",
+        "[C(6,3,1), P(2,2), C(6,3,1), SM(4)]",
+        "[C(6,3,1), P(2,2), C(6,3,1), P(2,2), FC(9), SM(4)]",
+        "[C(6,3,1), P(2,2), P(2,2), SM(4)]",
+        "[P(2,2), P(2,2), C(6,3,1), SM(4)]",
+        "[C(6,3,1), FC(9), FC(7), SM(4)]",
+        "[C(6,3,1), C(6,3,2), C(6,3,1), C(5,1,1), GAP(4), SM(4)]",
+    ];
+
+    /// The network layer by layer as the paper has it: ReLU at once, dropout as a product with a
+    /// mask and a scale.
+    fn plain(net: &Architecture, recipe: &Recipe, network: &Network, images: &Tensor) -> Tensor {
+        let mut masks = Masks::new(5);
+        let dropout = dropout::place(net, recipe.dropout);
+        let mut leaves = network.parameters.leaves().chunks(2);
+        let mut values = images.shallow_clone();
+        for (layer, number) in net.layers().iter().zip(1..) {
+            let conv = |values: &Tensor, pair: &[Tensor], stride: u32, field: u32| {
+                let (steps, padding) = ([i64::from(stride); 2], [i64::from(field / 2); 2]);
+                values.conv2d(&pair[0], Some(&pair[1]), steps, padding, [1, 1], 1)
+            };
+            let full = |values: &Tensor, pair: &[Tensor]| {
+                values.flatten(1, -1).linear(&pair[0], Some(&pair[1]))
+            };
+            values = match *layer {
+                Layer::Conv { field, stride, .. } => {
+                    conv(&values, leaves.next().unwrap(), stride, field).relu()
+                }
+                Layer::Pool { field, stride } => {
+                    let (field, stride) = ([i64::from(field); 2], [i64::from(stride); 2]);
+                    values.max_pool2d(field, stride, [0, 0], [1, 1], false)
+                }
+                Layer::Full { .. } => full(&values, leaves.next().unwrap()).relu(),
+                Layer::GlobalAverage { .. } => {
+                    let maps = conv(&values, leaves.next().unwrap(), 1, 1);
+                    let maps = if recipe.gap == GapHead::ReluAndFull { maps.relu() } else { maps };
+                    maps.mean_dim(&[2_i64, 3][..], false, None)
+                }
+                Layer::Softmax { .. } => match leaves.next() {
+                    Some(pair) => full(&values, pair),
+                    None => values,
+                },
+            };
+            for dropout in dropout.iter().filter(|dropout| dropout.after == number) {
+                let mut mask = Tensor::ones(values.size(), (Kind::Float, Device::Cpu));
+                let scale = masks.drop_some(&mut mask, dropout.probability()).unwrap();
+                values = values * mask * scale;
+            }
+        }
+        values
+    }
+
+    #[test]
+    fn outputs_and_gradients_are_those_of_the_layers_one_by_one() {
+        let mut chance = Stream::new(1, "test", 0);
+        let numbers: Vec<f64> = (0..5 * 2 * 64).map(|_| chance.unit() - 0.5).collect();
+        let images = Tensor::from_slice(&numbers).view([5, 2, 8, 8]).to_kind(Kind::Float);
+        let labels = Tensor::from_slice(&[0_i64, 1, 2, 3, 0]);
+        let off = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
+        let input = Map { channels: 2, side: 8 };
+        let cases = NETS.iter().flat_map(|net| {
+            [(GapHead::Direct, 0), (GapHead::ReluAndFull, 0), (GapHead::Direct, 1)]
+                .map(|(gap, frozen)| (*net, gap, frozen))
+        });
+        for (net, gap, frozen) in cases {
+            let recipe = Recipe { gap, dropout: DropoutRule::Placed, ..Recipe::default() };
+            let architecture: Architecture = net.parse().unwrap();
+            let mut network = Network::new(&architecture, input, &recipe, 3, Device::Cpu).unwrap();
+            network.parameters_mut().freeze(frozen).unwrap();
+            let found = network.forward(&images, Mode::Train(&mut Masks::new(5))).unwrap();
+            let expected = plain(&architecture, &recipe, &network, &images);
+            assert!(off(&found, &expected) < 1e-5, "{net}: {found:?} {expected:?}");
+            let [found, expected] = [found, expected].map(|logits| {
+                let loss = logits.cross_entropy_for_logits(&labels);
+                network.parameters().gradient(&loss).unwrap()
+            });
+            assert!(off(&found, &expected) < 1e-5, "{net}, {frozen} frozen");
+            assert!(found.abs().max().double_value(&[]) > 1e-3, "{net}");
+        }
+    }
 }

@@ -156,6 +156,12 @@ impl Slot {
 }
 
 impl Parameters {
+    /// All weights and biases, in the order of layers.
+    #[cfg(test)]
+    pub fn leaves(&self) -> &[Tensor] {
+        &self.leaves
+    }
+
     /// The weights of a layer.
     pub fn weight(&self, pair: Pair) -> &Tensor {
         &self.leaves[pair.weight]

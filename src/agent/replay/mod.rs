@@ -63,7 +63,7 @@ pub trait Sampler: std::fmt::Debug + Send {
     /// An earlier experience is worth something else now.
     fn revalue(&mut self, _index: u32, _reward: f64) {}
 
-    /// The draws of an episode begin.
+    /// The draws of an episode begin: before the first one, after whatever entered.
     fn begin(&mut self) {}
 
     /// Draws one. There is at least one.

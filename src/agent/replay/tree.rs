@@ -10,36 +10,34 @@ use crate::chance::Stream;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tree {
     /// Node 1 is the root, the children of n are 2n and 2n + 1; the last half are the weights.
-    nodes: Vec<Node>,
+    /// Apart from the extremes, because a draw reads sums alone.
+    sums: Vec<f64>,
+    extremes: Vec<Extremes>,
     len: usize,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Node {
-    sum: f64,
+/// The least and the greatest weight below a node.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Extremes {
     least: f64,
     greatest: f64,
 }
 
-impl Node {
-    const NONE: Self = Self { sum: 0.0, least: f64::INFINITY, greatest: f64::NEG_INFINITY };
+impl Extremes {
+    const NONE: Self = Self { least: f64::INFINITY, greatest: f64::NEG_INFINITY };
 
-    fn leaf(weight: f64) -> Self {
-        Self { sum: weight, least: weight, greatest: weight }
+    fn of(weight: f64) -> Self {
+        Self { least: weight, greatest: weight }
     }
 
     fn over(a: Self, b: Self) -> Self {
-        Self {
-            sum: a.sum + b.sum,
-            least: a.least.min(b.least),
-            greatest: a.greatest.max(b.greatest),
-        }
+        Self { least: a.least.min(b.least), greatest: a.greatest.max(b.greatest) }
     }
 }
 
 impl Tree {
     fn capacity(&self) -> usize {
-        self.nodes.len() / 2
+        self.sums.len() / 2
     }
 
     /// Adds a weight.
@@ -47,7 +45,8 @@ impl Tree {
         if self.len == self.capacity() {
             let leaves: Vec<f64> = (0..self.len).map(|index| self.get(index)).collect();
             let capacity = (2 * self.capacity()).max(16);
-            self.nodes = vec![Node::NONE; 2 * capacity];
+            self.sums = vec![0.0; 2 * capacity];
+            self.extremes = vec![Extremes::NONE; 2 * capacity];
             self.set_all(leaves.into_iter());
         }
         self.len += 1;
@@ -56,27 +55,48 @@ impl Tree {
 
     /// The weight at an index.
     pub(super) fn get(&self, index: usize) -> f64 {
-        self.nodes[self.capacity() + index].sum
+        self.sums[self.capacity() + index]
     }
 
     /// Changes a weight.
     pub(super) fn set(&mut self, index: usize, weight: f64) {
-        let mut node = self.capacity() + index;
-        self.nodes[node] = Node::leaf(weight);
-        while node > 1 {
+        let leaf = self.capacity() + index;
+        (self.sums[leaf], self.extremes[leaf]) = (weight, Extremes::of(weight));
+        let mut node = leaf / 2;
+        while node > 0 {
+            self.sums[node] = self.sum_below(node);
             node /= 2;
-            self.nodes[node] = Node::over(self.nodes[2 * node], self.nodes[2 * node + 1]);
         }
+        // Few weights are extremes: most often nothing changes from some node on.
+        let mut node = leaf / 2;
+        while node > 0 {
+            let now = self.extremes_below(node);
+            if self.extremes[node] == now {
+                break;
+            }
+            self.extremes[node] = now;
+            node /= 2;
+        }
+    }
+
+    fn sum_below(&self, node: usize) -> f64 {
+        self.sums[2 * node] + self.sums[2 * node + 1]
+    }
+
+    fn extremes_below(&self, node: usize) -> Extremes {
+        Extremes::over(self.extremes[2 * node], self.extremes[2 * node + 1])
     }
 
     /// Changes all weights, from the first on.
     pub(super) fn set_all(&mut self, weights: impl Iterator<Item = f64>) {
         let capacity = self.capacity();
-        for (node, weight) in self.nodes[capacity..].iter_mut().zip(weights) {
-            *node = Node::leaf(weight);
+        let leaves = self.sums[capacity..].iter_mut().zip(&mut self.extremes[capacity..]);
+        for ((sum, extremes), weight) in leaves.zip(weights) {
+            (*sum, *extremes) = (weight, Extremes::of(weight));
         }
         for node in (1..capacity).rev() {
-            self.nodes[node] = Node::over(self.nodes[2 * node], self.nodes[2 * node + 1]);
+            self.sums[node] = self.sum_below(node);
+            self.extremes[node] = self.extremes_below(node);
         }
     }
 
@@ -90,23 +110,22 @@ impl Tree {
         self.root().map(|root| root.greatest)
     }
 
-    fn root(&self) -> Option<Node> {
-        self.nodes.get(1).copied().filter(|_| self.len > 0)
+    fn root(&self) -> Option<Extremes> {
+        self.extremes.get(1).copied().filter(|_| self.len > 0)
     }
 
     /// Draws an index in proportion to its weight.
     pub(super) fn draw(&self, chance: &mut Stream) -> usize {
         let capacity = self.capacity();
-        let mut rest = chance.unit() * self.nodes[1].sum;
+        let mut rest = chance.unit() * self.sums[1];
         let mut node = 1;
         while node < capacity {
-            let (left, right) = (self.nodes[2 * node].sum, self.nodes[2 * node + 1].sum);
-            // Rounding may leave a rest that no weight is left for.
-            node *= 2;
-            if rest >= left && right > 0.0 {
-                rest -= left;
-                node += 1;
-            }
+            let (left, right) = (self.sums[2 * node], self.sums[2 * node + 1]);
+            // Rounding may leave a rest that no weight is left for. Without a branch: nobody can
+            // foresee a draw.
+            let is_right = (rest >= left) & (right > 0.0);
+            rest -= if is_right { left } else { 0.0 };
+            node = 2 * node + usize::from(is_right);
         }
         (node - capacity).min(self.len.saturating_sub(1))
     }
@@ -132,11 +151,11 @@ mod tests {
                 list[index] = weight;
             }
             let sum: f64 = list.iter().sum();
-            assert!((tree.nodes[1].sum - sum).abs() < 1e-9 * sum);
+            assert!((tree.sums[1] - sum).abs() < 1e-9 * sum);
             assert_eq!(tree.least(), list.iter().copied().reduce(f64::min));
             assert_eq!(tree.greatest(), list.iter().copied().reduce(f64::max));
             let mut same = Stream::new(2, "draw", step);
-            let mut rest = same.clone().unit() * tree.nodes[1].sum;
+            let mut rest = same.clone().unit() * tree.sums[1];
             let found = tree.draw(&mut same);
             let naive = list.iter().position(|weight| {
                 rest -= weight;

@@ -153,61 +153,106 @@ fn importance(least_over_own: f64, beta: f64) -> f64 {
     if beta == 0.0 { 1.0 } else { libm::pow(least_over_own, beta) }
 }
 
-/// In proportion to (1 / rank)^alpha, the rank by the same priority; sorted once an episode, the
+/// In proportion to (1 / rank)^alpha, the rank by the same priority; ranked once an episode, the
 /// older of equals first (Schaul et al. 2016, section 3.3).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct RankPrioritized {
     alpha: f64,
     beta: f64,
     priorities: Vec<f64>,
-    /// All experiences, the most surprising first.
+    /// All experiences that were ranked, the most surprising first.
     order: Vec<u32>,
+    /// Experiences that are to be ranked: new ones, and those learned from since.
+    moved: Vec<u32>,
+    /// Whether each experience is among them.
+    has_moved: Vec<bool>,
+    /// Weights of ranks, from the first.
+    weights: Vec<f64>,
     /// Sums of the weights of the first ranks.
     sums: Vec<f64>,
 }
 
 impl RankPrioritized {
     pub(super) fn new(alpha: f64, beta: f64) -> Self {
-        Self { alpha, beta, priorities: Vec::new(), order: Vec::new(), sums: Vec::new() }
-    }
-
-    fn rank_weight(&self, rank: usize) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "a count")]
-        let rank = (rank + 1) as f64;
-        libm::pow(rank, -self.alpha)
+        Self { alpha, beta, ..Self::default() }
     }
 }
 
 impl Sampler for RankPrioritized {
     fn push(&mut self, _: &Facts, _: &mut Stream) {
         let rank = self.priorities.len();
-        let before = self.sums.last().copied().unwrap_or(0.0);
-        self.sums.push(before + self.rank_weight(rank));
-        self.order.push(id(rank));
+        #[expect(clippy::cast_precision_loss, reason = "a count")]
+        let weight = libm::pow((rank + 1) as f64, -self.alpha);
+        self.weights.push(weight);
+        self.sums.push(self.sums.last().copied().unwrap_or(0.0) + weight);
+        self.moved.push(id(rank));
+        self.has_moved.push(true);
         let greatest = self.priorities.iter().copied().reduce(f64::max);
         self.priorities.push(greatest.unwrap_or(1.0));
     }
 
+    /// Few have moved since the last time: they are taken out, sorted, and merged with the others.
     fn begin(&mut self) {
         let priorities = &self.priorities;
-        self.order.sort_unstable_by(|&a, &b| {
-            priorities[b as usize].total_cmp(&priorities[a as usize]).then(a.cmp(&b))
-        });
+        let rank = |a: &u32, b: &u32| {
+            priorities[*b as usize].total_cmp(&priorities[*a as usize]).then(a.cmp(b))
+        };
+        self.moved.sort_unstable_by(rank);
+        let mut order = Vec::with_capacity(priorities.len());
+        let mut moved = self.moved.drain(..).peekable();
+        for index in self.order.iter().filter(|&&index| !self.has_moved[index as usize]) {
+            while let Some(before) = moved.next_if(|one| rank(one, index).is_lt()) {
+                order.push(before);
+            }
+            order.push(*index);
+        }
+        order.extend(moved);
+        self.order = order;
+        self.has_moved.fill(false);
     }
 
     fn draw(&mut self, chance: &mut Stream) -> Draw {
         let last = self.sums.len() - 1;
         let place = chance.unit() * self.sums[last];
         let rank = self.sums.partition_point(|&sum| sum <= place).min(last);
-        let weight = importance(self.rank_weight(last) / self.rank_weight(rank), self.beta);
+        let weight = importance(self.weights[last] / self.weights[rank], self.beta);
         Draw { index: self.order[rank], weight }
     }
 
     fn learned(&mut self, index: u32, error: f64) {
         self.priorities[index as usize] = error + LEAST_ERROR;
+        if !std::mem::replace(&mut self.has_moved[index as usize], true) {
+            self.moved.push(index);
+        }
     }
 
     fn boxed(&self) -> Box<dyn Sampler> {
         Box::new(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_are_those_of_a_list_that_is_sorted_anew() {
+        let mut sampler = RankPrioritized::new(0.7, 0.5);
+        let mut chance = Stream::new(1, "ranks", 0);
+        for index in 0..300 {
+            let facts = Facts { episode: index + 1, phase: 0, architecture: index, reward: 0.5 };
+            sampler.push(&facts, &mut chance);
+            sampler.begin();
+            let mut sorted: Vec<u32> = (0..=index).collect();
+            let priority = |index: u32| sampler.priorities[index as usize];
+            sorted.sort_by(|&a, &b| priority(b).total_cmp(&priority(a)));
+            assert_eq!(sampler.order, sorted);
+            for _ in 0..chance.below(8) {
+                let index = u32::try_from(chance.below(u64::from(index) + 1)).unwrap();
+                // Few values, so that many are equal.
+                let error = f64::from(u32::try_from(chance.below(5)).unwrap());
+                sampler.learned(index, error);
+            }
+        }
     }
 }

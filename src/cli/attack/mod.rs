@@ -138,7 +138,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
 impl Args {
     /// Threads of each trainer.
     fn threads(&self) -> u32 {
-        self.threads.unwrap_or_else(|| work::threads_each(&self.work.device))
+        self.threads.unwrap_or_else(|| {
+            let work = self.work.with_trainers_for(u32::MAX, None);
+            work::threads_each(work.as_ref().map_or(&self.work.device, |work| &work.device))
+        })
     }
 }
 
@@ -158,7 +161,8 @@ fn store(args: &Args, context: &Context) -> Result<Option<Store>, CliError> {
 }
 
 fn open(args: &Args, context: &Context, store: Store) -> Result<Session, CliError> {
-    work::session(context, work::trainers(&args.work, context)?, store)
+    let work = args.work.with_trainers_for(u32::MAX, args.threads)?;
+    work::session(context, work::trainers(&work, context)?, store)
 }
 
 /// Tries the models in a store that is gone afterwards: only models that can be attacked are worth

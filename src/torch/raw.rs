@@ -1,0 +1,75 @@
+//! The values of a tensor in this process's memory, as a slice: for passes over many values that
+//! libtorch would make in several.
+
+use tch::{Device, Kind, Tensor};
+
+use super::TorchError;
+
+/// The values of `tensor`, which must be f32, without gaps and on the CPU, as they lie there. libtorch
+/// does not see what is changed in them: the graph of a differentiation holds what is there now.
+///
+/// # Safety
+/// Several tensors may share their values. While the slice is used, nothing else uses its values:
+/// neither libtorch nor a slice of another tensor.
+///
+/// # Errors
+/// [`TorchError::Request`] if it is another tensor.
+#[allow(unsafe_code)]
+pub unsafe fn values(tensor: &mut Tensor) -> Result<&mut [f32], TorchError> {
+    let plain = tensor.kind() == Kind::Float && tensor.device() == Device::Cpu && is_dense(tensor);
+    let (start, length) = (tensor.data_ptr().cast::<f32>(), tensor.numel());
+    if length == 0 {
+        return Ok(&mut []);
+    }
+    if !plain || start.is_null() {
+        return Err(TorchError::Request("expected an f32 tensor without gaps on the CPU".into()));
+    }
+    // SAFETY: a tensor without gaps has `numel` values from `data_ptr` on, aligned for their kind, and
+    // keeps them as long as it lives, which is as long as the borrow. That nothing else uses them is
+    // the caller's promise.
+    #[allow(unsafe_code)]
+    Ok(unsafe { std::slice::from_raw_parts_mut(start, length) })
+}
+
+/// Into how many parts work on `values` values is divided: one for each of libtorch's threads, if it
+/// is worth a thread.
+#[must_use]
+pub fn parts(values: usize) -> usize {
+    /// Values that are worth a thread.
+    const WORTH_A_THREAD: usize = 1 << 16;
+    let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1);
+    threads.min(values / WORTH_A_THREAD).max(1)
+}
+
+/// Whether its values lie one after the other, in whatever order of dimensions.
+fn is_dense(tensor: &Tensor) -> bool {
+    let (strides, sizes) = (tensor.stride(), tensor.size());
+    let mut dimensions: Vec<_> = strides.into_iter().zip(sizes).filter(|&(_, n)| n > 1).collect();
+    dimensions.sort_unstable();
+    let mut next = 1;
+    dimensions.into_iter().all(|(stride, size)| {
+        let fits = stride == next;
+        next = stride * size;
+        fits
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_has_no_gaps_is_a_slice() {
+        let mut whole = Tensor::from_slice(&[1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0]).view([2, 3]);
+        // SAFETY: libtorch is not called while a slice of these tensors is used.
+        #[allow(unsafe_code)]
+        let values = |tensor: &mut Tensor| unsafe { values(tensor) }.map(|values| values.to_vec());
+        assert_eq!(values(&mut whole).unwrap(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(values(&mut whole.transpose(0, 1)).unwrap(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(values(&mut whole.narrow(0, 1, 1)).unwrap(), [4.0, 5.0, 6.0]);
+        assert!(values(&mut whole.narrow(1, 0, 2)).is_err());
+        assert!(values(&mut whole.narrow(0, 0, 1).expand([2, 3], false)).is_err());
+        assert!(values(&mut whole.to_kind(Kind::Double)).is_err());
+        assert!(values(&mut Tensor::zeros([0, 3], (Kind::Float, Device::Cpu))).unwrap().is_empty());
+    }
+}
