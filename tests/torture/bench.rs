@@ -107,7 +107,8 @@ impl Bench {
         }
     }
 
-    /// Does things on both cores, until all are done.
+    /// Does things on both cores, until all are done. Says how far it is, and at once what must not
+    /// be.
     pub(crate) fn each<T: Sync>(
         &self,
         row: &mut Row,
@@ -122,7 +123,13 @@ impl Bench {
                         let at = next.fetch_add(1, Ordering::Relaxed);
                         let Some(item) = items.get(at) else { return };
                         if let Some((faults, verdict)) = body(at, item) {
-                            shared.lock().unwrap().count(faults, verdict);
+                            let mut row = shared.lock().unwrap();
+                            let known = row.notes().len();
+                            row.count(faults, verdict);
+                            row.notes()[known..].iter().for_each(|note| eprintln!("{note}"));
+                        }
+                        if (at + 1) % 200 == 0 {
+                            eprintln!("{} of {}", at + 1, items.len());
                         }
                     }
                 });
