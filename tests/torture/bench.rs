@@ -242,9 +242,7 @@ pub(crate) fn may_inject() -> bool {
 /// followed.
 pub(crate) fn traced(program: &Command, options: &[&str], trace: &Path) -> Command {
     let mut command = Command::new("strace");
-    // Only calls that are traced stop the program.
-    command.args(["-f", "--seccomp-bpf", "-b", "execve", "-qq", "-s", "200", "-o"]);
-    command.arg(trace).args(options);
+    command.args(["-f", "-b", "execve", "-qq", "-s", "200", "-o"]).arg(trace).args(options);
     command.arg(program.get_program()).args(program.get_args()).env_clear();
     for (name, value) in program.get_envs() {
         command.env(name, value.unwrap_or_default());
