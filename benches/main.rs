@@ -11,6 +11,7 @@ mod history;
 mod log;
 mod replay;
 mod report;
+mod scale;
 mod start;
 mod tables;
 
@@ -25,11 +26,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Case = (&'static str, fn(&mut Report));
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     ("start", start::cold_start),
     ("log", log::durability),
     ("replay", replay::speed),
     ("tables", tables::questions),
+    ("scale", scale::sizes),
 ];
 
 fn main() {

@@ -63,8 +63,8 @@ impl Promise {
 
 pub fn questions(report: &mut Report) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let large = generated(&folder.join("tables-large"), SEARCHES, MODELS);
-    let paper = generated(&folder.join("tables-paper"), 1, 3_000);
+    let large = generated(&folder.join("tables-large"), Length::Searches(SEARCHES), MODELS);
+    let paper = generated(&folder.join("tables-paper"), Length::Searches(1), 3_000);
     // The promise is made for a million events.
     for (store, limit) in [(&large, Some(4.0)), (&paper, None)] {
         let question = ["sql", "select max(position) from event"];
@@ -109,7 +109,7 @@ fn judge(report: &mut Report, store: &Path, question: &[&str], promise: Promise,
     }
 }
 
-fn events(store: &Path) -> u64 {
+pub fn events(store: &Path) -> u64 {
     let store = qtrail::log::Store::open(store).unwrap();
     store.read_head().unwrap().record.head.position.0
 }
@@ -202,7 +202,7 @@ fn command(store: &Path, arguments: &[&str]) -> Command {
 }
 
 /// The time that the program takes to answer.
-fn ask(store: &Path, arguments: &[&str]) -> Duration {
+pub fn ask(store: &Path, arguments: &[&str]) -> Duration {
     timed(|| {
         let status = command(store, arguments).status().unwrap();
         assert!(status.success(), "{arguments:?} ended with {status}");
@@ -226,7 +226,7 @@ fn usage(store: &Path, arguments: &[&str]) -> (f64, u64) {
     (time.parse().unwrap(), memory.parse().unwrap())
 }
 
-fn forget_tables(store: &Path) {
+pub fn forget_tables(store: &Path) {
     for entry in std::fs::read_dir(store).unwrap().flatten() {
         if entry.file_name().to_string_lossy().starts_with("views") {
             std::fs::remove_file(entry.path()).unwrap();
@@ -234,15 +234,33 @@ fn forget_tables(store: &Path) {
     }
 }
 
+/// How much there is in a generated store.
+#[derive(Clone, Copy)]
+pub enum Length {
+    /// So many searches, all finished.
+    Searches(u32),
+    /// So many events; the last search is in the middle.
+    Events(u64),
+}
+
 /// The store of this name, made if it is not there from an earlier time.
-fn generated(root: &Path, searches: u32, models: u32) -> PathBuf {
+pub fn generated(root: &Path, length: Length, models: u32) -> PathBuf {
     if !root.exists() {
         eprintln!("generating {} …", root.display());
+        let (searches, most) = match length {
+            Length::Searches(searches) => (searches, u64::MAX),
+            Length::Events(events) => (u32::MAX, events),
+        };
         let mut events = Events {
             building: Building::begin(root, Options::default()).unwrap(),
             head: Head::default(),
+            most,
         };
-        (1..=searches).for_each(|number| search(&mut events, number, models));
+        let numbers = (1..=searches).take_while(|&number| {
+            search(&mut events, number, models);
+            !events.are_enough()
+        });
+        numbers.for_each(drop);
         let (_, head) = events.building.finish().unwrap();
         eprintln!("{} events", head.position);
     }
@@ -252,11 +270,19 @@ fn generated(root: &Path, searches: u32, models: u32) -> PathBuf {
 struct Events {
     building: Building,
     head: Head,
+    most: u64,
 }
 
 impl Events {
+    fn are_enough(&self) -> bool {
+        self.head.position.0 >= self.most
+    }
+
     fn record(&mut self, scope: Scope, events: &[Event]) {
         for event in events {
+            if self.are_enough() {
+                return;
+            }
             let at = 1_795_176_000_000 + 1000 * self.head.position.0 as i64;
             let (frame, head) = seal(self.head, &encode(at, scope, event).unwrap()).unwrap();
             self.building.push(frame).unwrap();
@@ -299,6 +325,9 @@ fn search(events: &mut Events, number: u32, models: u32) {
             Decision::Do(trial) => train(&search, trial),
             Decision::Wait | Decision::Done => return,
         };
+        if events.are_enough() {
+            return;
+        }
         for event in &recorded {
             search.apply(&Recorded::unplaced(event.clone())).unwrap();
         }

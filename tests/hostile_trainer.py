@@ -58,6 +58,15 @@ def dies(request):
     os._exit(3)
 
 
+def killed_once(request):
+    """Ends as if the system had killed it; the next one is honest."""
+    mark = os.path.join(HOME, "killed-once")
+    if not os.path.exists(mark):
+        with open(mark, "w"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    say(type="error", id=request["id"], message="this one lives")
+
+
 def flood(request):
     line = {"type": "progress", "id": request["id"], "epoch": 1, "batch": 1, "batches": 2}
     lines = (json.dumps(line) + "\n").encode() * 1000
@@ -257,6 +266,7 @@ TRAIN = {
 OTHER = {
     # What it is asked about models of others.
     "segfault": lambda r: os.kill(os.getpid(), signal.SIGSEGV),
+    "killed-once": killed_once,
     "no-logits": lambda r: say(type="scored", id=r["id"], logits="l", classes=10),
     "no-classes": lambda r: say(type="scored", id=r["id"], logits="l", classes=0),
 }

@@ -174,6 +174,8 @@ fn models_that_the_trainer_does_not_survive_are_refused() {
     for (way, expected) in [
         ("segfault", "net.pt makes the trainer crash, so it cannot be attacked: the trainer ended"),
         ("segfault", "SIGSEGV"),
+        // Whoever killed it, it was not the model.
+        ("killed-once", "net.pt cannot be attacked: this one lives"),
         ("no-logits", "net.pt cannot be attacked: the trainer left no file \"l\""),
         ("no-classes", "the trainer says that the model has 0 classes"),
         ("", "net.pt cannot be attacked: this trainer only trains"),

@@ -273,3 +273,38 @@ fn children(pid: u32) -> Vec<u32> {
     };
     numbers.filter(|number| parent(number) == Some(pid)).collect()
 }
+
+/// Not even a repair gives up what the disk refuses to read once.
+#[test]
+fn a_repair_does_not_give_up_what_cannot_be_read_just_now() {
+    let world = World::new();
+    // Killed: sled has nothing yet that the journal has.
+    let mut child = world.start("a", &World::tiny("7"), "0.05");
+    world.kill_after("a", &mut child, 12);
+    let before = world.position("a");
+    let segment = fs::read_dir(world.path("a/journal")).unwrap().flatten().next().unwrap().path();
+    let mut refused = 0;
+    for call in ["read", "pread64", "statx", "openat"] {
+        let program = world.qtrail("a", &["log", "repair", "--apply"]);
+        let mut traced = Command::new("strace");
+        traced.args(["-f", "-qq", "-o", "/dev/null", "-P"]).arg(&segment);
+        traced.args(["-e", &format!("trace={call}"), "-e", &format!("inject={call}:error=EIO")]);
+        traced.arg(program.get_program()).args(program.get_args()).env_clear();
+        traced.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let Ok(output) = traced.current_dir(world.path("")).output() else {
+            assert!(std::env::var_os("QTRAIL_NO_SKIP").is_none(), "strace is missing");
+            return eprintln!("skipped: strace is missing");
+        };
+        let ran = Ran(output);
+        // Not every call reads it.
+        if !ran.stderr().contains("nothing is wrong") {
+            ran.code(5).says("cannot");
+            refused += 1;
+        }
+        // What was written but not acknowledged may come to it.
+        assert!(world.position("a") >= before, "{call}: {}{}", ran.stdout(), ran.stderr());
+        world.run("a", &["log", "verify"]).code(0);
+    }
+    assert!(refused >= 2, "only {refused} kinds of calls were refused");
+    world.run("a", &["log", "repair"]).code(0).says("nothing is wrong");
+}

@@ -202,7 +202,6 @@ pub fn begin(
     plan: Plan,
     args: &RecipeArgs,
     trainers: Trainers,
-    work: &work::WorkArgs,
     context: &Context,
 ) -> Result<(), CliError> {
     let Plan { purpose, models, chosen, prepared } = plan;
@@ -215,7 +214,7 @@ pub fn begin(
         recipe: chosen.recipe,
         fit: args.fit,
         seed: args.seed,
-        threads: args.threads.unwrap_or_else(|| work::threads_each(&work.device)),
+        threads: work::threads_each(args.threads, session.hire()?),
     };
     let (scope, lock) = session.begin_run(&chosen.config, run, &prepared)?;
     let job = session.job(scope)?;

@@ -120,6 +120,11 @@ impl From<LogError> for CliError {
             _ if matches!(error, LogError::Exists { .. }) => {
                 (Exit::Usage, "give a path where nothing is yet")
             }
+            _ if matches!(error, LogError::Unreadable { .. }) => (
+                Exit::System,
+                "nothing was changed; try again, for the next reading may succeed. If the disk is failing, \
+                 copy the store to another one with a tool that goes on after errors, and repair the copy",
+            ),
             _ if matches!(error, LogError::RolledBack { .. }) => (Exit::Damaged, ROLLED_BACK),
             Kind::Busy => (Exit::Busy, "wait for it, or give --wait a longer time in seconds"),
             Kind::Missing => (
@@ -174,7 +179,7 @@ impl From<EngineError> for CliError {
                     "`make setup` and `make build` bring qtrail-torch; --trainer names another";
                 Self::new(exit, error).hint(hint)
             }
-            EngineError::Impossible(_) => Self::new(Exit::Bug, error).hint("please report this"),
+            EngineError::Impossible(_) | EngineError::Stuck => Self::new(Exit::Bug, error).hint("please report this"),
         }
     }
 }

@@ -65,7 +65,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         note("validation images are trained on too: validation accuracies say nothing then");
     }
     let plan = Plan { purpose: Purpose::Final, models, chosen, prepared };
-    after::begin(plan, &args.recipe, trainers, &work, context)
+    after::begin(plan, &args.recipe, trainers, context)
 }
 
 /// The best distinct architectures by the accuracy on record, of equals the smaller one first. One

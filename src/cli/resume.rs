@@ -32,13 +32,12 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let store = Store::open(&context.store)?;
     let mut session = work::session_without_trainer(context, store)?;
-    let trainers = |at_once: u32, each: Option<u32>| {
-        let work = args.work.with_trainers_for(at_once, each)?;
-        Ok::<_, CliError>(Trainers { threads: args.threads, ..work::trainers(&work, context)? })
-    };
     let wanted = args.search.as_deref();
     if let Some(series) = series::meant(session.index(), wanted).cloned() {
-        session.set_trainers(trainers(u32::MAX, args.threads)?);
+        // All its searches have the settings of the first.
+        let scope = series.members.first().copied();
+        let trainers = args.trainers(&mut session, scope, context)?;
+        session.set_trainers(trainers);
         return series::go_on(session, &series, &args.work, context);
     }
     let scope = match wanted {
@@ -63,17 +62,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         note(&format!("nothing is left to do: {scope} was imported, and is finished"));
         return Ok(());
     }
-    // Its threads and how many can be in flight are on record.
-    let (at_once, each) = match scope {
-        Scope::Attack(_) => (u32::MAX, None),
-        _ if args.work.trainers.is_none() => (1, None),
-        _ => {
-            let job = session.job(scope)?;
-            let in_flight = job.as_search().map(|search| search.config().schedule.in_flight);
-            (in_flight.unwrap_or(u32::MAX), Some(job.threads()))
-        }
-    };
-    session.set_trainers(trainers(at_once, args.threads.or(each))?);
+    let trainers = args.trainers(&mut session, Some(scope), context)?;
+    session.set_trainers(trainers);
     if args.retry_lost && !matches!(scope, Scope::Attack(_)) {
         let retried = session.retry_lost(scope)?;
         note(&match retried {
@@ -86,6 +76,28 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         return super::attack::go_on(session, scope, &args.work, context);
     }
     go_on(session, scope, &args.work, context)
+}
+
+impl Args {
+    /// How to get trainers for what goes on. How many can be at work at once, and with how many threads
+    /// each, is on record.
+    fn trainers(
+        &self,
+        session: &mut Session,
+        scope: Option<Scope>,
+        context: &Context,
+    ) -> Result<Trainers, CliError> {
+        let (at_once, each) = match scope {
+            Some(scope @ (Scope::Search(_) | Scope::Run(_))) if self.work.trainers.is_some() => {
+                let job = session.job(scope)?;
+                let in_flight = job.as_search().map(|search| search.config().schedule.in_flight);
+                (in_flight.unwrap_or(u32::MAX), Some(job.threads()))
+            }
+            _ => (u32::MAX, None),
+        };
+        let work = self.work.with_trainers_for(at_once, self.threads.or(each))?;
+        Ok(Trainers { threads: self.threads, ..work::trainers(&work, context)? })
+    }
 }
 
 /// Goes on with a search or run of the session's store.

@@ -123,7 +123,6 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let prepared = settings::images(&work, context, &mut config)?;
     check(&config, &prepared.facts).map_err(CliError::usage)?;
     left_out(&config.space.widths, prepared.facts.classes).iter().for_each(|line| note(line));
-    let threads = args.settings.threads(&work.device);
     if let Some(repeats) = args.repeat {
         let begin = series::Begin {
             config,
@@ -131,7 +130,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             repeats,
             seed: args.settings.seed,
             reuse_trials: args.reuse_trials,
-            threads,
+            threads: args.settings.threads_told(),
             prepared,
         };
         return series::begin(begin, trainers, &work, context);
@@ -148,6 +147,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             .hint("--or-resume goes on with it; another --name begins another"));
     }
     let name = args.name.clone();
+    let threads = work::threads_each(args.settings.threads_told(), session.hire()?);
     let begun = session.begin_search(&config, args.settings.seed, name, threads, &prepared);
     let (scope, lock) = match (begun, session.index().find(&args.name)) {
         (Err(_), Some(scope)) if args.or_resume => {

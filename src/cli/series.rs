@@ -28,8 +28,8 @@ pub(super) struct Begin {
     pub(super) seed: u64,
     /// Whether results of earlier searches are taken over.
     pub(super) reuse_trials: bool,
-    /// Threads a trainer computes with on a CPU.
-    pub(super) threads: u32,
+    /// Threads a trainer computes with on a CPU, if that is told.
+    pub(super) threads: Option<u32>,
     /// The images with their split.
     pub(super) prepared: Prepared,
 }
@@ -67,7 +67,8 @@ pub(super) fn begin(
         seed: told.seed,
         reuse_trials: told.reuse_trials,
     };
-    let images = Images { found: told.prepared, config: told.config, threads: told.threads };
+    let threads = work::threads_each(told.threads, session.hire()?);
+    let images = Images { found: told.prepared, config: told.config, threads };
     let first = images.begin(&mut session, &facts, &|index| {
         index.new_series(&facts).map_err(SessionError::Settings)
     })?;

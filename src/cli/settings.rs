@@ -7,7 +7,6 @@ use super::work::{self, WorkArgs};
 use super::{CliError, Context, data};
 use crate::config::{Flavour, SearchConfig, presets};
 use crate::data::Part;
-use crate::engine::devices::Devices;
 use crate::engine::session::{Prepared, prepare, read_limited};
 
 /// Largest configuration file in bytes; its parts fill one batch of the log.
@@ -67,12 +66,6 @@ impl SettingsArgs {
     #[must_use]
     pub fn threads_told(&self) -> Option<u32> {
         self.threads
-    }
-
-    /// Threads of each trainer on a CPU.
-    #[must_use]
-    pub fn threads(&self, devices: &Devices) -> u32 {
-        self.threads.unwrap_or_else(|| work::threads_each(devices))
     }
 }
 

@@ -39,14 +39,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         )));
     }
     let work = args.work.with_trainers_for(args.repeats, args.settings.threads_told())?;
-    let threads = args.settings.threads(&work.device);
     let trainers = work::trainers(&work, context)?;
     let mut session = work::session_to_begin(context, trainers)?;
     let run = NewRun {
         models: vec![RunModel { index: 0, architecture, source: None, initial: None }],
         repeats: args.repeats,
         seed: args.settings.seed,
-        threads,
+        threads: work::threads_each(args.settings.threads_told(), session.hire()?),
         ..NewRun::default()
     };
     let (scope, lock) = session.begin_run(&config, run, &prepared)?;

@@ -92,7 +92,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let source = scope.map(|scope| Source { scope, trial: taken.ordinal });
     let models = vec![RunModel { index: 0, architecture, source, initial }];
     let plan = Plan { purpose: Purpose::Transfer, models, chosen, prepared };
-    after::begin(plan, &args.recipe, trainers, &work, context)
+    after::begin(plan, &args.recipe, trainers, context)
 }
 
 impl Taken {

@@ -139,10 +139,11 @@ pub fn threads() -> u32 {
     std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1))
 }
 
-/// Threads of each trainer, unless told otherwise.
+/// Threads of each of so many trainers: as told, or its share of the machine's.
 #[must_use]
-pub fn threads_each(devices: &Devices) -> u32 {
-    (threads() / devices.trainers()).max(1)
+pub fn threads_each(told: Option<u32>, trainers: usize) -> u32 {
+    let trainers = u32::try_from(trainers.max(1)).unwrap_or(u32::MAX);
+    told.unwrap_or_else(|| (threads() / trainers).max(1))
 }
 
 /// Reads a number of threads: not more than the machine has.

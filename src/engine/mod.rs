@@ -101,6 +101,9 @@ pub enum EngineError {
     /// The engine recorded what cannot be: a mistake in this program.
     #[error("{0}")]
     Impossible(#[from] Impossible),
+    /// Nothing can be decided, and nothing is waited for: a mistake in this program.
+    #[error("the work is not finished, but there is nothing left to do")]
+    Stuck,
 }
 
 /// Where things lie on this machine, and how it computes. Recorded, but never decisive.
@@ -282,9 +285,8 @@ impl<L: EventLog, W: Work> Engine<'_, L, W> {
                     self.listen(TICK)?;
                     W::wait(self)?;
                 }
-                Decision::Wait if stopping || !self.work.has_others() => {
-                    return Ok(Ending::Interrupted);
-                }
+                Decision::Wait if stopping => return Ok(Ending::Interrupted),
+                Decision::Wait if !self.work.has_others() => return Err(EngineError::Stuck),
                 Decision::Wait => {
                     W::wait(self)?;
                     std::thread::sleep(TICK);

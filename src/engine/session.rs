@@ -146,16 +146,17 @@ impl Session {
         self.posts = posts;
     }
 
-    /// Makes sure that there are trainers, before anything is recorded that relies on them.
+    /// Makes sure that there are trainers, before anything is recorded that relies on them, and says
+    /// how many.
     ///
     /// # Errors
     /// [`SessionError`] if there are none, they cannot use a device, or it is in use.
-    pub fn hire(&mut self) -> Result<(), SessionError> {
+    pub fn hire(&mut self) -> Result<usize, SessionError> {
         if self.posts.is_empty() {
             let none = || SessionError::Settings("no trainer is known".into());
             self.posts = self.trainers.as_ref().ok_or_else(none)?.hire()?;
         }
-        Ok(())
+        Ok(self.posts.len())
     }
 
     /// The trainers, hired, each with a folder of its own.

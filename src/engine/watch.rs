@@ -124,8 +124,19 @@ impl Trier<'_, '_> {
         self.pool.inbox(FIRST).ok_or_else(none)
     }
 
-    /// Asks the trainer, which is started if it is not there.
+    /// Asks the trainer. If it ends and nobody says why, somebody may have ended it: it is the model's
+    /// fault only if it happens again.
     fn ask(&mut self, trying: &Trying, id: u64, request: &Request) -> Result<Answer, Failure> {
+        match self.ask_once(trying, id, request) {
+            Err(Failure::Model(Loss { blame: Blame::Unknown, .. })) => {
+                self.ask_once(trying, id, request)
+            }
+            other => other,
+        }
+    }
+
+    /// Asks the trainer, which is started if it is not there.
+    fn ask_once(&mut self, trying: &Trying, id: u64, request: &Request) -> Result<Answer, Failure> {
         let (watch, label) = (&mut *self.watch, self.label);
         (watch.report)(label, trying, 0.0);
         self.pool.acquire(FIRST)?;

@@ -89,6 +89,14 @@ pub enum LogError {
         /// The end of the log.
         log: Position,
     },
+    /// A repair would give up events that the disk refuses to read just now.
+    #[error("cannot read {}, and {lost} events would be lost without it", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// How many events.
+        lost: u64,
+    },
     /// An append through something that only reads.
     #[error("this log is only read")]
     ReadOnly,
@@ -158,7 +166,9 @@ impl LogError {
             | Self::RolledBack { .. } => Kind::Damaged,
             Self::TooNew { .. } => Kind::TooNew,
             Self::NoSpace { .. } => Kind::NoSpace,
-            Self::Io { .. } | Self::Poisoned | Self::NotStaged { .. } => Kind::Io,
+            Self::Io { .. } | Self::Unreadable { .. } | Self::Poisoned | Self::NotStaged { .. } => {
+                Kind::Io
+            }
             Self::Batch { .. } | Self::Frame { .. } | Self::ReadOnly => Kind::Bug,
         }
     }

@@ -1,7 +1,7 @@
 //! `log repair`: what is wrong with either copy of the events, what can be restored, and what would
 //! be lost; and doing it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::engine::{Engine, last_in, next_aside};
 use super::head::{HeadFile, State};
@@ -31,9 +31,25 @@ impl Plan {
 ///
 /// # Errors
 /// [`LogError::Busy`] if another process has the log open; [`LogError::NoSpace`] or
-/// [`LogError::Io`] if the system refuses.
+/// [`LogError::Io`] if the system refuses; [`LogError::Unreadable`] if events would be given up that
+/// another reading may find.
 pub fn repair(store: &Store, options: &Options, apply: bool) -> Result<Plan, LogError> {
     let _lease = Lease::enter(&options.locks(store))?;
+    if apply {
+        let (plan, unreadable) = look(store, options, false)?;
+        if let Some(path) = unreadable.filter(|_| plan.lost() > 0) {
+            return Err(LogError::Unreadable { path, lost: plan.lost() });
+        }
+    }
+    Ok(look(store, options, apply)?.0)
+}
+
+/// The plan, carried out if `apply`; and a segment that the disk refuses to read.
+fn look(
+    store: &Store,
+    options: &Options,
+    apply: bool,
+) -> Result<(Plan, Option<PathBuf>), LogError> {
     let Some(held) = Engine::take(store, options)? else {
         return Err(LogError::Busy(super::opening::busy(store, options)));
     };
@@ -81,7 +97,7 @@ pub fn repair(store: &Store, options: &Options, apply: bool) -> Result<Plan, Log
     if apply {
         accept(store, end)?;
     }
-    Ok(Plan { end, repairs })
+    Ok((Plan { end, repairs }, mended.unreadable))
 }
 
 /// Makes `HEAD` name the end that the journal has now. Under the lock of the log.

@@ -1,7 +1,5 @@
 //! Adam (Kingma and Ba 2015, algorithm 1), on the one buffer of all parameters.
 
-use std::thread;
-
 use tch::{Device, Tensor};
 
 use super::{TorchError, raw};
@@ -100,24 +98,16 @@ impl Adam {
         }
         let length = values.len();
         let part = length.div_ceil(raw::parts(length)).max(1);
-        thread::scope(|scope| {
-            let parts = values.chunks_mut(part).zip(gradients.chunks(part));
-            let states = means.chunks_mut(part).zip(squares.chunks_mut(part));
-            for ((values, gradients), (means, squares)) in parts.zip(states) {
-                let step = move || {
-                    let values = values.iter_mut().zip(gradients);
-                    for ((value, gradient), (mean, square)) in
-                        values.zip(means.iter_mut().zip(squares))
-                    {
-                        *mean += (*gradient - *mean) * mean_part;
-                        *square += (*gradient * *gradient - *square) * square_part;
-                        *value -= *mean / (square.sqrt() + epsilon) * rate;
-                    }
-                };
-                if part < length { drop(scope.spawn(step)) } else { step() }
+        let parts = values.chunks_mut(part).zip(gradients.chunks(part));
+        let states = means.chunks_mut(part).zip(squares.chunks_mut(part));
+        raw::in_threads(parts.zip(states), |((values, gradients), (means, squares))| {
+            let values = values.iter_mut().zip(gradients);
+            for ((value, gradient), (mean, square)) in values.zip(means.iter_mut().zip(squares)) {
+                *mean += (*gradient - *mean) * mean_part;
+                *square += (*gradient * *gradient - *square) * square_part;
+                *value -= *mean / (square.sqrt() + epsilon) * rate;
             }
-        });
-        Ok(())
+        })
     }
 }
 

@@ -5,8 +5,6 @@
 //! are never written down either: values are set to 0 where they lie. On a GPU libtorch draws them:
 //! it is fast there, and they need not cross the bus.
 
-use std::thread;
-
 use tch::{Device, Tensor};
 
 use super::{TorchError, raw};
@@ -62,12 +60,17 @@ impl Masks {
         // SAFETY: libtorch computes only when it is called, and is not called until they are set.
         #[allow(unsafe_code)]
         let values = unsafe { raw::values(values) }?;
-        self.zero_some(values, probability, raw::parts(values.len()));
+        self.zero_some(values, probability, raw::parts(values.len()))?;
         Ok(1.0 / (1.0 - probability))
     }
 
     /// What is drawn does not depend on `parts`.
-    fn zero_some(&mut self, values: &mut [f32], probability: f64, parts: usize) {
+    fn zero_some(
+        &mut self,
+        values: &mut [f32],
+        probability: f64,
+        parts: usize,
+    ) -> Result<(), TorchError> {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -76,22 +79,14 @@ impl Masks {
         let dropped = (probability * 65_536.0) as u16;
         let words = values.len().div_ceil(TO_A_WORD);
         let (part, from) = (words.div_ceil(parts).max(1), self.drawn);
-        let zero = |part: &mut [f32], from: u64| {
+        let parts = values.chunks_mut(part * TO_A_WORD).zip(0_u64..);
+        raw::in_threads(parts, |(values, number)| {
             let mut chance = self.chance.clone();
-            chance.seek(from);
-            zero(part, &mut chance, dropped);
-        };
-        thread::scope(|scope| {
-            let mut parts = values.chunks_mut(part * TO_A_WORD).zip(0_u64..);
-            let first = parts.next();
-            for (values, number) in parts {
-                scope.spawn(move || zero(values, from + number * part as u64));
-            }
-            if let Some((values, _)) = first {
-                zero(values, from);
-            }
-        });
+            chance.seek(from + number * part as u64);
+            zero(values, &mut chance, dropped);
+        })?;
         self.drawn += words as u64;
+        Ok(())
     }
 }
 
@@ -156,7 +151,7 @@ mod tests {
     fn threads_share_the_work_and_change_nothing() {
         let draw = |parts| {
             let (mut masks, mut values) = (Masks::new(3), vec![1.0_f32; 5_003]);
-            masks.zero_some(&mut values, 0.3, parts);
+            masks.zero_some(&mut values, 0.3, parts).unwrap();
             (values, masks.drawn())
         };
         let alone = draw(1);

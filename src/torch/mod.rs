@@ -49,6 +49,9 @@ pub enum TorchError {
     /// Memory for so many values cannot be had.
     #[error("out of memory: {0} values do not fit")]
     Memory(u64),
+    /// The operating system has no thread to give.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
     /// The images cannot be used.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -84,12 +87,13 @@ impl TorchError {
         }
     }
 
-    /// The error number if the operating system refused a file: a fact about the machine.
+    /// The error number if the operating system refused a file or a thread: a fact about the machine.
     #[must_use]
     pub fn errno(&self) -> Option<i32> {
         let mut error: Option<&(dyn std::error::Error + 'static)> = match self {
             Self::File { source, .. } => Some(&**source),
             Self::Data(error) => Some(error),
+            Self::Thread(error) => Some(error),
             _ => None,
         };
         while let Some(inner) = error {

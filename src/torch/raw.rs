@@ -1,6 +1,8 @@
 //! The values of a tensor in this process's memory, as a slice: for passes over many values that
 //! libtorch would make in several.
 
+use std::thread;
+
 use tch::{Device, Kind, Tensor};
 
 use super::TorchError;
@@ -39,6 +41,26 @@ pub fn parts(values: usize) -> usize {
     const WORTH_A_THREAD: usize = 1 << 16;
     let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1);
     threads.min(values / WORTH_A_THREAD).max(1)
+}
+
+/// Does `work` to every part: in a thread of its own each, but for the first, which is done here.
+///
+/// # Errors
+/// [`TorchError::Thread`] if a thread cannot be started. Some parts are done then.
+pub fn in_threads<P: Send>(
+    parts: impl IntoIterator<Item = P>,
+    work: impl Fn(P) + Sync,
+) -> Result<(), TorchError> {
+    let (mut parts, work) = (parts.into_iter(), &work);
+    let first = parts.next();
+    thread::scope(|scope| {
+        for part in parts {
+            let spawned = thread::Builder::new().spawn_scoped(scope, move || work(part));
+            spawned.map_err(TorchError::Thread)?;
+        }
+        first.into_iter().for_each(work);
+        Ok(())
+    })
 }
 
 /// Whether its values lie one after the other, in whatever order of dimensions.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::TorchError;
 use crate::trainer::protocol::Answer;
 
 /// Time between two signs of life.
@@ -86,10 +87,12 @@ pub struct Heartbeat {
 
 impl Heartbeat {
     /// Starts it for request `id`.
-    #[must_use]
-    pub fn start(id: u64, place: Arc<Place>, lines: Lines) -> Self {
+    ///
+    /// # Errors
+    /// [`TorchError::Thread`] if it gets no thread.
+    pub fn start(id: u64, place: Arc<Place>, lines: Lines) -> Result<Self, TorchError> {
         let (stop, stopped) = channel();
-        let thread = thread::spawn(move || {
+        let beat = move || {
             let (mut moves, mut moved) = (0, Instant::now());
             while stopped.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
                 let now = place.moves.load(Ordering::Relaxed);
@@ -100,8 +103,9 @@ impl Heartbeat {
                     return;
                 }
             }
-        });
-        Self { stop: Some(stop), thread: Some(thread) }
+        };
+        let thread = thread::Builder::new().spawn(beat).map_err(TorchError::Thread)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
 

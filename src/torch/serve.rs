@@ -135,7 +135,10 @@ impl Trainer {
         let id = request.id;
         memory::forget_peak();
         let place = Arc::new(Place::default());
-        let beat = Heartbeat::start(id, Arc::clone(&place), self.lines.clone());
+        let beat = match Heartbeat::start(id, Arc::clone(&place), self.lines.clone()) {
+            Ok(beat) => beat,
+            Err(error) => return failed(id, &error),
+        };
         let result = catch_unwind(AssertUnwindSafe(|| self.train(request, &place)));
         drop(beat); // before the last line
         match result {
@@ -162,7 +165,10 @@ impl Trainer {
         work: impl FnOnce(&mut Self, &Place) -> Result<Answer, TorchError>,
     ) -> Answer {
         let place = Arc::new(Place::default());
-        let beat = Heartbeat::start(id, Arc::clone(&place), self.lines.clone());
+        let beat = match Heartbeat::start(id, Arc::clone(&place), self.lines.clone()) {
+            Ok(beat) => beat,
+            Err(error) => return failed(id, &error),
+        };
         let result = catch_unwind(AssertUnwindSafe(|| work(self, &place)));
         drop(beat); // before the last line
         match result {

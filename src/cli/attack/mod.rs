@@ -110,8 +110,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
              open, and `qtrail resume {open}` goes on with the model that it began with"
         ));
     }
-    let threads = args.threads();
     let mut trainers = session.pool()?;
+    let threads = work::threads_each(args.threads, trainers.size());
     // From here on Ctrl-C ends it between two micro-batches, and before that leaves nothing.
     let (tried, stop) = match tried {
         Some(tried) => tried,
@@ -133,16 +133,6 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     args.classes.doubt(&test.classes(&wanted.counts), targets, &outputs, context);
     let begun = Begun { scope, lock, attack };
     carry_on(session, begun, targets, test, Some(trainers), &stop)
-}
-
-impl Args {
-    /// Threads of each trainer.
-    fn threads(&self) -> u32 {
-        self.threads.unwrap_or_else(|| {
-            let work = self.work.with_trainers_for(u32::MAX, None);
-            work::threads_each(work.as_ref().map_or(&self.work.device, |work| &work.device))
-        })
-    }
 }
 
 /// The store, if there is one. Without one only models of files can be attacked, by a trainer that
@@ -249,7 +239,8 @@ impl Wanted {
     ) -> Result<Tried, CliError> {
         let Self { targets, test, settings, .. } = self;
         let ranges_given = args.models.are_ranges_given();
-        let trial = Trial { targets, test, settings, ranges_given, threads: args.threads() };
+        let threads = work::threads_each(args.threads, trainers.size());
+        let trial = Trial { targets, test, settings, ranges_given, threads };
         // Models of others may take a while.
         let mut line = Line::new(targets, !args.models.scripts().is_empty());
         let mut report = |label: &str, trying: &Trying, done| line.show(label, trying, done);

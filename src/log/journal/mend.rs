@@ -29,6 +29,8 @@ pub(in crate::log) struct Mended {
     pub(in crate::log) restored: u64,
     /// What is wrong with which segment.
     pub(in crate::log) found: Vec<(Position, String)>,
+    /// The first segment that the disk refuses to read.
+    pub(in crate::log) unreadable: Option<PathBuf>,
     /// Why sled could not be read on, if it could not.
     pub(in crate::log) sled: Option<String>,
 }
@@ -61,7 +63,7 @@ pub(in crate::log) fn mend(
             true => Segment::load(store, first, how)?,
             false => Segment::default(),
         };
-        mended.last = mended.last.max(segment.last());
+        mended.saw(&segment);
         let (frames, restored) = segment.frames(&mut mended.end, following, &mut copy)?;
         let whole = here && segment.found.is_none() && segment.before == Some(before);
         let same = whole && restored == 0 && frames.len() == segment.frames.len();
@@ -85,12 +87,13 @@ pub(in crate::log) fn mend(
         }
     }
     // What is behind cannot be continued to.
-    for &first in firsts.iter().filter(|first| **first > mended.end.position) {
+    let end = mended.end.position;
+    for &first in firsts.iter().filter(|first| **first > end) {
         if firsts.iter().take(taken).any(|used| *used == first) {
             continue;
         }
         let segment = Segment::load(store, first, How { unreadable: true, ..how })?;
-        mended.last = mended.last.max(segment.last());
+        mended.saw(&segment);
         mended.found.push((first, "nothing leads up to this segment".to_owned()));
         if let Some(aside) = how.aside {
             set_aside(&folder, first, aside)?;
@@ -103,9 +106,20 @@ pub(in crate::log) fn mend(
     Ok(mended)
 }
 
+impl Mended {
+    fn saw(&mut self, segment: &Segment) {
+        self.last = self.last.max(segment.last());
+        if let Some(path) = &segment.unreadable {
+            self.unreadable.get_or_insert_with(|| path.clone());
+        }
+    }
+}
+
 /// What can be read of a segment.
 #[derive(Debug, Default)]
 struct Segment {
+    /// Its path, if the disk refuses to read it.
+    unreadable: Option<PathBuf>,
     before: Option<Head>,
     frames: BTreeMap<Position, Frame>,
     found: Option<String>,
@@ -118,7 +132,7 @@ impl Segment {
         let bytes = match read {
             Err(error) if how.unreadable && is_unreadable(&error) => {
                 let found = Some(format!("it cannot be read: {error}"));
-                return Ok(Self { found, ..Self::default() });
+                return Ok(Self { found, unreadable: Some(path), ..Self::default() });
             }
             other => other.map_err(failed("read", &path))?,
         };
