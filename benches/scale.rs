@@ -5,11 +5,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use qtrail::engine::journal::Observer;
 use qtrail::engine::session::{Session, Surroundings};
 use qtrail::events::codec::encode;
-use qtrail::events::frame::seal;
-use qtrail::events::{ArtifactReleased, Event, Hash, Scope};
+use qtrail::events::frame::{Head, seal};
+use qtrail::events::{ArtifactReleased, Event, Hash, Recorded, Scope};
 use qtrail::log::{EventLog as _, LocalLog, Options, Store};
+use qtrail::views::Appender;
 
 use crate::report::{Report, Row, Target};
 use crate::tables::{Length, ask, events, forget_tables, generated};
@@ -64,12 +66,22 @@ fn one(report: &mut Report, root: &Path, size: u64) {
 fn decide(root: &Path) {
     let surroundings =
         Surroundings { options: Options::default(), clock: || 0, program: "bench".to_owned() };
-    let mut session =
-        Session::open(Store::open(root).unwrap(), surroundings, Box::new(())).unwrap();
+    let store = Store::open(root).unwrap();
+    let appender = Sees(Appender::new(store.clone(), |what| panic!("{what}")));
+    let mut session = Session::open(store, surroundings, Box::new(appender)).unwrap();
     let scope = session.index().newest_unfinished().unwrap();
     let job = session.job(scope).unwrap();
     drop(job.decide(true, &[]));
     session.close().unwrap();
+}
+
+/// The read model follows, as it does in the program.
+struct Sees(Appender);
+
+impl Observer for Sees {
+    fn recorded(&mut self, events: &[Recorded], head: Head) {
+        self.0.recorded(events, head);
+    }
 }
 
 /// The same with what a process leaves that is killed after an append: its files as they are

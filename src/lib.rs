@@ -32,6 +32,7 @@
 //! | [`arch`] | nouns: layers, architectures, notation, shapes: pure | everything else |
 //! | [`tensors`] | safetensors and NPZ files: pure | what is in them |
 //! | [`chance`] | addressed random numbers | everything else |
+//! | [`paths`] | what lies at a path, where "no" means that nothing is there | everything else |
 //! | [`guard`] | calls into libraries that panic on what they do not understand | everything else |
 //!
 //! # A search, end to end
@@ -64,6 +65,7 @@ pub mod guard;
 pub mod import;
 pub mod lab;
 pub mod log;
+pub mod paths;
 pub mod plot;
 pub mod tensors;
 pub mod trainer;

@@ -308,3 +308,19 @@ fn a_repair_does_not_give_up_what_cannot_be_read_just_now() {
     assert!(refused >= 2, "only {refused} kinds of calls were refused");
     world.run("a", &["log", "repair"]).code(0).says("nothing is wrong");
 }
+
+/// "No" is said only of what is not there: what the system refuses to look at is its error.
+#[test]
+fn what_cannot_be_looked_at_is_not_missing() {
+    let world = World::new();
+    std::os::unix::fs::symlink("loop", world.path("loop")).unwrap();
+    let search = ["search", "--preset", "tiny", "--data", "loop", "--threads", "1"];
+    world.run("a", &search).code(5).says("cannot look at loop");
+    let mut told = world.qtrail("a", &World::tiny("1"));
+    let told = told.env("QTRAIL_TRAINER", world.path("loop")).output().unwrap();
+    Ran(told).code(5).says("cannot look at");
+    let recipe = ["final", "--recipe", "loop"];
+    world.run("b", &World::tiny("1")).code(0);
+    world.run("b", &recipe).code(5).says("cannot look at loop");
+    assert!(!world.path("a").exists());
+}

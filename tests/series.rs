@@ -27,6 +27,21 @@ fn rows(world: &World, store: &str, sql: &str) -> Vec<Vec<String>> {
     ran.stdout().lines().map(cells).collect()
 }
 
+/// The same command in several terminals: one begins the series, the others join it.
+#[test]
+fn a_series_begun_at_once_by_several_processes_is_one() {
+    let world = World::new();
+    world.run("whole", &series(&[])).code(0);
+    let again = series(&["--or-resume"]);
+    let mut children: Vec<_> = (0..3).map(|_| world.start("a", &again, "0.02")).collect();
+    let ended = children.iter_mut().map(|child| child.wait().unwrap().code());
+    assert_eq!(ended.collect::<Vec<_>>(), [Some(0); 3]);
+    assert_eq!(digests(&world, "a"), digests(&world, "whole"));
+    let other = [&World::tiny("9")[..], &["--repeat", "3", "--name", "night", "--or-resume"]];
+    let kept = "series 1 (night) keeps the settings that it began with: seed is ";
+    world.run("a", &other.concat()).code(0).says(kept).says("nothing is left to do");
+}
+
 #[test]
 fn a_series_killed_at_any_moment_and_resumed_is_the_same() {
     let world = World::new();

@@ -5,11 +5,18 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::World;
 use qtrail::events::{Event, Hash};
+
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
 
 /// The digest of a search with these options.
 fn digest(world: &World, store: &str, options: &[&str]) -> Hash {
@@ -139,6 +146,77 @@ fn a_gpu_is_taken_once_on_a_host() {
     first.wait().unwrap();
 }
 
+/// Nothing is said of devices: each process takes one that is free.
+#[test]
+fn a_second_process_takes_the_second_gpu() {
+    let world = World::new();
+    let text = std::fs::read_to_string(tests().join("trainer.py")).unwrap();
+    let (one, three) = (r#""devices": ["cpu"]"#, r#""devices": ["cuda:0", "cuda:1", "cpu"]"#);
+    assert!(text.contains(one));
+    let program = world.script("gpus", &text.replace(one, three));
+    let process = |arguments: &[&str]| {
+        let mut command = world.qtrail("a", &["--wait", "0"]);
+        command.args(arguments).args(["--trainer", program.to_str().unwrap()]);
+        command.env("QTRAIL_EXAMPLE_DELAY", "0.2").env("XDG_RUNTIME_DIR", world.path("run"));
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let mut first = process(&[&World::tiny("7")[..], &["--in-flight", "4"]].concat());
+    until("it does not begin", || world.position("a") > 8);
+    let mut second = process(&["resume", "s1"]);
+    assert!(first.wait().unwrap().success() && second.wait().unwrap().success());
+    let devices: BTreeSet<String> = world
+        .events("a")
+        .into_iter()
+        .filter_map(|recorded| match recorded.event {
+            Event::AttemptStarted(started) => Some(started.device),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(devices.into_iter().collect::<Vec<_>>(), ["cuda:0", "cuda:1"]);
+}
+
+/// A process whose trainers die costs a trial one try at most while others work, and then gives up.
+#[test]
+fn a_broken_trainer_that_joins_does_not_change_the_search() {
+    let world = World::new();
+    let told = [&World::tiny("7")[..], &["--in-flight", "4"]].concat();
+    world.run("unbroken", &told).code(0);
+    let mut first = world.start("a", &told, "0.4");
+    until("it does not begin", || world.position("a") > 8);
+    let mut broken = world.qtrail("a", &["resume", "s1", "--device", "cpu*2"]);
+    broken.env("QTRAIL_TRAINER", tests().join("hostile_trainer.py"));
+    broken.env("QTRAIL_HOSTILE", "dies").env("PYTHONDONTWRITEBYTECODE", "1");
+    let broken = common::Ran(broken.output().unwrap());
+    broken.code(6).says("another process carries it on; this one joins; 4 trials at a time");
+    broken.says("the trainers of this process lost one attempt of s1 after the other; the last: ");
+    assert!(first.wait().unwrap().success());
+    assert_eq!(world.count("a", |event| matches!(event, Event::TrialLost(_))), 0);
+    assert!(world.count("a", |event| matches!(event, Event::AttemptLost(_))) >= 3);
+    assert_eq!(world.digest("a"), world.digest("unbroken"));
+}
+
+/// What a trial reached is in the tables when it ends, though it may be learned from much later.
+#[test]
+fn tables_do_not_wait_for_the_agent() {
+    let world = World::new();
+    let told = [&World::tiny("7")[..], &["--in-flight", "4"]].concat();
+    let mut slow = world.start("a", &told, "30");
+    until("it does not begin", || world.position("a") > 0);
+    let mut fast = world.start("a", &["resume", "s1"], "0");
+    let ended = |event: &Event| matches!(event, Event::TrialFinished(_));
+    until("nobody joins", || world.count("a", ended) >= 3);
+    let sql = "select count(*), count(accuracy) from trial where status in ('trained', 'failed')";
+    let ran = world.run("a", &["sql", sql, "--format", "tsv", "--no-header"]);
+    let (trained, known) =
+        ran.stdout().trim().split_once('\t').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    assert!(trained == known && trained != "0", "{trained} {known}");
+    assert_eq!(world.count("a", |event| matches!(event, Event::ExperienceRecorded(_))), 0);
+    for process in [&mut slow, &mut fast] {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+}
+
 /// What is inherited is learned from before anything is sampled, whatever may be in flight.
 #[test]
 fn a_search_with_several_in_flight_can_be_forked() {
@@ -167,10 +245,10 @@ fn a_running_search_is_joined_and_either_process_may_be_killed() {
     world.run("unbroken", &told).code(0);
     let staging = std::fs::read_dir(world.path("unbroken/artifacts/staging")).unwrap();
     assert_eq!(staging.count(), 0, "a process that has ended leaves nothing");
-    let mut first = world.start("a", &told, "0.1");
+    let mut first = world.start("a", &told, "0.5");
     until("it does not begin", || world.position("a") > 8);
-    let mut second = world.start("a", &told, "0.05");
-    let mut third = world.start("a", &["resume", "o"], "0.05");
+    let mut second = world.start("a", &told, "0.2");
+    let mut third = world.start("a", &["resume", "o"], "0.2");
     let workers = |world: &World| {
         let started = world.events("a").into_iter().filter_map(|recorded| match recorded.event {
             Event::AttemptStarted(started) => Some(started.worker),
@@ -262,7 +340,9 @@ fn lost_trials_are_tried_again_when_that_is_asked_for() {
     let program = ["--trainer", program.to_str().unwrap()];
     std::fs::write(&mark, "").unwrap();
     let told = [&World::tiny("7")[..], &program].concat();
-    world.run("a", &told).code(6).says("s1 lost three trials in a row");
+    let ran = world.run("a", &told);
+    ran.code(6).says("the trainers of this process lost one attempt of s1 after the other");
+    ran.says("--retry-lost tries 3 trials that were given up again");
     let lost = |world: &World| {
         let columns =
             ["sql", "SELECT count(*) FROM trial WHERE status = 'lost'", "--format", "csv"];

@@ -181,7 +181,7 @@ impl Job for Run {
         self.finished
     }
 
-    fn decide(&self, idle: bool, _busy: &[u32]) -> Decision<u32> {
+    fn decide(&self, idle: bool, left: &[u32]) -> Decision<u32> {
         if self.finished {
             return Decision::Done;
         }
@@ -189,7 +189,7 @@ impl Job for Run {
             return Decision::Record(vec![TrialLost { trial: trial.planned.trial }.into()]);
         }
         let planned = self.trials.next_ordinal() - 1;
-        match (self.trials.next_waiting(), self.plan(planned)) {
+        match (self.trials.next_waiting(left), self.plan(planned)) {
             (Some(trial), _) if idle => Decision::Do(trial.planned.trial),
             (None, Some(plan)) if idle => Decision::Record(vec![plan.into()]),
             (_, None) if self.trials.open() == 0 => Decision::Record(vec![self.end(planned)]),

@@ -396,7 +396,7 @@ impl Job for Search {
         self.finished
     }
 
-    fn decide(&self, idle: bool, _busy: &[u32]) -> Decision<u32> {
+    fn decide(&self, idle: bool, left: &[u32]) -> Decision<u32> {
         if self.finished {
             return Decision::Done;
         }
@@ -411,7 +411,7 @@ impl Job for Search {
         if let Some(lesson) = self.lesson() {
             return Decision::Record(lesson);
         }
-        match self.trials.next_waiting() {
+        match self.trials.next_waiting(left) {
             Some(trial) if idle => Decision::Do(trial.planned.trial),
             _ => self.advance(idle),
         }

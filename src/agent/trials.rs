@@ -164,10 +164,11 @@ impl Trials {
         self.waiting().find(|trial| trial.lost >= ATTEMPTS_MAX)
     }
 
-    /// The first trial that waits for a trainer.
+    /// The first trial that waits for a trainer, but for these.
     #[must_use]
-    pub fn next_waiting(&self) -> Option<&Trial> {
-        self.waiting().find(|trial| trial.lost < ATTEMPTS_MAX)
+    pub fn next_waiting(&self, left: &[u32]) -> Option<&Trial> {
+        let wanted = |trial: &&Trial| !left.contains(&trial.planned.trial);
+        self.waiting().filter(wanted).find(|trial| trial.lost < ATTEMPTS_MAX)
     }
 
     fn waiting(&self) -> impl Iterator<Item = &Trial> {

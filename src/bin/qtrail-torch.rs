@@ -7,7 +7,7 @@ mod torch;
 use std::process::ExitCode;
 
 // What the trainer uses of the library, under the names that it has there.
-use qtrail::{adversary, arch, chance, config, data, trainer};
+use qtrail::{adversary, arch, chance, config, data, paths, trainer};
 use torch::serve::{PROGRAM, serve};
 
 const HELP: &str = "\

@@ -7,11 +7,12 @@ use super::settings::RECIPE_MAX;
 use super::{CliError, Context, names, note, work};
 use crate::config::recipe::WeightsOf;
 use crate::config::{KeepWeights, SearchConfig, recipes};
-use crate::data::{KnownSet, Located, Part};
+use crate::data::{DataError, KnownSet, Located, Part};
 use crate::engine::posts::Trainers;
 use crate::engine::session::{NewRun, Prepared, prepare_with_test, read_limited};
 use crate::events::{Fit, Purpose, RunModel};
 use crate::log::Store;
+use crate::paths;
 use crate::views::{Answer, Value};
 
 /// How what was found is trained.
@@ -94,7 +95,7 @@ fn named(told: &str) -> Result<(String, String), CliError> {
         return Ok((told.to_owned(), text.to_owned()));
     }
     let path = Path::new(told);
-    if !path.exists() {
+    if !paths::is_there(path).map_err(|error| CliError::file("look at", path, &error))? {
         let message = format!("no recipe is called {told}, and there is no such file");
         return Err(CliError::usage(message).hint(format!("the recipes are {}", recipes::names())));
     }
@@ -163,7 +164,7 @@ impl Origin {
     /// What a person is to be told.
     pub fn images(&self, context: &Context) -> Result<Located, CliError> {
         let known = KnownSet::named(&self.data).is_some();
-        let located = match !known && self.folder.is_dir() {
+        let located = match !known && DataError::check_folder(&self.folder)? {
             true => context.data.locate(&self.folder.to_string_lossy())?,
             false => context.data.locate(&self.data)?,
         };

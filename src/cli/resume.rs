@@ -1,10 +1,12 @@
 //! `qtrail resume`: goes on with an unfinished search, run or attack.
 
+use super::cells::counted;
 use super::{CliError, Context, note, series, work};
 use crate::agent::Training;
 use crate::data::Located;
 use crate::engine::posts::Trainers;
 use crate::engine::session::Session;
+use crate::engine::trainings;
 use crate::events::Scope;
 use crate::log::Store;
 
@@ -120,11 +122,20 @@ pub fn go_on(
     let data = data(&*job, args, context)?;
     session.check_data(scope, &*job, &data)?;
     work::announce(scope, &*job);
+    let others = trainings::others_at_work(&mut session, &*job)?;
+    if others > 0 {
+        let in_flight = job.as_search().map(|search| search.config().schedule.in_flight);
+        let at_once = in_flight.map_or(String::new(), |in_flight| {
+            let trials = counted(in_flight, "trial");
+            format!("; {trials} at a time (--in-flight), more where epsilon is 1")
+        });
+        note(&format!("{scope}: {} it on; this one joins{at_once}", work::carry_it(others)));
+    }
     let told = session.trainers().and_then(|trainers| trainers.threads);
     if let Some(threads) = told.filter(|&threads| threads != job.threads()) {
         let before = job.threads();
         note(&format!(
-            "{scope} began with {before} threads a trainer and goes on with {threads}: results on a CPU \
+            "{scope} began with {before} threads for each trainer and goes on with {threads}: results on a CPU \
              may differ in some bits from those of an unbroken search"
         ));
     }

@@ -13,6 +13,7 @@ use crate::config::{IN_FLIGHT_MAX, Phase, SearchConfig};
 use crate::engine::devices::Devices;
 use crate::engine::estimate::estimate;
 use crate::engine::forking;
+use crate::engine::series::Series;
 use crate::engine::session::Session;
 use crate::events::Scope;
 use crate::log::Store;
@@ -105,9 +106,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     {
         let session = work::session(context, trainers.clone(), store)?;
         if let Some(series) = session.index().series_named(&args.name).cloned() {
-            let told = (args.repeat, args.reuse_trials);
-            series::check_told(&series, told)?;
-            return series::go_on(session, &series, &work, context);
+            return join_series(session, &series, &config, args, &work, context);
         }
         match session.index().find(&args.name) {
             Some(scope) if args.repeat.is_some() => {
@@ -133,7 +132,19 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             threads: args.settings.threads_told(),
             prepared,
         };
-        return series::begin(begin, trainers, &work, context);
+        let told = begin.config.clone();
+        return match series::begin(begin, trainers, &work, context)? {
+            Ok(()) => Ok(()),
+            // Another process has begun it since.
+            Err((session, series)) if args.or_resume => {
+                join_series(session, &series, &told, args, &work, context)
+            }
+            Err(_) => {
+                let taken = format!("a series called {} is in the store already", args.name);
+                Err(CliError::usage(taken)
+                    .hint("--or-resume goes on with it; another --name begins another"))
+            }
+        };
     }
 
     let mut session = work::session_to_begin(context, trainers)?;
@@ -170,28 +181,51 @@ fn join(
 ) -> Result<(), CliError> {
     if let Scope::Search(_) = scope {
         let job = session.job(scope)?;
-        let (recorded, phases) = (job.config().to_toml(), &told.schedule.phases);
-        let value = |value: String| if value.is_empty() { "the default".to_owned() } else { value };
-        let mut differ: Vec<String> = different(&recorded, &told.to_toml())
-            .into_iter()
-            // The images are looked at later, and phases may have been added.
-            .filter(|[key, ..]| !key.starts_with("data.") && key != "schedule.phases")
-            .map(|[key, recorded, told]| {
-                format!("{key} is {}, not {}", value(recorded), value(told))
-            })
-            .collect();
-        if !job.config().schedule.phases.starts_with(phases) {
-            differ.push("schedule.phases are others".to_owned());
-        }
-        let (seed, wanted) = (job.as_search().map(Search::seed), args.settings.seed);
-        if let Some(seed) = seed.filter(|&seed| seed != wanted) {
-            differ.push(format!("seed is {seed}, not {wanted}"));
-        }
-        if !differ.is_empty() {
-            note(&format!("{scope} keeps the settings that it began with: {}", differ.join("; ")));
-        }
+        let seed = job.as_search().map_or(args.settings.seed, Search::seed);
+        tell_kept(&scope.to_string(), (job.config(), seed), (told, args.settings.seed));
     }
     super::resume::go_on(session, scope, &args.work, context)
+}
+
+/// Goes on with a series that is in the store, in the same way.
+fn join_series(
+    mut session: Session,
+    series: &Series,
+    told: &SearchConfig,
+    args: &Args,
+    work: &work::WorkArgs,
+    context: &Context,
+) -> Result<(), CliError> {
+    series::check_told(series, (args.repeat, args.reuse_trials))?;
+    if let Some(&first) = series.members.first() {
+        let (job, seed) = (session.job(first)?, series.facts.seed);
+        tell_kept(&series.label(), (job.config(), seed), (told, args.settings.seed));
+    }
+    series::go_on(session, series, work, context)
+}
+
+/// Says which of the settings that were told now are not those that something began with.
+fn tell_kept(
+    label: &str,
+    (recorded, seed): (&SearchConfig, u64),
+    (told, wanted): (&SearchConfig, u64),
+) {
+    let value = |value: String| if value.is_empty() { "the default".to_owned() } else { value };
+    let mut differ: Vec<String> = different(&recorded.to_toml(), &told.to_toml())
+        .into_iter()
+        // The images are looked at later, and phases may have been added.
+        .filter(|[key, ..]| !key.starts_with("data.") && key != "schedule.phases")
+        .map(|[key, recorded, told]| format!("{key} is {}, not {}", value(recorded), value(told)))
+        .collect();
+    if !recorded.schedule.phases.starts_with(&told.schedule.phases) {
+        differ.push("schedule.phases are others".to_owned());
+    }
+    if seed != wanted {
+        differ.push(format!("seed is {seed}, not {wanted}"));
+    }
+    if !differ.is_empty() {
+        note(&format!("{label} keeps the settings that it began with: {}", differ.join("; ")));
+    }
 }
 
 /// What the state space leaves out of `space.widths`: an FC layer is as wide as there are classes, or

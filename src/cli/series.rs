@@ -34,7 +34,10 @@ pub(super) struct Begin {
     pub(super) prepared: Prepared,
 }
 
-/// Begins a series and carries it on.
+/// The series that is in the store already under a name, with the session that found it.
+pub(super) type Taken = (Session, Series);
+
+/// Begins a series and carries it on, unless there is one of that name.
 ///
 /// # Errors
 /// What a person is to be told.
@@ -43,7 +46,7 @@ pub(super) fn begin(
     trainers: Trainers,
     args: &WorkArgs,
     context: &Context,
-) -> Result<(), CliError> {
+) -> Result<Result<(), Taken>, CliError> {
     if told.reuse_trials && told.config.schedule.order == Order::Enumerate {
         return Err(CliError::usage(
             "--reuse-trials: nothing is sampled here, every search takes every architecture",
@@ -69,11 +72,15 @@ pub(super) fn begin(
     };
     let threads = work::threads_each(told.threads, session.hire()?);
     let images = Images { found: told.prepared, config: told.config, threads };
-    let first = images.begin(&mut session, &facts, &|index| {
+    let begun = images.begin(&mut session, &facts, &|index| {
         index.new_series(&facts).map_err(SessionError::Settings)
-    })?;
+    });
+    let first = match (begun, session.index().series_named(&facts.name).cloned()) {
+        (Err(_), Some(series)) => return Ok(Err((session, series))),
+        (begun, _) => begun?,
+    };
     let number = session.index().series_of(first).map(|series| series.facts.series);
-    carry_on(session, number.unwrap_or_default(), &images, args, context)
+    carry_on(session, number.unwrap_or_default(), &images, args, context).map(Ok)
 }
 
 /// Goes on with a series.

@@ -76,8 +76,18 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         Printer::new(args.format, |_| Hint::default()).dropping_columns("--format json has all");
     let mut print = || {
         printer.columns(&COLUMNS.map(str::to_owned))?;
-        for row in &rows {
-            let worker = row.last().and_then(|worker| worker_of(&locks, worker));
+        let workers: Vec<_> = rows
+            .iter()
+            .map(|row| row.last().and_then(|worker| worker_of(&locks, worker)))
+            .collect();
+        for (at, (row, worker)) in rows.iter().zip(&workers).enumerate() {
+            // What dead processes left is told once, and only where nobody works.
+            let same = |other: usize| rows[other][0] == row[0];
+            let told = (0..at).any(same)
+                || (0..rows.len()).any(|other| same(other) && workers[other].is_some());
+            if worker.is_none() && told {
+                continue;
+            }
             let holder = holder(&locks, &row[0]);
             printer.row(&line(row, worker.as_ref(), holder.as_ref()))?;
         }

@@ -21,7 +21,7 @@ use crate::engine::session::{Session, Surroundings};
 use crate::engine::trainings;
 use crate::events::Scope;
 use crate::log::{NamedLock, Store};
-use crate::trainer::locate::Places;
+use crate::trainer::locate::{NotFound, Places};
 use crate::views::Appender;
 
 /// Options of every verb that trains.
@@ -77,6 +77,9 @@ pub fn trainers(args: &WorkArgs, context: &Context) -> Result<Trainers, CliError
         path: context.path.clone(),
     };
     let program = places.find().map_err(|error| {
+        if let NotFound::Unseen(path, error) = &error {
+            return CliError::file("look at", path, error);
+        }
         let hint = "`make build` in qtrail's sources brings it; \
                     everything that does not train works without";
         CliError::usage(error).hint(hint)
@@ -189,6 +192,7 @@ pub(super) fn carry_on_until(
     let asked = || stop.load(Ordering::Relaxed);
     let ending = trainings::carry_on(&mut session, scope, &mut *job, folder, &asked, &mut progress);
     progress.finish();
+    let others = trainings::others_at_work(&mut session, &*job).unwrap_or(0);
     let closed = session.close();
     drop(lock);
     let resume = format!("`qtrail resume {scope}` goes on");
@@ -197,6 +201,11 @@ pub(super) fn carry_on_until(
             closed?;
             say(&summary(scope, &*job, &progress));
             Ok(())
+        }
+        Ending::Interrupted if others > 0 => {
+            let message = format!("this process stopped; {} {scope} on", carry_it(others));
+            Err(CliError::new(Exit::Interrupted, message)
+                .hint("`qtrail status` shows how far it is"))
         }
         Ending::Interrupted => {
             Err(CliError::new(Exit::Interrupted, format!("{scope} was interrupted")).hint(resume))
@@ -208,9 +217,17 @@ pub(super) fn carry_on_until(
                 .hint(format!("these attempts do not count; fix the cause, then {resume}")))
         }
         Ending::Lost(reason) => {
-            let message = format!("{scope} lost three trials in a row; the last: {reason}");
+            let message = format!(
+                "the trainers of this process lost one attempt of {scope} after the other; the last: \
+                 {reason}"
+            );
+            let given_up = job.trials().lost().count();
+            let retry = match given_up {
+                0 => String::new(),
+                _ => format!("; --retry-lost tries {} again", given_up_trials(given_up)),
+            };
             Err(CliError::new(Exit::Interrupted, message)
-                .hint(format!("see that the trainer can work; then {resume}")))
+                .hint(format!("see that the trainer can work; then {resume}{retry}")))
         }
     }
 }
@@ -226,6 +243,21 @@ pub(super) fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
     Ok(stop)
 }
 
+/// So many other processes carry something on.
+pub(super) fn carry_it(others: usize) -> String {
+    match others {
+        1 => "another process carries".to_owned(),
+        _ => format!("{others} other processes carry"),
+    }
+}
+
+fn given_up_trials(count: usize) -> String {
+    match count {
+        1 => "1 trial that was given up".to_owned(),
+        _ => format!("{count} trials that were given up"),
+    }
+}
+
 fn summary(scope: Scope, job: &dyn Training, progress: &Progress) -> String {
     let trained = job.trials().all().iter();
     let trained = trained.filter_map(|trial| Some((job.accuracy(trial.planned.trial)?, trial)));
@@ -235,6 +267,13 @@ fn summary(scope: Scope, job: &dyn Training, progress: &Progress) -> String {
     if let Some((accuracy, trial)) = trained.reduce(|a, b| if b.0 > a.0 { b } else { a }) {
         let architecture = &trial.planned.architecture;
         text += &format!("; the best has validation accuracy {accuracy:.4}: {architecture}");
+    }
+    let given_up = job.trials().lost().count();
+    if given_up > 0 {
+        text += &format!(
+            "; {}: `qtrail resume {scope} --retry-lost` tries again",
+            given_up_trials(given_up)
+        );
     }
     if progress.elapsed().as_secs() > 0 {
         text += &format!(" ({} in this session)", duration(progress.elapsed()));

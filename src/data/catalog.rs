@@ -385,7 +385,7 @@ impl KnownSet {
             IdxFolder::new(folder).paths()?;
         }
         for file in self.plain().iter().filter(|file| !file.extra) {
-            if !folder.join(file.name).is_file() {
+            if !DataError::check_file(&folder.join(file.name))? {
                 let folder = folder.to_path_buf();
                 return Err(DataError::MissingFile { folder, file: file.name });
             }

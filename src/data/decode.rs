@@ -126,7 +126,7 @@ pub fn png(channels: u32, side: u32, pixels: &[u8]) -> Result<Vec<u8>, DataError
 /// What is in the file at `path`.
 fn kind(path: &Path) -> Result<Kind, DataError> {
     let wrong = |reason: &str| Err(DataError::malformed(path, "picture", reason));
-    if path.is_dir() {
+    if DataError::check_folder(path)? {
         return wrong("it is a folder in the folder of a class");
     }
     let mut start = Vec::new();

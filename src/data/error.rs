@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::fetch::SourceFailure;
 use super::split::SplitError;
+use crate::paths;
 
 /// What can be wrong with a data set.
 ///
@@ -399,18 +400,12 @@ impl DataError {
     /// Whether a file is at `path`. Only "there is nothing" means that there is none: a system that
     /// refuses to look is an error of its own.
     pub(crate) fn check_file(path: &Path) -> Result<bool, Self> {
-        match std::fs::metadata(path) {
-            Ok(found) => Ok(found.is_file()),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(Self::io("look at", path)(error)),
-        }
+        paths::is_file(path).map_err(Self::io("look at", path))
+    }
+
+    /// Whether a folder is at `path`, like [`DataError::check_file`].
+    pub(crate) fn check_folder(path: &Path) -> Result<bool, Self> {
+        paths::is_folder(path).map_err(Self::io("look at", path))
     }
 
     /// Whether any of these files is in `folder`.

@@ -65,7 +65,10 @@ impl Format {
         let mut found = found.into_iter();
         let (first, second) = (found.next(), found.next());
         // Folders of pictures beside files of another format do not make it doubtful.
-        let first = first.or_else(|| pictures::is_there(folder).then_some(Self::Pictures));
+        let first = match first {
+            None if pictures::is_there(folder)? => Some(Self::Pictures),
+            first => first,
+        };
         let folder = folder.to_path_buf();
         match (first, second) {
             (Some(format), None) => Ok(format),
@@ -95,8 +98,8 @@ impl Format {
             Self::Idx => IdxFolder::new(folder).is_begun()?,
             Self::Cifar(version) => version.is_begun(folder)?,
             Self::Svhn => DataError::check_any(folder, &[mat::TRAIN, mat::TEST])?,
-            Self::Npz => npz::file(folder).is_some(),
-            Self::Pictures => pictures::is_begun(folder),
+            Self::Npz => npz::file(folder)?.is_some(),
+            Self::Pictures => pictures::is_begun(folder)?,
         })
     }
 
@@ -126,7 +129,7 @@ impl Format {
             (Self::Svhn, Part::Test) => Ok(vec![file(mat::TEST)?]),
             (Self::Svhn, Part::Train) if extra => Ok(vec![file(mat::TRAIN)?, file(mat::EXTRA)?]),
             (Self::Svhn, Part::Train) => Ok(vec![file(mat::TRAIN)?]),
-            (Self::Npz, _) => Ok(npz::file(folder).into_iter().collect()),
+            (Self::Npz, _) => Ok(npz::file(folder)?.into_iter().collect()),
             (Self::Pictures, _) => Ok(vec![pictures::folder_of(folder, part)?]),
         }
     }

@@ -69,32 +69,53 @@ struct Names {
 
 impl Layout {
     /// The layout of the pictures in `folder`, if it has a folder for the training part.
-    #[must_use]
-    pub fn with_training(folder: &Path) -> Option<Self> {
-        Self::parts(folder).filter(|layout| matches!(layout, Self::Parts { train: Some(_), .. }))
+    ///
+    /// # Errors
+    /// [`DataError::Io`] if the system refuses to look.
+    pub fn with_training(folder: &Path) -> Result<Option<Self>, DataError> {
+        let parts = Self::parts(folder)?;
+        Ok(parts.filter(|layout| matches!(layout, Self::Parts { train: Some(_), .. })))
     }
 
     /// The layout of the pictures in `folder`; nothing if there are none in folders of classes.
-    #[must_use]
-    pub fn of(folder: &Path) -> Option<Self> {
-        Self::parts(folder).or_else(|| {
-            let mut classes: Vec<String> = names(folder).ok()?.names;
-            classes.iter().any(|name| has_pictures(&folder.join(name))).then(|| {
-                // An empty folder is a class without pictures, which is refused: left out, it would
-                // shift the numbers of those that follow.
-                classes.retain(|name| {
-                    let class = folder.join(name);
-                    has_pictures(&class) || is_empty_folder(&class)
-                });
-                Self::Classes(classes)
-            })
-        })
+    ///
+    /// # Errors
+    /// As [`Layout::with_training`].
+    pub fn of(folder: &Path) -> Result<Option<Self>, DataError> {
+        if let Some(parts) = Self::parts(folder)? {
+            return Ok(Some(parts));
+        }
+        // Names that are no text are those of another format, or of none.
+        let names = match names(folder) {
+            Err(DataError::Malformed { .. }) => return Ok(None),
+            found => found?.names,
+        };
+        let (mut classes, mut has_any) = (Vec::new(), false);
+        for name in names {
+            match holds(&folder.join(&name))? {
+                Holds::Pictures => has_any = true,
+                // A class without pictures, which is refused: left out, it would shift the numbers of
+                // those that follow.
+                Holds::Nothing => {}
+                Holds::Other => continue,
+            }
+            classes.push(name);
+        }
+        Ok(has_any.then_some(Self::Classes(classes)))
     }
 
-    fn parts(folder: &Path) -> Option<Self> {
-        let part = |name: &str| Some(folder.join(name)).filter(|part| has_folders(part));
-        let (train, test) = (part(Part::Train.name()), TEST.iter().find_map(|name| part(name)));
-        (train.is_some() || test.is_some()).then_some(Self::Parts { train, test })
+    fn parts(folder: &Path) -> Result<Option<Self>, DataError> {
+        let part = |name: &str| {
+            let part = folder.join(name);
+            Ok::<_, DataError>(has_folders(&part)?.then_some(part))
+        };
+        let (train, mut test) = (part(Part::Train.name())?, None);
+        for name in TEST {
+            if test.is_none() {
+                test = part(name)?;
+            }
+        }
+        Ok((train.is_some() || test.is_some()).then_some(Self::Parts { train, test }))
     }
 
     /// The folder of a part; of classes without parts, the folder of the set.
@@ -124,7 +145,7 @@ impl Layout {
                 let within = train.as_deref().or(test.as_deref()).unwrap_or(folder);
                 let names = names(within)?.names;
                 for name in &names {
-                    if !within.join(name).is_dir() {
+                    if !DataError::check_folder(&within.join(name))? {
                         let reason = "it lies beside the folders of the classes";
                         let path = within.join(name);
                         return Err(DataError::malformed(&path, "folder of a class", reason));
@@ -238,27 +259,50 @@ fn names(folder: &Path) -> Result<Names, DataError> {
     Ok(found)
 }
 
-/// Whether a folder holds folders.
-fn has_folders(folder: &Path) -> bool {
-    let entries = fs::read_dir(folder);
-    entries.is_ok_and(|entries| entries.flatten().any(|entry| entry.path().is_dir()))
+/// Whether a folder is there, and holds folders.
+fn has_folders(folder: &Path) -> Result<bool, DataError> {
+    if !DataError::check_folder(folder)? {
+        return Ok(false);
+    }
+    for entry in fs::read_dir(folder).map_err(DataError::io("read", folder))? {
+        let entry = entry.map_err(DataError::io("read", folder))?;
+        if DataError::check_folder(&entry.path())? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
-/// Whether this is a folder with nothing in it, or nothing but clutter.
-fn is_empty_folder(folder: &Path) -> bool {
-    folder.is_dir() && names(folder).is_ok_and(|found| found.names.is_empty())
+/// What lies somewhere in the place of a class.
+enum Holds {
+    /// A folder with at least one picture: by content, whatever its name.
+    Pictures,
+    /// A folder with nothing in it, or nothing but clutter.
+    Nothing,
+    /// Anything else.
+    Other,
 }
 
-/// Whether a folder holds a picture: by content, whatever its name.
-fn has_pictures(folder: &Path) -> bool {
-    let Ok(found) = names(folder) else { return false };
-    found.names.iter().any(|name| {
-        let mut start = Vec::new();
+fn holds(folder: &Path) -> Result<Holds, DataError> {
+    if !DataError::check_folder(folder)? {
+        return Ok(Holds::Other);
+    }
+    let found = match names(folder) {
+        Err(DataError::Malformed { .. }) => return Ok(Holds::Other),
+        found => found?.names,
+    };
+    for name in &found {
         let path = folder.join(name);
-        let file = if path.is_file() { File::open(path).ok() } else { None };
-        let read = file.map(|file| file.take(8).read_to_end(&mut start));
-        read.is_some_and(|read| read.is_ok()) && super::decode::Kind::of(&start).is_some()
-    })
+        if DataError::check_file(&path)? {
+            let mut start = Vec::new();
+            let read = File::open(&path).and_then(|file| file.take(8).read_to_end(&mut start));
+            read.map_err(DataError::io("read", &path))?;
+            if super::decode::Kind::of(&start).is_some() {
+                return Ok(Holds::Pictures);
+            }
+        }
+    }
+    Ok(if found.is_empty() { Holds::Nothing } else { Holds::Other })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf, absolute};
 
 use super::{DataError, Images, KnownSet, Part, Reading, format, known_names};
+use crate::paths;
 
 /// The folders in which named data sets are looked for.
 ///
@@ -55,16 +56,13 @@ impl DataHome {
         }
         let homes = self.homes().into_iter().filter(|_| is_word(name_or_folder));
         let in_home = homes.map(|home| home.join(name_or_folder));
-        std::iter::once(PathBuf::from(name_or_folder))
-            .chain(in_home)
-            .find(|folder| folder.is_dir())
-            .map(|folder| Located {
-                name: folder_name(&folder),
-                folder: full(&folder),
-                known: None,
-                reading: Reading::default(),
-            })
-            .ok_or_else(|| DataError::Unknown { name: name_or_folder.into(), known: known_names() })
+        for folder in std::iter::once(PathBuf::from(name_or_folder)).chain(in_home) {
+            if DataError::check_folder(&folder)? {
+                let name = folder_name(&folder);
+                return Ok(Located::at(&name, &full(&folder), Reading::default()));
+            }
+        }
+        Err(DataError::Unknown { name: name_or_folder.into(), known: known_names() })
     }
 
     /// Finds the images that were recorded as `name` in `folder`: there, if that is still a folder,
@@ -73,7 +71,7 @@ impl DataHome {
     /// # Errors
     /// As [`DataHome::locate`].
     pub fn recorded(&self, folder: &str, name: &str) -> Result<Located, DataError> {
-        self.locate(if Path::new(folder).is_dir() { folder } else { name })
+        self.locate(if DataError::check_folder(Path::new(folder))? { folder } else { name })
     }
 
     /// Finds a known set: where `$QTRAIL_DATA` says, in the user cache, in the folder of Debian's
@@ -86,15 +84,13 @@ impl DataHome {
         let system = set.debian.map(|package| PathBuf::from(package.folder));
         let homes = self.homes().into_iter().map(|home| home.join(set.name));
         let looked: Vec<PathBuf> = homes.chain(system).collect();
-        match looked.iter().find(|folder| holds_something(folder)) {
-            Some(folder) => Ok(Located {
-                name,
-                folder: full(folder),
-                known: Some(set),
-                reading: Reading::default(),
-            }),
-            None => Err(DataError::NotFetched { name, looked }),
+        for folder in &looked {
+            if holds_something(folder)? {
+                let located = Located::at(&name, &full(folder), Reading::default());
+                return Ok(Located { known: Some(set), ..located });
+            }
         }
+        Err(DataError::NotFetched { name, looked })
     }
 
     /// The sets in the data home that are none of the known ones: made by `data split`, or placed by
@@ -108,7 +104,7 @@ impl DataHome {
                 || name.contains(".aside-")
                 || KnownSet::named(&name).is_some()
                 || found.iter().any(|set| set.name == name);
-            if !passed_over && entry.path().is_dir() {
+            if !passed_over && matches!(DataError::check_folder(&entry.path()), Ok(true)) {
                 found.push(Located::at(&name, &full(&entry.path()), Reading::default()));
             }
         }
@@ -179,8 +175,12 @@ impl Located {
 }
 
 /// An empty folder (somebody made it in advance) must not hide the set behind it.
-fn holds_something(folder: &Path) -> bool {
-    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+fn holds_something(folder: &Path) -> Result<bool, DataError> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(error) if paths::says_nothing_is_there(&error) => Ok(false),
+        Err(error) => Err(DataError::io("read", folder)(error)),
+    }
 }
 
 /// Whether `text` is a plain word, not a path.

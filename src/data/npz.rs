@@ -25,13 +25,20 @@ const HEADER_MAX: usize = 16 << 10;
 const ARRAYS_MAX: usize = 1000;
 
 /// The `.npz` file in `folder`, if there is exactly one.
-#[must_use]
-pub fn file(folder: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(folder).ok()?;
-    let mut files = entries.flatten().map(|entry| entry.path()).filter(|path| {
-        path.extension().is_some_and(|extension| extension == "npz") && path.is_file()
-    });
-    files.next().filter(|_| files.next().is_none())
+///
+/// # Errors
+/// [`DataError::Io`] if the system refuses to look.
+pub fn file(folder: &Path) -> Result<Option<PathBuf>, DataError> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(DataError::io("read", folder))? {
+        let path = entry.map_err(DataError::io("read", folder))?.path();
+        if path.extension().is_some_and(|extension| extension == "npz")
+            && DataError::check_file(&path)?
+        {
+            files.push(path);
+        }
+    }
+    Ok(if files.len() == 1 { files.pop() } else { None })
 }
 
 /// Reads a part from the file at `path`.

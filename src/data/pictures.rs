@@ -76,25 +76,29 @@ struct Tally<'a> {
 }
 
 /// Whether `folder` has folders with pictures to train on.
-#[must_use]
-pub fn is_begun(folder: &Path) -> bool {
-    Layout::with_training(folder).is_some()
+///
+/// # Errors
+/// [`DataError::Io`] if the system refuses to look.
+pub fn is_begun(folder: &Path) -> Result<bool, DataError> {
+    Ok(Layout::with_training(folder)?.is_some())
 }
 
 /// Whether `folder` has pictures in folders of classes, however they are laid out.
-#[must_use]
-pub fn is_there(folder: &Path) -> bool {
-    Layout::of(folder).is_some()
+///
+/// # Errors
+/// As [`is_begun`].
+pub fn is_there(folder: &Path) -> Result<bool, DataError> {
+    Ok(Layout::of(folder)?.is_some())
 }
 
 fn layout(folder: &Path) -> Result<Layout, DataError> {
-    Layout::of(folder).ok_or_else(|| DataError::Unrecognised { folder: folder.to_path_buf() })
+    Layout::of(folder)?.ok_or_else(|| DataError::Unrecognised { folder: folder.to_path_buf() })
 }
 
 /// Whether the folders of the classes lie in `folder` itself, so that the test part is drawn.
 #[must_use]
 pub fn is_drawn(folder: &Path) -> bool {
-    matches!(Layout::of(folder), Some(Layout::Classes(_)))
+    matches!(Layout::of(folder), Ok(Some(Layout::Classes(_))))
 }
 
 /// The names of the classes.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::DataError;
+use crate::paths;
 
 const PREFIX: &str = ".fetch-";
 const OWNER: &str = "owner";
@@ -88,7 +89,9 @@ impl Staging {
             DataError::NotTheKnownFile { path, hash, expected, found, .. } => {
                 format!("{}: {hash} is {found}, not {expected}", file(path))
             }
-            DataError::MissingFile { folder, .. } if !folder.exists() => {
+            DataError::MissingFile { folder, .. }
+                if matches!(paths::is_there(folder), Ok(false)) =>
+            {
                 "there is no such folder".to_owned()
             }
             DataError::MissingFile { file, .. } => format!("it has no {file}"),

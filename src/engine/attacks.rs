@@ -420,8 +420,8 @@ pub fn state(session: &mut Session, scope: Scope) -> Result<Attack, SessionError
     // As in [`Session::job`].
     session.catch_up()?;
     let (mut attack, mut wrong) = (Attack::default(), None);
-    session.journal.reread(|recorded| {
-        if recorded.scope == scope && wrong.is_none() {
+    session.reread_of(scope, |recorded| {
+        if wrong.is_none() {
             wrong = attack.apply(recorded).err().map(|error| (recorded.position, error));
         }
     })?;

@@ -69,6 +69,12 @@ impl Devices {
         Some(self)
     }
 
+    /// Whether nothing is said.
+    #[must_use]
+    pub fn is_auto(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// Whether CPUs do all the work, as far as that is known before a trainer is asked.
     #[must_use]
     pub fn is_cpu(&self) -> bool {

@@ -21,6 +21,8 @@ pub struct Entry {
     pub name: String,
     /// Whether nothing is left to do.
     pub finished: bool,
+    /// Position of its first event.
+    pub first: Position,
     /// Position of its last event.
     pub last: Position,
     /// Hash of the file it was imported from, if it was.
@@ -58,6 +60,9 @@ impl Fold for Index {
                 None => self.entries.entry(scope).or_default(),
             };
             entry.last = recorded.position;
+            if entry.first == Position::default() {
+                entry.first = recorded.position;
+            }
             match &recorded.event {
                 Event::ImportStarted(started) => entry.imported = Some(started.content),
                 Event::SearchStarted(started) => entry.name.clone_from(&started.name),

@@ -3,7 +3,7 @@
 //! It stamps, encodes and seals what is to be recorded, follows what others recorded in the
 //! meantime, and hands everything new to an observer (the read model) once it is durable.
 
-use crate::events::codec::{CodecError, decode, encode};
+use crate::events::codec::{CodecError, decode, decode_of, encode};
 use crate::events::frame::{Frame, FrameError, Head, Position, seal};
 use crate::events::{Event, Recorded, Scope};
 use crate::log::{EventLog, LogError};
@@ -126,6 +126,33 @@ impl<L: EventLog> Journal<L> {
                 position = position.next();
                 let wrong = |source| JournalError::Decode { position, source };
                 fold(&decode(position, frame).map_err(wrong)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads again what is known of a scope whose events lie between two positions.
+    ///
+    /// # Errors
+    /// As [`Journal::reread`].
+    pub fn reread_of(
+        &mut self,
+        scope: Scope,
+        (first, last): (Position, Position),
+        mut fold: impl FnMut(&Recorded),
+    ) -> Result<(), JournalError> {
+        let mut position = Position(first.0.saturating_sub(1));
+        while position < last {
+            let frames = self.log.read(position, CHUNK)?;
+            if frames.is_empty() {
+                return Ok(());
+            }
+            for frame in &frames {
+                position = position.next();
+                let wrong = |source| JournalError::Decode { position, source };
+                if let Some(recorded) = decode_of(scope, position, frame).map_err(wrong)? {
+                    fold(&recorded);
+                }
             }
         }
         Ok(())

@@ -207,6 +207,11 @@ pub trait Work: Sized {
         Ok(())
     }
 
+    /// Losses in a row after which the trainers of this process are given no more tasks.
+    fn losses_max(&self) -> u32 {
+        LOST_IN_A_ROW_MAX
+    }
+
     /// What is done when nothing can be decided.
     ///
     /// # Errors
@@ -276,7 +281,7 @@ impl<L: EventLog, W: Work> Engine<'_, L, W> {
             match self.work.decide(&self.pool, &idle) {
                 Decision::Record(batch) => drop(self.record(&batch)?),
                 Decision::Do(_)
-                    if self.so_far.lost.0 >= LOST_IN_A_ROW_MAX || self.work.is_hopeless() =>
+                    if self.so_far.lost.0 >= self.work.losses_max() || self.work.is_hopeless() =>
                 {
                     return Ok(Ending::Lost(self.so_far.lost.1.clone()));
                 }

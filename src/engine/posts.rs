@@ -10,7 +10,7 @@ use super::devices::Devices;
 use super::error::SessionError;
 use super::faults::refused;
 use super::pool::Post;
-use crate::log::{Locks, NamedLock};
+use crate::log::{Locks, LogError, NamedLock};
 use crate::trainer::process::{StartError, Trainer};
 use crate::trainer::{Start, Talk};
 
@@ -42,11 +42,24 @@ impl Trainers {
         let (program, silence) = (&self.program, self.silence);
         // Only the trainer knows which devices it can use; it is asked before one is locked.
         let asked = patiently(|| Trainer::start(program, None, silence))?;
-        let wanted = self.devices.resolve(&asked.hello().devices)?;
+        let offered = &asked.hello().devices;
+        let mut locked = None;
+        let wanted = match self.devices.is_auto() {
+            true => {
+                let (device, lock) = self.free(offered)?;
+                locked = lock;
+                self.devices.resolve(&[device])?
+            }
+            false => self.devices.resolve(offered)?,
+        };
         let mut asked = Some(asked);
         let mut posts = Vec::new();
         for (device, trainers) in wanted {
-            let lock = self.lock(&device)?.map(Arc::new);
+            let lock = match locked.take() {
+                Some(lock) => Some(lock),
+                None => self.lock(&device, self.wait)?,
+            };
+            let lock = lock.map(Arc::new);
             for _ in 0..trainers {
                 // The one that was asked does not hold the lock of a device.
                 let ready = asked.take().filter(|_| lock.is_none());
@@ -62,13 +75,28 @@ impl Trainers {
         Ok(posts)
     }
 
+    /// The best of these devices that no other process has, and its lock. If all GPUs are taken, the
+    /// first is waited for: a CPU is not what somebody with a GPU expects.
+    fn free(&self, offered: &[String]) -> Result<(String, Option<NamedLock>), SessionError> {
+        let gpus = || offered.iter().filter(|device| *device != "cpu");
+        for device in gpus() {
+            match self.lock(device, Duration::ZERO) {
+                Err(SessionError::Log(LogError::Busy(_))) => {}
+                lock => return Ok((device.clone(), lock?)),
+            }
+        }
+        let first = gpus().chain(offered).next().cloned().unwrap_or_else(|| "cpu".to_owned());
+        let lock = self.lock(&first, self.wait)?;
+        Ok((first, lock))
+    }
+
     /// A GPU belongs to one process, whatever store it works in. A CPU is shared.
-    fn lock(&self, device: &str) -> Result<Option<NamedLock>, SessionError> {
+    fn lock(&self, device: &str, wait: Duration) -> Result<Option<NamedLock>, SessionError> {
         if device == "cpu" {
             return Ok(None);
         }
         own_folder(&self.locks).map_err(|source| refused("use", &self.locks, source))?;
-        let locks = Locks::new(&self.locks, self.command.clone(), self.wait);
+        let locks = Locks::new(&self.locks, self.command.clone(), wait);
         Ok(Some(locks.named(&format!("device-{}", device.replace(':', "")))?))
     }
 }

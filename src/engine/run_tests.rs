@@ -173,6 +173,7 @@ fn work(
             presence: &mut Alive::among(&tests::Living::default()),
             reusable: Default::default(),
             looked: None,
+            lost: Vec::new(),
         },
         journal: &mut journal,
         index: &mut index,

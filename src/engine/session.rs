@@ -24,8 +24,8 @@ use crate::agent::search::Search;
 use crate::config::{Order, SearchConfig};
 use crate::data::Located;
 use crate::events::{
-    ConfigPart, Event, Fit, Fold as _, Hash, Purpose, RunModel, RunStarted, Scope, SearchStarted,
-    TrialRetried, folding,
+    ConfigPart, Event, Fit, Fold as _, Hash, Purpose, Recorded, RunModel, RunStarted, Scope,
+    SearchStarted, TrialRetried, folding,
 };
 use crate::log::{BATCH_MAX, LocalLog, Locks, LogError, NamedLock, Options, Repair, Store};
 use crate::trainer::silence;
@@ -423,10 +423,8 @@ impl Session {
         // Whoever held its lock until now may have recorded more.
         self.catch_up()?;
         let mut state = Ok(State::default());
-        self.journal.reread(|recorded| {
-            if recorded.scope == scope {
-                let Ok(()) = state.apply(recorded);
-            }
+        self.reread_of(scope, |recorded| {
+            let Ok(()) = state.apply(recorded);
         })?;
         match state? {
             State::Open(job) => Ok(job),
@@ -435,6 +433,17 @@ impl Session {
                 Err(FoldError::Config { scope, reason }.into())
             }
         }
+    }
+
+    /// Reads the events of a search, run or attack again.
+    pub(super) fn reread_of(
+        &mut self,
+        scope: Scope,
+        fold: impl FnMut(&Recorded),
+    ) -> Result<(), SessionError> {
+        let Some(entry) = self.index.entries().get(&scope) else { return Ok(()) };
+        let between = (entry.first, entry.last);
+        Ok(self.journal.reread_of(scope, between, fold)?)
     }
 
     /// Records that the trials of a search or run that were given up are to be tried again. Returns how

@@ -125,6 +125,7 @@ pub(super) fn work_among<L: EventLog>(
             presence: &mut presence,
             reusable: Default::default(),
             looked: None,
+            lost: Vec::new(),
         },
         journal: &mut journal,
         index: &mut index,

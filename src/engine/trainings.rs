@@ -1,6 +1,7 @@
 //! Searches and runs as [`Work`]: a task is a trial, each attempt at which is recorded. Several
 //! processes may carry on the same one.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,8 @@ use super::pool::Pool;
 use super::presence::{Absence, Presence};
 use super::series::Reusable;
 use super::session::{Session, SessionError};
-use super::{Ending, Engine, EngineError, Machine, SoFar, Work};
-use crate::agent::trials::{Computer, Trial};
+use super::{Ending, Engine, EngineError, LOST_IN_A_ROW_MAX, Machine, SoFar, Work};
+use crate::agent::trials::{ATTEMPTS_MAX, Computer, Trial};
 use crate::agent::{Decision, Impossible, Terms, Training};
 use crate::events::{
     ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Recorded,
@@ -38,6 +39,8 @@ pub struct Trainings<'a> {
     pub reusable: Reusable,
     /// When it was last looked what others do.
     pub looked: Option<Instant>,
+    /// Trials that trainers of this process lost: others may do better.
+    pub lost: Vec<u32>,
 }
 
 impl Trainings<'_> {
@@ -47,6 +50,22 @@ impl Trainings<'_> {
 
     pub(super) fn is_at(&self, trial: u32, attempt: u32) -> bool {
         self.trial(trial).is_some_and(|trial| trial.is_at(attempt))
+    }
+
+    /// Whether another process that trained trials of it lives.
+    fn others_live(&self) -> bool {
+        let trials = self.job.trials().all().iter();
+        let others: BTreeSet<&str> = trials
+            .map(|trial| trial.worker.as_str())
+            .filter(|worker| !worker.is_empty() && *worker != self.presence.name())
+            .collect();
+        others.into_iter().any(|worker| self.presence.absent(worker).is_none())
+    }
+
+    /// Trials that are left to others, as long as there are others: one broken trainer does not use up
+    /// all tries of a trial.
+    fn left(&self) -> &[u32] {
+        if !self.lost.is_empty() && self.others_live() { &self.lost } else { &[] }
     }
 
     /// Running attempts of other processes that do not work.
@@ -66,7 +85,7 @@ impl Work for Trainings<'_> {
     const REFUSALS_COUNT: bool = false;
 
     fn decide(&self, _: &Pool<Attempt>, idle: &[usize]) -> Decision<(usize, u32)> {
-        self.job.decide(!idle.is_empty(), &[]).and_then(|ordinal| {
+        self.job.decide(!idle.is_empty(), self.left()).and_then(|ordinal| {
             let reused = self.trial(ordinal).and_then(|trial| self.reusable.get(trial));
             match (reused, idle) {
                 (Some(reused), _) => Decision::Record(vec![reused.into()]),
@@ -93,7 +112,11 @@ impl Work for Trainings<'_> {
     }
 
     fn has_others(&self) -> bool {
-        self.job.trials().running().next().is_some()
+        self.job.trials().running().next().is_some() || !self.left().is_empty()
+    }
+
+    fn losses_max(&self) -> u32 {
+        if self.left().is_empty() { LOST_IN_A_ROW_MAX } else { ATTEMPTS_MAX }
     }
 
     fn begin<L: EventLog>(
@@ -176,6 +199,9 @@ impl Work for Trainings<'_> {
         counts: bool,
     ) -> Result<(), EngineError> {
         let Attempt { trial, attempt, .. } = attempt;
+        if counts && !engine.work.lost.contains(&trial) {
+            engine.work.lost.push(trial);
+        }
         let reason = cut(reason, AttemptLost::BYTES);
         engine.record_loss(AttemptLost { trial, attempt, counts, reason })
     }
@@ -362,7 +388,7 @@ pub fn carry_on(
     let Some(presence) = &mut session.presence else { return Ok(Ending::Interrupted) };
     let mut engine = Engine {
         scope,
-        work: Trainings { job, presence, reusable, looked: None },
+        work: Trainings { job, presence, reusable, looked: None, lost: Vec::new() },
         journal: &mut session.journal,
         index: &mut session.index,
         pool,
@@ -374,6 +400,18 @@ pub fn carry_on(
     };
     engine.resume(resumed)?;
     Ok(engine.run()?)
+}
+
+/// How many other processes train trials of a search or run just now.
+///
+/// # Errors
+/// [`SessionError`] if this process cannot say that it is at work.
+pub fn others_at_work(session: &mut Session, job: &dyn Training) -> Result<usize, SessionError> {
+    let presence = session.presence()?;
+    let running = job.trials().running().map(|trial| trial.worker.as_str());
+    let others: BTreeSet<&str> = running.filter(|worker| *worker != presence.name()).collect();
+    let at_work = |worker: &&str| presence.absent(worker).is_none();
+    Ok(others.into_iter().filter(at_work).count())
 }
 
 /// The results that the repetition `of` may take over, if its series says so: those of earlier

@@ -106,6 +106,25 @@ pub fn decode(position: Position, frame: &Frame) -> Result<Recorded, CodecError>
     Ok(Recorded { position, at, scope, event })
 }
 
+/// Decodes a frame if it is of `scope`; of another one only the scope is decoded.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_of(
+    scope: Scope,
+    position: Position,
+    frame: &Frame,
+) -> Result<Option<Recorded>, CodecError> {
+    let view = frame.view(position)?;
+    let limited = config::standard().with_limit::<DECODE_LIMIT>();
+    let stamp = bincode::serde::decode_from_slice::<(i64, Scope), _>(view.payload, limited);
+    match stamp {
+        Ok(((_, whose), _)) if whose != scope => Ok(None),
+        // What cannot be decoded is an error all the same.
+        _ => decode(position, frame).map(Some),
+    }
+}
+
 /// Decodes what [`encode`] made, wherever it was kept.
 ///
 /// # Errors

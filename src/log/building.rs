@@ -121,7 +121,7 @@ mod tests {
         let (frames, head) = batch(Head::default(), 250);
         let mut building = begin(&root).unwrap();
         frames.iter().for_each(|frame| building.push(frame.clone()).unwrap());
-        assert!(!root.exists());
+        assert!(!crate::paths::is_there(&root).unwrap());
         let (store, built) = building.finish().unwrap();
         assert_eq!((built, store.read_head().unwrap().record.head), (head, head));
         let mut reader = crate::log::Reader::open(&store).unwrap();

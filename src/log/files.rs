@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
 use super::LogError;
+use crate::paths;
 
 /// Turns an [`io::Error`] into a [`LogError`] that names what was done to which file.
 pub(super) fn failed<'a>(
@@ -57,9 +58,7 @@ pub(super) fn sync_tree(path: &Path) -> Result<(), LogError> {
 pub(super) fn is_there(path: &Path) -> Result<bool, LogError> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Ok(false)
-        }
+        Err(error) if paths::says_nothing_is_there(&error) => Ok(false),
         Err(error) => Err(failed("look at", path)(error)),
     }
 }
@@ -76,13 +75,14 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), LogError> {
 
 /// Makes a folder, and those above it, where missing; the new names are durable.
 pub(super) fn make_folder(path: &Path) -> Result<(), LogError> {
-    if path.is_dir() {
+    let is_folder = || paths::is_folder(path).map_err(failed("look at", path));
+    if is_folder()? {
         return Ok(());
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     parent.map_or(Ok(()), make_folder)?;
     match fs::create_dir(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists || !path.is_dir() => {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists || !is_folder()? => {
             return Err(failed("create", path)(error));
         }
         _ => {}

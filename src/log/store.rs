@@ -16,6 +16,7 @@ use super::head::{self, HeadFile, Reading};
 use super::leftovers::{Purpose, Sibling};
 use super::plain::read_plain;
 use super::{Database, LogError};
+use crate::paths;
 
 /// The store format this program writes, and the newest it reads. 0 means: not frozen yet.
 pub const FORMAT: u32 = 0;
@@ -140,7 +141,13 @@ impl Store {
     /// What the file system says.
     pub fn aside(root: &Path) -> Result<Aside, LogError> {
         let root = settled(root)?;
-        let near = root.ancestors().skip(1).find(|folder| folder.is_dir());
+        let mut near = None;
+        for folder in root.ancestors().skip(1) {
+            if paths::is_folder(folder).map_err(failed("look at", folder))? {
+                near = Some(folder);
+                break;
+            }
+        }
         let (Some(parent), Some(name)) = (near, root.file_name()) else {
             return Err(LogError::Occupied { path: root });
         };
@@ -343,7 +350,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("not/yet/store");
         let aside = Store::aside(&root).unwrap();
-        assert!(aside.store.read_head().is_ok() && !root.exists());
+        assert!(aside.store.read_head().is_ok() && !crate::paths::is_there(&root).unwrap());
         assert_eq!(aside.store.root().parent(), Some(&*folder.path().canonicalize().unwrap()));
         drop(aside);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

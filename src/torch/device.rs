@@ -15,6 +15,7 @@ use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use tch::{Cuda, Device};
 
 use super::TorchError;
+use crate::paths;
 
 /// What a GPU needs, in the order in which they are opened.
 const NEEDED: [&str; 2] = ["libc10_cuda.so", "libtorch_cuda.so"];
@@ -22,6 +23,11 @@ const NEEDED: [&str; 2] = ["libc10_cuda.so", "libtorch_cuda.so"];
 const WELCOME: [&str; 2] = ["libtorch_cuda_linalg.so", "libcaffe2_nvrtc.so"];
 /// Signs of a driver.
 const DRIVERS: [&str; 2] = ["/proc/driver/nvidia/version", "/dev/dxg"];
+
+/// What cannot be looked at cannot be loaded.
+fn is_there(path: &Path) -> bool {
+    matches!(paths::is_there(path), Ok(true))
+}
 
 /// Opens the CUDA libraries beside libtorch, if there are any and this machine has a GPU.
 ///
@@ -33,12 +39,13 @@ pub fn open_cuda() -> Result<(), libloading::Error> {
     #[expect(clippy::disallowed_methods, reason = "a trainer has no other settings")]
     let wanted = match env::var_os("QTRAIL_CUDA") {
         Some(told) => told == OsStr::new("1"),
-        None => DRIVERS.iter().any(|sign| Path::new(sign).exists()),
+        None => DRIVERS.iter().any(|sign| is_there(Path::new(sign))),
     };
     let Some(folder) = libtorch_folder().filter(|_| wanted) else { return Ok(()) };
     // Set-up puts them into a folder beside `lib`, a copy of one's own may have them in it.
     let candidates = [folder.with_file_name("cuda"), folder];
-    let Some(folder) = candidates.into_iter().find(|folder| folder.join(NEEDED[1]).exists()) else {
+    let Some(folder) = candidates.into_iter().find(|folder| is_there(&folder.join(NEEDED[1])))
+    else {
         return Ok(());
     };
     for library in NEEDED {
@@ -182,6 +189,6 @@ mod tests {
 
     #[test]
     fn libtorch_is_where_the_loader_found_it() {
-        assert!(libtorch_folder().unwrap().join("libtorch_cpu.so").exists());
+        assert!(is_there(&libtorch_folder().unwrap().join("libtorch_cpu.so")));
     }
 }

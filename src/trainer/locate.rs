@@ -1,6 +1,9 @@
 //! Where the trainer program is looked for.
 
-use std::path::{Path, PathBuf};
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+
+use crate::paths;
 
 /// Name of the trainer that comes with qtrail.
 pub const PROGRAM: &str = "qtrail-torch";
@@ -25,6 +28,9 @@ pub enum NotFound {
     /// None in any of the places.
     #[error("the trainer `{PROGRAM}` is neither beside qtrail nor on PATH")]
     Anywhere,
+    /// The system does not say whether it is there.
+    #[error("cannot look at {}: {}", .0.display(), .1)]
+    Unseen(PathBuf, io::Error),
 }
 
 impl Places {
@@ -35,10 +41,23 @@ impl Places {
     pub fn find(&self) -> Result<PathBuf, NotFound> {
         if let Some(told) = &self.told {
             let absolute = std::path::absolute(told).unwrap_or_else(|_| told.clone());
-            return if absolute.is_file() { Ok(absolute) } else { Err(NotFound::Told(absolute)) };
+            return match paths::is_file(&absolute) {
+                Ok(true) => Ok(absolute),
+                Ok(false) => Err(NotFound::Told(absolute)),
+                Err(error) => Err(NotFound::Unseen(absolute, error)),
+            };
         }
-        let folders = self.beside.iter().chain(&self.path).map(PathBuf::as_path);
-        let programs = folders.map(|folder: &Path| folder.join(PROGRAM));
-        programs.into_iter().find(|program| program.is_file()).ok_or(NotFound::Anywhere)
+        for folder in self.beside.iter().chain(&self.path) {
+            let program = folder.join(PROGRAM);
+            match paths::is_file(&program) {
+                Ok(true) => return Ok(program),
+                // Not everybody may look into every folder of $PATH.
+                Err(error) if error.kind() != ErrorKind::PermissionDenied => {
+                    return Err(NotFound::Unseen(program, error));
+                }
+                _ => {}
+            }
+        }
+        Err(NotFound::Anywhere)
     }
 }

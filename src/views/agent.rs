@@ -20,7 +20,8 @@ use crate::agent::foreign::target;
 use crate::agent::qtable::QTable;
 use crate::agent::space::{Action, PairId, Space, Trajectory};
 use crate::arch::Architecture;
-use crate::events::{Hash, Recorded, ReplayUpdated};
+use crate::config::RewardConfig;
+use crate::events::{Hash, Outcome, Recorded, ReplayUpdated};
 
 /// Updates learned together: some milliseconds.
 const DUE_MAX: usize = 300;
@@ -41,8 +42,9 @@ pub(super) struct Agent {
     digest: Option<Hash>,
     at: Option<i64>,
     changed: bool,
-    /// Whether its rewards come out of an expression.
-    expressed: bool,
+    /// What experiences are worth.
+    rewards: RewardConfig,
+    classes: u32,
 }
 
 /// Where a mind is.
@@ -55,20 +57,29 @@ enum Place {
     Nowhere,
 }
 
-/// Finds the space of a search from its recorded configuration.
-pub(super) fn space(db: &Connection, job: JobId, at: &Recorded) -> Result<(Space, f64), ViewError> {
+/// What the fold needs of a search's configuration.
+pub(super) struct Settings {
+    /// Its state space.
+    pub(super) space: Space,
+    init: f64,
+    rewards: RewardConfig,
+    classes: u32,
+}
+
+/// Reads the recorded configuration of a search.
+pub(super) fn settings(db: &Connection, job: JobId, at: &Recorded) -> Result<Settings, ViewError> {
     let sql = "SELECT config, side, classes FROM job WHERE id = ?";
     let (text, side, classes): (String, u32, u32) =
         cached(db, sql)?.query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let config = read_config(at, &text)?;
     let space = Space::new(&config.space, side, classes)
         .map_err(|error| impossible(at, format!("the state space cannot be built: {error}")))?;
-    Ok((space, config.learning.init))
+    Ok(Settings { space, init: config.learning.init, rewards: config.reward, classes })
 }
 
 /// Fills in the pairs of a search that begins.
 pub(super) fn insert_pairs(db: &Connection, job: JobId, at: &Recorded) -> Result<(), ViewError> {
-    let (space, init) = space(db, job, at)?;
+    let Settings { space, init, .. } = settings(db, job, at)?;
     pair_rows(db, "pair", job, &space, |_| (init, 0))?;
     run(db, "UPDATE job SET q_source = 'recorded' WHERE id = ?", [job])
 }
@@ -129,7 +140,7 @@ impl Agent {
         at: &Recorded,
         digests: Digests,
     ) -> Result<Self, ViewError> {
-        let (space, init) = space(db, job, at)?;
+        let Settings { space, init, rewards, classes } = settings(db, job, at)?;
         let (mut values, mut updates) = (Vec::new(), Vec::new());
         let mut pairs = cached(db, "SELECT value, updates FROM pair WHERE job = ? ORDER BY pair")?;
         let mut rows = pairs.query([job])?;
@@ -155,8 +166,6 @@ impl Agent {
             None => None,
         };
         let space = Arc::new(space);
-        let sql = "SELECT expression IS NOT NULL FROM job WHERE id = ?";
-        let expressed = cached(db, sql)?.query_row([job], |row| row.get(0))?;
         Ok(Self {
             mind: Place::Here(Box::new(Mind::new(Arc::clone(&space), init, q, digests))),
             space,
@@ -168,13 +177,22 @@ impl Agent {
             digest,
             at: position,
             changed: false,
-            expressed,
+            rewards,
+            classes,
         })
     }
 
     /// Whether rewards are something else than accuracies.
     pub(super) fn is_expressed(&self) -> bool {
-        self.expressed
+        self.rewards.expression.is_some()
+    }
+
+    /// The accuracy that counts of a trial that ended: of a failed one what stands for it.
+    pub(super) fn accuracy(&self, outcome: &Outcome) -> Option<f64> {
+        match outcome {
+            Outcome::Failed { reason, .. } => Some(self.rewards.failed(*reason, self.classes)),
+            trained => self.rewards.accuracy.accuracy(trained),
+        }
     }
 
     /// Counts an experience and returns its index.

@@ -52,6 +52,12 @@ impl Appender {
         (self.model, self.warn) = (None, |_: &str| {});
     }
 
+    /// Whether the model shows later events.
+    fn is_beyond(&self, head: Head) -> bool {
+        let stamp = self.model.as_ref().and_then(|model| model.stamp().ok());
+        stamp.is_some_and(|stamp| stamp.position > head.position)
+    }
+
     fn apply(&mut self, head: Head) -> Result<Applied, ViewError> {
         let Some(model) = &mut self.model else { return Ok(Applied::Busy) };
         if model.is_superseded()? {
@@ -77,6 +83,10 @@ impl Appender {
     pub fn recorded(&mut self, events: &[Recorded], head: Head) {
         if self.model.is_none() {
             self.reopen();
+        }
+        if self.pending.is_empty() && self.is_beyond(head) {
+            self.last = head; // an old one, read again
+            return;
         }
         if self.pending.len() + events.len() > PENDING_MAX.max(events.len()) {
             self.pending.clear(); // the gap is noticed, and closed by the next query

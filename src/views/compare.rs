@@ -9,6 +9,7 @@ use super::query::fold;
 use super::{ReadModel, Value, ViewError, database, model, schema, stamp};
 use crate::events::frame::{Head, Position};
 use crate::log::{EventLog, Store};
+use crate::paths;
 
 /// How long to wait for others who write.
 const WAIT: Duration = Duration::from_secs(1);
@@ -87,7 +88,7 @@ impl Snapshot {
         match open() {
             Ok(Some(snapshot)) => Ok(snapshot),
             Ok(None) => Err(Comparison::Absent),
-            Err(_) if !path.exists() => Err(Comparison::Absent),
+            Err(_) if matches!(paths::is_there(&path), Ok(false)) => Err(Comparison::Absent),
             Err(error) if error.is_busy() => Err(Comparison::Busy),
             Err(error) => Err(Comparison::Unusable(error.to_string())),
         }

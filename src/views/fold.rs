@@ -24,7 +24,7 @@ use crate::events::{
 };
 
 /// Counts changes of what the fold writes that the text of `schema/tables.sql` does not show.
-pub const FOLD_VERSION: u32 = 3;
+pub const FOLD_VERSION: u32 = 4;
 
 /// Row id of a search or run.
 pub(super) type JobId = i64;
@@ -328,11 +328,11 @@ impl Tables {
         let (ordinal, architecture) = (row.ordinal, row.architecture().cloned());
         let trial = self.rows.see_trial(db, job, ordinal)?;
         let (failed, named) = match trial {
-            Some(trial) => (Some(trial.has_failed()), trial.accuracy.is_some()),
+            Some(trial) => (Some(trial.has_failed()), trial.accuracy == Some(reward)),
             None => (None, true),
         };
         if !named && let Some(trial) = self.rows.change_trial(db, job, ordinal)? {
-            // The first episode of a trial names its reward; duplicates repeat it.
+            // Of imports the reward is what is on record.
             trial.accuracy = Some(reward);
         }
         if let Some(row) = self.rows.change_episode(db, job, episode)? {
@@ -419,10 +419,15 @@ impl Tables {
         let at = about.recorded.at;
         let Some(trial) = self.rows.change_trial(db, job, finished.trial)? else { return Ok(()) };
         trial.finish(finished, at);
-        if trial.episode.is_none() {
-            trial.accuracy = unrewarded_accuracy(db, about, job, &finished.outcome)?;
+        let (id, sampled) = (trial.id, trial.episode.is_some());
+        let accuracy = match sampled {
+            // Its reward may come much later.
+            true => self.agent(db, about, job)?.accuracy(&finished.outcome),
+            false => unrewarded_accuracy(db, about, job, &finished.outcome)?,
+        };
+        if let Some(trial) = self.rows.change_trial(db, job, finished.trial)? {
+            trial.accuracy = accuracy;
         }
-        let id = trial.id;
         if let Some(attempt) = self.rows.change_attempt(db, id, finished.attempt)? {
             (attempt.outcome, attempt.ended_at) = ("ended", Some(at));
             // It may have been given up before its result came.

@@ -141,7 +141,7 @@ fn enumerated(
     at: &Recorded,
     config: &SearchConfig,
 ) -> Result<u32, ViewError> {
-    let (space, _) = super::agent::space(db, job, at)?;
+    let space = super::agent::settings(db, job, at)?.space;
     let sql = "SELECT channels, side, classes FROM job WHERE id = ?";
     let (channels, side, classes) =
         cached(db, sql)?.query_row([job], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;

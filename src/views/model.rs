@@ -13,6 +13,7 @@ use crate::events::frame::Head;
 use crate::events::{Hash, Recorded};
 use crate::log::LogError;
 use crate::log::store::StoreId;
+use crate::paths;
 
 /// How often opening is tried when other processes replace files at the same time.
 const TRIES: u32 = 5;
@@ -63,7 +64,7 @@ impl ReadModel {
                     files.create(Some(generation))?;
                 }
                 // Somebody else has removed it in favour of a newer one.
-                Err(_) if !files.path(generation).exists() => {}
+                Err(_) if matches!(paths::is_there(&files.path(generation)), Ok(false)) => {}
                 other => return other,
             }
         }

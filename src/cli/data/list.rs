@@ -7,6 +7,7 @@ use crate::data::catalog::KNOWN;
 use crate::data::derive::ABOUT;
 use crate::data::format::Glance;
 use crate::data::{DataError, DataHome, Format, KnownSet, Located, Part};
+use crate::paths;
 
 pub(super) fn list(home: &DataHome) {
     let columns = ["data set", "images", "side", "channels", "folder", "what it is"];
@@ -39,7 +40,9 @@ fn place(home: &DataHome, set: &'static KnownSet) -> String {
     };
     let folder = located.folder.display().to_string();
     match set.extra() {
-        Some(extra) if located.folder.join(extra.name).is_file() => format!("{folder}, extra too"),
+        Some(extra) if matches!(paths::is_file(&located.folder.join(extra.name)), Ok(true)) => {
+            format!("{folder}, extra too")
+        }
         Some(_) => format!("{folder}, without extra"),
         None => folder,
     }

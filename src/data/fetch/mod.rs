@@ -228,7 +228,7 @@ impl Fetch<'_> {
             }
             KnownFiles::Archive { archive, members } => {
                 let path = folder.join(archive.name);
-                if path.is_file() {
+                if DataError::check_file(&path)? {
                     archive.verify(&path, self.set.name)?;
                     return archive::unpack(&path, members, staging.set());
                 }
@@ -326,7 +326,7 @@ fn limit(bytes: u64) -> u64 {
 /// Copies a file that is used as it is.
 fn copy_file(folder: &Path, file: &'static KnownFile, staging: &Staging) -> Result<(), DataError> {
     let path = folder.join(file.name);
-    if !path.is_file() {
+    if !DataError::check_file(&path)? {
         return Err(DataError::MissingFile { folder: folder.to_path_buf(), file: file.name });
     }
     staging.copy_in(&path, file.name, file.most())
