@@ -1,4 +1,4 @@
-"""What `gpu-check.sh` needs beyond a shell. Needs Python's standard library alone, `waits` numpy too.
+"""What `gpu-check.sh` does in Python. It needs the standard library alone, and `waits` numpy too.
 
     gpu_check.py devices TRAINER                       their names
     gpu_check.py row CHECK RESULT SECONDS FIGURES      one line of JSON
@@ -9,8 +9,10 @@ The last two print figures; exit code 1 if they are not as they should be.
 """
 
 import argparse
+import contextlib
 import json
 import math
+import os
 import pathlib
 import struct
 import subprocess
@@ -22,19 +24,22 @@ NETWORK = "[C(16,3,1), C(16,3,1), P(2,2), FC(32), SM(10)]"
 
 
 def devices(trainer):
+    process = subprocess.Popen([trainer], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     # Its stdin stays open until it has answered: finding a GPU takes seconds.
-    pipe = subprocess.PIPE
-    with subprocess.Popen([trainer], stdin=pipe, stdout=pipe, text=True) as process:
-        process.stdin.write('{"type": "hello", "protocol": 1}\n')
-        process.stdin.flush()
-        answer = process.stdout.readline()
+    with contextlib.suppress(BrokenPipeError):
+        os.write(process.stdin.fileno(), b'{"type": "hello", "protocol": 1}\n')
+    answer = process.stdout.readline()
+    process.kill()
+    process.wait()
     if not answer:
         return ["it does not answer"]
     print(*json.loads(answer)["devices"])
 
 
 def row(check, result, seconds, figures):
-    print(json.dumps({"check": check, "result": result, "seconds": int(seconds), "figures": figures}))
+    print(
+        json.dumps({"check": check, "result": result, "seconds": int(seconds), "figures": figures})
+    )
 
 
 def tensors(file):
@@ -47,7 +52,9 @@ def tensors(file):
     for name, facts in header.items():
         begin, end = (8 + size + offset for offset in facts["data_offsets"])
         count = math.prod(facts["shape"])
-        found[name] = struct.unpack(f"<{count}{'B' if facts['dtype'] == 'U8' else 'q'}", data[begin:end])
+        found[name] = struct.unpack(
+            f"<{count}{'B' if facts['dtype'] == 'U8' else 'q'}", data[begin:end]
+        )
     return found
 
 
@@ -55,7 +62,9 @@ def images(first, second, agree):
     """The same model and images attacked twice: pixels and predictions, one against the other."""
     first, second = tensors(first), tensors(second)
     wrong = [] if first.keys() == second.keys() else ["other tensors"]
-    wrong += [f"another `{name}`" for name in ["clean", "index", "label"] if first[name] != second[name]]
+    wrong += [
+        f"another `{name}`" for name in ["clean", "index", "label"] if first[name] != second[name]
+    ]
     clean = first["clean"]
     for name in [name for name in first if name.endswith(".top1") and not wrong]:
         name = name.removesuffix(".top1")
@@ -67,7 +76,9 @@ def images(first, second, agree):
             equal = share(first[name], second[name])
             figures += f", {100 * equal:.2f} % of pixels, at most {apart} apart"
             eps = int(attack.split(".")[1])
-            if any(abs(a - b) > eps for pixels in (first, second) for a, b in zip(pixels[name], clean)):
+            if any(
+                abs(a - b) > eps for pixels in (first, second) for a, b in zip(pixels[name], clean)
+            ):
                 wrong.append(f"{attack}: a pixel moved by more than {eps}")
         print(figures)
         if same < float(agree):

@@ -7,12 +7,14 @@
 1,280 training and 500 validation images of Fashion-MNIST, made 32 x 32 x 3 by a black margin and by
 repetition; batches of 128, Adam, the paper's dropout. Each network is trained by each program in
 turn, round after round, so that a busy machine is busy for all; the fastest epoch counts, the first
-of each network does not. An epoch is training and validation. `plain` is what one writes first (NCHW, f32, the C
-library's allocator as it is); `kept` the same where the allocator keeps memory and threads wait without
-spinning, as in `qtrail-torch`; `channels-last` that with channels last. Both programs hold the images on
-the device. On a CPU each network has a process of its own; on a GPU, whose start takes seconds, a program
-trains all networks in one process. With --seconds no network is begun after that time. Needs torch and
-numpy, no network: the images are those that `qtrail data fetch fashion-mnist` left.
+of each network does not. An epoch is training and validation. `plain` is what one writes first
+(NCHW, f32, the C library's allocator as it is); `kept` the same where the allocator keeps memory and
+threads wait without spinning, as in `qtrail-torch`; `channels-last` that with channels last.
+
+Both programs hold the images on the device. On a CPU each network has a process of its own. On a
+GPU, whose start takes seconds, a program trains all networks in one process. With --seconds no
+network is begun after that time. Needs torch and numpy, no network: the images are those that
+`qtrail data fetch fashion-mnist` left.
 """
 
 import argparse
@@ -79,7 +81,6 @@ def layers(architecture):
 def build(architecture):
     """The network with the paper's dropout: after every second layer and every fully connected
     one, i / (2 n) for the i-th of n."""
-    import torch
     from torch import nn
 
     kinds = layers(architecture)
@@ -300,7 +301,9 @@ def main():
     variants = arguments.variants.split(",")
     if arguments.json:
         arguments.json.write_text("")
-    print(f"{'':3}{'qtrail':>9}" + "".join(f"{name:>15}" for name in variants) + "   seconds an epoch")
+    print(
+        f"{'':3}{'qtrail':>9}" + "".join(f"{name:>15}" for name in variants) + "   seconds an epoch"
+    )
     ratios = {name: [] for name in [*variants, "best"]}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
