@@ -232,7 +232,7 @@ out=$(cd "$out" && pwd)
 
 export QTRAIL_TRAINER=$bin/qtrail-torch
 hello() { "$python" "$here/gpu_check.py" devices "$QTRAIL_TRAINER" 2>&1; }
-if ! hello >/dev/null; then
+if [[ " $(hello) " != *" $device "* ]]; then
   LIBTORCH=${LIBTORCH:-$("$python" -c 'import torch; print(torch.__path__[0])' 2>/dev/null || true)}
   export LD_LIBRARY_PATH=$LIBTORCH/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 fi
