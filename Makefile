@@ -70,6 +70,13 @@ bench-train: build
 	@$(QTRAIL) data fetch fashion-mnist
 	@$(PYTHON) benches/peers/train.py --json target/bench-train.jsonl $(TRAIN)
 
+# The packages are in benches/peers/requirements.txt: PYTHON=… is one that has them.
+PEERS ?=
+bench-peers: build
+	@$(QTRAIL) data fetch fashion-mnist
+	@test -d target/tmp/tables-large || $(MAKE) bench CASES=tables
+	@$(PYTHON) benches/peers/stores.py --json target/bench-peers.jsonl $(PEERS)
+
 GPU ?=
 gpu-check: build
 	@$(QTRAIL) data fetch fashion-mnist
