@@ -9,12 +9,14 @@
 #   make torture everything that can go wrong, injected and counted
 #   make bench   benchmarks, as one table; CASES="start log" does some of them
 #   make bench-train  training against an ordinary PyTorch script, in Python (TRAIN="--only 1,2")
+#   make bench-peers  records and answers held against Optuna and MLflow, in Python (PEERS="--trials 1000")
+#   make gpu-check    what only a GPU can show, in six minutes (GPU="--device cuda:1")
 #   make peers   adversarial images held against torchattacks, in Python (not part of the tests)
 
 CARGO ?= cargo
 QTRAIL = target/release/qtrail
 
-.PHONY: setup build demo test lint fuzz torture bench bench-train peers
+.PHONY: setup build demo test lint fuzz torture bench bench-train bench-peers gpu-check peers
 
 setup:
 	@scripts/setup-libtorch.sh
@@ -67,6 +69,18 @@ TRAIN ?=
 bench-train: build
 	@$(QTRAIL) data fetch fashion-mnist
 	@$(PYTHON) benches/peers/train.py --json target/bench-train.jsonl $(TRAIN)
+
+# The packages are in benches/peers/requirements.txt: PYTHON=… is one that has them.
+PEERS ?=
+bench-peers: build
+	@$(QTRAIL) data fetch fashion-mnist
+	@test -d target/tmp/tables-large || $(MAKE) bench CASES=tables
+	@$(PYTHON) benches/peers/stores.py --json target/bench-peers.jsonl $(PEERS)
+
+GPU ?=
+gpu-check: build
+	@$(QTRAIL) data fetch fashion-mnist
+	@scripts/gpu-check.sh --python $(PYTHON) $(GPU)
 
 peers: build
 	@$(QTRAIL) data fetch fashion-mnist
