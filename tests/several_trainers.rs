@@ -140,7 +140,10 @@ fn a_gpu_is_taken_once_on_a_host() {
     }
     let mut second = world.qtrail("b", &["--wait", "0"]);
     second.args(&told).env("XDG_RUNTIME_DIR", world.path("run"));
-    common::Ran(second.output().unwrap()).code(3).says("device-cuda0 is held by process");
+    common::Ran(second.output().unwrap())
+        .code(3)
+        .says("cuda:0 is held by process")
+        .says("--device");
     assert!(!world.path("b").exists());
     first.kill().unwrap();
     first.wait().unwrap();

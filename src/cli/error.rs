@@ -126,6 +126,10 @@ impl From<LogError> for CliError {
                  copy the store to another one with a tool that goes on after errors, and repair the copy",
             ),
             _ if matches!(error, LogError::RolledBack { .. }) => (Exit::Damaged, ROLLED_BACK),
+            _ if matches!(&error, LogError::Busy(busy) if busy.lock.starts_with("cuda:")) => (
+                Exit::Busy,
+                "wait for it (--wait, in seconds), or name a free device with --device",
+            ),
             Kind::Busy => (Exit::Busy, "wait for it, or give --wait a longer time in seconds"),
             Kind::Missing => (
                 Exit::Usage,

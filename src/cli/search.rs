@@ -167,7 +167,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         (begun, _) => begun?,
     };
     let job = session.job(scope)?;
-    announce(scope, &*job, &work.device);
+    announce(scope, &*job, &session.devices()?);
     work::carry_on(session, scope, lock, job, &prepared.folder)
 }
 
@@ -258,15 +258,10 @@ pub(super) fn announce(scope: Scope, job: &dyn Training, devices: &Devices) {
                  at once, except in phases with epsilon 1"
             ));
         }
-        let device = match trainers {
-            1 if devices.is_cpu() => "cpu".to_owned(),
-            _ if devices.is_cpu() => format!("cpu*{trainers}"),
-            _ => devices.to_string(),
-        };
         let seconds = cost.seconds / f64::from(trainers.min(in_flight));
         let time = duration(std::time::Duration::from_secs_f64(seconds.min(1e10)));
         note(&format!(
-            "{scope}: {} of {} architectures; very roughly {time} on {device}, up to {:.0} MB on disk",
+            "{scope}: {} of {} architectures; very roughly {time} on {devices}, up to {:.0} MB on disk",
             cost.models,
             search.architectures(),
             cost.bytes / 1e6,

@@ -173,7 +173,7 @@ fn carry_on(
         note(&format!("{}, search {repetition} of {}", series.label(), series.facts.repeats));
         let lock = session.lock(scope)?;
         let job = session.job(scope)?;
-        super::search::announce(scope, &*job, &args.device);
+        super::search::announce(scope, &*job, &session.devices()?);
         work::carry_on_until(&stop, session, scope, lock, job, &images.found.folder)?;
         session = work::session_without_trainer(context, Store::open(&context.store)?)?;
         session.set_trainers(trainers.clone());

@@ -69,6 +69,19 @@ impl Devices {
         Some(self)
     }
 
+    /// Those of trainers that were hired, one name each.
+    #[must_use]
+    pub fn of<'a>(trainers: impl Iterator<Item = &'a str>) -> Self {
+        let mut devices = Self::default();
+        for device in trainers {
+            match devices.list.iter_mut().find(|(known, _)| known == device) {
+                Some((_, trainers)) => *trainers += 1,
+                None => devices.list.push((device.to_owned(), 1)),
+            }
+        }
+        devices
+    }
+
     /// Whether nothing is said.
     #[must_use]
     pub fn is_auto(&self) -> bool {

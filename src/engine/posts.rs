@@ -10,7 +10,7 @@ use super::devices::Devices;
 use super::error::SessionError;
 use super::faults::refused;
 use super::pool::Post;
-use crate::log::{Locks, LogError, NamedLock};
+use crate::log::{Busy, Locks, LogError, NamedLock};
 use crate::trainer::process::{StartError, Trainer};
 use crate::trainer::{Start, Talk};
 
@@ -97,7 +97,11 @@ impl Trainers {
         }
         own_folder(&self.locks).map_err(|source| refused("use", &self.locks, source))?;
         let locks = Locks::new(&self.locks, self.command.clone(), wait);
-        Ok(Some(locks.named(&format!("device-{}", device.replace(':', "")))?))
+        let lock = locks.named(&format!("device-{}", device.replace(':', "")));
+        Ok(Some(lock.map_err(|error| match error {
+            LogError::Busy(busy) => Busy { lock: device.to_owned(), ..busy }.into(),
+            other => other,
+        })?))
     }
 }
 

@@ -9,6 +9,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::devices::Devices;
 pub use super::error::SessionError;
 use super::inbox::Inbox;
 use super::jobs::{FoldError, Index, State};
@@ -157,6 +158,15 @@ impl Session {
             self.posts = self.trainers.as_ref().ok_or_else(none)?.hire()?;
         }
         Ok(self.posts.len())
+    }
+
+    /// The devices of the trainers, which are hired for that.
+    ///
+    /// # Errors
+    /// As [`Session::hire`].
+    pub fn devices(&mut self) -> Result<Devices, SessionError> {
+        self.hire()?;
+        Ok(Devices::of(self.posts.iter().map(|post| &*post.device)))
     }
 
     /// The trainers, hired, each with a folder of its own.
