@@ -21,6 +21,9 @@ pub struct Args {
     /// results in some bits
     #[arg(long, value_name = "N", value_parser = work::thread_count)]
     threads: Option<u32>,
+    /// Allow bf16 on a device without instructions for it, where it is many times slower than f32
+    #[arg(long)]
+    emulate_bf16: bool,
     #[command(flatten)]
     work: work::WorkArgs,
 }
@@ -34,7 +37,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let mut session = work::session_without_trainer(context, store)?;
     let trainers = |at_once: u32, each: Option<u32>| {
         let work = args.work.with_trainers_for(at_once, each)?;
-        Ok::<_, CliError>(Trainers { threads: args.threads, ..work::trainers(&work, context)? })
+        let trainers = work::trainers(&work, context)?;
+        let (threads, emulate_bf16) = (args.threads, args.emulate_bf16);
+        Ok::<_, CliError>(Trainers { threads, emulate_bf16, ..trainers })
     };
     let wanted = args.search.as_deref();
     if let Some(series) = series::meant(session.index(), wanted).cloned() {

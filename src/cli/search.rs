@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(
         long, value_name = "E:N,…", value_delimiter = ',', value_parser = phase, requires = "search",
         conflicts_with_all = ["policy", "print_config", "name", "or_resume", "preset", "config",
-            "settings", "seed", "flavour", "repeat", "reuse_trials", "reward", "not_reproducible",
+            "settings", "precision", "seed", "flavour", "repeat", "reuse_trials", "reward", "not_reproducible",
             "max_params", "max_madds"],
     )]
     extend: Vec<Phase>,
@@ -99,7 +99,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     names::check_optional("--name", &args.name)?;
     let work =
         args.work.with_trainers_for(config.schedule.in_flight, args.settings.threads_told())?;
-    let trainers = work::trainers(&work, context)?;
+    let trainers = args.settings.precision.allow(work::trainers(&work, context)?);
     if args.or_resume
         && let Some(store) = Store::open_if_there(&context.store)?
     {
@@ -137,7 +137,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         return series::begin(begin, trainers, &work, context);
     }
 
-    let mut session = work::session_to_begin(context, trainers)?;
+    let mut session = work::session_to_begin(context, trainers, config.recipe.precision)?;
     if let Some(scope) = session.index().find(&args.name) {
         // Another process has begun it since.
         if args.or_resume {

@@ -58,7 +58,7 @@ pub(super) fn begin(
             format!("--reuse-trials: a result taken over has no {fact}, and --reward needs it");
         return Err(CliError::usage(message).hint("leave one of them out"));
     }
-    let mut session = work::session_to_begin(context, trainers)?;
+    let mut session = work::session_to_begin(context, trainers, told.config.recipe.precision)?;
     let facts = SeriesJoined {
         series: 0,
         name: told.name,

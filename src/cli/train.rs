@@ -40,8 +40,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     }
     let work = args.work.with_trainers_for(args.repeats, args.settings.threads_told())?;
     let threads = args.settings.threads(&work.device);
-    let trainers = work::trainers(&work, context)?;
-    let mut session = work::session_to_begin(context, trainers)?;
+    let trainers = args.settings.precision.allow(work::trainers(&work, context)?);
+    let mut session = work::session_to_begin(context, trainers, config.recipe.precision)?;
     let run = NewRun {
         models: vec![RunModel { index: 0, architecture, source: None, initial: None }],
         repeats: args.repeats,

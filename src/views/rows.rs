@@ -506,8 +506,9 @@ fn old_trial(
 }
 
 const NEW_ATTEMPT: &str = "INSERT INTO attempt (trial, attempt, outcome, counts, reason, device,
-      threads, trainer, library, isa, host, started_at, ended_at, worker)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+      threads, trainer, library, isa, host, started_at, ended_at, worker,
+      precision)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const OLD_ATTEMPT: &str = "UPDATE attempt SET outcome = ?, counts = ?, reason = ?, ended_at = ?
     WHERE trial = ? AND attempt = ?";
 
@@ -517,7 +518,8 @@ fn new_attempt(
     row: &Attempt,
 ) -> Result<usize, rusqlite::Error> {
     let Some((started, at)) = &row.started else { return Ok(0) };
-    let AttemptStarted { device, threads, trainer, library, isa, host, worker, .. } = started;
+    let AttemptStarted { device, threads, trainer, library, isa, host, worker, precision, .. } =
+        started;
     statement.execute(params![
         key.0,
         key.1,
@@ -533,6 +535,7 @@ fn new_attempt(
         at,
         row.ended_at,
         worker,
+        precision,
     ])
 }
 
