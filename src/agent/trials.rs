@@ -234,7 +234,7 @@ impl Fold for Trials {
                     trainer: started.trainer.clone(),
                     library: started.library.clone(),
                     isa: started.isa.clone(),
-                    precision: started.precision.clone(),
+                    precision: started.computes_in().to_owned(),
                 };
                 if !self.computers.contains(&computer) {
                     self.computers.push(computer);

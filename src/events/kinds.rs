@@ -187,7 +187,16 @@ pub struct AttemptStarted {
     /// The process that trains; empty if it was recorded before processes had names.
     pub worker: String,
     /// What it computes in: `f32`, `bf16`, or `bf16 emulated` on a device without instructions for it.
+    /// Empty if it was recorded before there was another one than `f32`.
     pub precision: String,
+}
+
+impl AttemptStarted {
+    /// What it computes in, of older attempts too.
+    #[must_use]
+    pub fn computes_in(&self) -> &str {
+        if self.precision.is_empty() { "f32" } else { &self.precision }
+    }
 }
 
 /// An epoch of a trial ended. Counts only for the attempt that ended the trial, and for those that

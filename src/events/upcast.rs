@@ -78,7 +78,7 @@ impl From<AttemptStarted2> for AttemptStarted {
     }
 }
 
-/// `attempt-started`, version 3: nothing was trained in another precision than f32.
+/// `attempt-started`, version 3: nothing was trained in another precision than f32, and none was named.
 #[derive(Deserialize)]
 struct AttemptStarted3 {
     trial: u32,
@@ -106,7 +106,7 @@ impl From<AttemptStarted3> for AttemptStarted {
             host: old.host,
             continues: old.continues,
             worker: old.worker,
-            precision: "f32".to_owned(),
+            precision: String::new(),
         }
     }
 }

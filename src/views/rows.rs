@@ -518,8 +518,7 @@ fn new_attempt(
     row: &Attempt,
 ) -> Result<usize, rusqlite::Error> {
     let Some((started, at)) = &row.started else { return Ok(0) };
-    let AttemptStarted { device, threads, trainer, library, isa, host, worker, precision, .. } =
-        started;
+    let AttemptStarted { device, threads, trainer, library, isa, host, worker, .. } = started;
     statement.execute(params![
         key.0,
         key.1,
@@ -535,7 +534,7 @@ fn new_attempt(
         at,
         row.ended_at,
         worker,
-        precision,
+        started.computes_in(),
     ])
 }
 
