@@ -193,11 +193,12 @@ impl From<SessionError> for CliError {
                 Self::usage(error).hint("name the right folder with --data")
             }
             SessionError::Device(DeviceError::Emulated { .. }) => Self::usage(error).hint(
-                "--emulate-bf16 allows it, many times slower than f32; else begin with --precision f32, \
+                "--emulate-bf16 allows it, slower than f32; else begin with --precision f32, \
                  or name another --device",
             ),
-            SessionError::Device(DeviceError::Precision { .. }) => Self::usage(error)
-                .hint("begin with --precision f32, or name another --trainer (schema/trainer.md: bf16)"),
+            SessionError::Device(DeviceError::Precision { .. }) => Self::usage(error).hint(
+                "begin with --precision f32, or name another --trainer (schema/trainer.md: bf16)",
+            ),
             SessionError::Device(_) => Self::usage(error).hint("choose one with --device"),
             SessionError::Settings(_) => Self::usage(error),
             SessionError::Overtaken => Self::new(Exit::Busy, error),

@@ -21,7 +21,7 @@ pub struct Args {
     /// results in some bits
     #[arg(long, value_name = "N", value_parser = work::thread_count)]
     threads: Option<u32>,
-    /// Allow bf16 on a device without instructions for it, where it is many times slower than f32
+    /// Allow bf16 on a device without instructions for it, where it is slower than f32
     #[arg(long)]
     emulate_bf16: bool,
     #[command(flatten)]

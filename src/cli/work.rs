@@ -50,7 +50,7 @@ pub struct PrecisionArgs {
     /// Precision of convolutions and matrix products: f32 or bf16; as recipe.precision
     #[arg(long)]
     precision: Option<Precision>,
-    /// Allow bf16 on a device without instructions for it, where it is many times slower than f32
+    /// Allow bf16 on a device without instructions for it, where it is slower than f32
     #[arg(long)]
     emulate_bf16: bool,
 }

@@ -256,7 +256,7 @@ pub struct Hello {
 pub enum Arithmetic {
     /// By instructions of the device.
     Native,
-    /// By other instructions: many times slower.
+    /// By other instructions: slower than single precision.
     Emulated,
 }
 
