@@ -13,12 +13,12 @@ use qtrail::adversary::rank::{loss, softmax};
 use qtrail::adversary::spec::{AttackSpec, Method, Rounding, iterations};
 use qtrail::adversary::sweep::{Chain, plan};
 use qtrail::chance::Stream;
-use qtrail::config::recipe::Preprocess;
+use qtrail::config::recipe::{Precision, Preprocess};
 use qtrail::trainer::protocol::{
     Answer, CraftRequest, CraftedAnswer, Member, ModelRequest, NetworkRequest, Request,
     ScoreRequest, TrainRequest,
 };
-use safetensors::tensor::{Precision as Kind, TensorView};
+use safetensors::tensor::{Dtype as Kind, TensorView};
 use torch_support::{CLASSES, Process, SIDE, Show, Workplace};
 
 const VALUES: usize = (SIDE * SIDE) as usize;

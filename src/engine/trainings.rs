@@ -108,7 +108,7 @@ impl Work for Trainings<'_> {
         let attempt = trial.attempts + 1;
         let mut request = engine.request(&trial, worker, device.clone())?;
         let precision = precision_text(&hello, &device, request.recipe.precision);
-        engine.warn_of_another_computer(Computer {
+        engine.warn_of_another_computer(&Computer {
             device: device.clone(),
             trainer: hello.program.clone(),
             library: hello.library.clone(),
@@ -252,16 +252,16 @@ impl<L: EventLog> Engine<'_, L, Trainings<'_>> {
         self.record_loss(AttemptLost { trial, attempt, counts: false, reason })
     }
 
-    fn warn_of_another_computer(&mut self, now: Computer) {
+    fn warn_of_another_computer(&mut self, now: &Computer) {
         let computers = self.work.job.trials().computers();
         if let Some(before) = computers.last()
-            && !computers.iter().any(|known| known.is_like(&now))
+            && !computers.iter().any(|known| known.is_like(now))
         {
             let line = |c: &Computer| {
                 let Computer { device, trainer, library, isa, precision } = c;
                 format!("{trainer} {library} on {device} ({isa}, {precision})")
             };
-            let (before, now) = (line(before), line(&now));
+            let (before, now) = (line(before), line(now));
             self.tell(&News::OtherComputer { before, now });
         }
     }
