@@ -363,6 +363,7 @@ fn train(search: &Search, ordinal: u32) -> Vec<Event> {
             host: "host".into(),
             continues: None,
             worker: "worker".into(),
+            precision: "f32".into(),
         }
         .into(),
     ];

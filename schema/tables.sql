@@ -177,6 +177,7 @@ CREATE TABLE attempt (
   carried_restart INTEGER,     -- the last epoch (restart, epoch) that a later attempt goes on from:
   carried_epoch   INTEGER,     -- epochs so far count although the attempt was lost
   worker     TEXT    NOT NULL, -- the process that trained
+  precision  TEXT    NOT NULL, -- f32, bf16 or bf16 emulated
   PRIMARY KEY (trial, attempt)
 ) STRICT, WITHOUT ROWID;
 
@@ -917,6 +918,7 @@ SELECT
   a.trainer AS trainer, -- program and version
   a.library AS library, -- numerical library and version
   a.isa AS isa, -- instruction set of its CPU kernels
+  a.precision AS precision, -- f32, bf16, or bf16 emulated where the device has no instructions for it
   a.host AS host, -- name of the machine
   a.worker AS worker, -- the process that trained; empty in older logs
   a.counts AS counts, -- 1 if the loss counts against the trial

@@ -143,6 +143,7 @@ impl World {
             host,
             continues,
             worker: String::new(),
+            precision: String::new(),
         };
         let count = |images: usize, wrong: fn(usize) -> bool| {
             (0..images).filter(|image| !wrong(*image)).count() as u32

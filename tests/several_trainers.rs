@@ -93,6 +93,77 @@ fn what_cannot_begin_leaves_nothing() {
     world.run("there", &named).says("--or-resume goes on with it");
 }
 
+/// The example trainer with a hello that names the devices with bf16.
+fn bf16_trainer(world: &World, devices: &str) -> String {
+    let folder = common::trainer().parent().unwrap().to_owned();
+    let script = format!(
+        "#!/usr/bin/env python3\nimport sys\nsys.path.insert(0, {folder:?})\nimport trainer\n\
+         trainer.main(bf16={devices})\n"
+    );
+    let program = world.script(&format!("bf16-{}.py", devices.len()), &script);
+    program.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn bf16_needs_instructions_or_leave_to_emulate_them() {
+    let world = World::new();
+    let (native, without) = (bf16_trainer(&world, "['cpu']"), bf16_trainer(&world, "[]"));
+    let search = |more: &[&'static str]| [&World::tiny("7")[..], more].concat();
+    let half = search(&["--precision", "bf16"]);
+    let on = |trainer: &str, arguments: &[&str], store: &str| {
+        let mut command = world.qtrail(store, arguments);
+        common::Ran(command.env("QTRAIL_TRAINER", trainer).output().unwrap())
+    };
+    // A trainer that does not know bf16 would train in something else.
+    for more in [&["--precision", "bf16"][..], &["--precision", "bf16", "--emulate-bf16"]] {
+        let words = "the trainer \"example 1\" does not say that it can train in bf16";
+        world.run("none", &search(more)).code(2).says(words);
+    }
+    let no = "cpu has no bf16 instructions";
+    on(&without, &half, "none").code(2).says(no).says("--emulate-bf16 allows it");
+    let net =
+        ["train", "[FC(8), SM(10)]", "--preset", "tiny", "--data", "data", "--precision", "bf16"];
+    on(&without, &net, "none").code(2).says(no);
+    on(&without, &search(&["--precision", "f16"]), "none").code(2).says("expected f32 or bf16");
+    assert!(!world.path("none").exists(), "a store without a search");
+
+    let precisions = |store: &str| {
+        let events = world.events(store).into_iter();
+        let started = events.filter_map(|recorded| match recorded.event {
+            Event::AttemptStarted(started) => Some(started.precision),
+            _ => None,
+        });
+        let mut all: Vec<String> = started.collect();
+        all.dedup();
+        all
+    };
+    on(&native, &half, "native").code(0);
+    assert_eq!(precisions("native"), ["bf16"]);
+    on(&without, &search(&["--precision", "bf16", "--emulate-bf16"]), "a").code(0);
+    assert_eq!(precisions("a"), ["bf16 emulated"]);
+    let attempts = ["sql", "select distinct precision from attempts"];
+    world.run("a", &attempts).code(0).says("bf16 emulated");
+    world.run("a", &["sql", "select config from job"]).code(0).says("precision = \"bf16\"");
+    assert_eq!(world.digest("a"), world.digest("native"), "where it is computed is no result");
+
+    // What goes on, and what follows from it, needs the same.
+    world.run("a", &["search", "s1", "--extend", "0.1:1"]).code(0);
+    let before = world.position("a");
+    on(&without, &["resume"], "a").code(2).says(no);
+    on(&without, &["final", "s1", "--top", "1", "--recipe", "short"], "a").code(2).says(no);
+    assert_eq!(world.position("a"), before);
+    on(&without, &["resume", "--emulate-bf16"], "a").code(0).says("s1 is finished: 13 models");
+    let last = ["final", "s1", "--top", "1", "--recipe", "short", "--precision", "f32"];
+    on(&without, &last, "a").code(0);
+    assert_eq!(precisions("a"), ["bf16 emulated", "f32"]);
+
+    // Nothing is written of what is as it always was.
+    let full = digest(&world, "f32", &["--precision", "f32"]);
+    assert_eq!(full, digest(&world, "plain", &[]));
+    assert_ne!(full, world.digest("a"));
+    assert_eq!(precisions("plain"), ["f32"]);
+}
+
 /// A trainer that does nothing but complain.
 const COMPLAINS: &str = r#"#!/usr/bin/env python3
 import json, sys

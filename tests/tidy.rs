@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("data", &["chance", "guard"]),
     ("agent", &["arch", "chance", "config", "events"]),
     ("lab", &["agent", "arch", "chance", "config", "events"]),
-    ("adversary", &["chance", "events"]),
+    ("adversary", &["chance", "config", "events"]),
     ("plot", &[]),
     ("ensemble", &["chance"]),
     ("import", &["agent", "arch", "config", "events"]),

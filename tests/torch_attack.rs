@@ -10,10 +10,10 @@ use std::time::Duration;
 use qtrail::adversary::craft::alone;
 use qtrail::adversary::linear::Linear;
 use qtrail::adversary::rank::{loss, softmax};
-use qtrail::adversary::spec::{AttackSpec, Dtype, Method, Rounding, iterations};
+use qtrail::adversary::spec::{AttackSpec, Method, Rounding, iterations};
 use qtrail::adversary::sweep::{Chain, plan};
 use qtrail::chance::Stream;
-use qtrail::config::recipe::Preprocess;
+use qtrail::config::recipe::{Precision, Preprocess};
 use qtrail::trainer::protocol::{
     Answer, CraftRequest, CraftedAnswer, Member, ModelRequest, NetworkRequest, Request,
     ScoreRequest, TrainRequest,
@@ -33,7 +33,7 @@ fn spec(method: Method, eps: u8) -> AttackSpec {
         iterations: if one { 1 } else { iterations(eps, Rounding::Floor) },
         rounding: (!one).then_some(Rounding::Floor),
         random_start: false,
-        dtype: Dtype::F32,
+        dtype: Precision::F32,
         batch: 100,
     }
 }
@@ -111,7 +111,7 @@ impl Bench {
             labels: (0..count).map(label).collect(),
             targets: (0..count).map(|at| label(at + 1)).collect(),
             chains,
-            dtype: Dtype::F32,
+            dtype: Precision::F32,
             device: "cpu".into(),
             threads: 1,
             staging: self.workplace.path("staging"),
@@ -155,7 +155,7 @@ impl Bench {
             images,
             count: (pixels.len() / VALUES) as u32,
             batch: 64,
-            dtype: Dtype::F32,
+            dtype: Precision::F32,
             device: "cpu".into(),
             threads: 1,
             staging: self.workplace.path("staging"),
@@ -340,7 +340,7 @@ fn bf16_is_another_attack_of_the_same_kind() {
     let (model, pixels) = (Bench::model(vec![network]), pictures(8));
     let chains = plan(&specs(&[Method::Fast], &[8]));
     let request = bench.craft_request(&model, chains, &pixels);
-    let request = CraftRequest { dtype: Dtype::Bf16, ..request };
+    let request = CraftRequest { dtype: Precision::Bf16, ..request };
     let Answer::Crafted(answer) = bench.ask(&Request::Craft(Box::new(request))) else { panic!() };
     let half = bench.take(&answer, 8);
     let full = bench.craft(&model, &specs(&[Method::Fast], &[8]), &pixels);

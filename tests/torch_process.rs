@@ -8,8 +8,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use qtrail::config::recipe::Precision;
 use qtrail::trainer::protocol::{
-    Answer, DataRequest, ErrorCause, FailedReason, PROTOCOL, Request, TrainRequest,
+    Answer, Arithmetic, DataRequest, ErrorCause, FailedReason, PROTOCOL, Request, TrainRequest,
 };
 use torch_support::{PROGRAM, Process, Show, Workplace, needs};
 
@@ -23,6 +24,10 @@ fn a_conversation() {
     assert_eq!(hello.program, concat!("qtrail-torch ", env!("CARGO_PKG_VERSION")));
     assert!(hello.library.starts_with("libtorch 2.11.0"), "{}", hello.library);
     assert!(hello.devices.contains(&"cpu".to_owned()) && hello.threads > 0);
+    let native =
+        |device: &str| hello.arithmetic(device, Precision::Bf16) == Some(Arithmetic::Native);
+    assert!(hello.devices.iter().all(|device| device == "cpu" || native(device)));
+    assert!(hello.check() == Ok(()) && hello.bf16.is_some());
     let mut hashes = Vec::new();
     for id in [5, 6] {
         let mut request = workplace.request("[C(4,3,1), P(2,2), FC(8), SM(4)]");

@@ -5,7 +5,7 @@
 mod torch_support;
 
 use qtrail::config::recipe::{
-    Augment, Optimiser, Preprocess, RateSchedule, RateStep, Recipe, WeightsOf,
+    Augment, Optimiser, Precision, Preprocess, RateSchedule, RateStep, Recipe, WeightsOf,
 };
 use qtrail::trainer::protocol::{
     Answer, EpochAnswer, FinishedAnswer, Fit, InitialRequest, PredictedPart, ResumeRequest,
@@ -48,8 +48,9 @@ fn left(workplace: &Workplace, finished: &FinishedAnswer) -> Vec<Vec<u8>> {
     files.chain(finished.weights.as_deref()).map(|file| workplace.staged(file)).collect()
 }
 
-/// All that can make a difference: dropout, varied images, both optimisers, rates that change.
-fn recipes(base: &Recipe) -> [Recipe; 2] {
+/// All that can make a difference: dropout, varied images, both optimisers, rates that change,
+/// precision.
+fn recipes(base: &Recipe) -> [Recipe; 3] {
     let base = Recipe { epochs: 4, chance: Some(0.0), ..base.clone() };
     let steps = [(2, 0.05), (2, 0.01)].map(|(epochs, rate)| RateStep { epochs, rate });
     [
@@ -66,8 +67,9 @@ fn recipes(base: &Recipe) -> [Recipe; 2] {
             optimiser: Optimiser::Sgd { momentum: 0.9 },
             schedule: Some(RateSchedule::Steps { steps: steps.into() }),
             preprocess: Preprocess::Lcn,
-            ..base
+            ..base.clone()
         },
+        Recipe { precision: Precision::Bf16, ..base },
     ]
 }
 
@@ -76,9 +78,8 @@ fn it_goes_on_after_any_epoch_to_the_same_weights() {
     let workplace = Workplace::new(Show::Class);
     let mut process = Process::start();
     let plain = workplace.request(NET);
-    for (recipe, weights) in
-        recipes(&plain.recipe).into_iter().zip([WeightsOf::Best, WeightsOf::Last])
-    {
+    let weights = [WeightsOf::Best, WeightsOf::Last, WeightsOf::Best];
+    for (recipe, weights) in recipes(&plain.recipe).into_iter().zip(weights) {
         let request = TrainRequest { recipe, weights, predict: true, threads: 1, ..plain.clone() };
         let whole = train(&mut process, &workplace, &request);
         let expected = left(&workplace, &whole.finished);

@@ -6,7 +6,7 @@ mod torch_support;
 
 use qtrail::arch::shape::Map;
 use qtrail::arch::{GapHead, PoolRule, Shapes};
-use qtrail::config::recipe::{Init, Preprocess, Recipe, WeightsOf};
+use qtrail::config::recipe::{Init, Precision, Preprocess, Recipe, WeightsOf};
 use qtrail::trainer::protocol::{Answer, EpochAnswer, FailedReason, FinishedAnswer, TrainRequest};
 use safetensors::SafeTensors;
 use torch_support::{Process, SIDE, Show, Workplace};
@@ -124,6 +124,31 @@ fn what_can_be_learned_is_learned() {
             (1..=8).map(|e| request.recipe.learning_rate_at(0, e)).collect::<Vec<_>>()
         );
     }
+}
+
+#[test]
+fn in_bf16_it_learns_and_repeats_and_keeps_weights_in_f32() {
+    let workplace = Workplace::new(Show::Class);
+    let mut process = Process::start();
+    let mut request = workplace.request("[C(4,3,1), P(2,2), FC(8), SM(4)]");
+    // Where bf16 is emulated, threads wait for each other more than they compute.
+    request.threads = 1;
+    request.recipe = Recipe { epochs: 4, ..request.recipe };
+    let full = process.weights(&workplace, &request);
+    request.recipe.precision = Precision::Bf16;
+    let (epochs, finished) = process.finish(&request);
+    let last = epochs.last().unwrap();
+    assert!(last.validation_correct >= 144, "{last:?}"); // of 160
+    let half = workplace.staged(&finished.weights.unwrap());
+    assert!(half != full);
+    assert!(half == Process::start().weights(&workplace, &request));
+    // A bfloat16 as f32 ends with two bytes of zeros.
+    let file = SafeTensors::deserialize(&half).unwrap();
+    assert!(file.tensors().iter().all(|(_, view)| view.dtype() == safetensors::Dtype::F32));
+    let (_, weights) =
+        file.tensors().into_iter().find(|(name, _)| name == "layer3.weight").unwrap();
+    let rounded = weights.data().chunks(4).filter(|bytes| bytes[..2] == [0, 0]).count();
+    assert!(rounded * 10 < weights.data().len() / 4, "{rounded}");
 }
 
 #[test]

@@ -99,6 +99,17 @@ fn old_versions_keep_their_digest() {
     assert_ne!(digest(&other), digest(&recorded));
 }
 
+/// Attempts of older versions name no precision: there was one alone.
+#[test]
+fn older_attempts_computed_in_f32() {
+    for version in 1..4 {
+        let read = fs::read_to_string(folder().join(format!("05-attempt-started-v{version}.hex")));
+        let recorded = decode(Position(1), &Frame(bytes(&read.unwrap()))).unwrap();
+        let Event::AttemptStarted(started) = recorded.event else { panic!("version {version}") };
+        assert_eq!(started.computes_in(), "f32");
+    }
+}
+
 /// The samples say the same as the files: a change of a kind shows.
 #[test]
 fn samples_are_the_golden_events() {

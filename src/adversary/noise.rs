@@ -6,8 +6,8 @@
 //! epsilon-ball would be shorter than the steps it is compared with, by a factor of the square
 //! root of 3.
 
-use super::spec::Dtype;
 use crate::chance::Stream;
+use crate::config::recipe::Precision;
 
 /// The method of its specifications.
 pub const RANDOM_NOISE: &str = "random-noise";
@@ -18,7 +18,7 @@ pub struct NoiseSpec {
     /// Change of every value, of 255, before it is clipped to 0..255.
     pub eps: u8,
     /// What scores are computed in.
-    pub dtype: Dtype,
+    pub dtype: Precision,
     /// Images scored at once.
     pub batch: u16,
 }
@@ -92,11 +92,11 @@ mod tests {
 
     #[test]
     fn the_text_is_toml() {
-        let spec = NoiseSpec { eps: 8, dtype: Dtype::F32, batch: 100 };
+        let spec = NoiseSpec { eps: 8, dtype: Precision::F32, batch: 100 };
         let table: toml::Table = spec.text().parse().unwrap();
         assert_eq!(table["method"].as_str(), Some(RANDOM_NOISE));
         assert_ne!(NoiseSpec { eps: 9, ..spec }.text(), spec.text());
         assert_ne!(NoiseSpec { batch: 9, ..spec }.text(), spec.text());
-        assert_ne!(NoiseSpec { dtype: Dtype::Bf16, ..spec }.text(), spec.text());
+        assert_ne!(NoiseSpec { dtype: Precision::Bf16, ..spec }.text(), spec.text());
     }
 }

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::noise::NoiseSpec;
 use super::range::InputRange;
 use super::sampling::Sampling;
-use super::spec::{AttackSpec, Dtype, Method, Rounding, iterations};
+use super::spec::{AttackSpec, Method, Rounding, iterations};
 use super::transform::{self, FAMILIES, Family, Transform};
 use crate::chance::Stream;
+use crate::config::recipe::Precision;
 use crate::events::{Hash, ImagesCrafted};
 
 /// Most attacks in one run: what is recorded of a micro-batch fits into one batch of the log.
@@ -50,7 +51,7 @@ pub struct Settings {
     /// Whether iterative attacks begin at a random point of the box.
     pub random_start: bool,
     /// What gradients are computed in.
-    pub dtype: Dtype,
+    pub dtype: Precision,
     /// Random noise of the same sizes is scored on the first so many images of the pool.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub noise_images: u32,
@@ -178,7 +179,7 @@ impl Settings {
             rounding: Rounding::Floor,
             iterations: None,
             random_start: false,
-            dtype: Dtype::F32,
+            dtype: Precision::F32,
             noise_images: NOISE_IMAGES,
             transform_eps: Vec::new(),
             outputs: Vec::new(),

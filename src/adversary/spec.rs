@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::recipe::Precision;
+
 /// How images are crafted (Kurakin et al. 2017, section 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -43,17 +45,6 @@ pub enum Rounding {
     Ceil,
 }
 
-/// What gradients are computed in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Dtype {
-    /// Single precision.
-    #[default]
-    F32,
-    /// Products in bfloat16, loss in single precision.
-    Bf16,
-}
-
 macro_rules! names {
     ($type:ident: $($name:literal $variant:ident),*) => {
         impl $type {
@@ -91,7 +82,6 @@ names!(Method: "fast" Fast, "basic" Basic, "least-likely" LeastLikely,
     "least-likely-step" LeastLikelyStep, "random-target" RandomTarget);
 names!(Label: "true" True, "least-likely" LeastLikely, "random" Random);
 names!(Rounding: "floor" Floor, "ceil" Ceil);
-names!(Dtype: "f32" F32, "bf16" Bf16);
 
 impl Method {
     /// The class whose loss is differentiated.
@@ -134,7 +124,7 @@ pub struct AttackSpec {
     /// Whether the first iterate is a random point of the box, not the clean image (PGD).
     pub random_start: bool,
     /// What gradients are computed in.
-    pub dtype: Dtype,
+    pub dtype: Precision,
     /// Images differentiated at once: libtorch's results depend on it in the last bits.
     pub batch: u16,
 }
@@ -264,7 +254,7 @@ pub(super) mod tests {
             iterations: if one { 1 } else { iterations(eps, Rounding::Floor) },
             rounding: (!one).then_some(Rounding::Floor),
             random_start: false,
-            dtype: Dtype::F32,
+            dtype: Precision::F32,
             batch: 100,
         }
     }
@@ -281,7 +271,7 @@ pub(super) mod tests {
             AttackSpec { iterations: 3, rounding: Some(Rounding::Ceil), ..base.clone() },
             AttackSpec { rounding: None, ..base.clone() },
             AttackSpec { random_start: true, ..base.clone() },
-            AttackSpec { dtype: Dtype::Bf16, ..base.clone() },
+            AttackSpec { dtype: Precision::Bf16, ..base.clone() },
             AttackSpec { batch: 64, ..base.clone() },
         ];
         assert!(others.iter().all(|other| other.text() != base.text()));

@@ -306,6 +306,7 @@ mod tests {
             host,
             continues: None,
             worker: text(),
+            precision: text(),
         };
         let outcome = Outcome::Failed { reason: FailedReason::Chance, message: String::new() };
         let (attempt, epochs, restarts, seconds, peak_memory) = (1, 1, 0, 0.0, 0);

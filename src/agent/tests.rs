@@ -49,6 +49,7 @@ fn started(trial: u32, attempt: u32) -> Event {
         host,
         continues,
         worker,
+        precision: "f32".to_owned(),
     }
     .into()
 }

@@ -113,6 +113,8 @@ pub struct Computer {
     pub library: String,
     /// Instruction set of its CPU kernels.
     pub isa: String,
+    /// `f32`, `bf16` or `bf16 emulated`.
+    pub precision: String,
 }
 
 impl Computer {
@@ -124,6 +126,7 @@ impl Computer {
         kind(&self.device) == kind(&other.device)
             && (&self.trainer, &self.library, &self.isa)
                 == (&other.trainer, &other.library, &other.isa)
+            && self.precision == other.precision
     }
 }
 
@@ -232,6 +235,7 @@ impl Fold for Trials {
                     trainer: started.trainer.clone(),
                     library: started.library.clone(),
                     isa: started.isa.clone(),
+                    precision: started.computes_in().to_owned(),
                 };
                 if !self.computers.contains(&computer) {
                     self.computers.push(computer);

@@ -29,6 +29,8 @@ pub struct RecipeArgs {
     /// A single setting laid over all, as in recipe.epochs=5 or data.train=20000
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    #[command(flatten)]
+    pub(super) precision: work::PrecisionArgs,
     /// How often each, each time with another seed
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(super) repeats: u32,
@@ -77,8 +79,9 @@ impl RecipeArgs {
             // The best on images that are trained on is the one that knows them by heart.
             config.reward.accuracy = WeightsOf::Last;
         }
-        let config = SearchConfig::read(&config.to_toml(), None, &self.settings)?;
-        let changed = if self.settings.is_empty() { "" } else { " (changed)" };
+        let settings = [&self.settings[..], self.precision.setting().as_slice()].concat();
+        let config = SearchConfig::read(&config.to_toml(), None, &settings)?;
+        let changed = if settings.is_empty() { "" } else { " (changed)" };
         Ok(Chosen { config, recipe: format!("{name}{changed}") })
     }
 
@@ -215,7 +218,7 @@ pub fn begin(
         recipe: chosen.recipe,
         fit: args.fit,
         seed: args.seed,
-        threads: work::threads_each(args.threads, session.hire()?),
+        threads: work::threads_each(args.threads, session.hire(chosen.config.recipe.precision)?),
     };
     let (scope, lock) = session.begin_run(&chosen.config, run, &prepared)?;
     let job = session.job(scope)?;

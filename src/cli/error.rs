@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::config::ConfigError;
 use crate::data::DataError;
 use crate::engine::EngineError;
+use crate::engine::devices::DeviceError;
 use crate::engine::journal::JournalError;
 use crate::engine::session::SessionError;
 use crate::log::{Kind, LogError};
@@ -200,6 +201,13 @@ impl From<SessionError> for CliError {
             SessionError::OtherData { .. } => {
                 Self::usage(error).hint("name the right folder with --data")
             }
+            SessionError::Device(DeviceError::Emulated { .. }) => Self::usage(error).hint(
+                "--emulate-bf16 allows it, slower than f32; else begin with --precision f32, \
+                 or name another --device",
+            ),
+            SessionError::Device(DeviceError::Precision { .. }) => Self::usage(error).hint(
+                "begin with --precision f32, or name another --trainer (schema/trainer.md: bf16)",
+            ),
             SessionError::Device(_) => Self::usage(error).hint("choose one with --device"),
             SessionError::Settings(_) => Self::usage(error),
             SessionError::Overtaken => Self::new(Exit::Busy, error),

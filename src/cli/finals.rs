@@ -43,7 +43,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let count = u32::try_from(models.len()).unwrap_or(u32::MAX);
     let at_once = count.saturating_mul(args.recipe.repeats);
     let work = args.work.with_trainers_for(at_once, args.recipe.threads)?;
-    let trainers = work::trainers(&work, context)?;
+    let trainers = args.recipe.precision.allow(work::trainers(&work, context)?);
     let prepared = after::prepare(&chosen.config, &data)?;
     let facts = &prepared.facts;
     // Read otherwise (resized, with extra images) it cannot be the same.

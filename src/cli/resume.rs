@@ -23,6 +23,9 @@ pub struct Args {
     /// results in some bits
     #[arg(long, value_name = "N", value_parser = work::thread_count)]
     threads: Option<u32>,
+    /// Allow bf16 on a device without instructions for it, where it is slower than f32
+    #[arg(long)]
+    emulate_bf16: bool,
     #[command(flatten)]
     work: work::WorkArgs,
 }
@@ -98,7 +101,8 @@ impl Args {
             _ => (u32::MAX, None),
         };
         let work = self.work.with_trainers_for(at_once, self.threads.or(each))?;
-        Ok(Trainers { threads: self.threads, ..work::trainers(&work, context)? })
+        let (threads, emulate_bf16) = (self.threads, self.emulate_bf16);
+        Ok(Trainers { threads, emulate_bf16, ..work::trainers(&work, context)? })
     }
 }
 

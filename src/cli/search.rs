@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(
         long, value_name = "E:N,…", value_delimiter = ',', value_parser = phase, requires = "search",
         conflicts_with_all = ["policy", "print_config", "name", "or_resume", "preset", "config",
-            "settings", "seed", "flavour", "repeat", "reuse_trials", "reward", "not_reproducible",
+            "settings", "precision", "seed", "flavour", "repeat", "reuse_trials", "reward", "not_reproducible",
             "max_params", "max_madds"],
     )]
     extend: Vec<Phase>,
@@ -100,7 +100,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     names::check_optional("--name", &args.name)?;
     let work =
         args.work.with_trainers_for(config.schedule.in_flight, args.settings.threads_told())?;
-    let trainers = work::trainers(&work, context)?;
+    let trainers = args.settings.precision.allow(work::trainers(&work, context)?);
     if args.or_resume
         && let Some(store) = Store::open_if_there(&context.store)?
     {
@@ -147,7 +147,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         };
     }
 
-    let mut session = work::session_to_begin(context, trainers)?;
+    let precision = config.recipe.precision;
+    let mut session = work::session_to_begin(context, trainers, precision)?;
     if let Some(scope) = session.index().find(&args.name) {
         // Another process has begun it since.
         if args.or_resume {
@@ -158,7 +159,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             .hint("--or-resume goes on with it; another --name begins another"));
     }
     let name = args.name.clone();
-    let threads = work::threads_each(args.settings.threads_told(), session.hire()?);
+    let threads = work::threads_each(args.settings.threads_told(), session.hire(precision)?);
     let begun = session.begin_search(&config, args.settings.seed, name, threads, &prepared);
     let (scope, lock) = match (begun, session.index().find(&args.name)) {
         (Err(_), Some(scope)) if args.or_resume => {
@@ -167,7 +168,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         (begun, _) => begun?,
     };
     let job = session.job(scope)?;
-    announce(scope, &*job, &session.devices()?);
+    announce(scope, &*job, &session.devices(precision)?);
     work::carry_on(session, scope, lock, job, &prepared.folder)
 }
 

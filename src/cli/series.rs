@@ -61,7 +61,7 @@ pub(super) fn begin(
             format!("--reuse-trials: a result taken over has no {fact}, and --reward needs it");
         return Err(CliError::usage(message).hint("leave one of them out"));
     }
-    let mut session = work::session_to_begin(context, trainers)?;
+    let mut session = work::session_to_begin(context, trainers, told.config.recipe.precision)?;
     let facts = SeriesJoined {
         series: 0,
         name: told.name,
@@ -70,7 +70,7 @@ pub(super) fn begin(
         seed: told.seed,
         reuse_trials: told.reuse_trials,
     };
-    let threads = work::threads_each(told.threads, session.hire()?);
+    let threads = work::threads_each(told.threads, session.hire(told.config.recipe.precision)?);
     let images = Images { found: told.prepared, config: told.config, threads };
     let begun = images.begin(&mut session, &facts, &|index| {
         index.new_series(&facts).map_err(SessionError::Settings)
@@ -173,7 +173,7 @@ fn carry_on(
         note(&format!("{}, search {repetition} of {}", series.label(), series.facts.repeats));
         let lock = session.lock(scope)?;
         let job = session.job(scope)?;
-        super::search::announce(scope, &*job, &session.devices()?);
+        super::search::announce(scope, &*job, &session.devices(images.config.recipe.precision)?);
         work::carry_on_until(&stop, session, scope, lock, job, &images.found.folder)?;
         session = work::session_without_trainer(context, Store::open(&context.store)?)?;
         session.set_trainers(trainers.clone());

@@ -33,6 +33,8 @@ pub struct SettingsArgs {
     /// Cuts images to squares and resamples them to this side in pixels; as data.resize
     #[arg(long, value_name = "SIDE", value_parser = super::data::side())]
     resize: Option<u32>,
+    #[command(flatten)]
+    pub(super) precision: work::PrecisionArgs,
     /// Seed of everything the agent and the training choose
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -58,7 +60,8 @@ impl SettingsArgs {
             }
         };
         let resize = self.resize.map(|side| format!("data.resize={side}"));
-        let settings = [&self.settings, resize.as_slice(), over].concat();
+        let told: Vec<_> = [resize, self.precision.setting()].into_iter().flatten().collect();
+        let settings = [&self.settings, told.as_slice(), over].concat();
         Ok(SearchConfig::read(&text, self.flavour, &settings)?)
     }
 

@@ -39,13 +39,14 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         )));
     }
     let work = args.work.with_trainers_for(args.repeats, args.settings.threads_told())?;
-    let trainers = work::trainers(&work, context)?;
-    let mut session = work::session_to_begin(context, trainers)?;
+    let trainers = args.settings.precision.allow(work::trainers(&work, context)?);
+    let precision = config.recipe.precision;
+    let mut session = work::session_to_begin(context, trainers, precision)?;
     let run = NewRun {
         models: vec![RunModel { index: 0, architecture, source: None, initial: None }],
         repeats: args.repeats,
         seed: args.settings.seed,
-        threads: work::threads_each(args.settings.threads_told(), session.hire()?),
+        threads: work::threads_each(args.settings.threads_told(), session.hire(precision)?),
         ..NewRun::default()
     };
     let (scope, lock) = session.begin_run(&config, run, &prepared)?;

@@ -66,7 +66,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let data = context.data.locate(data)?;
     let chosen = args.recipe.choose(&taken.origin.config, &data.name)?;
     let work = args.work.with_trainers_for(args.recipe.repeats, args.recipe.threads)?;
-    let trainers = work::trainers(&work, context)?;
+    let trainers = args.recipe.precision.allow(work::trainers(&work, context)?);
     let prepared = after::prepare(&chosen.config, &data)?;
     let facts = &prepared.facts;
     let architecture = taken.architecture.with_classes(facts.classes);

@@ -13,6 +13,7 @@ use super::progress::{Progress, duration};
 use super::{CliError, Context, Exit, clock, note, say};
 use crate::agent::Training;
 use crate::agent::trials::Status;
+use crate::config::recipe::Precision;
 use crate::data::DataError;
 use crate::engine::Ending;
 use crate::engine::devices::Devices;
@@ -41,6 +42,31 @@ pub struct WorkArgs {
     /// A data set by name, or a folder with its files
     #[arg(long, value_name = "NAME|DIR")]
     pub data: Option<String>,
+}
+
+/// What trainings compute in.
+#[derive(Debug, clap::Args)]
+pub struct PrecisionArgs {
+    /// Precision of convolutions and matrix products: f32 or bf16; as recipe.precision
+    #[arg(long)]
+    precision: Option<Precision>,
+    /// Allow bf16 on a device without instructions for it, where it is slower than f32
+    #[arg(long)]
+    emulate_bf16: bool,
+}
+
+impl PrecisionArgs {
+    /// The setting to be laid over a configuration.
+    #[must_use]
+    pub fn setting(&self) -> Option<String> {
+        self.precision.map(|precision| format!("recipe.precision={precision}"))
+    }
+
+    /// The same trainers, who may emulate bfloat16 if that was allowed.
+    #[must_use]
+    pub fn allow(&self, trainers: Trainers) -> Trainers {
+        Trainers { emulate_bf16: self.emulate_bf16, ..trainers }
+    }
 }
 
 impl WorkArgs {
@@ -88,6 +114,7 @@ pub fn trainers(args: &WorkArgs, context: &Context) -> Result<Trainers, CliError
         program,
         devices: args.device.clone(),
         threads: None,
+        emulate_bf16: false,
         locks: context.device_locks.clone(),
         command: context.command.clone(),
         wait: context.wait,
@@ -105,13 +132,17 @@ pub fn session(context: &Context, trainers: Trainers, store: Store) -> Result<Se
     Ok(session)
 }
 
-/// Opens a session in the store, which is made if there is none, once trainers are hired: a verb
-/// that cannot train makes none.
+/// Opens a session in the store, which is made if there is none, once trainers are hired that train in
+/// `precision`: a verb that cannot train makes none.
 ///
 /// # Errors
 /// What a person is to be told.
-pub fn session_to_begin(context: &Context, trainers: Trainers) -> Result<Session, CliError> {
-    let posts = trainers.hire()?;
+pub fn session_to_begin(
+    context: &Context,
+    trainers: Trainers,
+    precision: Precision,
+) -> Result<Session, CliError> {
+    let posts = trainers.hire(precision)?;
     let mut session = session(context, trainers, Store::open_or_create(&context.store)?)?;
     session.bring(posts);
     Ok(session)

@@ -55,6 +55,56 @@ pub struct Recipe {
     /// How training images are varied each time they are shown.
     #[serde(default, skip_serializing_if = "Augment::is_none")]
     pub augment: Augment,
+    /// What convolutions and matrix products are computed in.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
+}
+
+/// What convolutions and matrix products are computed in. Weights are kept, and the loss and the
+/// steps of the optimiser computed, in single precision always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// bfloat16: the range of single precision with 8 bits of precision in the place of 24.
+    Bf16,
+}
+
+impl Precision {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::F32, Self::Bf16];
+
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    // Serde asks with a reference.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_f32(&self) -> bool {
+        *self == Self::F32
+    }
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl std::str::FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|known| known.name() == text);
+        known.ok_or_else(|| format!("expected f32 or bf16, not `{text}`"))
+    }
 }
 
 /// How the learning rate changes.
@@ -232,6 +282,7 @@ impl Default for Recipe {
             label_smoothing: 0.0,
             decoupled: false,
             augment: Augment::default(),
+            precision: Precision::F32,
         }
     }
 }
@@ -411,7 +462,7 @@ mod tests {
     #[test]
     fn what_is_not_set_is_not_written() {
         let text = toml::to_string(&Recipe::default()).unwrap();
-        for word in ["schedule", "label-smoothing", "decoupled", "augment"] {
+        for word in ["schedule", "label-smoothing", "decoupled", "augment", "precision"] {
             assert!(!text.contains(word), "{text}");
         }
         let schedule = Some(RateSchedule::OneCycle { warm_up: 0.3 });
@@ -423,6 +474,7 @@ mod tests {
             optimiser,
             decoupled: true,
             label_smoothing: 0.1,
+            precision: Precision::Bf16,
             ..Recipe::default()
         };
         assert_eq!(toml::from_str::<Recipe>(&toml::to_string(&recipe).unwrap()).unwrap(), recipe);

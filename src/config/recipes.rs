@@ -1,8 +1,8 @@
 //! Recipes for after the search: training long what was found, one file each in `recipes/`.
 //!
 //! A recipe says how a network is trained; what the search decided of the network itself (where
-//! dropout goes, how weights start, the head of GAP), its batch, its weight decay and its
-//! preprocessing hold unless the recipe says otherwise. No epoch counts as no better than chance.
+//! dropout goes, how weights start, the head of GAP), its batch, its weight decay, its precision and
+//! its preprocessing hold unless the recipe says otherwise. No epoch counts as no better than chance.
 
 use toml::Table;
 
@@ -62,6 +62,7 @@ pub fn read(text: &str, search: &Recipe) -> Result<Recipe, ConfigError> {
         init: search.init,
         gap: search.gap,
         preprocess: search.preprocess,
+        precision: search.precision,
         ..Recipe::default()
     };
     let over: Table = toml::from_str(text)?;

@@ -435,7 +435,8 @@ impl<L: EventLog> Engine<'_, L, Attacking<'_>> {
 /// What a trainer computes with.
 fn computer(trainer: &AttackTrainer) -> Computer {
     let AttackTrainer { device, trainer, library, isa, .. } = trainer.clone();
-    Computer { device, trainer, library, isa }
+    // Its precision is that of its specifications.
+    Computer { device, trainer, library, isa, precision: String::new() }
 }
 
 #[cfg(test)]

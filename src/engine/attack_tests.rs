@@ -165,6 +165,7 @@ impl Start for Starts {
             devices: vec!["cpu".into()],
             isa: String::new(),
             threads: 1,
+            bf16: None,
         };
         Ok(Box::new(Honest { hello, said: VecDeque::new(), with: *self, pause: 0 }))
     }

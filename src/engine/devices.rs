@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::config::recipe::Precision;
+
 /// The most trainers of one process.
 pub const TRAINERS_MAX: u32 = 256;
 
@@ -46,6 +48,22 @@ pub enum DeviceError {
         device: String,
         /// What it offers.
         offered: String,
+    },
+    /// The device has no instructions for a precision.
+    #[error("{device} has no {precision} instructions, so that the trainer would emulate them")]
+    Emulated {
+        /// The device.
+        device: String,
+        /// What is to be computed in.
+        precision: Precision,
+    },
+    /// The trainer does not say that it can train in a precision.
+    #[error("the trainer {trainer:?} does not say that it can train in {precision}")]
+    Precision {
+        /// Program and version.
+        trainer: String,
+        /// What is to be computed in.
+        precision: Precision,
     },
 }
 

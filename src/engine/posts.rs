@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::devices::Devices;
+use super::devices::{DeviceError, Devices};
 use super::error::SessionError;
 use super::faults::refused;
 use super::pool::Post;
+use crate::config::recipe::Precision;
 use crate::log::{Busy, Locks, LogError, NamedLock};
 use crate::trainer::process::{StartError, Trainer};
+use crate::trainer::protocol::{Arithmetic, Hello};
 use crate::trainer::{Start, Talk};
 
 /// How to get trainers.
@@ -23,6 +25,8 @@ pub struct Trainers {
     pub devices: Devices,
     /// Threads each computes with on a CPU, if not as many as were recorded when the work began.
     pub threads: Option<u32>,
+    /// Whether they may train in bfloat16 on a device without instructions for it.
+    pub emulate_bf16: bool,
     /// Folder for locks of devices, the same for all stores of this host.
     pub locks: PathBuf,
     /// What others are told about this process.
@@ -34,11 +38,13 @@ pub struct Trainers {
 }
 
 impl Trainers {
-    /// Asks the program for its devices and locks those that are wanted: a post for each trainer.
+    /// Asks the program for its devices and locks those that are wanted: a post for each trainer, to
+    /// train in `precision`.
     ///
     /// # Errors
-    /// [`SessionError`] if the program is no trainer, cannot use a device, or another process does.
-    pub fn hire(&self) -> Result<Vec<Post>, SessionError> {
+    /// [`SessionError`] if the program is no trainer, cannot use a device, or not in this precision, or
+    /// if another process uses it.
+    pub fn hire(&self, precision: Precision) -> Result<Vec<Post>, SessionError> {
         let (program, silence) = (&self.program, self.silence);
         // Only the trainer knows which devices it can use; it is asked before one is locked.
         let asked = patiently(|| Trainer::start(program, None, silence))?;
@@ -52,6 +58,9 @@ impl Trainers {
             }
             false => self.devices.resolve(offered)?,
         };
+        for (device, _) in &wanted {
+            self.check_precision(asked.hello(), device, precision)?;
+        }
         let mut asked = Some(asked);
         let mut posts = Vec::new();
         for (device, trainers) in wanted {
@@ -88,6 +97,24 @@ impl Trainers {
         let first = gpus().chain(offered).next().cloned().unwrap_or_else(|| "cpu".to_owned());
         let lock = self.lock(&first, self.wait)?;
         Ok((first, lock))
+    }
+
+    fn check_precision(
+        &self,
+        hello: &Hello,
+        device: &str,
+        precision: Precision,
+    ) -> Result<(), DeviceError> {
+        let device = device.to_owned();
+        match hello.arithmetic(&device, precision) {
+            Some(Arithmetic::Native) => Ok(()),
+            Some(Arithmetic::Emulated) if self.emulate_bf16 => Ok(()),
+            Some(Arithmetic::Emulated) => Err(DeviceError::Emulated { device, precision }),
+            None => {
+                let trainer = hello.program.clone();
+                Err(DeviceError::Precision { trainer, precision })
+            }
+        }
     }
 
     /// A GPU belongs to one process, whatever store it works in. A CPU is shared.

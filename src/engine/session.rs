@@ -22,6 +22,7 @@ use super::references::check_named;
 use crate::agent::Training;
 use crate::agent::run::Run;
 use crate::agent::search::Search;
+use crate::config::recipe::Precision;
 use crate::config::{Order, SearchConfig};
 use crate::data::Located;
 use crate::events::{
@@ -147,15 +148,15 @@ impl Session {
         self.posts = posts;
     }
 
-    /// Makes sure that there are trainers, before anything is recorded that relies on them, and says
-    /// how many.
+    /// Makes sure that there are trainers for `precision`, before anything is recorded that relies on
+    /// them, and says how many.
     ///
     /// # Errors
     /// [`SessionError`] if there are none, they cannot use a device, or it is in use.
-    pub fn hire(&mut self) -> Result<usize, SessionError> {
+    pub fn hire(&mut self, precision: Precision) -> Result<usize, SessionError> {
         if self.posts.is_empty() {
             let none = || SessionError::Settings("no trainer is known".into());
-            self.posts = self.trainers.as_ref().ok_or_else(none)?.hire()?;
+            self.posts = self.trainers.as_ref().ok_or_else(none)?.hire(precision)?;
         }
         Ok(self.posts.len())
     }
@@ -164,17 +165,26 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::hire`].
-    pub fn devices(&mut self) -> Result<Devices, SessionError> {
-        self.hire()?;
+    pub fn devices(&mut self, precision: Precision) -> Result<Devices, SessionError> {
+        self.hire(precision)?;
         Ok(Devices::of(self.posts.iter().map(|post| &*post.device)))
     }
 
-    /// The trainers, hired, each with a folder of its own.
+    /// The trainers, hired, each with a folder of its own. They train nothing.
     ///
     /// # Errors
-    /// [`SessionError`] as [`Session::hire`], or if a folder cannot be made.
+    /// [`SessionError`] if there are none, they cannot use a device, it is in use, or a folder cannot
+    /// be made.
     pub fn pool<T>(&mut self) -> Result<Pool<T>, SessionError> {
-        self.hire()?;
+        self.pool_for(Precision::F32)
+    }
+
+    /// The same, to train in `precision`.
+    ///
+    /// # Errors
+    /// [`SessionError`] as [`Session::pool`], or if they cannot train in this precision.
+    pub fn pool_for<T>(&mut self, precision: Precision) -> Result<Pool<T>, SessionError> {
+        self.hire(precision)?;
         let posts = std::mem::take(&mut self.posts);
         let artifacts = self.store.artifacts();
         let own = artifacts.staging(self.presence()?.name())?;
@@ -249,7 +259,7 @@ impl Session {
                 Run::enumerate(started.clone(), config.clone()).map_err(|error| wrong(&error))?;
             }
         }
-        self.begin(data, &mut |index| {
+        self.begin(data, config.recipe.precision, &mut |index| {
             let further = further(index)?;
             free(index, &started.name).map_err(SessionError::Settings)?;
             let parts = parts.iter().cloned().map(Event::from);
@@ -294,7 +304,8 @@ impl Session {
         let first = std::iter::once(Event::from(started));
         let batch: Vec<Event> =
             first.chain(models).chain(parts.into_iter().map(Event::from)).collect();
-        self.begin(data, &mut |index| Ok((index.next_run(), batch.clone())))
+        let precision = config.recipe.precision;
+        self.begin(data, precision, &mut |index| Ok((index.next_run(), batch.clone())))
     }
 
     /// Begins what `decide` says, in view of all that is recorded: it is asked again whenever others
@@ -302,9 +313,10 @@ impl Session {
     fn begin(
         &mut self,
         data: &Prepared,
+        precision: Precision,
         decide: &mut dyn FnMut(&Index) -> Result<Beginning, SessionError>,
     ) -> Result<(Scope, NamedLock), SessionError> {
-        self.hire()?;
+        self.hire(precision)?;
         let artifacts = self.store.artifacts();
         data.artifacts().try_for_each(|bytes| artifacts.put(bytes).map(drop))?;
         let (once, started) = (self.locks_now(), Instant::now());

@@ -15,6 +15,7 @@ use super::session::{Session, SessionError};
 use super::{Ending, Engine, EngineError, LOST_IN_A_ROW_MAX, Machine, SoFar, Work};
 use crate::agent::trials::{ATTEMPTS_MAX, Computer, Trial};
 use crate::agent::{Decision, Impossible, Terms, Training};
+use crate::config::recipe::Precision;
 use crate::events::{
     ArtifactReleased, AttemptLost, AttemptStarted, CheckpointKept, Continues, Event, Recorded,
     Resumed, Scope, folding,
@@ -23,7 +24,7 @@ use crate::log::artifacts::ArtifactHash;
 use crate::log::{EventLog, LogError};
 use crate::trainer::cut;
 use crate::trainer::protocol::{
-    Answer, DataRequest, Hello, InitialRequest, ResumeRequest, TrainRequest,
+    Answer, Arithmetic, DataRequest, Hello, InitialRequest, ResumeRequest, TrainRequest,
 };
 
 /// How often to look for what others recorded, and whether they still live.
@@ -126,10 +127,17 @@ impl Work for Trainings<'_> {
         hello: Hello,
     ) -> Result<(), EngineError> {
         let device = engine.pool.device(worker);
-        engine.warn_of_another_computer(&device, &hello);
         let Some(trial) = engine.work.trial(ordinal).cloned() else { return Ok(()) };
         let attempt = trial.attempts + 1;
         let mut request = engine.request(&trial, worker, device.clone())?;
+        let precision = precision_text(&hello, &device, request.recipe.precision);
+        engine.warn_of_another_computer(&Computer {
+            device: device.clone(),
+            trainer: hello.program.clone(),
+            library: hello.library.clone(),
+            isa: hello.isa.clone(),
+            precision: precision.clone(),
+        });
         let mut from = None;
         if let Some(&CheckpointKept { attempt, restart, epoch, artifact, .. }) =
             trial.checkpoint.as_ref()
@@ -152,6 +160,7 @@ impl Work for Trainings<'_> {
             host: engine.machine.host.clone(),
             continues: from,
             worker: engine.work.presence.name().to_owned(),
+            precision,
         };
         if !engine.record(&[started.into()])? {
             return Ok(()); // somebody else may have the trial now
@@ -269,20 +278,16 @@ impl<L: EventLog> Engine<'_, L, Trainings<'_>> {
         self.record_loss(AttemptLost { trial, attempt, counts: false, reason })
     }
 
-    fn warn_of_another_computer(&mut self, device: &str, hello: &Hello) {
-        let now = Computer {
-            device: device.to_owned(),
-            trainer: hello.program.clone(),
-            library: hello.library.clone(),
-            isa: hello.isa.clone(),
-        };
+    fn warn_of_another_computer(&mut self, now: &Computer) {
         let computers = self.work.job.trials().computers();
         if let Some(before) = computers.last()
-            && !computers.iter().any(|known| known.is_like(&now))
+            && !computers.iter().any(|known| known.is_like(now))
         {
-            let line =
-                |c: &Computer| format!("{} {} on {} ({})", c.trainer, c.library, c.device, c.isa);
-            let (before, now) = (line(before), line(&now));
+            let line = |c: &Computer| {
+                let Computer { device, trainer, library, isa, precision } = c;
+                format!("{trainer} {library} on {device} ({isa}, {precision})")
+            };
+            let (before, now) = (line(before), line(now));
             self.tell(&News::OtherComputer { before, now });
         }
     }
@@ -365,6 +370,14 @@ impl<L: EventLog> Engine<'_, L, Trainings<'_>> {
     }
 }
 
+/// What an attempt on `device` computes in, as it is recorded.
+fn precision_text(hello: &Hello, device: &str, precision: Precision) -> String {
+    match hello.arithmetic(device, precision) {
+        Some(Arithmetic::Emulated) => format!("{precision} emulated"),
+        Some(Arithmetic::Native) | None => precision.to_string(),
+    }
+}
+
 /// Carries on a search or run whose lock is held, on the images in `folder`.
 ///
 /// # Errors
@@ -377,7 +390,8 @@ pub fn carry_on(
     stop: &dyn Fn() -> bool,
     report: &mut dyn Report,
 ) -> Result<Ending, SessionError> {
-    let (pool, reusable) = (session.pool()?, reusable(session, scope)?);
+    let (pool, reusable) =
+        (session.pool_for(job.config().recipe.precision)?, reusable(session, scope)?);
     let artifacts = session.store.artifacts();
     let threads = session.trainers().and_then(|one| one.threads).unwrap_or(job.threads());
     let split = artifacts.path(ArtifactHash(job.data().split.0));

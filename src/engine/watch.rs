@@ -9,8 +9,8 @@ use super::error::SessionError;
 use super::inbox::{Inbox, Refusal};
 use super::pool::{Blame, Loss, Pool};
 use crate::adversary::range::InputRange;
-use crate::adversary::spec::Dtype;
 use crate::adversary::sweep::Chain;
+use crate::config::recipe::Precision;
 use crate::data::ImageSet;
 use crate::trainer::protocol::{
     Answer, CraftRequest, CraftedAnswer, ModelRequest, Request, ScoreRequest, ScoredAnswer,
@@ -113,7 +113,7 @@ pub(super) struct Trier<'a, 'w> {
     pub(super) watch: &'a mut Watch<'w>,
     /// What it is called.
     pub(super) label: &'a str,
-    pub(super) dtype: Dtype,
+    pub(super) dtype: Precision,
     pub(super) threads: u32,
 }
 

@@ -29,7 +29,7 @@ kinds! {
     2 ConfigPart "config-part" version 1 Logical |of| part(of.index),
     3 EpisodeSampled "episode-sampled" version 1 Logical |of| episode(of.episode),
     4 TrialPlanned "trial-planned" version 1 Logical |of| trial(of.trial).asked_by(of.episode),
-    5 AttemptStarted "attempt-started" version 3 Operational |of| attempt(of.trial, of.attempt),
+    5 AttemptStarted "attempt-started" version 4 Operational |of| attempt(of.trial, of.attempt),
     6 EpochFinished "epoch-finished" version 1 Logical |of| attempt(of.trial, of.attempt).at(epoch_number(of.restart, of.epoch)),
     7 TrialFinished "trial-finished" version 1 Logical |of| attempt(of.trial, of.attempt),
     8 AttemptLost "attempt-lost" version 1 Operational |of| attempt(of.trial, of.attempt),
@@ -186,6 +186,17 @@ pub struct AttemptStarted {
     pub continues: Option<Continues>,
     /// The process that trains; empty if it was recorded before processes had names.
     pub worker: String,
+    /// What it computes in: `f32`, `bf16`, or `bf16 emulated` on a device without instructions for it.
+    /// Empty if it was recorded before there was another one than `f32`.
+    pub precision: String,
+}
+
+impl AttemptStarted {
+    /// What it computes in, of older attempts too.
+    #[must_use]
+    pub fn computes_in(&self) -> &str {
+        if self.precision.is_empty() { "f32" } else { &self.precision }
+    }
 }
 
 /// An epoch of a trial ended. Counts only for the attempt that ended the trial, and for those that

@@ -28,8 +28,9 @@ struct AttemptStarted1 {
 impl From<AttemptStarted1> for AttemptStarted {
     fn from(old: AttemptStarted1) -> Self {
         let AttemptStarted1 { trial, attempt, device, threads, trainer, library, isa, host } = old;
-        let (continues, worker) = (None, String::new());
-        Self { trial, attempt, device, threads, trainer, library, isa, host, continues, worker }
+        let continues = None;
+        AttemptStarted2 { trial, attempt, device, threads, trainer, library, isa, host, continues }
+            .into()
     }
 }
 
@@ -50,10 +51,63 @@ struct AttemptStarted2 {
 impl From<AttemptStarted2> for AttemptStarted {
     fn from(old: AttemptStarted2) -> Self {
         let AttemptStarted2 {
-            trial, attempt, device, threads, trainer, library, isa, host, ..
+            trial,
+            attempt,
+            device,
+            threads,
+            trainer,
+            library,
+            isa,
+            host,
+            continues,
         } = old;
-        let (continues, worker) = (old.continues, String::new());
-        Self { trial, attempt, device, threads, trainer, library, isa, host, continues, worker }
+        let worker = String::new();
+        AttemptStarted3 {
+            trial,
+            attempt,
+            device,
+            threads,
+            trainer,
+            library,
+            isa,
+            host,
+            continues,
+            worker,
+        }
+        .into()
+    }
+}
+
+/// `attempt-started`, version 3: nothing was trained in another precision than f32, and none was named.
+#[derive(Deserialize)]
+struct AttemptStarted3 {
+    trial: u32,
+    attempt: u32,
+    device: String,
+    threads: u32,
+    trainer: String,
+    library: String,
+    isa: String,
+    host: String,
+    continues: Option<Continues>,
+    worker: String,
+}
+
+impl From<AttemptStarted3> for AttemptStarted {
+    fn from(old: AttemptStarted3) -> Self {
+        Self {
+            trial: old.trial,
+            attempt: old.attempt,
+            device: old.device,
+            threads: old.threads,
+            trainer: old.trainer,
+            library: old.library,
+            isa: old.isa,
+            host: old.host,
+            continues: old.continues,
+            worker: old.worker,
+            precision: String::new(),
+        }
     }
 }
 
@@ -85,6 +139,7 @@ pub(super) fn decode(
     let (name, decoded) = match (kind, version) {
         (5, 1) => ("attempt-started", led::<AttemptStarted1, AttemptStarted>(payload)),
         (5, 2) => ("attempt-started", led::<AttemptStarted2, AttemptStarted>(payload)),
+        (5, 3) => ("attempt-started", led::<AttemptStarted3, AttemptStarted>(payload)),
         (34, 1) => ("images-crafted", led::<ImagesCrafted1, ImagesCrafted>(payload)),
         _ => return None,
     };

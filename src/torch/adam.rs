@@ -90,8 +90,14 @@ impl Adam {
         // computes only when it is called, and is not called here.
         #[allow(unsafe_code)]
         let (values, gradients, means, squares) = unsafe {
-            let (values, gradients) = (raw::values(&mut buffer)?, raw::values(&mut gradient)?);
-            (values, gradients, raw::values(&mut self.mean)?, raw::values(&mut self.square)?)
+            let (values, gradients) =
+                (raw::values::<f32>(&mut buffer)?, raw::values::<f32>(&mut gradient)?);
+            (
+                values,
+                gradients,
+                raw::values::<f32>(&mut self.mean)?,
+                raw::values::<f32>(&mut self.square)?,
+            )
         };
         if [gradients.len(), means.len(), squares.len()] != [values.len(); 3] {
             return Err(TorchError::Request("a gradient is not that of the parameters".into()));

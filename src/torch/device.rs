@@ -123,6 +123,24 @@ pub fn named(name: &str) -> Result<Device, TorchError> {
     Ok(number.map_or(Device::Cpu, Device::Cuda))
 }
 
+/// The devices that have instructions for bfloat16: every GPU, and a CPU if it says so.
+#[must_use]
+pub fn with_bf16() -> Vec<String> {
+    let mut devices = names();
+    devices.retain(|device| device != "cpu" || cpu_has_bf16());
+    devices
+}
+
+/// Whether oneDNN has instructions for products in bfloat16. Every processor with AMX has these too.
+fn cpu_has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512bf16");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("bf16");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    return false;
+}
+
 /// The instruction set of libtorch's CPU kernels: results differ between them in the last bits.
 #[must_use]
 pub fn instruction_set() -> String {
@@ -176,6 +194,18 @@ mod tests {
         assert_eq!(named("cpu").unwrap(), Device::Cpu);
         let error = named("cuda:99").unwrap_err().to_string();
         assert!(error.starts_with("there is no device `cuda:99`, only "), "{error}");
+    }
+
+    /// What the kernel says of this processor.
+    #[test]
+    fn bf16_is_where_the_processor_has_it() {
+        let cpus = fs::read_to_string("/proc/cpuinfo").unwrap();
+        let flags =
+            cpus.lines().find(|line| line.starts_with("flags") || line.starts_with("Features"));
+        let mut flags = flags.unwrap_or_default().split_whitespace();
+        let has = flags.any(|flag| ["avx512_bf16", "bf16"].contains(&flag));
+        assert_eq!(with_bf16().contains(&"cpu".to_owned()), has);
+        assert!(names().iter().filter(|name| *name != "cpu").all(|gpu| with_bf16().contains(gpu)));
     }
 
     #[test]

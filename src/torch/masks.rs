@@ -5,9 +5,10 @@
 //! are never written down either: values are set to 0 where they lie. On a GPU libtorch draws them:
 //! it is fast there, and they need not cross the bus.
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
-use super::{TorchError, raw};
+use super::TorchError;
+use super::raw::{self, Bf16, Value};
 use crate::chance::Stream;
 
 /// Values to a random word: 16 bits say the probability well enough.
@@ -57,17 +58,28 @@ impl Masks {
             *values = values.f_dropout(probability, true)?;
             return Ok(1.0);
         }
-        // SAFETY: libtorch computes only when it is called, and is not called until they are set.
-        #[allow(unsafe_code)]
-        let values = unsafe { raw::values(values) }?;
-        self.zero_some(values, probability, raw::parts(values.len()))?;
+        match values.kind() {
+            Kind::BFloat16 => self.zero_some_of::<Bf16>(values, probability)?,
+            _ => self.zero_some_of::<f32>(values, probability)?,
+        }
         Ok(1.0 / (1.0 - probability))
     }
 
-    /// What is drawn does not depend on `parts`.
-    fn zero_some(
+    fn zero_some_of<T: Value>(
         &mut self,
-        values: &mut [f32],
+        values: &mut Tensor,
+        probability: f64,
+    ) -> Result<(), TorchError> {
+        // SAFETY: libtorch computes only when it is called, and is not called until they are set.
+        #[allow(unsafe_code)]
+        let values = unsafe { raw::values::<T>(values) }?;
+        self.zero_some(values, probability, raw::parts(values.len()))
+    }
+
+    /// What is drawn depends neither on `parts` nor on the type of the values.
+    fn zero_some<T: Value>(
+        &mut self,
+        values: &mut [T],
         probability: f64,
         parts: usize,
     ) -> Result<(), TorchError> {
@@ -91,7 +103,7 @@ impl Masks {
 }
 
 /// Sets each value to 0 if its 16 bits are below `dropped`.
-fn zero(values: &mut [f32], chance: &mut Stream, dropped: u16) {
+fn zero<T: Value>(values: &mut [T], chance: &mut Stream, dropped: u16) {
     let mut words = [0_u64; 256];
     for values in values.chunks_mut(TO_A_WORD * words.len()) {
         let words = &mut words[..values.len().div_ceil(TO_A_WORD)];
@@ -101,7 +113,7 @@ fn zero(values: &mut [f32], chance: &mut Stream, dropped: u16) {
                 #[expect(clippy::cast_possible_truncation, reason = "16 bits are wanted")]
                 let bits = (*word >> (16 * place)) as u16;
                 // Not a product: what is infinite must not become no number.
-                *value = if bits < dropped { 0.0 } else { *value };
+                *value = if bits < dropped { T::ZERO } else { *value };
             }
         }
     }
@@ -112,7 +124,7 @@ mod tests {
     use super::*;
 
     fn ones(count: i64) -> Tensor {
-        Tensor::ones([count], (tch::Kind::Float, Device::Cpu))
+        Tensor::ones([count], (Kind::Float, Device::Cpu))
     }
 
     fn dropped(masks: &mut Masks, probability: f64) -> (Tensor, f64) {
@@ -127,10 +139,10 @@ mod tests {
         for probability in [1.0 / 6.0, 0.25, 0.5] {
             let mut values = ones(250_000);
             let scale = masks.drop_some(&mut values, probability).unwrap();
-            let dropped = values.eq(0.0).sum(tch::Kind::Int64).double_value(&[]) / 250_000.0;
+            let dropped = values.eq(0.0).sum(Kind::Int64).double_value(&[]) / 250_000.0;
             // sd at most 0.001; ±5 sd.
             assert!((dropped - probability).abs() < 0.005, "{dropped} of {probability}");
-            let mean = scale * values.mean(tch::Kind::Double).double_value(&[]);
+            let mean = scale * values.mean(Kind::Double).double_value(&[]);
             assert!((mean - 1.0).abs() < 0.01, "{mean}");
         }
     }
@@ -158,6 +170,16 @@ mod tests {
         assert!([2, 3, 5, 64].iter().all(|&parts| draw(parts) == alone));
     }
 
+    #[test]
+    fn the_same_values_are_dropped_in_either_precision() {
+        let (mut full, mut half) = (ones(5_003), ones(5_003).to_kind(Kind::BFloat16));
+        let scales = [&mut full, &mut half]
+            .map(|values| Masks::new(3).drop_some(values, 0.3).unwrap().to_bits());
+        assert!(scales[0] == scales[1] && half.kind() == Kind::BFloat16);
+        assert!(half.to_kind(Kind::Float) == full);
+        assert!(Masks::new(3).drop_some(&mut full.to_kind(Kind::Double), 0.3).is_err());
+    }
+
     /// The gradient through a ReLU whose output lost values is that of the product with a mask.
     #[test]
     fn what_is_dropped_has_no_gradient() {
@@ -165,11 +187,11 @@ mod tests {
         let leaf = input.set_requires_grad(true);
         let (mut values, mut masks) = (leaf.relu(), Masks::new(3));
         let scale = masks.drop_some(&mut values, 0.5).unwrap();
-        let mask = values.detach().gt(0.0).to_kind(tch::Kind::Float);
-        let loss = (values.square() * scale).sum(tch::Kind::Float);
+        let mask = values.detach().gt(0.0).to_kind(Kind::Float);
+        let loss = (values.square() * scale).sum(Kind::Float);
         let found = Tensor::run_backward(&[loss], &[&leaf], false, false).remove(0);
         let expected = leaf.detach() * mask * (2.0 * scale);
         assert!(found == expected, "{found:?} {expected:?}");
-        assert!(found.eq(0.0).sum(tch::Kind::Int64).int64_value(&[]) > 2);
+        assert!(found.eq(0.0).sum(Kind::Int64).int64_value(&[]) > 2);
     }
 }

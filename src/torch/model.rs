@@ -8,11 +8,11 @@ use tch::{Device, Kind, Tensor};
 
 use super::TorchError;
 use super::data::DeviceData;
-use super::network::{Mode, Network};
+use super::network::{Mode, Network, kind_of};
 use super::preprocess::Preprocessing;
 use super::script::{File, Script};
-use crate::adversary::spec::Dtype;
 use crate::arch::shape::Map;
+use crate::config::recipe::Precision;
 use crate::trainer::protocol::{Member, ModelRequest, NetworkRequest};
 
 /// Models kept at a time.
@@ -22,7 +22,6 @@ const KEPT: usize = 32;
 #[derive(Debug)]
 pub struct Model {
     members: Vec<Net>,
-    kind: Kind,
 }
 
 #[derive(Debug)]
@@ -36,7 +35,7 @@ enum Net {
 /// Models that were asked for; most often the next request is about one of them.
 #[derive(Debug, Default)]
 pub struct Models {
-    kept: Vec<(ModelRequest, Dtype, Device, Model)>,
+    kept: Vec<(ModelRequest, Precision, Device, Model)>,
 }
 
 impl Models {
@@ -48,11 +47,11 @@ impl Models {
     pub fn get(
         &mut self,
         request: &ModelRequest,
-        dtype: Dtype,
+        dtype: Precision,
         device: Device,
         data: &mut Option<DeviceData>,
     ) -> Result<&Model, TorchError> {
-        let same = |(known, kind, place, _): &(ModelRequest, Dtype, Device, Model)| {
+        let same = |(known, kind, place, _): &(ModelRequest, Precision, Device, Model)| {
             known == request && *kind == dtype && *place == device
         };
         let index = match self.kept.iter().position(same) {
@@ -88,7 +87,7 @@ impl Model {
     /// [`TorchError`] if there is no such model, or its images are others.
     fn load(
         request: &ModelRequest,
-        dtype: Dtype,
+        dtype: Precision,
         device: Device,
         data: &mut Option<DeviceData>,
         known: &dyn Fn(&Path) -> Option<Rc<File>>,
@@ -96,10 +95,7 @@ impl Model {
         if request.members.is_empty() {
             return Err(TorchError::Request("a model has at least one member".into()));
         }
-        let kind = match dtype {
-            Dtype::F32 => Kind::Float,
-            Dtype::Bf16 => Kind::BFloat16,
-        };
+        let kind = kind_of(dtype);
         let shape = Map { channels: request.channels, side: request.side };
         let mut members = Vec::new();
         for member in &request.members {
@@ -115,7 +111,7 @@ impl Model {
                 }
             });
         }
-        Ok(Self { members, kind })
+        Ok(Self { members })
     }
 
     /// Which of several outputs of a member is taken for its logits, for people.
@@ -138,7 +134,7 @@ impl Model {
     pub fn logits(&self, pixels: &Tensor) -> Result<Tensor, TorchError> {
         let mut all = Vec::with_capacity(self.members.len());
         for member in &self.members {
-            let logits = member.forward(pixels, self.kind)?.f_to_kind(Kind::Float)?;
+            let logits = member.forward(pixels)?.f_to_kind(Kind::Float)?;
             if logits.dim() != 2 || logits.size()[0] != pixels.size()[0] || logits.size()[1] < 2 {
                 let (size, images) = (logits.size(), pixels.size()[0]);
                 return Err(TorchError::Request(format!(
@@ -162,11 +158,10 @@ impl Model {
 }
 
 impl Net {
-    fn forward(&self, pixels: &Tensor, kind: Kind) -> Result<Tensor, TorchError> {
+    fn forward(&self, pixels: &Tensor) -> Result<Tensor, TorchError> {
         match self {
             Self::Own { network, preprocessing } => {
-                let images = preprocessing.apply(pixels)?.f_to_kind(kind)?;
-                network.forward(&images, Mode::Evaluate)
+                network.forward(&preprocessing.apply(pixels)?, Mode::Evaluate)
             }
             Self::Script(script) => script.forward(pixels),
         }

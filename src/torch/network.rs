@@ -1,13 +1,13 @@
 //! Networks: any legal architecture, built after its true shapes.
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::TorchError;
 use super::masks::Masks;
 use super::parameters::{Pair, Parameters, Plan};
 use crate::arch::shape::{LayerShape, Map};
 use crate::arch::{Architecture, GapHead, Layer, PoolRule, Shapes, dropout};
-use crate::config::recipe::Recipe;
+use crate::config::recipe::{Precision, Recipe};
 
 /// Whether dropout is at work.
 #[derive(Debug)]
@@ -36,10 +36,23 @@ enum Step {
 }
 
 /// A network with its weights on a device. Its outputs are logits: softmax belongs to the loss.
+///
+/// In bfloat16, weights and values are cast before each layer: gradients come back through the casts,
+/// so that the weights themselves, and whatever moves them, stay in single precision.
 #[derive(Debug)]
 pub struct Network {
     steps: Vec<Step>,
     parameters: Parameters,
+    /// What layers compute in.
+    kind: Kind,
+}
+
+/// What libtorch calls a precision.
+pub fn kind_of(precision: Precision) -> Kind {
+    match precision {
+        Precision::F32 => Kind::Float,
+        Precision::Bf16 => Kind::BFloat16,
+    }
 }
 
 impl Network {
@@ -64,15 +77,15 @@ impl Network {
             let after = dropout.iter().filter(|dropout| dropout.after == number);
             steps.extend(after.map(|dropout| Step::Dropout(dropout.probability())));
         }
-        Ok(Self { steps, parameters: plan.build(device)? })
+        Ok(Self { steps, parameters: plan.build(device)?, kind: kind_of(recipe.precision) })
     }
 
-    /// The same network for evaluation alone, computing in `kind`.
+    /// The same network for evaluation alone, computing in `kind`, whatever it was trained in.
     ///
     /// # Errors
     /// [`TorchError`] if there is no memory for it.
-    pub fn frozen(self, kind: tch::Kind) -> Result<Self, TorchError> {
-        Ok(Self { parameters: self.parameters.frozen(kind)?, ..self })
+    pub fn frozen(self, kind: Kind) -> Result<Self, TorchError> {
+        Ok(Self { parameters: self.parameters.frozen(kind)?, kind, ..self })
     }
 
     /// The weights.
@@ -86,12 +99,12 @@ impl Network {
         &mut self.parameters
     }
 
-    /// The logits of `images` (count x channels x side x side, f32): count x classes.
+    /// The logits of `images` (count x channels x side x side, f32): count x classes, f32.
     ///
     /// # Errors
     /// [`TorchError`] from libtorch.
     pub fn forward(&self, images: &Tensor, mut mode: Mode<'_>) -> Result<Tensor, TorchError> {
-        let mut values = images.shallow_clone();
+        let mut values = images.f_to_kind(self.kind)?;
         // What dropout has still to multiply the values by. Pooling and ReLU do not mind the order.
         let mut scale = 1.0;
         for step in &self.steps {
@@ -104,7 +117,18 @@ impl Network {
             };
         }
         debug_assert!(scale == 1.0, "a layer with weights follows every dropout");
-        Ok(values)
+        Ok(values.f_to_kind(Kind::Float)?)
+    }
+
+    /// Weights and biases of a layer as it computes with them, the weights times `scale`.
+    fn operands(&self, layer: Pair, scale: f64) -> Result<(Tensor, Tensor), TorchError> {
+        let (weight, bias) = (self.parameters.weight(layer), self.parameters.bias(layer));
+        let weight = match scale {
+            1.0 => weight.f_to_kind(self.kind)?,
+            // In full precision: it is rounded once.
+            scale => weight.f_mul_scalar(scale)?.f_to_kind(self.kind)?,
+        };
+        Ok((weight, bias.f_to_kind(self.kind)?))
     }
 
     fn apply(
@@ -115,28 +139,23 @@ impl Network {
     ) -> Result<Tensor, TorchError> {
         Ok(match *step {
             Step::Conv { weights, stride, padding } => {
-                let weight = self.parameters.weight(weights);
-                // The weights, which are fewer than what they are applied to.
-                let weight = match std::mem::replace(scale, 1.0) {
-                    1.0 => weight.shallow_clone(),
-                    scale => weight.f_mul_scalar(scale)?,
-                };
-                let (bias, steps) = (Some(self.parameters.bias(weights)), [stride, stride]);
-                values.f_conv2d(&weight, bias, steps, [padding, padding], [1, 1], 1)?
+                // The weights are scaled, which are fewer than what they are applied to.
+                let (weight, bias) = self.operands(weights, std::mem::replace(scale, 1.0))?;
+                let steps = [stride, stride];
+                values.f_conv2d(&weight, Some(&bias), steps, [padding, padding], [1, 1], 1)?
             }
             Step::Pool { field, stride } => {
                 values.f_max_pool2d([field, field], [stride, stride], [0, 0], [1, 1], false)?
             }
             Step::Full { weights } => {
-                let (weight, bias) =
-                    (self.parameters.weight(weights), self.parameters.bias(weights));
+                let (weight, bias) = self.operands(weights, 1.0)?;
                 let values = values.f_flatten(1, -1)?;
                 match std::mem::replace(scale, 1.0) {
-                    1.0 => values.f_linear(weight, Some(bias))?,
+                    1.0 => values.f_linear(&weight, Some(&bias))?,
                     // The sums, which are fewer than the weights.
                     scale => {
-                        let sums = values.f_linear(weight, None::<Tensor>)?;
-                        sums.f_mul_scalar(scale)?.f_add(bias)?
+                        let sums = values.f_linear(&weight, None::<Tensor>)?;
+                        sums.f_mul_scalar(scale)?.f_add(&bias)?
                     }
                 }
             }
@@ -200,8 +219,6 @@ fn values(shape: &LayerShape) -> Result<u32, TorchError> {
 
 #[cfg(test)]
 mod tests {
-    use tch::Kind;
-
     use super::*;
     use crate::arch::dropout::DropoutRule;
     use crate::chance::Stream;
@@ -217,19 +234,21 @@ mod tests {
     ];
 
     /// The network layer by layer as the paper has it: ReLU at once, dropout as a product with a
-    /// mask and a scale.
+    /// mask and a scale. In bfloat16, what goes into a layer and comes out of it is rounded.
     fn plain(net: &Architecture, recipe: &Recipe, network: &Network, images: &Tensor) -> Tensor {
+        let kind = kind_of(recipe.precision);
+        let round = |values: &Tensor| values.to_kind(kind).to_kind(Kind::Float);
         let mut masks = Masks::new(5);
         let dropout = dropout::place(net, recipe.dropout);
         let mut leaves = network.parameters.leaves().chunks(2);
-        let mut values = images.shallow_clone();
+        let mut values = round(images);
         for (layer, number) in net.layers().iter().zip(1..) {
             let conv = |values: &Tensor, pair: &[Tensor], stride: u32, field: u32| {
                 let (steps, padding) = ([i64::from(stride); 2], [i64::from(field / 2); 2]);
-                values.conv2d(&pair[0], Some(&pair[1]), steps, padding, [1, 1], 1)
+                values.conv2d(&round(&pair[0]), Some(&round(&pair[1])), steps, padding, [1, 1], 1)
             };
             let full = |values: &Tensor, pair: &[Tensor]| {
-                values.flatten(1, -1).linear(&pair[0], Some(&pair[1]))
+                values.flatten(1, -1).linear(&round(&pair[0]), Some(&round(&pair[1])))
             };
             values = match *layer {
                 Layer::Conv { field, stride, .. } => {
@@ -255,18 +274,24 @@ mod tests {
                 let scale = masks.drop_some(&mut mask, dropout.probability()).unwrap();
                 values = values * mask * scale;
             }
+            values = round(&values);
         }
         values
     }
 
-    #[test]
-    fn outputs_and_gradients_are_those_of_the_layers_one_by_one() {
+    fn images() -> Tensor {
         let mut chance = Stream::new(1, "test", 0);
         let numbers: Vec<f64> = (0..5 * 2 * 64).map(|_| chance.unit() - 0.5).collect();
-        let images = Tensor::from_slice(&numbers).view([5, 2, 8, 8]).to_kind(Kind::Float);
+        Tensor::from_slice(&numbers).view([5, 2, 8, 8]).to_kind(Kind::Float)
+    }
+
+    const INPUT: Map = Map { channels: 2, side: 8 };
+
+    #[test]
+    fn outputs_and_gradients_are_those_of_the_layers_one_by_one() {
+        let images = images();
         let labels = Tensor::from_slice(&[0_i64, 1, 2, 3, 0]);
         let off = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
-        let input = Map { channels: 2, side: 8 };
         let cases = NETS.iter().flat_map(|net| {
             [(GapHead::Direct, 0), (GapHead::ReluAndFull, 0), (GapHead::Direct, 1)]
                 .map(|(gap, frozen)| (*net, gap, frozen))
@@ -274,7 +299,7 @@ mod tests {
         for (net, gap, frozen) in cases {
             let recipe = Recipe { gap, dropout: DropoutRule::Placed, ..Recipe::default() };
             let architecture: Architecture = net.parse().unwrap();
-            let mut network = Network::new(&architecture, input, &recipe, 3, Device::Cpu).unwrap();
+            let mut network = Network::new(&architecture, INPUT, &recipe, 3, Device::Cpu).unwrap();
             network.parameters_mut().freeze(frozen).unwrap();
             let found = network.forward(&images, Mode::Train(&mut Masks::new(5))).unwrap();
             let expected = plain(&architecture, &recipe, &network, &images);
@@ -285,6 +310,46 @@ mod tests {
             });
             assert!(off(&found, &expected) < 1e-5, "{net}, {frozen} frozen");
             assert!(found.abs().max().double_value(&[]) > 1e-3, "{net}");
+        }
+    }
+
+    #[test]
+    fn in_bfloat16_layers_are_rounded_and_weights_and_gradients_are_not() {
+        let images = images();
+        let labels = Tensor::from_slice(&[0_i64, 1, 2, 3, 0]);
+        let norm = |values: &Tensor| values.square().sum(Kind::Double).sqrt().double_value(&[]);
+        let off = |found: &Tensor, expected: &Tensor| norm(&(found - expected)) / norm(expected);
+        for (net, gap) in NETS.iter().zip([GapHead::Direct, GapHead::ReluAndFull].iter().cycle()) {
+            let recipe = Recipe { gap: *gap, dropout: DropoutRule::Placed, ..Recipe::default() };
+            let half = Recipe { precision: Precision::Bf16, ..recipe.clone() };
+            let architecture: Architecture = net.parse().unwrap();
+            let network = |recipe: &Recipe| {
+                Network::new(&architecture, INPUT, recipe, 3, Device::Cpu).unwrap()
+            };
+            let (full, network) = (network(&recipe), network(&half));
+            assert!(network.parameters.buffer() == full.parameters.buffer(), "{net}");
+            let forward = |network: &Network| {
+                network.forward(&images, Mode::Train(&mut Masks::new(5))).unwrap()
+            };
+            let (found, exact) = (forward(&network), forward(&full));
+            assert!(found == forward(&network), "{net}: it repeats");
+            let expected = plain(&architecture, &half, &network, &images);
+            assert_eq!(found.kind(), Kind::Float);
+            // 8 bits: half a unit in the last place is 2^-9 of a value.
+            assert!(off(&found, &expected) < 0.01, "{net}: {found:?} {expected:?}");
+            assert!((1e-4..0.05).contains(&off(&found, &exact)), "{net}: {}", off(&found, &exact));
+            let gradient = |network: &Network, logits: &Tensor| {
+                let loss = logits.cross_entropy_for_logits(&labels);
+                network.parameters().gradient(&loss).unwrap()
+            };
+            let (found, exact) = (gradient(&network, &found), gradient(&full, &exact));
+            assert_eq!(found.kind(), Kind::Float);
+            assert!((1e-4..0.1).contains(&off(&found, &exact)), "{net}: {}", off(&found, &exact));
+            // For an attack in single precision it computes as one that was trained so.
+            let pair = [network, full].map(|network| network.frozen(Kind::Float).unwrap());
+            let [half, full] =
+                pair.map(|network| network.forward(&images, Mode::Evaluate).unwrap());
+            assert!(half == full, "{net}");
         }
     }
 }

@@ -7,7 +7,30 @@ use tch::{Device, Kind, Tensor};
 
 use super::TorchError;
 
-/// The values of `tensor`, which must be f32, without gaps and on the CPU, as they lie there. libtorch
+/// A type of values, as they lie in memory.
+pub trait Value: Copy + Send {
+    /// What libtorch calls it.
+    const KIND: Kind;
+    /// Zero.
+    const ZERO: Self;
+}
+
+impl Value for f32 {
+    const KIND: Kind = Kind::Float;
+    const ZERO: Self = 0.0;
+}
+
+/// The bits of a bfloat16. Nothing here computes with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Bf16(pub u16);
+
+impl Value for Bf16 {
+    const KIND: Kind = Kind::BFloat16;
+    const ZERO: Self = Self(0);
+}
+
+/// The values of `tensor`, which must be of type `T`, without gaps and on the CPU, as they lie there. libtorch
 /// does not see what is changed in them: the graph of a differentiation holds what is there now.
 ///
 /// # Safety
@@ -17,14 +40,15 @@ use super::TorchError;
 /// # Errors
 /// [`TorchError::Request`] if it is another tensor.
 #[allow(unsafe_code)]
-pub unsafe fn values(tensor: &mut Tensor) -> Result<&mut [f32], TorchError> {
-    let plain = tensor.kind() == Kind::Float && tensor.device() == Device::Cpu && is_dense(tensor);
-    let (start, length) = (tensor.data_ptr().cast::<f32>(), tensor.numel());
+pub unsafe fn values<T: Value>(tensor: &mut Tensor) -> Result<&mut [T], TorchError> {
+    let plain = tensor.kind() == T::KIND && tensor.device() == Device::Cpu && is_dense(tensor);
+    let (start, length) = (tensor.data_ptr().cast::<T>(), tensor.numel());
     if length == 0 {
         return Ok(&mut []);
     }
     if !plain || start.is_null() {
-        return Err(TorchError::Request("expected an f32 tensor without gaps on the CPU".into()));
+        let message = format!("expected a {:?} tensor without gaps on the CPU", T::KIND);
+        return Err(TorchError::Request(message));
     }
     // SAFETY: a tensor without gaps has `numel` values from `data_ptr` on, aligned for their kind, and
     // keeps them as long as it lives, which is as long as the borrow. That nothing else uses them is
@@ -85,7 +109,8 @@ mod tests {
         let mut whole = Tensor::from_slice(&[1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0]).view([2, 3]);
         // SAFETY: libtorch is not called while a slice of these tensors is used.
         #[allow(unsafe_code)]
-        let values = |tensor: &mut Tensor| unsafe { values(tensor) }.map(|values| values.to_vec());
+        let values =
+            |tensor: &mut Tensor| unsafe { values::<f32>(tensor) }.map(|values| values.to_vec());
         assert_eq!(values(&mut whole).unwrap(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         assert_eq!(values(&mut whole.transpose(0, 1)).unwrap(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         assert_eq!(values(&mut whole.narrow(0, 1, 1)).unwrap(), [4.0, 5.0, 6.0]);
@@ -93,5 +118,11 @@ mod tests {
         assert!(values(&mut whole.narrow(0, 0, 1).expand([2, 3], false)).is_err());
         assert!(values(&mut whole.to_kind(Kind::Double)).is_err());
         assert!(values(&mut Tensor::zeros([0, 3], (Kind::Float, Device::Cpu))).unwrap().is_empty());
+        assert!(values(&mut whole.to_kind(Kind::BFloat16)).is_err());
+        let mut half = Tensor::from_slice(&[1.0_f32, -2.0]).to_kind(Kind::BFloat16);
+        // SAFETY: as above.
+        #[allow(unsafe_code)]
+        let bits = unsafe { super::values::<Bf16>(&mut half) }.unwrap();
+        assert_eq!(bits, [Bf16(0x3f80), Bf16(0xc000)]);
     }
 }

@@ -9,7 +9,7 @@ use tch::{CModule, Device, IValue, Kind, Tensor};
 
 use super::TorchError;
 use crate::adversary::range::InputRange;
-use crate::adversary::spec::Dtype;
+use crate::config::recipe::Precision;
 
 /// The name under which a dictionary holds logits.
 const LOGITS: &str = "logits";
@@ -60,12 +60,12 @@ impl File {
     /// # Errors
     /// [`TorchError::Request`] if the file holds no model, or it cannot be had in `dtype`;
     /// [`TorchError::Torch`] from libtorch.
-    pub fn load(file: &Path, dtype: Dtype, device: Device) -> Result<Self, TorchError> {
+    pub fn load(file: &Path, dtype: Precision, device: Device) -> Result<Self, TorchError> {
         let fail = |error: tch::TchError| {
             let reason = super::first_line(&error);
             TorchError::Request(format!("{} is no TorchScript model: {reason}", file.display()))
         };
-        if dtype != Dtype::F32 {
+        if dtype != Precision::F32 {
             // libtorch's interface casts all tensors of a module or none, integers among them.
             return Err(TorchError::Request(format!(
                 "TorchScript models are attacked in f32, not in {dtype}: {}",

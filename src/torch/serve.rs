@@ -118,6 +118,7 @@ fn hello() -> Hello {
         devices: device::names(),
         isa: device::instruction_set(),
         threads: device::physical_cores(),
+        bf16: Some(device::with_bf16()),
     }
 }
 

@@ -11,10 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::protocol::DataRequest;
 use crate::adversary::range::InputRange;
-use crate::adversary::spec::Dtype;
 use crate::adversary::sweep::Chain;
 use crate::arch::Architecture;
-use crate::config::recipe::Recipe;
+use crate::config::recipe::{Precision, Recipe};
 
 /// A model: one network, or several whose probabilities are averaged. Its logits are then the
 /// logarithms of the mean probabilities.
@@ -77,7 +76,7 @@ pub struct CraftRequest {
     /// What to do; every end becomes a block of the answer, in the order of their `spec`.
     pub chains: Vec<Chain>,
     /// What gradients are computed in.
-    pub dtype: Dtype,
+    pub dtype: Precision,
     /// `cpu` or `cuda:N`.
     pub device: String,
     /// Threads to compute with on a CPU.
@@ -103,7 +102,7 @@ pub struct ScoreRequest {
     /// Images evaluated at once.
     pub batch: u32,
     /// What is computed in.
-    pub dtype: Dtype,
+    pub dtype: Precision,
     /// `cpu` or `cuda:N`.
     pub device: String,
     /// Threads to compute with on a CPU.

@@ -45,6 +45,7 @@ impl Start for Fakes {
             devices: vec!["cpu".into()],
             isa: String::new(),
             threads: 1,
+            bf16: None,
         };
         Ok(Box::new(Fake { hello, with: *self, pause: 0, lines: VecDeque::new() }))
     }

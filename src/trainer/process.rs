@@ -183,6 +183,7 @@ impl Trainer {
             devices: Vec::new(),
             isa: String::new(),
             threads: 0,
+            bf16: None,
         };
         let stdin = Some(requests);
         let waiting = Silence::new(HELLO_WAIT, Instant::now());

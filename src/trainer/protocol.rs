@@ -12,8 +12,8 @@ pub use super::attack::{
     ScoredAnswer,
 };
 use crate::arch::Architecture;
-use crate::config::recipe::Recipe;
 pub use crate::config::recipe::WeightsOf;
+use crate::config::recipe::{Precision, Recipe};
 pub use crate::events::{FailedReason, Fit, PredictedPart};
 
 /// Version of the protocol. A trainer that speaks another one is refused.
@@ -245,9 +245,33 @@ pub struct Hello {
     /// Threads it would use on a CPU if not told otherwise.
     #[serde(default)]
     pub threads: u32,
+    /// Those of the devices that have instructions for bfloat16; on the others it is emulated. Unset:
+    /// it cannot train in bfloat16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bf16: Option<Vec<String>>,
+}
+
+/// How a trainer computes in a precision on a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// By instructions of the device.
+    Native,
+    /// By other instructions: slower than single precision.
+    Emulated,
 }
 
 impl Hello {
+    /// How it trains in `precision` on `device`; `None` if it does not say that it can.
+    #[must_use]
+    pub fn arithmetic(&self, device: &str, precision: Precision) -> Option<Arithmetic> {
+        let native = match (precision, &self.bf16) {
+            (Precision::F32, _) => true,
+            (Precision::Bf16, Some(devices)) => devices.iter().any(|native| native == device),
+            (Precision::Bf16, None) => return None,
+        };
+        Some(if native { Arithmetic::Native } else { Arithmetic::Emulated })
+    }
+
     /// Whether this can be recorded and printed. Names of devices become names of lock files.
     ///
     /// # Errors
@@ -278,14 +302,19 @@ impl Hello {
         let safe = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:-".contains(c);
         let sound =
             |name: &&String| (1..=DEVICE_MAX).contains(&name.len()) && name.chars().all(safe);
-        match self.devices.iter().find(|name| !sound(name)) {
+        if let Some(name) = self.devices.iter().find(|name| !sound(name)) {
+            let name = super::cut(name.clone(), NAME_MAX);
+            return Err(format!(
+                "names a device {name:?}; names have 1 to {DEVICE_MAX} of the characters \
+                 a-z, 0-9, `:`, `_` and `-`, as `cpu` and `cuda:0`"
+            ));
+        }
+        let mut bf16 = self.bf16.iter().flatten();
+        match bf16.find(|name| !self.devices.contains(name)) {
             None => Ok(()),
             Some(name) => {
                 let name = super::cut(name.clone(), NAME_MAX);
-                Err(format!(
-                    "names a device {name:?}; names have 1 to {DEVICE_MAX} of the characters \
-                     a-z, 0-9, `:`, `_` and `-`, as `cpu` and `cuda:0`"
-                ))
+                Err(format!("says that {name:?} has bf16, which is none of its devices"))
             }
         }
     }
@@ -359,13 +388,14 @@ mod tests {
             devices: vec!["cuda:0".into(), "cpu".into()],
             isa: "avx2".into(),
             threads: 2,
+            bf16: Some(vec!["cuda:0".into()]),
         }
     }
 
     #[test]
     fn a_hello_is_checked_before_anything_of_it_is_used() {
         assert_eq!(hello().check(), Ok(()));
-        let wrong: [(Change, &str); 11] = [
+        let wrong: [(Change, &str); 12] = [
             (|h| h.program = "p".repeat(201), "a program of 201 bytes"),
             (|h| h.program = " ".into(), "does not name its program"),
             (|h| h.program = "p\u{1b}]0;x\u{7}".into(), "control characters"),
@@ -377,6 +407,7 @@ mod tests {
             (|h| h.devices[0] = "d".repeat(33), "a device"),
             (|h| h.devices[0] = "x\n".into(), "a device"),
             (|h| h.devices[0] = String::new(), "a device"),
+            (|h| h.bf16 = Some(vec!["d".repeat(999)]), "has bf16"),
         ];
         for (change, expected) in wrong {
             let mut hello = hello();
@@ -384,6 +415,19 @@ mod tests {
             let error = hello.check().unwrap_err();
             assert!(error.contains(expected) && error.len() < 600, "{error}");
         }
+    }
+
+    #[test]
+    fn a_trainer_says_where_it_has_bf16() {
+        let hello = hello();
+        let of = |device| hello.arithmetic(device, Precision::Bf16);
+        assert_eq!(of("cuda:0"), Some(Arithmetic::Native));
+        assert_eq!(of("cpu"), Some(Arithmetic::Emulated));
+        assert_eq!(hello.arithmetic("cpu", Precision::F32), Some(Arithmetic::Native));
+        let text = r#"{"protocol":1,"program":"p 1","devices":["cpu"]}"#;
+        let silent: Hello = serde_json::from_str(text).unwrap();
+        assert_eq!(silent.arithmetic("cpu", Precision::Bf16), None);
+        assert_eq!(silent.arithmetic("cpu", Precision::F32), Some(Arithmetic::Native));
     }
 
     #[test]

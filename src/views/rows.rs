@@ -506,8 +506,9 @@ fn old_trial(
 }
 
 const NEW_ATTEMPT: &str = "INSERT INTO attempt (trial, attempt, outcome, counts, reason, device,
-      threads, trainer, library, isa, host, started_at, ended_at, worker)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+      threads, trainer, library, isa, host, started_at, ended_at, worker,
+      precision)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const OLD_ATTEMPT: &str = "UPDATE attempt SET outcome = ?, counts = ?, reason = ?, ended_at = ?
     WHERE trial = ? AND attempt = ?";
 
@@ -533,6 +534,7 @@ fn new_attempt(
         at,
         row.ended_at,
         worker,
+        started.computes_in(),
     ])
 }
 

@@ -298,7 +298,7 @@ const SETTINGS: &[&str] = &[
 ];
 
 const MESSAGES: &[&str] = &[
-    r#"{"type":"hello","protocol":1,"program":"p 1","library":"l","devices":["cuda:0","cpu"],"isa":"AVX2","threads":4}"#,
+    r#"{"type":"hello","protocol":1,"program":"p 1","library":"l","devices":["cuda:0","cpu"],"isa":"AVX2","threads":4,"bf16":["cuda:0"]}"#,
     r#"{"type":"progress","id":1,"epoch":2,"batch":10,"batches":400}"#,
     concat!(
         r#"{"type":"epoch","id":1,"restart":0,"epoch":1,"learning_rate":0.001,"train_loss":2.3,"#,

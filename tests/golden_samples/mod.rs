@@ -72,6 +72,7 @@ pub(crate) fn samples() -> Vec<(Scope, Event)> {
         host: "lab".into(),
         continues: Some(Continues { attempt: 1, restart: 1, epoch: 2 }),
         worker: "worker-0123456789abcdef".into(),
+        precision: "bf16 emulated".into(),
     };
     let epoch = EpochFinished {
         trial: 17,

@@ -363,6 +363,7 @@ fn train(job: &dyn Training, ordinal: u32) -> Vec<Event> {
                 epoch: kept.epoch,
             }),
             worker: "worker-test".into(),
+            precision: "f32".into(),
         }
         .into(),
     ];

@@ -4,9 +4,10 @@ use crate::adversary::noise::RANDOM_NOISE;
 use crate::adversary::protocol::{Grid, Settings, SettingsError};
 use crate::adversary::range::InputRange;
 use crate::adversary::sampling::Side;
-use crate::adversary::spec::{Dtype, Method, Rounding};
+use crate::adversary::spec::{Method, Rounding};
 use crate::adversary::transform::{FAMILIES, Family};
 use crate::cli::CliError;
+use crate::config::recipe::Precision;
 use crate::engine::attacks::{Target, TestPart};
 use crate::engine::measure::Costs;
 
@@ -45,7 +46,7 @@ pub(super) struct OptionArgs {
     random_start: bool,
     /// Precision of gradients: f32 or bf16
     #[arg(long)]
-    dtype: Option<Dtype>,
+    dtype: Option<Precision>,
     /// Number of images in a micro-batch [default: as many as fit into --memory, at most 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     batch: Option<u16>,
