@@ -1,6 +1,6 @@
 //! How an attack starts: without a store, on pictures as people have them, within memory; and how it
 //! is found again. With a trainer that needs no libtorch.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, missing_docs, clippy::unwrap_used)]
 
 mod common;
 

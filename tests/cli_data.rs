@@ -1,5 +1,5 @@
 //! `qtrail data`, and data sets of every kind named on the command line.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, missing_docs, clippy::unwrap_used)]
 
 mod common;
 

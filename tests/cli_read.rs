@@ -1,5 +1,5 @@
 //! The verbs that read, as people use them: an empty environment, a store made by the library.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, missing_docs, clippy::unwrap_used)]
 
 mod history;
 

@@ -1,5 +1,6 @@
 //! Fetching sets that publishers have in an archive, or as files that are used as they are; and sets
 //! made of some classes of another one.
+#![allow(clippy::disallowed_methods)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 use std::fs;

@@ -1,5 +1,5 @@
 //! Every format of data sets: files of other people's writers, and damaged and hostile ones.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, missing_docs, clippy::unwrap_used)]
 
 mod data_support;
 

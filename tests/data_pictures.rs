@@ -1,5 +1,5 @@
 //! Pictures in folders: as other programs write them, as people keep them, damaged and hostile ones.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, missing_docs, clippy::unwrap_used)]
 
 mod data_support;
 

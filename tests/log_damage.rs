@@ -2,6 +2,7 @@
 //! copies are whole afterwards) or reported. None is silent.
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a test fails by panicking, and tells"

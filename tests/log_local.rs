@@ -1,7 +1,7 @@
 //! The log in a store: what was appended is read, by whom and after what ever; and one copy of the
 //! events is put right from the other.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod log_common;
 

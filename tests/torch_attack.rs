@@ -1,6 +1,11 @@
 //! Attacks through libtorch, held against closed forms, the reference, and each other.
 #![cfg(feature = "train")]
-#![allow(missing_docs, clippy::unwrap_used, clippy::cast_possible_truncation)]
+#![allow(
+    clippy::disallowed_methods,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation
+)]
 
 mod torch_support;
 

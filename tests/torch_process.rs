@@ -1,6 +1,6 @@
 //! The trainer process: the protocol through the real binary.
 #![cfg(feature = "train")]
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, missing_docs, clippy::unwrap_used)]
 
 mod torch_support;
 

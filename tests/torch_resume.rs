@@ -1,6 +1,6 @@
 //! Training through libtorch that goes on where it stopped, starts from weights, and shows images.
 #![cfg(feature = "train")]
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, missing_docs, clippy::unwrap_used)]
 
 mod torch_support;
 

@@ -1,6 +1,6 @@
 //! Training through libtorch: what is built, that it learns, and that it repeats.
 #![cfg(feature = "train")]
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, missing_docs, clippy::unwrap_used)]
 
 mod torch_support;
 
