@@ -17,6 +17,8 @@
 # A result is `good`, `FAILED`, `not checked` (it cannot run here) or `not run` (no time was left).
 # Only `good` is a pass. Exit codes: 1 if a check failed, 2 on wrong use, else 0.
 set -euo pipefail
+shopt -s inherit_errexit
+export LC_ALL=C
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 checks=(search verify final attack trainers waits training)
@@ -39,7 +41,7 @@ say() { echo "$*" >&3; } # a figure
 fail() { say "$*"; exit 1; }
 skip() { say "$*"; exit 77; }
 qt() { echo "\$ qtrail --store $*"; "$bin/qtrail" --store "$@"; }
-ask() { "$bin/qtrail" --store "$1" sql "$2" --format csv --no-header 2>/dev/null || echo 0; }
+ask() { "$bin/qtrail" --store "$1" sql "$2" --format csv --no-header 2>/dev/null || echo -1; }
 digests() { "$bin/qtrail" --store "$1" log digest --logical 2>/dev/null; }
 search=(search --preset "$([[ $device == cpu ]] && echo tiny || echo demo)" --seed 1 --threads 1 --data "$data")
 

@@ -241,7 +241,7 @@ fn mistakes_have_a_clear_message_and_change_nothing() {
     std::fs::write(world.path("broken.py"), broken).unwrap();
     Command::new("chmod").arg("755").arg(world.path("broken.py")).status().unwrap();
     let search = [&World::tiny("1")[..], &["--trainer", "broken.py"]].concat();
-    world.run("empty", &search).code(6).says("lost three trials in a row");
+    world.run("empty", &search).code(6).says("lost several attempts of s1 in a row");
     world.run("empty", &["final"]).code(2).says("s1 has no trained model");
     let position = world.position("a");
     let deep = "t1";

@@ -23,6 +23,8 @@ pub struct Trial {
     pub attempts: u32,
     /// Attempts lost on the machine's account since it was last retried.
     pub lost: u32,
+    /// The processes whose trainers lost these attempts.
+    pub lost_by: Vec<String>,
     /// How often it was given up and tried again.
     pub retried: u32,
     /// The process whose trainer has it, or had it last.
@@ -37,9 +39,18 @@ pub struct Trial {
 
 impl Trial {
     fn new(planned: TrialPlanned) -> Self {
-        let (attempts, lost, retried, worker, epochs, stale) = Default::default();
-        let status = Status::Planned;
-        Self { planned, status, attempts, lost, retried, worker, epochs, checkpoint: None, stale }
+        Self {
+            planned,
+            status: Status::Planned,
+            attempts: 0,
+            lost: 0,
+            lost_by: Vec::new(),
+            retried: 0,
+            worker: String::new(),
+            epochs: Vec::new(),
+            checkpoint: None,
+            stale: Vec::new(),
+        }
     }
 
     /// Whether it has not ended.
@@ -264,6 +275,9 @@ impl Fold for Trials {
                 let trial = self.expect_attempt(lost.trial, lost.attempt, event)?;
                 trial.status = Status::Planned;
                 trial.lost += u32::from(lost.counts);
+                if lost.counts && !trial.lost_by.contains(&trial.worker) {
+                    trial.lost_by.push(trial.worker.clone());
+                }
             }
             Event::TrialFinished(finished) => {
                 self.measured.insert(finished.trial, Measured::of(finished));
@@ -287,6 +301,7 @@ impl Fold for Trials {
                     return Err(Impossible::of(event, "it was retried more or less often"));
                 }
                 (trial.status, trial.lost) = (Status::Planned, 0);
+                trial.lost_by.clear();
                 trial.retried += 1;
             }
             Event::ResultLate(late) => {

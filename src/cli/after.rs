@@ -7,7 +7,7 @@ use super::settings::RECIPE_MAX;
 use super::{CliError, Context, names, note, work};
 use crate::config::recipe::WeightsOf;
 use crate::config::{KeepWeights, SearchConfig, recipes};
-use crate::data::{DataError, KnownSet, Located, Part};
+use crate::data::{KnownSet, Located, Part};
 use crate::engine::posts::Trainers;
 use crate::engine::session::{NewRun, Prepared, prepare_with_test, read_limited};
 use crate::events::{Fit, Purpose, RunModel};
@@ -167,9 +167,9 @@ impl Origin {
     /// What a person is to be told.
     pub fn images(&self, context: &Context) -> Result<Located, CliError> {
         let known = KnownSet::named(&self.data).is_some();
-        let located = match !known && DataError::check_folder(&self.folder)? {
-            true => context.data.locate(&self.folder.to_string_lossy())?,
-            false => context.data.locate(&self.data)?,
+        let located = match known {
+            true => context.data.locate(&self.data)?,
+            false => context.data.recorded(&self.folder.to_string_lossy(), &self.data)?,
         };
         Ok(Located { name: self.data.clone(), ..located })
     }

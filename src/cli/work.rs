@@ -249,13 +249,13 @@ pub(super) fn carry_on_until(
         }
         Ending::Lost(reason) => {
             let message = format!(
-                "the trainers of this process lost one attempt of {scope} after the other; the last: \
+                "the trainers of this process lost several attempts of {scope} in a row; the last: \
                  {reason}"
             );
             let given_up = job.trials().lost().count();
             let retry = match given_up {
                 0 => String::new(),
-                _ => format!("; --retry-lost tries {} again", given_up_trials(given_up)),
+                _ => format!("; --retry-lost retries {}", lost_trials(given_up)),
             };
             Err(CliError::new(Exit::Interrupted, message)
                 .hint(format!("see that the trainer can work; then {resume}{retry}")))
@@ -282,11 +282,8 @@ pub(super) fn carry_it(others: usize) -> String {
     }
 }
 
-fn given_up_trials(count: usize) -> String {
-    match count {
-        1 => "1 trial that was given up".to_owned(),
-        _ => format!("{count} trials that were given up"),
-    }
+fn lost_trials(count: usize) -> String {
+    format!("{count} lost {}", if count == 1 { "trial" } else { "trials" })
 }
 
 fn summary(scope: Scope, job: &dyn Training, progress: &Progress) -> String {
@@ -301,10 +298,8 @@ fn summary(scope: Scope, job: &dyn Training, progress: &Progress) -> String {
     }
     let given_up = job.trials().lost().count();
     if given_up > 0 {
-        text += &format!(
-            "; {}: `qtrail resume {scope} --retry-lost` tries again",
-            given_up_trials(given_up)
-        );
+        text +=
+            &format!("; `qtrail resume {scope} --retry-lost` retries {}", lost_trials(given_up));
     }
     if progress.elapsed().as_secs() > 0 {
         text += &format!(" ({} in this session)", duration(progress.elapsed()));

@@ -24,7 +24,7 @@ const TEST_OF: usize = 5;
 /// Names of folders that hold the test part; the first that is there counts.
 const TEST: [&str; 2] = ["test", "val"];
 /// What other programs leave in folders, in lower case.
-const CLUTTER: [&str; 8] = [
+const CLUTTER: [&str; 9] = [
     "thumbs.db",
     "ehthumbs.db",
     "ehthumbs_vista.db",
@@ -33,6 +33,7 @@ const CLUTTER: [&str; 8] = [
     "__macosx",
     "@eadir",
     "$recycle.bin",
+    "lost+found",
 ];
 
 /// Where the pictures of a set lie.
@@ -68,19 +69,10 @@ struct Names {
 }
 
 impl Layout {
-    /// The layout of the pictures in `folder`, if it has a folder for the training part.
-    ///
-    /// # Errors
-    /// [`DataError::Io`] if the system refuses to look.
-    pub fn with_training(folder: &Path) -> Result<Option<Self>, DataError> {
-        let parts = Self::parts(folder)?;
-        Ok(parts.filter(|layout| matches!(layout, Self::Parts { train: Some(_), .. })))
-    }
-
     /// The layout of the pictures in `folder`; nothing if there are none in folders of classes.
     ///
     /// # Errors
-    /// As [`Layout::with_training`].
+    /// [`DataError`] if the system refuses to look, or a name is not UTF-8.
     pub fn of(folder: &Path) -> Result<Option<Self>, DataError> {
         if let Some(parts) = Self::parts(folder)? {
             return Ok(Some(parts));
@@ -260,7 +252,10 @@ fn names(folder: &Path) -> Result<Names, DataError> {
 }
 
 /// Whether a folder is there, and holds folders.
-fn has_folders(folder: &Path) -> Result<bool, DataError> {
+///
+/// # Errors
+/// [`DataError::Io`] if the system refuses to look.
+pub fn has_folders(folder: &Path) -> Result<bool, DataError> {
     if !DataError::check_folder(folder)? {
         return Ok(false);
     }
@@ -287,10 +282,7 @@ fn holds(folder: &Path) -> Result<Holds, DataError> {
     if !DataError::check_folder(folder)? {
         return Ok(Holds::Other);
     }
-    let found = match names(folder) {
-        Err(DataError::Malformed { .. }) => return Ok(Holds::Other),
-        found => found?.names,
-    };
+    let found = names(folder)?.names;
     for name in &found {
         let path = folder.join(name);
         if DataError::check_file(&path)? {

@@ -1,7 +1,7 @@
 //! Where data sets lie: `NAME` or a folder.
 
-use std::fs;
 use std::path::{Component, Path, PathBuf, absolute};
+use std::{fs, io};
 
 use super::{DataError, Images, KnownSet, Part, Reading, format, known_names};
 use crate::paths;
@@ -71,7 +71,13 @@ impl DataHome {
     /// # Errors
     /// As [`DataHome::locate`].
     pub fn recorded(&self, folder: &str, name: &str) -> Result<Located, DataError> {
-        self.locate(if DataError::check_folder(Path::new(folder))? { folder } else { name })
+        let path = Path::new(folder);
+        let is_there = match paths::is_folder(path) {
+            // In the home of another user: the name may do.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => false,
+            found => found.map_err(DataError::io("look at", path))?,
+        };
+        self.locate(if is_there { folder } else { name })
     }
 
     /// Finds a known set: where `$QTRAIL_DATA` says, in the user cache, in the folder of Debian's
@@ -178,7 +184,12 @@ impl Located {
 fn holds_something(folder: &Path) -> Result<bool, DataError> {
     match fs::read_dir(folder) {
         Ok(mut entries) => Ok(entries.next().is_some()),
-        Err(error) if paths::says_nothing_is_there(&error) => Ok(false),
+        Err(error)
+            if paths::says_nothing_is_there(&error)
+                || error.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            Ok(false)
+        }
         Err(error) => Err(DataError::io("read", folder)(error)),
     }
 }

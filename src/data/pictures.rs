@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::assemble::{self, Collector, Raw};
 use super::decode::{Picture, Stored, decode, header};
-use super::layout::{Layout, Listing};
+use super::layout::{Layout, Listing, has_folders};
 use super::resize::resample;
 use super::{DataError, Images, Part, Reading};
 
@@ -80,7 +80,7 @@ struct Tally<'a> {
 /// # Errors
 /// [`DataError::Io`] if the system refuses to look.
 pub fn is_begun(folder: &Path) -> Result<bool, DataError> {
-    Ok(Layout::with_training(folder)?.is_some())
+    has_folders(&folder.join(Part::Train.name()))
 }
 
 /// Whether `folder` has pictures in folders of classes, however they are laid out.

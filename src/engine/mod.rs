@@ -280,6 +280,14 @@ impl<L: EventLog, W: Work> Engine<'_, L, W> {
             let idle = if stopping { Vec::new() } else { self.pool.idle() };
             match self.work.decide(&self.pool, &idle) {
                 Decision::Record(batch) => drop(self.record(&batch)?),
+                // What its other trainers are at may still come to an end.
+                Decision::Do(_)
+                    if self.so_far.lost.0 >= self.work.losses_max()
+                        && !self.work.is_hopeless()
+                        && self.pool.is_busy() =>
+                {
+                    self.listen(TICK)?;
+                }
                 Decision::Do(_)
                     if self.so_far.lost.0 >= self.work.losses_max() || self.work.is_hopeless() =>
                 {

@@ -5,6 +5,8 @@ use super::*;
 use crate::events::frame::{Frame, Head, Position};
 use crate::log::MemoryLog;
 use crate::trainer::fake::by_seed;
+use crate::trainer::process::Said;
+use crate::trainer::protocol::TrainRequest;
 
 /// A log that several processes have open; this one is killed at an append of its own.
 #[derive(Clone)]
@@ -77,5 +79,41 @@ fn several_processes_that_are_killed_make_the_same_search() {
                 .collect();
             assert!(workers.len() > 1, "{workers:?}");
         }
+    }
+}
+
+/// A trial that no trainer survives is given up after three attempts, whichever processes lost them:
+/// nobody waits for another process that has lost it too.
+#[test]
+fn a_trial_that_every_process_loses_is_given_up() {
+    fn deadly(request: &TrainRequest) -> Vec<Said> {
+        if request.seed.is_multiple_of(3) { vec![Said::Ended] } else { by_seed(request) }
+    }
+    for (processes, in_flight) in [(2, 1), (2, 4), (3, 4)] {
+        let living = Living::default();
+        let mut begun = Journal::new(MemoryLog::default(), || 0, Box::new(()));
+        begun.record(SCOPE, &beginning_with(&config(in_flight)), |_| {}).unwrap().unwrap();
+        let log = std::sync::Arc::new(std::sync::Mutex::new(begun.into_log()));
+        std::thread::scope(|threads| {
+            for process in 0..processes {
+                let (log, living) = (std::sync::Arc::clone(&log), &living);
+                threads.spawn(move || {
+                    let log = Together { log, appends_left: u32::MAX };
+                    let ending = work_among(living, log, deadly, (1, in_flight, process)).1;
+                    assert!(matches!(ending, Ok(Ending::Finished | Ending::Lost(_))), "{ending:?}");
+                });
+            }
+        });
+        let mut log = log.lock().unwrap().clone();
+        // Whatever is left, one process does.
+        while work_with(log.clone(), deadly, (1, in_flight, 0)).1.unwrap() != Ending::Finished {
+            log = work_with(log, deadly, (1, in_flight, 0)).0;
+        }
+        log = work_with(log, deadly, (1, in_flight, 0)).0;
+        let events = all(&mut log);
+        let of = |wanted: fn(&Event) -> bool| events.iter().filter(|r| wanted(&r.event)).count();
+        let lost = of(|event| matches!(event, Event::TrialLost(_)));
+        assert!(lost > 0);
+        assert_eq!(of(|event| matches!(event, Event::AttemptLost(lost) if lost.counts)), 3 * lost);
     }
 }

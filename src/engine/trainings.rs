@@ -13,7 +13,7 @@ use super::presence::{Absence, Presence};
 use super::series::Reusable;
 use super::session::{Session, SessionError};
 use super::{Ending, Engine, EngineError, LOST_IN_A_ROW_MAX, Machine, SoFar, Work};
-use crate::agent::trials::{ATTEMPTS_MAX, Computer, Trial};
+use crate::agent::trials::{ATTEMPTS_MAX, Computer, Status, Trial};
 use crate::agent::{Decision, Impossible, Terms, Training};
 use crate::config::recipe::Precision;
 use crate::events::{
@@ -40,8 +40,10 @@ pub struct Trainings<'a> {
     pub reusable: Reusable,
     /// When it was last looked what others do.
     pub looked: Option<Instant>,
-    /// Trials that trainers of this process lost: others may do better.
-    pub lost: Vec<u32>,
+    /// Trials that are left to others, as of then: one broken trainer does not use up all attempts.
+    pub left: Vec<u32>,
+    /// Whether trainers of this process lost an attempt and another process works, as of then.
+    pub others_work: bool,
 }
 
 impl Trainings<'_> {
@@ -53,20 +55,30 @@ impl Trainings<'_> {
         self.trial(trial).is_some_and(|trial| trial.is_at(attempt))
     }
 
-    /// Whether another process that trained trials of it lives.
-    fn others_live(&self) -> bool {
-        let trials = self.job.trials().all().iter();
-        let others: BTreeSet<&str> = trials
+    /// Finds what is left to others: waiting trials that trainers of this process lost, and that a
+    /// process which works has not lost.
+    fn leave(&mut self) {
+        let me = self.presence.name();
+        let all = self.job.trials().all();
+        (self.left, self.others_work) = (Vec::new(), false);
+        if !all.iter().any(|trial| trial.lost_by.iter().any(|worker| worker == me)) {
+            return;
+        }
+        let others: BTreeSet<&str> = all
+            .iter()
             .map(|trial| trial.worker.as_str())
-            .filter(|worker| !worker.is_empty() && *worker != self.presence.name())
+            .filter(|worker| !worker.is_empty() && *worker != me)
             .collect();
-        others.into_iter().any(|worker| self.presence.absent(worker).is_none())
-    }
-
-    /// Trials that are left to others, as long as there are others: one broken trainer does not use up
-    /// all tries of a trial.
-    fn left(&self) -> &[u32] {
-        if !self.lost.is_empty() && self.others_live() { &self.lost } else { &[] }
+        let living: Vec<&str> =
+            others.into_iter().filter(|worker| self.presence.absent(worker).is_none()).collect();
+        let has_lost = |trial: &Trial, worker: &str| trial.lost_by.iter().any(|one| one == worker);
+        let left = all.iter().filter(|trial| {
+            trial.status == Status::Planned
+                && has_lost(trial, me)
+                && living.iter().any(|worker| !has_lost(trial, worker))
+        });
+        self.others_work = !living.is_empty();
+        self.left = left.map(|trial| trial.planned.trial).collect();
     }
 
     /// Running attempts of other processes that do not work.
@@ -86,7 +98,7 @@ impl Work for Trainings<'_> {
     const REFUSALS_COUNT: bool = false;
 
     fn decide(&self, _: &Pool<Attempt>, idle: &[usize]) -> Decision<(usize, u32)> {
-        self.job.decide(!idle.is_empty(), self.left()).and_then(|ordinal| {
+        self.job.decide(!idle.is_empty(), &self.left).and_then(|ordinal| {
             let reused = self.trial(ordinal).and_then(|trial| self.reusable.get(trial));
             match (reused, idle) {
                 (Some(reused), _) => Decision::Record(vec![reused.into()]),
@@ -113,11 +125,11 @@ impl Work for Trainings<'_> {
     }
 
     fn has_others(&self) -> bool {
-        self.job.trials().running().next().is_some() || !self.left().is_empty()
+        self.job.trials().running().next().is_some() || !self.left.is_empty()
     }
 
     fn losses_max(&self) -> u32 {
-        if self.left().is_empty() { LOST_IN_A_ROW_MAX } else { ATTEMPTS_MAX }
+        if self.others_work { ATTEMPTS_MAX } else { LOST_IN_A_ROW_MAX }
     }
 
     fn begin<L: EventLog>(
@@ -208,9 +220,7 @@ impl Work for Trainings<'_> {
         counts: bool,
     ) -> Result<(), EngineError> {
         let Attempt { trial, attempt, .. } = attempt;
-        if counts && !engine.work.lost.contains(&trial) {
-            engine.work.lost.push(trial);
-        }
+        engine.work.looked = None; // before it is given to anybody
         let reason = cut(reason, AttemptLost::BYTES);
         engine.record_loss(AttemptLost { trial, attempt, counts, reason })
     }
@@ -259,6 +269,7 @@ impl<L: EventLog> Engine<'_, L, Trainings<'_>> {
                 self.record_loss(AttemptLost { trial, attempt, counts: false, reason })?;
             }
         }
+        self.work.leave();
         Ok(())
     }
 
@@ -402,7 +413,14 @@ pub fn carry_on(
     let Some(presence) = &mut session.presence else { return Ok(Ending::Interrupted) };
     let mut engine = Engine {
         scope,
-        work: Trainings { job, presence, reusable, looked: None, lost: Vec::new() },
+        work: Trainings {
+            job,
+            presence,
+            reusable,
+            looked: None,
+            left: Vec::new(),
+            others_work: false,
+        },
         journal: &mut session.journal,
         index: &mut session.index,
         pool,

@@ -90,12 +90,10 @@ pub enum LogError {
         log: Position,
     },
     /// A repair would give up events that the disk refuses to read just now.
-    #[error("cannot read {}, and {lost} events would be lost without it", path.display())]
+    #[error("cannot read {}: a repair would give up the events that it alone holds", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// How many events.
-        lost: u64,
     },
     /// An append through something that only reads.
     #[error("this log is only read")]

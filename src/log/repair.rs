@@ -35,21 +35,35 @@ impl Plan {
 /// another reading may find.
 pub fn repair(store: &Store, options: &Options, apply: bool) -> Result<Plan, LogError> {
     let _lease = Lease::enter(&options.locks(store))?;
-    if apply {
-        let (plan, unreadable) = look(store, options, false)?;
-        if let Some(path) = unreadable.filter(|_| plan.lost() > 0) {
-            return Err(LogError::Unreadable { path, lost: plan.lost() });
-        }
+    let found = look(store, options, (false, true))?;
+    if !apply {
+        return Ok(found.plan);
     }
-    Ok(look(store, options, apply)?.0)
+    // What the disk refuses to read may be had the next time.
+    if let Some(path) = &found.unreadable
+        && (found.plan.lost() > 0 || !found.is_acknowledged)
+    {
+        return Err(LogError::Unreadable { path: path.clone() });
+    }
+    Ok(look(store, options, (true, found.unreadable.is_some()))?.plan)
 }
 
-/// The plan, carried out if `apply`; and a segment that the disk refuses to read.
+/// What was found.
+struct Found {
+    plan: Plan,
+    /// A segment that the disk refuses to read.
+    unreadable: Option<PathBuf>,
+    /// Whether `HEAD` says how far the log is acknowledged.
+    is_acknowledged: bool,
+}
+
+/// Finds the plan and carries it out if `apply`. A segment that cannot be read counts as damaged if
+/// `unreadable`, else it is an error.
 fn look(
     store: &Store,
     options: &Options,
-    apply: bool,
-) -> Result<(Plan, Option<PathBuf>), LogError> {
+    (apply, unreadable): (bool, bool),
+) -> Result<Found, LogError> {
     let Some(held) = Engine::take(store, options)? else {
         return Err(LogError::Busy(super::opening::busy(store, options)));
     };
@@ -66,7 +80,7 @@ fn look(
     };
     let in_sled = sled.map_or(Ok(Position(0)), |sled| last_in(store, sled))?;
     let aside = next_aside(store, "journal")?;
-    let how = How { aside: apply.then_some(&aside), unreadable: true };
+    let how = How { aside: apply.then_some(&aside), unreadable };
     let mended = mend(store, sled, how)?;
     drop((copied, held));
     let end = mended.end;
@@ -97,7 +111,8 @@ fn look(
     if apply {
         accept(store, end)?;
     }
-    Ok((Plan { end, repairs }, mended.unreadable))
+    let (plan, unreadable) = (Plan { end, repairs }, mended.unreadable);
+    Ok(Found { plan, unreadable, is_acknowledged: acknowledged.is_some() })
 }
 
 /// Makes `HEAD` name the end that the journal has now. Under the lock of the log.

@@ -123,7 +123,8 @@ pub fn named(name: &str) -> Result<Device, TorchError> {
     Ok(number.map_or(Device::Cpu, Device::Cuda))
 }
 
-/// The devices that have instructions for bfloat16: every GPU, and a CPU if it says so.
+/// The devices that have instructions for bfloat16: every GPU, and a CPU if it says so. Older GPUs than
+/// Ampere have none; libtorch does not say which one it is through these bindings.
 #[must_use]
 pub fn with_bf16() -> Vec<String> {
     let mut devices = names();
