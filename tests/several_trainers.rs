@@ -261,7 +261,7 @@ fn a_broken_trainer_that_joins_does_not_change_the_search() {
     broken.env("QTRAIL_TRAINER", tests().join("hostile_trainer.py"));
     broken.env("QTRAIL_HOSTILE", "dies").env("PYTHONDONTWRITEBYTECODE", "1");
     let broken = common::Ran(broken.output().unwrap());
-    broken.code(6).says("another process carries it on; this one joins; 4 trials at a time");
+    broken.code(6).says("another process is working on it; this process joins; 4 trials at a time");
     broken.says("the trainers of this process lost several attempts of s1 in a row; the last: ");
     assert!(first.wait().unwrap().success());
     assert_eq!(world.count("a", |event| matches!(event, Event::TrialLost(_))), 0);

@@ -133,7 +133,8 @@ pub fn go_on(
             let trials = counted(in_flight, "trial");
             format!("; {trials} at a time (--in-flight), more where epsilon is 1")
         });
-        note(&format!("{scope}: {} it on; this one joins{at_once}", work::carry_it(others)));
+        let others = work::others_are(others);
+        note(&format!("{scope}: {others} working on it; this process joins{at_once}"));
     }
     let told = session.trainers().and_then(|trainers| trainers.threads);
     if let Some(threads) = told.filter(|&threads| threads != job.threads()) {

@@ -234,7 +234,8 @@ pub(super) fn carry_on_until(
             Ok(())
         }
         Ending::Interrupted if others > 0 => {
-            let message = format!("this process stopped; {} {scope} on", carry_it(others));
+            let message =
+                format!("this process stopped; {} still working on {scope}", others_are(others));
             Err(CliError::new(Exit::Interrupted, message)
                 .hint("`qtrail status` shows how far it is"))
         }
@@ -274,11 +275,11 @@ pub(super) fn stop_flag() -> Result<Arc<AtomicBool>, CliError> {
     Ok(stop)
 }
 
-/// So many other processes carry something on.
-pub(super) fn carry_it(others: usize) -> String {
+/// The subject of a sentence about other processes.
+pub(super) fn others_are(others: usize) -> String {
     match others {
-        1 => "another process carries".to_owned(),
-        _ => format!("{others} other processes carry"),
+        1 => "another process is".to_owned(),
+        _ => format!("{others} other processes are"),
     }
 }
 

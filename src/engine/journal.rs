@@ -115,20 +115,9 @@ impl<L: EventLog> Journal<L> {
     ///
     /// # Errors
     /// [`JournalError`] if the log cannot be read, or holds what is no event.
-    pub fn reread(&mut self, mut fold: impl FnMut(&Recorded)) -> Result<(), JournalError> {
-        let mut position = Position::default();
-        while position < self.head.position {
-            let frames = self.log.read(position, CHUNK)?;
-            if frames.is_empty() {
-                return Ok(());
-            }
-            for frame in &frames {
-                position = position.next();
-                let wrong = |source| JournalError::Decode { position, source };
-                fold(&decode(position, frame).map_err(wrong)?);
-            }
-        }
-        Ok(())
+    pub fn reread(&mut self, fold: impl FnMut(&Recorded)) -> Result<(), JournalError> {
+        let all = (Position(1), self.head.position);
+        self.read_again(all, |position, frame| decode(position, frame).map(Some), fold)
     }
 
     /// Reads again what is known of a scope whose events lie between two positions.
@@ -138,7 +127,17 @@ impl<L: EventLog> Journal<L> {
     pub fn reread_of(
         &mut self,
         scope: Scope,
+        between: (Position, Position),
+        fold: impl FnMut(&Recorded),
+    ) -> Result<(), JournalError> {
+        self.read_again(between, |position, frame| decode_of(scope, position, frame), fold)
+    }
+
+    /// Folds the events from the first to the last position that `decode` returns.
+    fn read_again(
+        &mut self,
         (first, last): (Position, Position),
+        decode: impl Fn(Position, &Frame) -> Result<Option<Recorded>, CodecError>,
         mut fold: impl FnMut(&Recorded),
     ) -> Result<(), JournalError> {
         let mut position = Position(first.0.saturating_sub(1));
@@ -150,9 +149,7 @@ impl<L: EventLog> Journal<L> {
             for frame in &frames {
                 position = position.next();
                 let wrong = |source| JournalError::Decode { position, source };
-                if let Some(recorded) = decode_of(scope, position, frame).map_err(wrong)? {
-                    fold(&recorded);
-                }
+                decode(position, frame).map_err(wrong)?.iter().for_each(&mut fold);
             }
         }
         Ok(())

@@ -34,6 +34,13 @@ impl EventLog for Together {
     }
 }
 
+/// A log with a search that has just begun.
+fn begun(in_flight: u32) -> std::sync::Arc<std::sync::Mutex<MemoryLog>> {
+    let mut begun = Journal::new(MemoryLog::default(), || 0, Box::new(()));
+    begun.record(SCOPE, &beginning_with(&config(in_flight)), |_| {}).unwrap().unwrap();
+    std::sync::Arc::new(std::sync::Mutex::new(begun.into_log()))
+}
+
 /// Several processes carry on one search, and all but the last of each are killed in the middle: it is
 /// the search of one process that nobody killed, and each trial has one result.
 #[test]
@@ -44,9 +51,7 @@ fn several_processes_that_are_killed_make_the_same_search() {
         let expected = digest(&mut whole);
         for round in 0..6 {
             let living = Living::default();
-            let mut begun = Journal::new(MemoryLog::default(), || 0, Box::new(()));
-            begun.record(SCOPE, &beginning_with(&config(in_flight)), |_| {}).unwrap().unwrap();
-            let log = std::sync::Arc::new(std::sync::Mutex::new(begun.into_log()));
+            let log = begun(in_flight);
             std::thread::scope(|threads| {
                 for process in 0..processes {
                     let (log, living) = (std::sync::Arc::clone(&log), &living);
@@ -91,9 +96,7 @@ fn a_trial_that_every_process_loses_is_given_up() {
     }
     for (processes, in_flight) in [(2, 1), (2, 4), (3, 4)] {
         let living = Living::default();
-        let mut begun = Journal::new(MemoryLog::default(), || 0, Box::new(()));
-        begun.record(SCOPE, &beginning_with(&config(in_flight)), |_| {}).unwrap().unwrap();
-        let log = std::sync::Arc::new(std::sync::Mutex::new(begun.into_log()));
+        let log = begun(in_flight);
         std::thread::scope(|threads| {
             for process in 0..processes {
                 let (log, living) = (std::sync::Arc::clone(&log), &living);
